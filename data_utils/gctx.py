@@ -1,0 +1,116 @@
+"""GCTX, the HDF5 form of GCT: /0/DATA/0/matrix is (samples, genes), /0/META/ROW are genes, COL samples.
+
+ROW and COL are named after GCT, where genes lie in rows; as h5py sees it the matrix has samples in rows.
+"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from data_utils.errors import InputError
+from data_utils.expression import ExpressionMatrix
+from data_utils.textio import replacing, shown
+
+MATRIX, GENES, SAMPLES = "0/DATA/0/matrix", "0/META/ROW", "0/META/COL"
+BATCH = 256  # samples read at once: the block asked for is all that is ever held, beside one batch
+
+
+def read_gctx(path: Path | str, samples=None, genes=None) -> ExpressionMatrix:
+    """Read a GCTX file, or only the block of `samples` and `genes` (None is all).
+
+    Each is a sequence of integer positions or of ids, and the result keeps its order. Raises InputError for
+    an id or a position that the file does not have, and where ids and matrix disagree.
+    """
+    path = Path(path)
+    with h5py.File(path, "r") as file:
+        for needed in (MATRIX, f"{GENES}/id", f"{SAMPLES}/id"):
+            if not isinstance(file.get(needed), h5py.Dataset):
+                raise InputError(f"{path}: has no {needed}; it is an HDF5 file but not a GCTX file")
+        sample_ids, gene_ids = _texts(file[f"{SAMPLES}/id"]), _texts(file[f"{GENES}/id"])
+        matrix = file[MATRIX]
+        if matrix.shape != (len(sample_ids), len(gene_ids)):
+            raise InputError(
+                f"{path}: the matrix is {matrix.shape} for {len(sample_ids)} sample and {len(gene_ids)} "
+                "gene ids; the file is damaged, get it again"
+            )
+        rows = _positions(samples, sample_ids, f"{path}: sample")
+        columns = _positions(genes, gene_ids, f"{path}: gene")
+        return ExpressionMatrix(
+            _read_block(matrix, rows, columns),
+            sample_ids[rows],
+            gene_ids[columns],
+            _read_labels(file[SAMPLES], rows, len(sample_ids)),
+            _read_labels(file[GENES], columns, len(gene_ids)),
+        )
+
+
+def write_gctx(matrix: ExpressionMatrix, path: Path | str) -> None:
+    """Write GCTX 1.0. Labels that are numbers stay numbers."""
+    with replacing(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["version"] = np.bytes_("GCTX1.0")
+        chunks = (min(BATCH, matrix.n_samples), min(BATCH, matrix.n_genes)) if matrix.values.size else None
+        file.create_dataset(MATRIX, data=matrix.values, chunks=chunks, compression="gzip" if chunks else None)
+        for group, ids, labels in (
+            (GENES, matrix.gene_ids, matrix.gene_labels),
+            (SAMPLES, matrix.sample_ids, matrix.sample_labels),
+        ):
+            file[f"{group}/id"] = _fixed(ids)
+            for name in labels.columns:
+                # A slash would make a group, and "id" is taken.
+                key = "id_" if name == "id" else name.replace("/", "_")
+                column = labels[name].to_numpy()
+                file[f"{group}/{key}"] = _fixed(column) if column.dtype == object else column
+
+
+def _read_block(matrix: h5py.Dataset, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """(rows, columns) float32. HDF5 takes increasing positions only, and one list of them at a time."""
+    values = np.empty((len(rows), len(columns)), dtype=np.float32)
+    if not values.size:
+        return values
+    left, right = columns.min(), columns.max() + 1
+    order = np.argsort(rows, kind="stable")
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        wanted, place = np.unique(rows[batch], return_inverse=True)
+        dense = wanted[-1] - wanted[0] + 1 == len(wanted)
+        picked = slice(wanted[0], wanted[-1] + 1) if dense else wanted
+        values[batch] = matrix[picked, left:right][place][:, columns - left]
+    return values
+
+
+def _positions(wanted, ids: np.ndarray, what: str) -> np.ndarray:
+    if wanted is None:
+        return np.arange(len(ids))
+    wanted = np.asarray(wanted)
+    if wanted.dtype.kind not in "iu" and wanted.size:
+        places = {text: place for place, text in enumerate(ids)}
+        unknown = [text for text in wanted if str(text) not in places]
+        if unknown:
+            raise InputError(f"{what} id {shown(unknown[0])} is not in the file; ask for ids that are")
+        wanted = np.array([places[str(text)] for text in wanted])
+    if wanted.size and not (wanted.min() >= 0 and wanted.max() < len(ids)):
+        outside = wanted.min() if wanted.min() < 0 else wanted.max()
+        raise InputError(f"{what} {outside} asked for of {len(ids)}; ask for 0 to {len(ids) - 1}")
+    return wanted.astype(np.intp)
+
+
+def _read_labels(group: h5py.Group, picked: np.ndarray, count: int) -> pd.DataFrame:
+    columns = {}
+    for name, dataset in group.items():
+        if name != "id" and isinstance(dataset, h5py.Dataset) and dataset.shape == (count,):
+            values = _texts(dataset) if dataset.dtype.kind in "SO" else dataset[()]
+            columns[name] = values[picked]
+    return pd.DataFrame(columns, index=range(len(picked)))
+
+
+def _texts(dataset: h5py.Dataset) -> np.ndarray:
+    raw = dataset[()]
+    return np.array([t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in raw], dtype=object)
+
+
+def _fixed(texts: np.ndarray) -> np.ndarray:
+    """Fixed-width bytes, as the files of the Broad Institute have them."""
+    encoded = [str(text).encode() for text in texts]
+    return np.array(encoded, dtype=f"S{max([1, *map(len, encoded)])}")

@@ -1,0 +1,105 @@
+"""A mixture of Gaussians over tissue sites and sample classes, and its exact posterior mean under noise.
+
+A sample belongs to a site t and to a class k, and is
+
+    x = mu_t + s_k F h + r_k sqrt(d) * e,      h ~ N(0, I_R),  e ~ N(0, I_genes)                       (1)
+
+mu_t is the mean of the site, F holds the factors that genes share, d is the variance of each gene on its own.
+So each of the T K components has a covariance of low rank plus diagonal, and E[clean | noisy] a closed form.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
+
+
+@dataclass(frozen=True, eq=False)
+class SiteMixture:
+    """Equation (1) with its numbers: T sites, K classes, R factors. float64, log2 units."""
+
+    site_probability: np.ndarray  # (T,), sums to 1; 0 for a site without samples
+    site_means: np.ndarray  # (T, genes)
+    factors: np.ndarray  # (genes, R)
+    gene_variance: np.ndarray  # (genes,), above 0
+    class_probability: np.ndarray  # (K,)
+    factor_scale: np.ndarray  # (K,)
+    noise_scale: np.ndarray  # (K,)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of each gene in the population, (genes,) each."""
+        mean = self.site_probability @ self.site_means
+        between = self.site_probability @ (self.site_means - mean) ** 2
+        shared = (self.class_probability @ self.factor_scale**2) * (self.factors**2).sum(1)
+        return mean, between + shared + (self.class_probability @ self.noise_scale**2) * self.gene_variance
+
+    def sample(self, sites: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """One row for each entry of sites (integers below T): (samples, genes)."""
+        classes = rng.choice(len(self.class_probability), size=len(sites), p=self.class_probability)
+        h = rng.standard_normal((len(sites), self.factors.shape[1])) * self.factor_scale[classes, None]
+        e = rng.standard_normal((len(sites), len(self.gene_variance))) * self.noise_scale[classes, None]
+        return self.site_means[sites] + h @ self.factors.T + e * np.sqrt(self.gene_variance)
+
+    def standardised(self, centre: np.ndarray, scale: np.ndarray) -> "SiteMixture":
+        """The same population in units z = (x - centre) / scale: a mixture of Gaussians stays one."""
+        return replace(
+            self,
+            site_means=(self.site_means - centre) / scale,
+            factors=self.factors / scale[:, None],
+            gene_variance=self.gene_variance / scale**2,
+        )
+
+    def posterior_mean(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:
+        """E[x | y] for y = x + noise_factor * N(0, 1), in the mixture's own units: (samples, genes) float64.
+
+        Within a component c = (t, k) the posterior mean is linear (Wiener),
+            E[x | y, c] = y - a^2 P_k (y - mu_t),   P_k = (s_k^2 F F' + r_k^2 diag(d) + a^2 I)^-1,
+        and the components are weighed by their responsibilities p(c | y), found in log space. P_k depends on
+        the class alone, so sites are averaged before it is applied: K products in all, not T K.
+        """
+        y = np.asarray(noisy, dtype=np.float64)
+        if noise_factor == 0:
+            return y.copy()
+        precisions = [
+            _Precision(s * self.factors, r**2 * self.gene_variance + noise_factor**2)
+            for s, r in zip(self.factor_scale, self.noise_scale, strict=True)
+        ]
+        with np.errstate(divide="ignore"):  # probability 0 has log weight -inf, as it should
+            log_prior = np.log(self.site_probability)[:, None] + np.log(self.class_probability)  # (T, K)
+        log_joint = np.stack([p.log_density(y, self.site_means) for p in precisions], axis=2) + log_prior
+        weight = np.exp(log_joint - logsumexp(log_joint, axis=(1, 2), keepdims=True))  # (samples, T, K)
+        residual = np.zeros_like(y)
+        for k, precision in enumerate(precisions):
+            of_class = weight[:, :, k]  # (samples, T)
+            residual += precision.apply(of_class.sum(1)[:, None] * y - of_class @ self.site_means)
+        return y - noise_factor**2 * residual
+
+
+class _Precision:
+    """P = (L L' + diag(v))^-1 by Woodbury: P = V - V L (I + L' V L)^-1 L' V with V = diag(1 / v)."""
+
+    def __init__(self, loadings: np.ndarray, variance: np.ndarray):  # (genes, R), (genes,)
+        self.variance = variance
+        self.weighted = loadings / variance[:, None]  # V L
+        core = np.eye(loadings.shape[1]) + loadings.T @ self.weighted
+        self.core = cholesky(core, lower=True)
+        # log |L L' + diag(v)| = sum log v + log |I + L' V L|
+        self.log_determinant = np.log(variance).sum() + 2 * np.log(np.diag(self.core)).sum()
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """rows @ P: (samples, genes)."""
+        explained = cho_solve((self.core, True), (rows @ self.weighted).T).T @ self.weighted.T
+        return rows / self.variance - explained
+
+    def log_density(self, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
+        """log N(row; mean, P^-1) + genes/2 log 2 pi, for every row and mean: (samples, T)."""
+
+        def explained(m: np.ndarray) -> np.ndarray:
+            return solve_triangular(self.core, (m @ self.weighted).T, lower=True).T
+
+        root = np.sqrt(self.variance)
+        distance = cdist(rows / root, means / root, "sqeuclidean")
+        distance -= cdist(explained(rows), explained(means), "sqeuclidean")
+        return -0.5 * (distance + self.log_determinant)

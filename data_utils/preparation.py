@@ -1,0 +1,75 @@
+"""From an expression matrix to what the networks see: split, then scaled by the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_utils.expression import ExpressionMatrix
+from data_utils.scaling import STD_OFFSET, ZScore
+from data_utils.splits import Split, split_samples
+
+SPLITS = ("train", "validation", "test")
+
+#: Rows from which a gene's centre and scale come, and what one row of a network's input is.
+SCALINGS = ("train", "all")
+LAYOUTS = ("sample", "stream")
+IMAGE_PIXELS = 24 * 24
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Scaled values of each part, (samples, genes) float32, and how they came about."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    scaling: ZScore
+    split: Split
+    gene_ids: np.ndarray
+
+    def variant(self, scaling: str = "train", layout: str = "sample") -> PreparedData:
+        """The same samples as the paper's scripts had them.
+
+        scaling "all": genes scaled by the mean and standard deviation of all samples, the test samples too.
+        layout "stream": the samples of each part, one after the other as one stream of numbers, cut into images of
+        24 x 24; an image mixes genes of neighbouring samples, and zeros fill the last one.
+        """
+        if (scaling, layout) == ("train", "sample"):
+            return self
+        parts = {part: getattr(self, part) for part in SPLITS}
+        scaling_used = self.scaling
+        if scaling == "all":
+            everything = np.concatenate(list(parts.values())).astype(np.float64)
+            mean, std = everything.mean(axis=0), everything.std(axis=0)
+            # x = z scale + centre, so (x - mean of x) / (std of x + 1e-3) is affine in z, too
+            scale = std * self.scaling.scale + STD_OFFSET
+            parts = {part: ((z - mean) * (self.scaling.scale / scale)).astype(np.float32) for part, z in parts.items()}
+            scaling_used = ZScore(self.scaling.centre + mean * self.scaling.scale, scale)
+        if layout == "stream":
+            parts = {part: _stream(values) for part, values in parts.items()}
+        return PreparedData(**parts, scaling=scaling_used, split=self.split, gene_ids=self.gene_ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts' values."""
+        return self.train.nbytes + self.validation.nbytes + self.test.nbytes
+
+    @property
+    def n_genes(self) -> int:
+        return self.train.shape[1]
+
+
+def _stream(values: np.ndarray) -> np.ndarray:
+    """(samples, genes) -> (images, 576)."""
+    stream = values.reshape(-1)
+    return np.pad(stream, (0, -len(stream) % IMAGE_PIXELS)).reshape(-1, IMAGE_PIXELS)
+
+
+def prepare(matrix: ExpressionMatrix, split_seed: int = 0) -> PreparedData:
+    """Split the samples and z-score every part with the centre and scale of the training rows."""
+    split = split_samples(len(matrix.sample_ids), split_seed)
+    scaling = ZScore.fit(matrix.values[split.train])
+    parts = {part: scaling.transform(matrix.values[getattr(split, part)]) for part in SPLITS}
+    return PreparedData(**parts, scaling=scaling, split=split, gene_ids=np.asarray(matrix.gene_ids))

@@ -1,0 +1,166 @@
+"""What a network is: the dense stacks of Fig. 2 and the convolutional network of Fig. 3, by name."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass
+
+from data_utils.errors import InputError
+
+OUTPUTS = ("linear", "sigmoid")
+CODE_ACTIVATIONS = ("sigmoid", "relu")
+
+
+@dataclass(frozen=True)
+class DenseArchitecture:
+    """A dense autoencoder: genes -> hidden[0] -> ... -> hidden[-1] -> genes.
+
+    Every hidden layer is ReLU except the code: the narrowest hidden layers (both layers of 32 in the
+    paper's models) are sigmoid, so that their mean activation lies in (0, 1) and the KL divergence
+    of eq. 5 is defined. With `code_activation` "relu" they are as the others.
+    """
+
+    name: str
+    hidden: tuple[int, ...]
+    output: str = "linear"
+    code_activation: str = "sigmoid"
+
+    @property
+    def bottleneck(self) -> int:
+        """Units of the code."""
+        return min(self.hidden)
+
+    @property
+    def code_layers(self) -> tuple[int, ...]:
+        """Indices into `hidden` of the layers that are the code."""
+        return tuple(i for i, width in enumerate(self.hidden) if width == self.bottleneck)
+
+    def layer_shapes(self, n_genes: int) -> list[tuple[int, int]]:
+        """(inputs, outputs) of each layer."""
+        widths = (n_genes, *self.hidden, n_genes)
+        return list(itertools.pairwise(widths))
+
+    def parameter_shapes(self, n_genes: int) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each parameter of one network."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for i, (fan_in, fan_out) in enumerate(self.layer_shapes(n_genes)):
+            shapes[f"layer{i}.weight"] = (fan_out, fan_in)
+            shapes[f"layer{i}.bias"] = (fan_out,)
+        return shapes
+
+    def flops_per_sample(self, n_genes: int) -> int:
+        """Floating-point operations of one training step on one sample.
+
+        Two per weight for the product, as many for the gradient of the weights and of the layer's
+        input; nobody needs the gradient of the first layer's input.
+        """
+        weights = [fan_in * fan_out for fan_in, fan_out in self.layer_shapes(n_genes)]
+        return 2 * (3 * sum(weights) - weights[0])
+
+
+@dataclass(frozen=True)
+class ConvArchitecture:
+    """The convolutional autoencoder of Fig. 3, on one image of all genes per sample.
+
+    conv 16 - pool - conv 8 - pool - conv 8 - pool (the code) - conv 8 - up - conv 8 - up - conv 16 -
+    up - conv 1, kernels 3 x 3, padded to keep the size. The paper's zero-padding before the layer
+    of 16 is that layer's "same" padding. ReLU, but for the code (sigmoid) and the output.
+    """
+
+    name: str = "conv"
+    channels: tuple[int, ...] = (16, 8, 8, 8, 8, 16, 1)
+    output: str = "linear"
+    code_activation: str = "sigmoid"
+
+    def parameter_shapes(self, n_genes: int) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each parameter; they do not depend on the number of genes."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for i, (fan_in, fan_out) in enumerate(zip((1, *self.channels[:-1]), self.channels, strict=True)):
+            shapes[f"conv{i}.weight"] = (fan_out, fan_in, 3, 3)
+            shapes[f"conv{i}.bias"] = (fan_out,)
+        return shapes
+
+    def flops_per_sample(self, n_genes: int) -> int:
+        """Equivalent operations of one training step on one sample, for balancing packs.
+
+        The operations themselves, times 2: on a CPU these small convolutions were measured to reach half
+        the rate of the dense networks' matrix products.
+        """
+        height, width = image_shape(n_genes)
+        pixels = [height * width // s for s in (1, 4, 16, 64, 16, 4, 1)]
+        shapes = [s for n, s in self.parameter_shapes(n_genes).items() if n.endswith("weight")]
+        return 2 * sum(3 * 2 * math.prod(shape) * p for shape, p in zip(shapes, pixels, strict=True))
+
+
+Architecture = DenseArchitecture | ConvArchitecture
+
+#: Fig. 2: the widths as printed. The number in the name is the paper's count of "layers".
+PAPER_DEPTHS = {
+    2: (32, 32),
+    4: (64, 32, 32, 64),
+    6: (128, 64, 32, 32, 64, 128),
+    8: (256, 128, 64, 32, 32, 64, 128, 256),
+}
+
+
+def architecture(
+    model: str, output: str = "linear", code_activation: str = "sigmoid", code_layers: int = 2
+) -> Architecture:
+    """The network called `model`: `dense-2` ... `dense-8`, `conv`, or widths such as `dense-64x16x64`.
+
+    `code_layers` 1 leaves out the second layer of 32, as the paper's scripts did. Raises InputError for a name
+    that says none of these, or an output, activation or number that is not known.
+    """
+    for value, known, what in (
+        (output, OUTPUTS, "output"),
+        (code_activation, CODE_ACTIVATIONS, "code activation"),
+        (code_layers, (1, 2), "number of code layers"),
+    ):
+        if value not in known:
+            raise InputError(f"unknown {what} {value!r}: use one of {', '.join(map(str, known))}")
+    if model == "conv":
+        return ConvArchitecture(output=output, code_activation=code_activation)
+    return DenseArchitecture(model, _hidden_widths(model, code_layers), output, code_activation)
+
+
+def _hidden_widths(model: str, code_layers: int) -> tuple[int, ...]:
+    match = re.fullmatch(r"dense-(\d+(?:x\d+)*)", model)
+    if match is None:
+        raise InputError(f"unknown model {model!r}: use dense-2, dense-4, dense-6, dense-8, conv or dense-64x16x64")
+    if match[1] in map(str, PAPER_DEPTHS):
+        widths = PAPER_DEPTHS[int(match[1])]
+        middle = len(widths) // 2
+        return widths if code_layers == 2 else widths[:middle] + widths[middle + 1 :]
+    widths = tuple(int(width) for width in match[1].split("x"))
+    if len(widths) == 1:
+        raise InputError(f"model {model!r} is not one of the paper's depths 2, 4, 6, 8: for others give all widths")
+    if min(widths) < 1:
+        raise InputError(f"model {model!r} has a layer without units: give widths of at least 1")
+    return widths
+
+
+def n_parameters(network: Architecture, n_genes: int) -> int:
+    """Weights and biases of one network."""
+    return sum(math.prod(shape) for shape in network.parameter_shapes(n_genes).values())
+
+
+def image_shape(n_genes: int) -> tuple[int, int]:
+    """Height and width of the image that holds all genes of one sample, with the least padding.
+
+    Three poolings need multiples of 8; sides in a ratio of at most 2 keep it an image. 943 genes
+    give 24 x 40, padded by 17 zeros.
+    """
+    best: tuple[int, int, int] | None = None
+    height = 8
+    while True:
+        width = 8 * math.ceil(n_genes / (8 * height))
+        if width < height:
+            break
+        if width <= 2 * height and (best is None or height * width < best[0]):
+            best = (height * width, height, width)
+        height += 8
+    if best is None:  # fewer than 64 genes: the smallest square will do
+        return (8, 8)
+    return best[1], best[2]

@@ -1,0 +1,98 @@
+"""The command line of the study: `python run_study.py --grid paper`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EXAMPLES = """examples:
+  python run_study.py --grid smoke                      every model, for a few epochs
+  python run_study.py --grid paper                      the paper's grid on the simulated cohort
+  python run_study.py --grid paper --resume             go on after Ctrl-C or a fault
+  python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; their names are those of the README."""
+    p = argparse.ArgumentParser(
+        description="Train the denoising autoencoders of a grid with Ray Tune and leave a folder with tables, "
+        "models and TensorBoard logs.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
+    )
+    grid = p.add_argument_group("what to train")
+    grid.add_argument("--grid", default="paper", help="paper, smoke, as-published or autopsy (default: paper)")
+    grid.add_argument("--seeds", type=int, metavar="N", help="seeds 0 ... N-1")
+    grid.add_argument("--epochs", type=int, metavar="N", help="epochs of each network")
+    grid.add_argument("--depths", nargs="+", metavar="D", help="some of 2 4 6 8 conv")
+    grid.add_argument("--noise", nargs="+", type=float, metavar="A", help="noise factors, e.g. 0.0 0.5")
+    grid.add_argument("--betas", nargs="+", type=float, metavar="B", help="weights of the sparsity term")
+    data = p.add_argument_group("data")
+    data.add_argument(
+        "--data", default="simulated", help="simulated, or a GCT, GCTX, h5ad, CSV, TSV, Parquet or npz file"
+    )
+    data.add_argument("--genes-in", choices=("rows", "columns"), help="where a CSV, TSV or Parquet file has its genes")
+    data.add_argument("--transform", choices=("auto", "none", "log2p1"), default="auto", help="default: auto")
+    data.add_argument("--all-genes", action="store_true", help="keep every gene, not only the 943 landmark genes")
+    data.add_argument("--data-seed", type=int, default=0, metavar="N", help="seed of the simulated cohort")
+    data.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of the 70/10/20 split")
+    run = p.add_argument_group("the run")
+    run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
+    run.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    run.add_argument("--fresh", action="store_true", help="delete the run in the folder and start anew")
+    run.add_argument(
+        "--checkpoint-seconds", type=float, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
+    )
+    machine = p.add_argument_group("the machine")
+    machine.add_argument("--local", action="store_true", help="one process without Ray; the same results")
+    machine.add_argument("--pack", default="auto", metavar="N", help="networks trained as one stack (default: auto)")
+    machine.add_argument("--workers", type=int, metavar="N", help="processes on this machine (default: its cores)")
+    machine.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster to run on, or auto")
+    machine.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    machine.add_argument("--gpus-per-pack", type=float, metavar="X", help="share of a GPU for each pack, e.g. 0.25")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (0 done, 1 something failed, 2 bad input, 130 Ctrl-C)."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = parser().parse_args(words)
+    from data_utils.errors import InputError  # after parsing, so that --help and a typing slip answer at once
+
+    try:
+        return _run(arguments, words)
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; where the run had begun, go on with the same command and --resume", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: argparse.Namespace, words: list[str]) -> int:
+    from data_utils.errors import InputError
+    from study.grids import Narrowing
+    from study.options import StudyOptions
+    from study.provenance import command_line
+    from study.study import open_study
+
+    options = vars(arguments)
+    narrowing = Narrowing(**{name: options.pop(name) for name in ("seeds", "epochs", "depths", "noise", "betas")})
+    pack = options.pop("pack")
+    if pack != "auto" and not pack.isdecimal():
+        raise InputError(f"--pack {pack}: give a number of networks, or auto")
+    command = command_line([sys.argv[0], *words])
+    study = open_study(
+        StudyOptions(narrowing=narrowing, pack=None if pack == "auto" else int(pack), command=command, **options)
+    )
+    return study.run()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Packs in this process, one after the other, without Ray. The results are those of the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from study.interruption import Interruption
+from study.worker import run_pack
+
+if TYPE_CHECKING:
+    from study.study import Study
+
+
+@contextmanager
+def local_executor(study: Study) -> Iterator[Callable[[Interruption], None]]:
+    """Yields what trains the study's unfinished packs; one thread, as in the workers."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield lambda interruption: _train(study, interruption)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train(study: Study, interruption: Interruption) -> None:
+    packs = study.unfinished(workers=1)
+    with study.progress(packs) as line:
+        for pack in packs:
+            if interruption:
+                return
+
+            def report(progress: dict, pack_id: str = pack.pack_id) -> None:
+                line.update(pack_id, progress)
+
+            try:
+                whole = run_pack(
+                    pack,
+                    study.data,
+                    study.folder,
+                    study.device,
+                    report,
+                    lambda: bool(interruption),
+                    study.options.checkpoint_seconds,
+                )
+            except Exception as error:  # whatever it is, this pack alone has failed, as under Ray
+                study.fail(pack, f"{type(error).__name__}: {error}")
+                continue
+            if whole:
+                line.pack_done(pack.pack_id)

@@ -1,0 +1,56 @@
+"""Protocol `as-published`: what the paper's scripts did, and the autopsy that sets right one item at a time.
+
+Every item is a switch of MemberConfig by itself; facts of the scripts: README, "Two protocols".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from study.config import MemberConfig, Phase
+from study.published import AS_PUBLISHED
+
+EPOCHS_PER_LEVEL = 10
+
+#: Dense: answers in (0, 1) for data z-scored over all samples, one code layer, ReLU throughout, Keras' Adadelta.
+DENSE = {
+    "protocol": AS_PUBLISHED,
+    "output": "sigmoid",
+    "code_layers": 1,
+    "code_activation": "relu",
+    "initialisation": "glorot",
+    "optimizer": "adadelta",
+    "learning_rate": 1.0,
+    "scaling": "all",
+}
+#: Convolutional: besides, images are cuts of the stream of all numbers, and the loss is binary cross-entropy.
+CONV = {**DENSE, "layout": "stream", "loss": "bce"}
+
+
+def as_published(model: str, noise: Sequence[float], seed: int, epochs: int | None = None) -> MemberConfig:
+    """One network, carried through the noise factors in turn, `epochs` epochs each (10, as in the scripts)."""
+    epochs = EPOCHS_PER_LEVEL if epochs is None else epochs
+    phases = tuple(Phase((float(noise_factor),), epochs) for noise_factor in noise)
+    return MemberConfig(model, phases, seed=seed, **(CONV if model == "conv" else DENSE))
+
+
+def corrections(published: MemberConfig, epochs_to_converge: int) -> list[MemberConfig]:
+    """The published member with one item set right at a time; its protocol says which.
+
+    Evaluation on noisy test rows needs no network of its own: every member is measured both ways.
+    """
+    conv = published.model == "conv"
+    longer = tuple(replace(phase, epochs=epochs_to_converge) for phase in published.phases)
+    changes: dict[str, dict] = {
+        "linear output": {"output": "linear", "loss": "mse"},
+        "Adam to convergence": {"optimizer": "adam", "learning_rate": 1e-3, "phases": longer},
+        "scaled on training rows": {"scaling": "train"},
+    }
+    if conv:
+        changes["one image per sample"] = {"layout": "sample"}
+    else:
+        changes["two code layers"] = {"code_layers": 2}
+    members = [replace(published, protocol=f"{AS_PUBLISHED}, {name}", **change) for name, change in changes.items()]
+    fresh = f"{AS_PUBLISHED}, fresh network per level"
+    return [replace(published, protocol=fresh, phases=(phase,)) for phase in published.phases] + members

@@ -1,0 +1,254 @@
+"""A study from its options to its run folder: load, plan, train what is unfinished, write the tables."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+
+import pandas as pd
+from rich.console import Console
+
+from data_utils.errors import InputError
+from data_utils.preparation import PreparedData, prepare
+from data_utils.sources import Dataset, load_dataset
+from study.config import MemberConfig
+from study.grids import plan
+from study.interruption import Interruption
+from study.levels import by_level
+from study.local import local_executor
+from study.monitor import write_hparams_experiment
+from study.options import StudyOptions
+from study.packs import CPU_PACK_BYTES, GPU_PACK_BYTES, Pack, plan_packs
+from study.progress import ProgressLine
+from study.provenance import provenance
+from study.results import FAILED, RunFolder
+from study.summary import summary_markdown
+from study.worker import hparams
+
+#: Characters of a note on the screen.
+LONGEST_NOTE = 400
+
+
+@dataclass
+class Study:
+    """A study that is ready to train."""
+
+    options: StudyOptions
+    dataset: Dataset
+    data: PreparedData
+    planned: list[MemberConfig]
+    folder: RunFolder
+    console: Console
+    device: str = "cpu"
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> int:
+        """Train what is unfinished and write the tables. Returns the exit status."""
+        started = time.monotonic()
+        with Interruption() as interruption, self._executor() as train, self._begun() as seconds_before:
+            self._note()
+            if self.unfinished(workers=1):
+                train(interruption)
+            else:
+                self.say("nothing left to train")
+            return self._end(seconds_before + time.monotonic() - started, interruption)
+
+    def say(self, text: str) -> None:
+        """A line on the screen, as it is."""
+        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    def _note(self) -> None:
+        """What was found out about the data: in short on the screen, in full in the log."""
+        with open(self.folder.log_file, "a", encoding="utf-8") as log:
+            for note in self.dataset.notes:
+                self.say(note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
+                print(note, file=log)
+
+    def _executor(self):
+        """What trains packs: this process, or Ray (imported only where it is used); nothing where all is done."""
+        if self.options.resume and not self.unfinished(workers=1):
+            return nullcontext()
+        if self.options.local:
+            return local_executor(self)
+        from study.runner import ray_executor
+
+        return ray_executor(self)
+
+    @contextmanager
+    def _begun(self) -> Iterator[float]:
+        """Hold the folder for this process, so that a second run on it is refused, and begin (see `_begin`)."""
+        path = self.folder.path
+        created = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = open(path / ".lock", "a")  # noqa: SIM115  (held until the end)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}): give another --out") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{path}: another run is using this folder: give another --out") from None
+            try:
+                seconds_before = self._begin()
+            except InputError:  # nothing is left of what was made for it
+                if created:
+                    shutil.rmtree(path, ignore_errors=True)
+                for parent in created[1:]:
+                    with suppress(OSError):  # somebody else uses it by now
+                        parent.rmdir()
+                raise
+            yield seconds_before
+
+    def _begin(self) -> float:
+        """Check or write what the run is; returns the seconds that it has taken so far."""
+        identity = {
+            "members": [member.member_id for member in self.planned],
+            "data": self.dataset.matrix.content_hash(),
+            "split_seed": self.options.split_seed,
+        }
+        if self.options.resume:
+            config = self.folder.read_json("config.json")
+            different = [key for key, value in identity.items() if config["identity"].get(key) != value]
+            if different:
+                raise InputError(
+                    f"{self.folder.path}: holds another study (it differs in: {', '.join(different)}): "
+                    "give the options it was started with, or another --out"
+                )
+            self.folder.create()
+            return config["wall_seconds"]
+        if self.options.fresh:
+            self.folder.clear()
+        elif any(entry.name != ".lock" for entry in self.folder.path.iterdir()):
+            raise InputError(f"{self.folder.path}: another run has begun there: give --resume, or another --out")
+        self.folder.create()
+        self._write_preparation()
+        self.folder.write_json("plan.json", {"members": [member.as_dict() for member in self.planned]})
+        self.folder.write_json("config.json", {**self._config(), "identity": identity, "wall_seconds": 0.0})
+        return 0.0
+
+    def _config(self) -> dict:
+        """Everything needed to repeat the run; the members are in plan.json."""
+        dataset, options = self.dataset, self.options
+        return {
+            "command": options.command,
+            "grid": options.grid,
+            "data": {
+                "source": dataset.source,
+                "simulated": dataset.simulated,
+                "data_seed": options.data_seed if dataset.simulated else None,
+                "n_samples": dataset.matrix.n_samples,
+                "n_genes": dataset.matrix.n_genes,
+                "sha256": dataset.matrix.content_hash(),
+                "file_sha256": dataset.file_sha256,
+                "file_size": dataset.file_size,
+                "transform": dataset.transform,
+                "transform_reason": dataset.transform_reason,
+                "genes_matched": dataset.genes_matched,
+                "genes_missing": list(dataset.genes_missing),
+            },
+            "split_seed": options.split_seed,
+            "seeds": sorted({member.seed for member in self.planned}),
+            "n_members": len(self.planned),
+            "device": self.device,
+            "provenance": provenance(),
+        }
+
+    def _write_preparation(self) -> None:
+        """The split by sample, what turns expression values into a model's input, and HParams' columns."""
+        matrix, scaling = self.dataset.matrix, self.data.scaling
+        split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
+        self.folder.write_table("split.parquet", split)
+        content = {
+            "transform": self.dataset.transform,
+            "gene_ids": [str(gene) for gene in self.data.gene_ids],
+            "centre": scaling.centre.tolist(),
+            "scale": scaling.scale.tolist(),
+        }
+        self.folder.write_json("models/scaling.json", content)
+        domains: dict[str, list] = {}
+        for member in self.planned:
+            for name, value in hparams(member).items():
+                if not (isinstance(value, float) and math.isnan(value)):
+                    domains.setdefault(name, []).append(value)
+        write_hparams_experiment(self.folder.tensorboard, domains)
+
+    def unfinished(self, workers: int) -> list[Pack]:
+        """Packs of the members that no finished pack holds; a checkpointed pack stays as it was."""
+        done = set(self.folder.finished_members()["member_id"])
+        left = {member.member_id: member for member in self.planned if member.member_id not in done}
+        packs = []
+        for member_ids in self.folder.checkpointed_packs():
+            if all(member_id in left for member_id in member_ids):
+                packs.append(Pack(tuple(left.pop(member_id) for member_id in member_ids)))
+        pack_bytes = CPU_PACK_BYTES if self.device == "cpu" else GPU_PACK_BYTES
+        return packs + plan_packs(list(left.values()), self.data.n_genes, workers, self.options.pack, pack_bytes)
+
+    def progress(self, packs: list[Pack]) -> ProgressLine:
+        """The line on the screen for these packs."""
+        waiting = sum(len(pack.members) for pack in packs)
+        total = len(self.planned)
+        return ProgressLine(packs, self.data.n_genes, total - waiting, total, self.console)
+
+    def fail(self, pack: Pack, message: str) -> None:
+        """Keep the error of a pack's members, in one line."""
+        for member in pack.members:
+            self.errors[member.member_id] = " ".join(message.split())[:500]
+
+    def _end(self, seconds: float, interruption: Interruption) -> int:
+        """Write the tables and the summary, and say how it ended. Returns the exit status."""
+        members, metrics = self.folder.merge(self.planned, self.errors)
+        config = {**self.folder.read_json("config.json"), "wall_seconds": seconds, "device": self.device}
+        self.folder.write_json("config.json", config)
+        self.folder.write_text("summary.md", summary_markdown(members, config, by_level(members, metrics)))
+        failed = members.loc[members["status"] == FAILED, "error"]
+        missing = len(self.planned) - len(members)
+        counts = ", ".join(f"{n} {status}" for status, n in members["status"].value_counts().items())
+        self.say(f"{len(members)} of {len(self.planned)} members ended ({counts or 'none'})")
+        if len(failed):
+            self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
+        if interruption or len(failed) or missing:
+            self.say(f"go on with: {resume_command(self.options.command)}")
+        self.say(f"results: {self.folder.path / 'summary.md'}")
+        self.say(f"curves:  tensorboard --logdir {shlex.quote(str(self.folder.tensorboard))}")
+        if interruption:
+            return 128 + interruption.number
+        return 1 if len(failed) or missing else 0
+
+
+def resume_command(command: str) -> str:
+    """The command line that goes on with an interrupted run."""
+    words = [word for word in shlex.split(command) if word not in ("--fresh", "--resume")]
+    return shlex.join([*words, "--resume"])
+
+
+def open_study(options: StudyOptions, console: Console | None = None) -> Study:
+    """Check everything that can be checked and load the data; nothing is written yet.
+
+    Raises InputError for a bad option or bad data.
+    """
+    # A copy of the screen's descriptor: Ray's output on the original is sent to a file.
+    console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
+    planned = plan(options.grid, options.narrowing)
+    options.check_folder()
+    device = options.resolve_device()
+    if options.address is not None:
+        from study.runner import check_address
+
+        check_address(options.address)
+    dataset = load_dataset(
+        options.data,
+        genes_in=options.genes_in,
+        transform=options.transform,
+        all_genes=options.all_genes,
+        data_seed=options.data_seed,
+    )
+    data = prepare(dataset.matrix, options.split_seed)
+    return Study(options, dataset, data, planned, RunFolder(options.folder), console, device)

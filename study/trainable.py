@@ -1,0 +1,34 @@
+"""The Ray Tune trainable: a trial is a pack."""
+
+from __future__ import annotations
+
+import torch
+from ray import tune
+
+from data_utils.preparation import PreparedData
+from study.packs import Pack
+from study.results import RunFolder
+from study.worker import run_pack
+
+
+def train_pack(
+    config: dict, *, packs: list[Pack], data: PreparedData, folder: str, device: str, checkpoint_seconds: float
+) -> None:
+    """Train pack `config["pack"]` of `packs` into the run folder, from its checkpoint where it has one.
+
+    One thread: workers share the cores by processes, and results do not depend on a number of threads.
+    Checkpoints are the run folder's own (`Tuner.restore` loses work), so a restarted trial goes on by itself.
+    """
+    torch.set_num_threads(1)
+    pack = packs[config["pack"]]
+    run = RunFolder(folder)
+    whole = run_pack(
+        pack,
+        data,
+        run,
+        device,
+        report=tune.report,
+        should_stop=run.stop_requested,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    tune.report({"epoch": pack.members[0].epochs if whole else 0, "ended": whole})

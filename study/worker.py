@@ -1,0 +1,114 @@
+"""One pack from start, or from its checkpoint, to its results in the run folder. No Ray here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from data_utils.preparation import PreparedData
+from study.config import MemberConfig
+from study.monitor import MemberLog
+from study.packs import Pack
+from study.results import DIVERGED, FINISHED, RunFolder, member_rows, metric_rows
+from study.training import PackTraining, Record
+
+#: Seconds between progress reports.
+REPORT_SECONDS = 1.0
+
+#: TensorBoard's name of each measurement.
+TAGS = {
+    ("train", "loss"): "loss/train",
+    ("validation", "mse"): "mse/validation",
+    ("test", "mse"): "mse/test",
+    ("validation", "mean_activation"): "code/mean_activation",
+}
+
+
+def run_pack(
+    pack: Pack,
+    data: PreparedData,
+    folder: RunFolder,
+    device: str = "cpu",
+    report: Callable[[dict], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    checkpoint_seconds: float = 20.0,
+) -> bool:
+    """Train a pack and leave its results in the folder. Returns False when `should_stop` ended it early.
+
+    `report` gets the epoch and the best validation MSE so far with its member's name, about once a second;
+    a checkpoint is written every `checkpoint_seconds` of training and before an early return.
+    """
+    training = PackTraining(pack.members, data, device)
+    checkpoint = folder.load_checkpoint(pack.pack_id)
+    if checkpoint is not None:
+        training.restore(*checkpoint)
+    first_epoch = training.epoch
+    board = Board(folder, training)
+    saved = reported = time.monotonic()
+    while not training.finished:
+        ended = training.advance()
+        now = time.monotonic()
+        if should_stop() and not training.finished:
+            save(folder, pack, training)
+            return False
+        if now - saved > checkpoint_seconds:
+            save(folder, pack, training)
+            board.flush()
+            saved = time.monotonic()
+        if ended and now - reported > REPORT_SECONDS:
+            report(progress(training, first_epoch))
+            reported = now
+    board.close()
+    for k, member in enumerate(pack.members):
+        folder.save_model(member, training.stack.member(k))
+    folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
+    report(progress(training, first_epoch))
+    return True
+
+
+def progress(training: PackTraining, first_epoch: int) -> dict:
+    """Where a pack stands: epoch, where it went on from, and the best validation MSE with its member's name."""
+    curve = [r for r in training.records if (r.split, r.metric) == ("validation", "mse")][-1].values
+    finite = [(value, k) for k, value in enumerate(curve) if math.isfinite(value)]
+    best, k = min(finite, default=(math.inf, 0))
+    name = training.members[k].run_name
+    return {"epoch": training.epoch, "first_epoch": first_epoch, "best_mse": best, "best_name": name}
+
+
+def save(folder: RunFolder, pack: Pack, training: PackTraining) -> None:
+    """Write the pack's checkpoint."""
+    member_ids = [member.member_id for member in pack.members]
+    folder.save_checkpoint(pack.pack_id, member_ids, *training.state())
+
+
+class Board:
+    """The TensorBoard runs of a pack's members."""
+
+    def __init__(self, folder: RunFolder, training: PackTraining):
+        self.training, self.written = training, 0
+        self.logs = [MemberLog(folder.tensorboard, m.run_name, hparams(m)) for m in training.members]
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was measured since the last time."""
+        records = [r for r in self.training.records[self.written :] if (r.split, r.metric) in TAGS]
+        for k, log in enumerate(self.logs):
+            log.scalars(_rows(records, k))
+        self.written = len(self.training.records)
+
+    def close(self) -> None:
+        """Write the rest, and how each member ended."""
+        self.flush()
+        for log, diverged in zip(self.logs, self.training.diverged_epoch, strict=True):
+            log.close(FINISHED if diverged is None else DIVERGED)
+
+
+def _rows(records: list[Record], k: int) -> list[tuple[int, str, float, float]]:
+    return [(r.epoch, TAGS[r.split, r.metric], r.values[k], r.wall_time) for r in records]
+
+
+def hparams(member: MemberConfig) -> dict[str, str | float | int]:
+    """What the HParams tab shows of a member."""
+    names = ("model", "beta", "rho", "seed", "learning_rate")
+    return {**{name: getattr(member, name) for name in names}, "noise_factor": member.noise_factor}

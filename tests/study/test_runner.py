@@ -1,0 +1,76 @@
+"""What the runner decides before a trial starts: places, workers, addresses. No cluster is started here."""
+
+import socket
+import threading
+
+import pytest
+
+from data_utils.errors import InputError
+from study.options import StudyOptions
+from study.runner import check_address, place, worker_count
+
+NO_GPU, TWO_GPUS = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus_per_pack", "workers"),
+    [
+        (NO_GPU, 0, 4),
+        ({"CPU": 0.0}, 0, 1),
+        (TWO_GPUS, 1, 2),
+        (TWO_GPUS, 0.25, 8),
+        (TWO_GPUS, 0.1, 16),  # 20 by the GPUs, but each pack takes a core
+        ({"CPU": 64.0, "GPU": 3.0}, 0.1, 30),  # 3 / 0.1 is 29.999... in floating point
+    ],
+)
+def test_worker_count(resources, gpus_per_pack, workers):
+    assert worker_count(resources, gpus_per_pack) == workers
+
+
+def test_a_gpu_share_that_the_cluster_does_not_have_is_an_input_error():
+    with pytest.raises(InputError, match="the cluster has 0 GPUs"):
+        worker_count(NO_GPU, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "resources", "expected"),
+    [
+        ({}, "auto", NO_GPU, ("cpu", 0.0)),
+        ({}, "auto", TWO_GPUS, ("cuda", 1.0)),
+        ({"gpus_per_pack": 0.25}, "auto", TWO_GPUS, ("cuda", 0.25)),
+        ({"gpus_per_pack": 0.25}, "cuda", TWO_GPUS, ("cuda", 0.25)),
+        ({"device": "cpu"}, "cpu", TWO_GPUS, ("cpu", 0.0)),
+    ],
+)
+def test_place(options, device, resources, expected):
+    assert place(StudyOptions(**options), device, resources) == expected
+
+
+def test_a_share_of_a_gpu_for_packs_on_the_cpu_is_an_input_error():
+    with pytest.raises(InputError, match=r"--gpus-per-pack 0\.5"):
+        place(StudyOptions(gpus_per_pack=0.5, device="cpu"), "cpu", TWO_GPUS)
+
+
+def test_a_port_that_is_not_rays_is_refused_in_time():
+    """Something listens and answers, but it is no cluster."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(30)
+
+    def answer():
+        try:
+            for _ in range(20):
+                connection, _ = server.accept()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                connection.close()
+        except OSError:
+            return
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    address = f"127.0.0.1:{server.getsockname()[1]}"
+    try:
+        with pytest.raises(InputError, match=f"{address}: no Ray cluster answers") as caught:
+            check_address(address)
+    finally:
+        server.close()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,221 @@
+"""The plan of the house: fixed names, arrows that point one way, rooms of a size, and what is installed."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("data_utils", "models", "study")
+SOURCES = [ROOT / "run_study.py", *(path for name in PACKAGES for path in sorted((ROOT / name).glob("**/*.py")))]
+LONGEST_FILE, LONGEST_FUNCTION = 300, 40
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+MODULES = [module_name(path) for path in SOURCES]
+TREES = {module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in SOURCES}
+
+
+def imported(tree):
+    """Modules that a tree imports anywhere, but for `if TYPE_CHECKING`."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for inner in ast.walk(node):
+                inner.names = []  # imports of types alone: nothing happens at run time
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            if node.names:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+IMPORTS = {name: imported(ast.parse(ast.unparse(tree))) for name, tree in TREES.items()}
+
+
+def at_module_level(tree):
+    """Modules imported when the module is, in whatever `if` or `try`, but in no function."""
+    kept = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    inside = {id(inner) for function in functions for inner in ast.walk(function)}
+    lazy = ast.Module([node for node in kept if id(node) not in inside], [])
+    return imported(lazy)
+
+
+def packages(names):
+    return {name.partition(".")[0] for name in names}
+
+
+def loaded_after(code):
+    """Names of the modules that a fresh interpreter holds after `code`."""
+    command = [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("name", ["run_study.py", "pyproject.toml", "study", "models", "data_utils", "tests"])
+def test_the_fixed_names_are_there(name):
+    assert (ROOT / name).exists()
+
+
+def test_sources_were_found():
+    assert {"run_study", "study.runner", "models.stack", "data_utils.noise"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_arrows_point_one_way(name):
+    room = name.partition(".")[0]
+    forbidden = {
+        "data_utils": {"models", "study", "run_study", "tests"},
+        "models": {"study", "run_study", "tests"},
+        "study": {"run_study", "tests"},
+        "run_study": {"tests"},
+    }
+    assert not packages(IMPORTS[name]) & forbidden[room]
+
+
+ABOVE = {
+    "study.training": ("worker", "local", "trainable", "runner", "study"),
+    "study.worker": ("local", "trainable", "runner", "study"),
+    "study.local": ("trainable", "runner", "study"),
+    "study.trainable": ("runner", "study"),
+    "study.runner": ("study",),
+}
+
+
+@pytest.mark.parametrize("name", ABOVE)
+def test_arrows_within_study_point_one_way(name):
+    assert not IMPORTS[name] & {f"study.{above}" for above in ABOVE[name]}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_ray_is_imported_by_two_modules_alone(name):
+    may = name in ("study.runner", "study.trainable")
+    assert ("ray" in packages(IMPORTS[name])) == may
+    # and those two are imported where they are used, so that --local needs no Ray
+    if not may:
+        assert not at_module_level(TREES[name]) & {"study.runner", "study.trainable"}
+
+
+@pytest.mark.parametrize("name", ["monitor", "published", "stats", "summary", "provenance"])
+def test_reports_load_neither_torch_nor_ray(name):
+    assert not packages(loaded_after(f"import study.{name}")) & {"torch", "ray"}
+
+
+def test_a_study_without_ray_never_loads_it():
+    loaded = loaded_after("import study.study, study.training, study.worker, study.local")
+    assert "study.local" in loaded
+    assert "ray" not in packages(loaded)
+
+
+def test_help_loads_neither_torch_nor_ray():
+    code = "import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main(['--help'])"
+    assert not packages(loaded_after(code)) & {"torch", "ray", "numpy", "pandas"}
+    command = [sys.executable, "run_study.py", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "--grid" in done.stdout
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_a_file_is_read_in_one_sitting(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_function_is_seen_at_once(name):
+    long = {}
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            if lines > LONGEST_FUNCTION:
+                long[node.name] = lines
+    assert long == {}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_what_is_public_says_what_it_is(name):
+    tree = TREES[name]
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    public = [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    missing = [node.name for node in public if not ast.get_docstring(node)]
+    if tree.body and not ast.get_docstring(tree):
+        missing.append("the module itself")
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_global_random_state(name):
+    """An explicit generator everywhere: no torch.manual_seed, numpy.random.seed or random.random()."""
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert not re.fullmatch(r"torch\.manual_seed|(np|numpy)\.random\.(seed|rand\w*|normal)|random\.\w+", called)
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def locked():
+    lines = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.strip()]
+    requirements = [Requirement(line) for line in lines if not line.startswith("#")]
+    exact = {}
+    for requirement in requirements:
+        [pin] = requirement.specifier
+        assert pin.operator == "==", requirement
+        exact[canonicalize_name(requirement.name)] = Version(pin.version)
+    return exact
+
+
+def wanted():
+    return [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+
+
+@pytest.mark.parametrize("requirement", wanted(), ids=str)
+def test_the_lock_file_is_within_the_ranges(requirement):
+    version = locked()[canonicalize_name(requirement.name)]
+    assert requirement.specifier
+    assert requirement.specifier.contains(version)
+
+
+def test_torch_is_pinned_exactly():
+    [torch] = [requirement for requirement in wanted() if requirement.name == "torch"]
+    assert str(torch.specifier) == "==2.13.0"
+    assert locked()["torch"] == Version("2.13.0")
+
+
+def test_what_the_sources_import_is_among_the_dependencies():
+    """Imported packages are declared, not there by luck because something else needs them."""
+    known = {canonicalize_name(requirement.name) for requirement in wanted()}
+    other_names = {"sklearn": "scikit-learn"}
+    found = packages(set().union(*IMPORTS.values())) - {*PACKAGES, "run_study"} - set(sys.stdlib_module_names)
+    assert {canonicalize_name(other_names.get(name, name)) for name in found} <= known
+
+
+def test_the_packages_the_module_and_the_command_are_installed():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert set(setuptools["packages"]) == set(PACKAGES)
+    assert setuptools["py-modules"] == ["run_study"]
+    assert PROJECT["scripts"] == {"dae-study": "run_study:main"}
+    for name in PACKAGES:  # files beside the code are installed with it
+        endings = {path.suffix for path in (ROOT / name).iterdir() if path.is_file()} - {".py"}
+        assert endings <= {Path(pattern).suffix for pattern in setuptools["package-data"].get(name, [])}
+
+
+def test_the_readme_begins_with_the_two_commands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines() if not line.startswith("```")]
+    assert [line for line in lines if line][:2] == ["make study", "make test"]

@@ -186,8 +186,9 @@ class Watch(tune.Callback):
             self.end_tune()
 
     def on_trial_error(self, iteration, trials, trial, **info):
-        error = trial.get_error()
-        lines = str(error).strip().splitlines() if error is not None else []
+        # The driver's own file: `trial.get_error()` reads its copy in the storage, which comes only some time later.
+        path = Path(trial.error_file) if trial.error_file else None
+        lines = path.read_text(errors="replace").strip().splitlines() if path and path.exists() else []
         self.errors[self.packs[trial.config["pack"]].pack_id] = lines[-1].strip() if lines else "its worker died"
 
 

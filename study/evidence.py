@@ -1,0 +1,123 @@
+"""What a report is made from: the tables of one run or several, read from their folders. No torch, no ray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from data_utils.errors import InputError
+from study.levels import by_level
+
+#: Tables that the end of a run writes for the report (study/references.py); an older run may not have them.
+REFERENCE_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
+GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
+LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder: where it is, its config.json, and its tables."""
+
+    path: Path
+    config: dict
+    members: pd.DataFrame
+    metrics: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The tables of all runs, each with a column `run`; all runs have the same data and the same split.
+
+    members: as members.parquet, one row a network. levels: one row a network x noise factor that it was tested at
+    (study.levels). references: MSE of identity, gene mean, PCA, Wiener, oracle by noise factor, seed and code size.
+    genes, labels: MSE by gene, and by value of a sample label such as tissue, of networks (mean over seeds) and
+    references ("method"; a reference's protocol is ""). A network that two runs share is kept once.
+    """
+
+    runs: tuple[Run, ...]
+    members: pd.DataFrame
+    levels: pd.DataFrame
+    references: pd.DataFrame
+    genes: pd.DataFrame
+    labels: pd.DataFrame
+
+    @property
+    def data(self) -> dict:
+        """What config.json says of the data, which all runs share."""
+        return self.runs[0].config["data"]
+
+    @property
+    def simulated(self) -> bool:
+        return bool(self.data["simulated"])
+
+
+def load_evidence(folders: Sequence[Path | str]) -> Evidence:
+    """Read run folders. Raises InputError for one that is not a run, or runs on other data or another split."""
+    runs = tuple(_load_run(Path(folder)) for folder in dict.fromkeys(Path(f).resolve() for f in folders))
+    first = runs[0]
+    for run in runs[1:]:
+        for what, key in (("data", "data"), ("split", "split_seed")):
+            if run.config["identity"][key] != first.config["identity"][key]:
+                raise InputError(
+                    f"{run.path}: has other {what} than {first.path}: report runs on the same {what} together"
+                )
+    members = _once(pd.concat([run.members.assign(run=run.name) for run in runs], ignore_index=True), ["member_id"])
+    levels = [by_level(run.members, run.metrics).assign(run=run.name) for run in runs]
+    tables = {name: _optional(runs, f"{name}.parquet", columns) for name, columns in _OPTIONAL.items()}
+    return Evidence(
+        runs,
+        members,
+        _once(pd.concat(levels, ignore_index=True), ["member_id", "noise_factor"]),
+        _once(tables["references"], ["reference", "noise_factor", "seed", "code_size"]),
+        _once(tables["genes"], GENE_COLUMNS[:-1]),
+        _once(tables["labels"], LABEL_COLUMNS[:-2]),
+    )
+
+
+_OPTIONAL = {"references": REFERENCE_COLUMNS, "genes": GENE_COLUMNS, "labels": LABEL_COLUMNS}
+
+
+def _load_run(path: Path) -> Run:
+    """Raises InputError for a folder that holds no run that has ended, or tables that cannot be read."""
+    wanted = path / "config.json"
+    try:
+        config = json.loads(wanted.read_text("utf-8"))
+        tables = []
+        for name in ("members", "metrics"):
+            wanted = path / f"{name}.parquet"
+            tables.append(pd.read_parquet(wanted))
+        if not {"data", "identity"} <= config.keys() or not {"data", "split_seed"} <= config["identity"].keys():
+            raise ValueError("it does not say what data the run had")
+    except FileNotFoundError:
+        raise InputError(
+            f"{wanted}: is not there: give the folder of a run that has ended, such as runs/paper"
+        ) from None
+    except (OSError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{wanted}: cannot be read ({reason}): finish the run with --resume") from None
+    return Run(path, config, *tables)
+
+
+def _optional(runs: tuple[Run, ...], name: str, columns: list[str]) -> pd.DataFrame:
+    """A table of all runs that have it."""
+    tables = [pd.read_parquet(run.path / name).assign(run=run.name) for run in runs if (run.path / name).exists()]
+    tables = [table for table in tables if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "run"])
+
+
+def _once(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The first of rows that say the same thing: a failed network gives way to one that has ended."""
+    if "status" in table:
+        table = table.assign(_failed=table["status"] == "failed").sort_values("_failed", kind="stable")
+        table = table.drop_duplicates(keys).drop(columns="_failed").sort_index()
+    else:
+        table = table.drop_duplicates(keys)
+    return table.reset_index(drop=True)

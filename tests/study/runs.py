@@ -1,4 +1,4 @@
-"""Run folders with known numbers, written without training: what tests of the report are made from. Not a test itself."""
+"""Run folders with known numbers, written without training: for tests of the report. Not a test itself."""
 
 import json
 from dataclasses import replace
@@ -65,7 +65,9 @@ def fake_run(
                 parts = {"train": value - 0.02, "validation": value - 0.005, "test": value, "train-clean": value - 0.03}
                 if status != "failed":
                     metrics += [(member.member_id, epoch, s, "mse", noise, v) for s, v in parts.items()]
-                row |= {f"{p}_mse": v for p, v in zip(("train", "val", "test", "train_clean"), parts.values())}
+                row |= {
+                    f"{p}_mse": v for p, v in zip(("train", "val", "test", "train_clean"), parts.values(), strict=True)
+                }
         row |= {"best_epoch": member.epochs, "best_val_mse": row["val_mse"], "mean_activation": 0.06}
         if status == "failed":
             row |= {"error": "OSError: no space left on <device> & more", "epochs": 0}
@@ -121,7 +123,7 @@ def fake_config(grid, planned, simulated, data):
 
 
 def _reference_tables(folder, planned, simulated):
-    """references, genes and labels: identity alpha^2, gene mean 1, PCA .45 + .1 alpha^2, Wiener .5 alpha^2/(1+alpha^2)."""
+    """references, genes and labels; of alpha: identity alpha^2, gene mean 1, Wiener .5 alpha^2 / (1 + alpha^2), ..."""
     noise_factors = sorted({a for m in planned for p in m.phases for a in p.noise_factors})
     seeds = sorted({m.seed for m in planned})
     formulas = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,20 @@ class PreparedData:
         if layout == "stream":
             parts = {part: _stream(values) for part, values in parts.items()}
         return PreparedData(**parts, scaling=scaling_used, split=self.split, gene_ids=self.gene_ids)
+
+    def with_genes(self, order: np.ndarray) -> PreparedData:
+        """The same values with the genes (columns) in another order, (genes,) indices."""
+        parts = {part: np.ascontiguousarray(getattr(self, part)[:, order]) for part in SPLITS}
+        scaling = ZScore(self.scaling.centre[order], self.scaling.scale[order])
+        return replace(self, **parts, scaling=scaling, gene_ids=self.gene_ids[order])
+
+    def shuffled(self, rng: np.random.Generator) -> PreparedData:
+        """Each gene's values in a random order over the samples of its part: its distribution stays, all else goes."""
+        return replace(self, **{part: rng.permuted(getattr(self, part), axis=0) for part in SPLITS})
+
+    def with_training_rows(self, rows: np.ndarray) -> PreparedData:
+        """Some of the training rows only; the scaling stays that of all, so that errors have one unit."""
+        return replace(self, train=self.train[rows])
 
     @property
     def nbytes(self) -> int:

@@ -26,6 +26,8 @@ class DenseArchitecture:
     hidden: tuple[int, ...]
     output: str = "linear"
     code_activation: str = "sigmoid"
+    noise_input: bool = False
+    """The noise factor of a row is one more input."""
 
     @property
     def bottleneck(self) -> int:
@@ -37,9 +39,13 @@ class DenseArchitecture:
         """Indices into `hidden` of the layers that are the code."""
         return tuple(i for i, width in enumerate(self.hidden) if width == self.bottleneck)
 
+    def code_size(self, n_genes: int) -> int:
+        """Numbers in the code of one sample: the bottleneck, whatever the number of genes."""
+        return self.bottleneck
+
     def layer_shapes(self, n_genes: int) -> list[tuple[int, int]]:
         """(inputs, outputs) of each layer."""
-        widths = (n_genes, *self.hidden, n_genes)
+        widths = (n_genes + self.noise_input, *self.hidden, n_genes)
         return list(itertools.pairwise(widths))
 
     def parameter_shapes(self, n_genes: int) -> dict[str, tuple[int, ...]]:
@@ -73,6 +79,12 @@ class ConvArchitecture:
     channels: tuple[int, ...] = (16, 8, 8, 8, 8, 16, 1)
     output: str = "linear"
     code_activation: str = "sigmoid"
+    noise_input = False
+
+    def code_size(self, n_genes: int) -> int:
+        """Numbers in the code of one image: 8 x 3 x 5 = 120 for the 24 x 40 of 943 genes."""
+        height, width = image_shape(n_genes)
+        return self.channels[2] * (height // 8) * (width // 8)
 
     def parameter_shapes(self, n_genes: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of each parameter; they do not depend on the number of genes."""
@@ -106,7 +118,11 @@ PAPER_DEPTHS = {
 
 
 def architecture(
-    model: str, output: str = "linear", code_activation: str = "sigmoid", code_layers: int = 2
+    model: str,
+    output: str = "linear",
+    code_activation: str = "sigmoid",
+    code_layers: int = 2,
+    noise_input: bool = False,
 ) -> Architecture:
     """The network called `model`: `dense-2` ... `dense-8`, `conv`, or widths such as `dense-64x16x64`.
 
@@ -121,8 +137,10 @@ def architecture(
         if value not in known:
             raise InputError(f"unknown {what} {value!r}: use one of {', '.join(map(str, known))}")
     if model == "conv":
+        if noise_input:
+            raise InputError("model 'conv' has no place for the noise factor as an input: use a dense model")
         return ConvArchitecture(output=output, code_activation=code_activation)
-    return DenseArchitecture(model, _hidden_widths(model, code_layers), output, code_activation)
+    return DenseArchitecture(model, _hidden_widths(model, code_layers), output, code_activation, noise_input)
 
 
 def _hidden_widths(model: str, code_layers: int) -> tuple[int, ...]:

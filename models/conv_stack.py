@@ -117,13 +117,18 @@ class ConvStack(Stack):
         return tuple([self.parameters[f"conv{i}.{part}"][k] for i in range(n_layers)] for part in parts)
 
     def reconstruct(self, members: slice, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstructions (k, rows, genes) and mean code activations (k,) for inputs (k, rows, genes)."""
+        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes)."""
         with torch.no_grad():
             ks = range(*members.indices(self.n_members))
             outputs, codes = zip(
                 *(self._forward(x, *self._layers(k)) for k, x in zip(ks, inputs, strict=True)), strict=True
             )
-            return torch.stack(outputs), torch.stack([code.mean() for code in codes])
+            return torch.stack(outputs), torch.stack(codes)
+
+    @property
+    def code_units(self) -> int:
+        """Channels x pixels of the code, an eighth of the image's sides."""
+        return self.network.channels[2] * (self.height // 8) * (self.width // 8)
 
     def backward(
         self, members: slice, inputs: torch.Tensor, clean: torch.Tensor, sparsity: Sparsity, small_error: bool = False

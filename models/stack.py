@@ -158,10 +158,15 @@ class DenseStack(Stack):
         return _sigmoid_(output) if self.network.output == "sigmoid" else output
 
     def reconstruct(self, members: slice, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstructions (k, rows, genes) and mean code activations (k,) for inputs (k, rows, genes)."""
+        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes)."""
         activations = self._hidden(members, inputs)
-        code = torch.stack([activations[i + 1].mean(dim=(1, 2)) for i in self.network.code_layers])
-        return self._output(members, activations[-1]), code.mean(dim=0)
+        code = torch.cat([activations[i + 1] for i in self.network.code_layers], dim=2)
+        return self._output(members, activations[-1]), code
+
+    @property
+    def code_units(self) -> int:
+        """Units of all code layers together."""
+        return sum(self.network.hidden[i] for i in self.network.code_layers)
 
     def backward(
         self, members: slice, inputs: torch.Tensor, clean: torch.Tensor, sparsity: Sparsity, small_error: bool = False

@@ -14,6 +14,12 @@ from models.optimizers import OPTIMIZERS
 from models.sparsity import KINDS
 from models.stack import INITIALISATIONS, LOSSES
 
+#: The paper's noise factors.
+NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))
+
+#: Order of the genes in a network's input: study/variants.py.
+GENE_ORDERS = ("given", "random", "correlation", "shuffled")
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -49,6 +55,9 @@ class MemberConfig:
     loss: str = "mse"
     scaling: str = "train"
     layout: str = "sample"
+    gene_order: str = "given"
+    train_fraction: float = 1.0
+    noise_input: bool = False
 
     def __post_init__(self):
         self._normalise()
@@ -69,6 +78,8 @@ class MemberConfig:
             raise InputError(f"seed {self.seed}: a seed is at least 0")
         if self.batch_size < 1:
             raise InputError(f"batch_size {self.batch_size}: give at least 1 row")
+        if not 0 < self.train_fraction <= 1:
+            raise InputError(f"train_fraction is {self.train_fraction}: give a share of the training rows, up to 1")
         if not 0 < self.rho < 1:
             raise InputError(f"rho is {self.rho}: a mean activation lies between 0 and 1")
 
@@ -80,17 +91,19 @@ class MemberConfig:
         network = self.architecture
         if self.loss == "bce" and network.output != "sigmoid":
             raise InputError("loss 'bce' needs answers between 0 and 1: give output 'sigmoid'")
+        if self.gene_order != "given" and self.layout != "sample":
+            raise InputError("the stream of all numbers has no order of genes: give gene_order 'given'")
         if self.beta and self.sparsity == "kl" and network.code_activation != "sigmoid":
             raise InputError("sparsity 'kl' needs mean activations between 0 and 1: give code_activation 'sigmoid'")
 
     @property
     def architecture(self) -> Architecture:
         """The network."""
-        return architecture(self.model, self.output, self.code_activation, self.code_layers)
+        return architecture(self.model, self.output, self.code_activation, self.code_layers, self.noise_input)
 
     def _normalise(self) -> None:
         """0, 0.0 and -0.0 are one number, so that equal members have one id."""
-        for name in ("beta", "rho", "learning_rate"):
+        for name in ("beta", "rho", "learning_rate", "train_fraction"):
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         phases = tuple(Phase(tuple(float(a) + 0.0 for a in p.noise_factors), p.epochs) for p in self.phases)
         object.__setattr__(self, "phases", phases)
@@ -150,7 +163,10 @@ class MemberConfig:
         return cls(**{**content, "phases": phases})
 
 
-_SWITCHES = ("code_layers", "code_activation", "initialisation", "loss", "scaling", "layout")
+_SWITCHES = (
+    *("code_layers", "code_activation", "initialisation", "loss", "scaling", "layout"),
+    *("gene_order", "train_fraction", "noise_input"),
+)
 _FURTHER = ("rho", "sparsity", "learning_rate", "batch_size", "optimizer", "output", *_SWITCHES)
 _CHOICES = {
     "sparsity": KINDS,
@@ -159,6 +175,7 @@ _CHOICES = {
     "loss": LOSSES,
     "scaling": SCALINGS,
     "layout": LAYOUTS,
+    "gene_order": GENE_ORDERS,
 }
 
 

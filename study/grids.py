@@ -8,9 +8,8 @@ from itertools import product
 
 from data_utils.errors import InputError
 from study import protocols
-from study.config import MemberConfig, Phase
+from study.config import NOISE_FACTORS, MemberConfig, Phase
 
-NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))
 MODELS = {"2": "dense-2", "4": "dense-4", "6": "dense-6", "8": "dense-8", "conv": "conv"}
 
 #: Epochs after which 10 more lower validation MSE by less than 1 % on the simulated cohort (README, "Epochs").

@@ -9,6 +9,7 @@ from itertools import groupby, pairwise
 
 from models.architecture import n_parameters
 from study.config import MemberConfig
+from study.variants import data_key
 
 #: Measured on a CPU: beyond 44 members a stack gains nothing more.
 LARGEST_CPU_PACK = 44
@@ -36,12 +37,12 @@ def stack_key(member: MemberConfig) -> tuple:
     """Members with the same key can share a pack; noise factors, beta, rho, seed and learning rate may differ."""
     shape = tuple((phase.epochs, len(phase.noise_factors)) for phase in member.phases)
     network = repr(member.architecture)
-    return (network, member.optimizer, member.loss, member.scaling, member.layout, member.batch_size, shape)
+    return (network, member.optimizer, member.loss, member.batch_size, shape, *data_key(member))
 
 
 def cost(member: MemberConfig, n_genes: int) -> float:
     """Training work of a member in equivalent FLOPs a training row."""
-    return float(member.architecture.flops_per_sample(n_genes)) * member.epochs
+    return float(member.architecture.flops_per_sample(n_genes)) * member.epochs * member.train_fraction
 
 
 def pack_order(member: MemberConfig) -> tuple:

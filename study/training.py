@@ -6,7 +6,6 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 import torch
@@ -18,12 +17,16 @@ from models.conv_stack import ConvStack
 from models.optimizers import OPTIMIZERS
 from models.sparsity import Sparsity
 from models.stack import RESIDUAL_FREE_MSE, DenseStack, initial_parameters
-from study.config import MemberConfig, Phase
+from study.blocks import Block, blocks_by_seed
+from study.config import NOISE_FACTORS, MemberConfig, Phase
+from study.variants import member_data
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
 CPU_BLOCK = 3
 #: Rows that are evaluated at a time.
 EVALUATION_ROWS = 1024
+#: A code unit whose activation varies less than this over the rows tells nothing of them: it is dead.
+DEAD_UNIT_STD = 0.01
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,6 @@ class Record:
     wall_time: float
 
 
-@dataclass(frozen=True)
-class Block:
-    """Members of one seed that are computed together; those that share a schedule share one input."""
-
-    members: slice
-    shares_input: bool
-    small_error: bool
-    sparsity: Sparsity
-
-
 class PackTraining:
     """K networks in training; `advance` trains one batch, `finished` tells when all phases are done.
 
@@ -59,7 +52,7 @@ class PackTraining:
         first = members[0]
         self.phases_epochs = [phase.epochs for phase in first.phases]
         self.batch_size = first.batch_size
-        data = data.variant(first.scaling, first.layout)
+        data = member_data(data, first)
         self.rows = {part: _tensor(getattr(data, part), device) for part in SPLITS}
         self.n_genes = data.n_genes
         network = first.architecture
@@ -97,9 +90,9 @@ class PackTraining:
         for seed, blocks in self.seeds:
             clean = self.rows["train"][self._order(seed)[start : start + self.batch_size]]  # (B, genes)
             normal = standard_normal(clean.shape, stream(seed, "noise", self.epoch, self.batch, device=self.device))
-            choice = self._factor_choice(seed, phase, len(clean))
+            factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
             for block in blocks:
-                inputs = self._inputs(block, phase, clean, normal, choice)
+                inputs = self._inputs(block, factors, clean, normal)
                 loss = self.stack.backward(block.members, inputs, clean, block.sparsity, block.small_error)
                 self.loss_sum[block.members] += loss.double() * len(clean)
         self.optimizer.step(self.stack.flat.gradients)
@@ -114,7 +107,7 @@ class PackTraining:
         """Blocks by seed, for members whose error is small (see RESIDUAL_FREE_MSE) or is not, (K,)."""
         self.small_error = small_error
         largest = CPU_BLOCK if self.device == "cpu" else len(self.members)
-        self.seeds = _blocks_by_seed(self.members, small_error, self.sparsity, largest)
+        self.seeds = blocks_by_seed(self.members, small_error, self.sparsity, largest)
 
     def _order(self, seed: int) -> torch.Tensor:
         """The order of the training rows in this epoch, (rows,)."""
@@ -131,23 +124,31 @@ class PackTraining:
         generator = stream(seed, "noise-factor", self.epoch, self.batch)
         return torch.randint(n_factors, (n_rows,), generator=generator).to(self.device)
 
-    def _inputs(
-        self, block: Block, phase: int, clean: torch.Tensor, normal: torch.Tensor, choice: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Noisy inputs (k, rows, genes) of a block; `choice` picks each row's noise factor."""
-        members = self.members[block.members]
-        distinct = members[:1] if block.shares_input else members
-        factors = torch.tensor([member.phases[phase].noise_factors for member in distinct], device=self.device)
-        factors = factors[:, :1] if choice is None else factors[:, choice]  # (k, 1 or rows)
-        noisy = add_noise(clean, factors.unsqueeze(2), normal)
-        return noisy.expand(len(members), *clean.shape)
+    def _phase_factors(self, phase: int, choice: torch.Tensor | None) -> torch.Tensor:
+        """The members' noise factors of a phase, (K, 1), or (K, rows) where `choice` picks each row's, (rows,)."""
+        factors = torch.tensor([member.phases[phase].noise_factors for member in self.members], device=self.device)
+        return factors[:, :1] if choice is None else factors[:, choice]
+
+    def _inputs(self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+        """Noisy inputs (k, rows, genes) of a block for the members' noise factors, (K, 1 or rows).
+
+        Networks that are told the noise factor get it as one more column.
+        """
+        n_members = block.members.stop - block.members.start
+        factors = factors[block.members][: 1 if block.shares_input else n_members].unsqueeze(2)
+        noisy = add_noise(clean, factors, normal)
+        if self.stack.network.noise_input:
+            noisy = torch.cat([noisy, factors.expand(*noisy.shape[:2], 1)], dim=2)
+        return noisy.expand(n_members, *noisy.shape[1:])
 
     def _end_epoch(self) -> None:
         """Loss and validation of the epoch; after a phase, every part at each of the phase's noise factors."""
         phase = self.phase
         epoch = self.epoch + 1
         losses = (self.loss_sum / len(self.rows["train"])).tolist()
-        mse, activation = self._evaluate("validation", phase, factor=None)
+        n_factors, n_rows = len(self.members[0].phases[phase].noise_factors), len(self.rows["validation"])
+        in_turn = torch.arange(n_rows, device=self.device) % n_factors if n_factors > 1 else None
+        mse, activation, dead = self._evaluate("validation", self._phase_factors(phase, in_turn))
         self._record(epoch, phase, None, "train", "loss", losses)
         self._record(epoch, phase, None, "validation", "mse", mse)
         self._record(epoch, phase, None, "validation", "mean_activation", activation)
@@ -155,7 +156,10 @@ class PackTraining:
             if self.diverged_epoch[k] is None and not all(map(math.isfinite, values)):
                 self.diverged_epoch[k] = epoch
         if epoch == sum(self.phases_epochs[: phase + 1]):
+            self._record(epoch, phase, None, "validation", "dead_units", dead)
             self._measure_phase(epoch, phase)
+            if len(self.phases_epochs) == 1:
+                self._measure_across(epoch)
         self._note_small_errors()
         self.loss_sum.zero_()
         self._orders.clear()
@@ -165,13 +169,21 @@ class PackTraining:
         """Every part at each of the phase's noise factors, and the training rows without noise, as the paper did."""
         n_factors = len(self.members[0].phases[phase].noise_factors)
         for factor in range(n_factors):
+            factors = self._phase_factors(phase, torch.tensor([factor], device=self.device))
             for part in SPLITS:
                 if part == "validation" and n_factors == 1:
                     continue  # measured at the end of every epoch
-                mse, _ = self._evaluate(part, phase, factor)
-                self._record(epoch, phase, factor, part, "mse", mse)
-        mse, _ = self._evaluate("train", phase, factor=0, noisy=False)
+                self._record(epoch, phase, factor, part, "mse", self._evaluate(part, factors)[0])
+        mse = self._evaluate("train", self._phase_factors(phase, None), noisy=False)[0]
         self._record(epoch, phase, None if n_factors > 1 else 0, "train-clean", "mse", mse)
+
+    def _measure_across(self, epoch: int) -> None:
+        """The test rows at every noise factor of the study, whatever the members were trained on."""
+        for noise_factor in NOISE_FACTORS:
+            factors = torch.full((len(self.members), 1), noise_factor, device=self.device)
+            values = self._evaluate("test", factors)[0]
+            noise_factors = [noise_factor] * len(self.members)
+            self.records.append(Record(epoch, "test-across", "mse", noise_factors, values, time.time()))
 
     def _note_small_errors(self) -> None:
         """From each member's own last validation, so that its numbers stay its own."""
@@ -185,29 +197,33 @@ class PackTraining:
         self.records.append(Record(epoch, split, metric, noise_factors, values, time.time()))
 
     def _evaluate(
-        self, part: str, phase: int, factor: int | None, noisy: bool = True
-    ) -> tuple[list[float], list[float]]:
-        """MSE (eq. 11) and mean code activation of each member on the fixed noise of its seed.
+        self, part: str, factors: torch.Tensor, noisy: bool = True
+    ) -> tuple[list[float], list[float], list[float]]:
+        """MSE (eq. 11), mean code activation and share of dead code units of each member, on its seed's fixed noise.
 
-        With `factor` None the rows take the phase's noise factors in turn; without `noisy` the input is clean.
+        factors is (K, 1), or (K, rows) for a noise factor a row; without `noisy` the input is clean.
         """
         clean, n_members = self.rows[part], len(self.members)
-        n_factors = len(self.members[0].phases[phase].noise_factors)
-        in_turn = torch.arange(len(clean), device=self.device) % n_factors
-        choice = in_turn if factor is None else torch.full_like(in_turn, factor)
         squared_error = torch.zeros(n_members, dtype=torch.float64, device=self.device)
-        activation = torch.zeros(n_members, dtype=torch.float64, device=self.device)
+        n_units = self.stack.code_units
+        moments = torch.zeros(2, n_members, n_units, dtype=torch.float64, device=self.device)  # sums of code, code^2
         for seed, blocks in self.seeds:
             normal = self._fixed_noise(seed, part) if noisy else torch.zeros_like(clean)
             for start in range(0, len(clean), EVALUATION_ROWS):
                 rows = slice(start, start + EVALUATION_ROWS)
                 for block in blocks:
-                    inputs = self._inputs(block, phase, clean[rows], normal[rows], choice[rows])
-                    output, mean = self.stack.reconstruct(block.members, inputs)
+                    of_rows = factors if factors.shape[1] == 1 else factors[:, rows]
+                    inputs = self._inputs(block, of_rows, clean[rows], normal[rows])
+                    output, code = self.stack.reconstruct(block.members, inputs)
                     error = (output - clean[rows]).square().sum(dim=2).double().sum(dim=1)
                     squared_error[block.members] += error
-                    activation[block.members] += mean.double() * len(clean[rows])
-        return (squared_error / clean.numel()).tolist(), (activation / len(clean)).tolist()
+                    code = code.double()
+                    moments[:, block.members] += torch.stack([code.sum(dim=1), code.square().sum(dim=1)])
+        mean, square = moments / len(clean)
+        spread = (square - mean.square()).clamp(min=0).sqrt()
+        dead = torch.where(spread.isfinite(), (spread < DEAD_UNIT_STD).double(), math.nan)
+        measures = squared_error / clean.numel(), mean.mean(dim=1), dead.mean(dim=1)
+        return tuple(measure.tolist() for measure in measures)
 
     def _fixed_noise(self, seed: int, part: str) -> torch.Tensor:
         """The evaluation noise of a seed; kept for validation, which is measured every epoch."""
@@ -258,30 +274,3 @@ def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(values).to(device)
-
-
-def _blocks_by_seed(
-    members: tuple[MemberConfig, ...], small_error: list[bool], sparsity: Sparsity, largest: int
-) -> list[tuple[int, list[Block]]]:
-    """Neighbours of one seed, and alike in small_error, in blocks of at most `largest`.
-
-    Neighbours with one schedule stay together; those that have a schedule alone share a block without an input.
-    """
-    result = []
-    for seed, same_seed in groupby(range(len(members)), key=lambda k: members[k].seed):
-        runs: list[tuple[list[int], bool]] = []  # members, and whether they share their input
-        for _, alike in groupby(same_seed, key=lambda k: (members[k].phases, small_error[k])):
-            run = list(alike)
-            for start in range(0, len(run), largest):
-                part = run[start : start + largest]
-                joins = len(part) == 1 and runs and not runs[-1][1] and len(runs[-1][0]) < largest
-                if joins and small_error[runs[-1][0][0]] == small_error[part[0]]:
-                    runs[-1][0].extend(part)
-                else:
-                    runs.append((part, len(part) > 1))
-        blocks = []
-        for run, shares_input in runs:
-            block = slice(run[0], run[-1] + 1)
-            blocks.append(Block(block, shares_input, small_error[run[0]], sparsity.members(block)))
-        result.append((seed, blocks))
-    return result

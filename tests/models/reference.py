@@ -22,9 +22,10 @@ HIDDEN = {
 class DenseNet(nn.Module):
     """Fig. 2: ReLU, both layers of 32 sigmoid."""
 
-    def __init__(self, n_genes, hidden, output):
+    def __init__(self, n_genes, hidden, output, noise_input=False):
         super().__init__()
-        sizes = [n_genes, *hidden, n_genes]
+        sizes = [n_genes + noise_input, *hidden, n_genes]
+        self.noise_input = noise_input
         self.layers = nn.ModuleList(nn.Linear(sizes[i], sizes[i + 1]) for i in range(len(sizes) - 1))
         self.output = output
 
@@ -66,13 +67,13 @@ class ConvNet(nn.Module):
         return (torch.sigmoid(h) if self.output == "sigmoid" else h), [code.flatten(1)]
 
 
-def network(model, n_genes, output="linear", parameters=None, dtype=torch.float32):
+def network(model, n_genes, output="linear", parameters=None, dtype=torch.float32, noise_input=False):
     """The plain network called `model`, with these parameters (in the order of the layers: weight, bias)."""
     if model == "conv":
         height, width = {943: (24, 40), 200: (16, 16)}[n_genes]
         net = ConvNet(n_genes, height, width, output)
     else:
-        net = DenseNet(n_genes, HIDDEN[model], output)
+        net = DenseNet(n_genes, HIDDEN[model], output, noise_input)
     net = net.to(dtype)
     if parameters is not None:
         with torch.no_grad():
@@ -105,11 +106,17 @@ def objective(net, noisy, clean, kind="kl", beta=0.0, rho=0.05):
     return mse(answer, clean) + penalty(codes, kind, beta, rho)
 
 
+def inputs(net, clean, alpha, normal):
+    """Noisy rows, alpha (rows,); a network that is told the noise factor finds it in one more column."""
+    noisy = clean + alpha[:, None] * normal
+    return torch.cat([noisy, alpha[:, None]], 1) if getattr(net, "noise_input", False) else noisy
+
+
 def evaluate(net, clean, seed, split, factors):
     """MSE on the fixed noise of a seed; row i at the noise factor factors[i % n]."""
     alpha = torch.tensor([factors[i % len(factors)] for i in range(len(clean))])
     with torch.no_grad():
-        return mse(net(clean + alpha[:, None] * evaluation_noise(seed, split, *clean.shape))[0], clean).item()
+        return mse(net(inputs(net, clean, alpha, evaluation_noise(seed, split, *clean.shape)))[0], clean).item()
 
 
 def train(net, data, schedule, seed=0, learning_rate=1e-3, batch_size=256, **sparsity):
@@ -130,7 +137,7 @@ def train(net, data, schedule, seed=0, learning_rate=1e-3, batch_size=256, **spa
                     drawn = stream(seed, "noise-factor", epoch, batch)
                     alpha = torch.tensor(factors)[torch.randint(len(factors), (len(clean),), generator=drawn)]
                 optimizer.zero_grad()
-                loss = objective(net, clean + alpha[:, None] * normal, clean, **sparsity)
+                loss = objective(net, inputs(net, clean, alpha, normal), clean, **sparsity)
                 loss.backward()
                 optimizer.step()
                 total += loss.item() * len(clean)
@@ -142,5 +149,9 @@ def train(net, data, schedule, seed=0, learning_rate=1e-3, batch_size=256, **spa
             for split in rows:
                 measured[epoch, split, "mse", factor] = evaluate(net, rows[split], seed, split, [factor])
         with torch.no_grad():  # the training rows as they are
-            measured[epoch, "train-clean", "mse", one] = mse(net(rows["train"])[0], rows["train"]).item()
+            still = inputs(net, rows["train"], torch.full((n_rows,), factors[0]), torch.zeros_like(rows["train"]))
+            measured[epoch, "train-clean", "mse", one] = mse(net(still)[0], rows["train"]).item()
+    if len(schedule) == 1:
+        for factor in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
+            measured[epoch, "test-across", "mse", factor] = evaluate(net, rows["test"], seed, "test", [factor])
     return measured

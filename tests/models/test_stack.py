@@ -68,15 +68,15 @@ def test_loss_and_gradients_are_autograds_of_the_plain_network(model, n_genes, o
 
 @pytest.mark.parametrize("output", ["linear", "sigmoid"])
 @pytest.mark.parametrize(("model", "n_genes"), MODELS)
-def test_reconstruction_and_mean_activation_are_the_plain_networks(model, n_genes, output):
+def test_reconstruction_and_code_are_the_plain_networks(model, n_genes, output):
     stack, parameters = filled(model, n_genes, output)
     inputs = gaussian(4, ROWS, n_genes, seed=3)
     answers, activations = stack.reconstruct(slice(0, 4), inputs)
+    assert activations.shape == (4, ROWS, stack.code_units)
     for k, own in enumerate(parameters):
         expected, codes = reference.network(model, n_genes, output, own, torch.float64)(inputs[k])
         close(answers[k], expected.detach(), 1e-12)
-        by_hand = sum(code.mean().item() for code in codes) / len(codes)
-        assert activations[k].item() == pytest.approx(by_hand, rel=1e-12)
+        close(activations[k], torch.cat(codes, dim=1).detach(), 1e-12)
 
 
 @pytest.mark.parametrize(("model", "n_genes"), [("dense-4", 60), ("conv", 200)])
@@ -157,7 +157,7 @@ def test_padding_never_enters_the_conv_loss(n_genes):
     assert stack.gradients["conv6.bias"].item() == pytest.approx(2 * (0.75 - clean).mean().item(), rel=1e-9)
     answer, activation = stack.reconstruct(slice(0, 1), inputs)
     assert answer.shape == (1, ROWS, n_genes)
-    assert activation.item() == 0.5  # sigmoid(0)
+    assert (activation == 0.5).all()  # sigmoid(0)
 
 
 def readers(model):
@@ -198,7 +198,7 @@ def test_a_code_at_one_half_starts_as_a_linear_code_at_zero():
     stack = DenseStack(architecture("dense-2"), 60, 1)
     stack.set_member(0, initial_parameters(stack.network, 60, 0))
     answer, activation = stack.reconstruct(slice(0, 1), torch.zeros(1, 3, 60))
-    assert activation.item() == pytest.approx(0.5, abs=1e-6)
+    torch.testing.assert_close(activation, torch.full((1, 3, 64), 0.5), rtol=0, atol=1e-6)
     torch.testing.assert_close(answer, torch.zeros(1, 3, 60), rtol=0, atol=1e-5)
 
 

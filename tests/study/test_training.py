@@ -74,8 +74,8 @@ def measured(training, k):
 
 def plainly(config, data):
     """The same member by the plain loop."""
-    start = initial_parameters(architecture(config.model, config.output), data.n_genes, config.seed)
-    net = reference.network(config.model, data.n_genes, config.output, start)
+    start = initial_parameters(config.architecture, data.n_genes, config.seed)
+    net = reference.network(config.model, data.n_genes, config.output, start, noise_input=config.noise_input)
     schedule = [(phase.noise_factors, phase.epochs) for phase in config.phases]
     options = {"seed": config.seed, "learning_rate": config.learning_rate, "batch_size": config.batch_size}
     return reference.train(net, data, schedule, **options, kind=config.sparsity, beta=config.beta, rho=config.rho)
@@ -84,7 +84,7 @@ def plainly(config, data):
 def agrees(training, k, relative=1e-4):
     """Member k's numbers are those of the plain loop."""
     own, plain = measured(training, k), plainly(training.members[k], DATA_BY_WIDTH[training.n_genes])
-    assert {key for key in own if key[2] != "mean_activation"} == set(plain)
+    assert {key for key in own if key[2] not in ("mean_activation", "dead_units")} == set(plain)
     for key, value in plain.items():
         assert own[key] == pytest.approx(value, rel=relative), key
 
@@ -147,6 +147,15 @@ def test_evaluation_in_parts_is_the_whole(monkeypatch):
     monkeypatch.setattr(training_module, "EVALUATION_ROWS", 5)
     parts = measured(trained([member("dense-2"), member("dense-2", 0.1)]), 1)
     assert parts == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("noise_factors", [(0.5,), (0.1, 0.5, 1.0)])
+def test_members_that_are_told_the_noise_equal_a_plain_loop(noise_factors):
+    phases = (Phase(noise_factors, 3),)
+    training = trained([member("dense-4", phases=phases, noise_input=True, seed=seed) for seed in (0, 0, 1)])
+    assert training.stack.parameters["layer0.weight"].shape == (3, 64, 61)
+    for k in range(3):
+        agrees(training, k)
 
 
 # (b) a pack equals its members, to the last bit
@@ -352,12 +361,15 @@ def test_phases_are_evaluated_at_their_own_noise_and_weights_are_carried():
         ("train", "loss"): 5,
         ("validation", "mse"): 5,
         ("validation", "mean_activation"): 5,
+        ("validation", "dead_units"): 3,
         ("train", "mse"): 3,
         ("test", "mse"): 3,
         ("train-clean", "mse"): 3,
     }
     first = measured(trained([member("dense-2", phases=CARRIED[:1])]), 0)
-    assert {key: own[key] for key in first} == first
+    assert {key: own[key] for key in first if key[1] != "test-across"} == {
+        key: value for key, value in first.items() if key[1] != "test-across"
+    }
     fresh = measured(trained([member("dense-2", phases=CARRIED[1:2])]), 0)
     assert own[3, "train", "loss", 0.5] < fresh[1, "train", "loss", 0.5]
 
@@ -459,7 +471,7 @@ def test_test_rows_change_the_test_records_alone(model):
     for k in range(2):
         assert outcome(after, k)[1] == outcome(before, k)[1]
         pairs = list(zip(records(before, k), records(after, k), strict=True))
-        assert all((a == b) == (a[1] != "test") for a, b in pairs)
+        assert all((a == b) == (a[1] not in ("test", "test-across")) for a, b in pairs)
         assert any(a[1] == "test" for a, _ in pairs)
 
 

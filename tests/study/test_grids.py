@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from data_utils.errors import InputError
+from models.architecture import n_parameters
 from study.config import Phase
 from study.grids import EPOCHS, GRIDS, Narrowing, plan
 
@@ -56,6 +57,85 @@ def test_narrowed_published(grid):
     assert {m.grid for m in members} == {grid}
     with pytest.raises(InputError, match="--betas"):
         plan(grid, Narrowing(betas=[0.1]))
+
+
+def test_mixed_noise_sets_one_network_against_the_specialists():
+    members = plan("mixed-noise", Narrowing(seeds=2, depths=["4"]))
+    mixed = [m for m in members if len(m.phases[0].noise_factors) == 11]
+    assert [(m.seed, m.noise_input) for m in mixed] == [(0, False), (0, True), (1, False), (1, True)]
+    specialists = {m.member_id for m in members if m not in mixed}
+    assert specialists == {m.member_id for m in plan("paper", Narrowing(seeds=2, depths=["4"], betas=[0.0]))}
+    assert {m.epochs for m in members} == {EPOCHS["dense-4"]}
+
+
+def test_sparsity_grid():
+    members = plan("sparsity", Narrowing(seeds=1, depths=["2"]))
+    terms = [(m.sparsity, m.beta, m.rho) for m in members]
+    kl = {("kl", beta, rho) for beta in (1e-3, 1e-2, 1e-1) for rho in (0.01, 0.05, 0.2)}
+    assert set(terms) == kl | {("l1", beta, 0.05) for beta in (1e-3, 1e-2, 1e-1)} | {("kl", 0.0, 0.05)}
+    assert len(terms) == 13
+    few = plan("sparsity", Narrowing(seeds=1, depths=["2"], betas=[0.0, 0.5]))
+    assert {m.beta for m in few} == {0.0, 0.5}
+    assert len(few) == 1 + 3 + 1
+
+
+def test_gene_order_grid_has_a_dense_network_as_small():
+    members = plan("gene-order", Narrowing(seeds=1))
+    assert [(m.model, m.gene_order) for m in members] == [
+        *(("conv", order) for order in ("given", "random", "correlation", "shuffled")),
+        *(("dense-2x2", order) for order in ("given", "shuffled")),
+    ]
+    sizes = {m.model: n_parameters(m.architecture, 943) for m in members}
+    assert sizes["dense-2x2"] == pytest.approx(sizes["conv"], rel=0.1)
+    assert {m.model for m in plan("gene-order", Narrowing(depths=["conv"]))} == {"conv"}
+
+
+def test_samples_grid_gives_each_share_as_many_updates():
+    members = plan("samples", Narrowing(seeds=1, depths=["4"]))
+    assert [m.train_fraction for m in members] == [k / 10 for k in range(1, 11)]
+    updates = [m.epochs * -(-2045 * m.train_fraction // m.batch_size) for m in members]
+    assert max(updates) <= 1.3 * min(updates)
+    assert members[-1].member_id in {m.member_id for m in plan("paper", Narrowing())}
+
+
+def test_all_is_every_grid_once():
+    members = {m.member_id for m in plan("all", Narrowing(seeds=1))}
+    others = [plan(grid, Narrowing(seeds=1)) for grid in GRIDS if grid not in ("all", "smoke")]
+    assert members == {m.member_id for part in others for m in part}
+
+
+OWN = """
+from study.config import MemberConfig, Phase
+def mine(narrowing):
+    return [MemberConfig("dense-8x8", (Phase((0.5,), 3),), seed) for seed in range(narrowing.seeds or 2)]
+def broken(narrowing):
+    return 1 / 0
+def words(narrowing):
+    return ["dense-2"]
+"""
+
+
+def test_a_grid_of_ones_own(tmp_path):
+    (tmp_path / "my_grid.py").write_text(OWN)
+    members = plan(f"{tmp_path}/my_grid.py:mine", Narrowing(seeds=4))
+    assert [(m.model, m.seed) for m in members] == [("dense-8x8", seed) for seed in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("my_grid.py:other", "no function 'other'"),
+        ("my_grid.py:broken", "ZeroDivisionError"),
+        ("my_grid.py:words", "MemberConfig"),
+        ("nowhere.py:mine", "no file"),
+        ("bad.py:mine", "SyntaxError"),
+    ],
+)
+def test_a_wrong_grid_of_ones_own_is_an_input_error(tmp_path, spec, named):
+    (tmp_path / "my_grid.py").write_text(OWN)
+    (tmp_path / "bad.py").write_text("def mine(:")
+    with pytest.raises(InputError, match=named):
+        plan(f"{tmp_path}/{spec}", Narrowing())
 
 
 def test_every_grid_has_members_with_names_of_their_own():

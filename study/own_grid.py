@@ -1,0 +1,46 @@
+"""A user's own grid: `--grid my_grid.py:function`, a plain function that returns members.
+
+# my_grid.py
+from study.config import MemberConfig, Phase
+
+def wide_codes(narrowing):
+    return [MemberConfig(f"dense-{width}", (Phase((0.5,), 100),), seed) for width in ("64x64", "128x128")
+            for seed in range(narrowing.seeds or 3)]
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from data_utils.errors import InputError
+from study.config import MemberConfig
+
+
+def own_grid(spec: str, narrowing) -> list[MemberConfig]:
+    """The members that FILE.py:FUNCTION returns for the narrowing (study.grids.Narrowing) of the command line.
+
+    The file is Python and is executed. Raises InputError where there is no such file or function, where it
+    raises, or where it returns something else than members.
+    """
+    path, _, name = spec.rpartition(":")
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"--grid {spec}: there is no file {file}: give FILE.py:FUNCTION")
+    try:
+        module_spec = importlib.util.spec_from_file_location(file.stem, file)
+        module = importlib.util.module_from_spec(module_spec)
+        sys.modules.setdefault(file.stem, module)  # its own dataclasses look themselves up there
+        module_spec.loader.exec_module(module)
+        function = getattr(module, name, None)
+        if not callable(function):
+            raise InputError(f"--grid {spec}: {file} has no function {name!r}: give FILE.py:FUNCTION")
+        members = list(function(narrowing))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"--grid {spec}: {type(error).__name__}: {error}: mend the file") from error
+    if not all(isinstance(member, MemberConfig) for member in members):
+        raise InputError(f"--grid {spec}: {name} must return MemberConfigs (study/config.py): mend the file")
+    return members

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from data_utils.errors import InputError
-from study.levels import by_level
+from study.levels import across_levels, by_level
 
 #: Tables that the end of a run writes for the report (study/references.py); an older run may not have them.
 REFERENCE_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
@@ -37,14 +37,16 @@ class Evidence:
     """The tables of all runs, each with a column `run`; all runs have the same data and the same split.
 
     members: as members.parquet, one row a network. levels: one row a network x noise factor that it was tested at
-    (study.levels). references: MSE of identity, gene mean, PCA, Wiener, oracle by noise factor, seed and code size.
-    genes, labels: MSE by gene, and by value of a sample label such as tissue, of networks (mean over seeds) and
-    references ("method"; a reference's protocol is ""). A network that two runs share is kept once.
+    (study.levels). across: one row a network x noise factor of the study, `tested_at`. references: MSE of identity,
+    gene mean, PCA, Wiener, oracle by noise factor, seed and code size. genes, labels: MSE by gene, and by value of a
+    sample label such as tissue, of networks (mean over seeds) and references ("method"; a reference's protocol is
+    ""). A network that two runs share is kept once.
     """
 
     runs: tuple[Run, ...]
     members: pd.DataFrame
     levels: pd.DataFrame
+    across: pd.DataFrame
     references: pd.DataFrame
     genes: pd.DataFrame
     labels: pd.DataFrame
@@ -71,11 +73,13 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
                 )
     members = _once(pd.concat([run.members.assign(run=run.name) for run in runs], ignore_index=True), ["member_id"])
     levels = [by_level(run.members, run.metrics).assign(run=run.name) for run in runs]
+    across = [across_levels(run.members, run.metrics).assign(run=run.name) for run in runs]
     tables = {name: _optional(runs, f"{name}.parquet", columns) for name, columns in _OPTIONAL.items()}
     return Evidence(
         runs,
         members,
         _once(pd.concat(levels, ignore_index=True), ["member_id", "noise_factor"]),
+        _once(pd.concat(across, ignore_index=True), ["member_id", "tested_at"]),
         _once(tables["references"], ["reference", "noise_factor", "seed", "code_size"]),
         _once(tables["genes"], GENE_COLUMNS[:-1]),
         _once(tables["labels"], LABEL_COLUMNS[:-2]),

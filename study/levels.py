@@ -7,6 +7,18 @@ import pandas as pd
 MEASURED = {"test": "test_mse", "train-clean": "train_clean_mse"}
 
 
+def across_levels(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """One row for each member x noise factor that it was tested at, whatever it was trained on.
+
+    The columns are those of `members`, with `tested_at` and test_mse at that noise factor; noise_factor stays the
+    one that it was trained at (NaN for several). Members carried along through levels have no rows.
+    """
+    test = metrics[(metrics["metric"] == "mse") & (metrics["split"] == "test-across")]
+    test = test[["member_id", "noise_factor", "value"]]
+    test = test.rename(columns={"noise_factor": "tested_at", "value": "test_mse"})
+    return members.drop(columns="test_mse").merge(test, on="member_id")
+
+
 def by_level(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """One row for each member x noise factor that it was tested at after training on it.
 

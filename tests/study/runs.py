@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from models.architecture import n_parameters
+from study.config import NOISE_FACTORS
 from study.grids import GRIDS, Narrowing
 from study.results import MEMBER_COLUMNS, METRIC_COLUMNS, describe
 
 N_GENES = 30
 GENES = [f"ENSG{i:011d}" for i in range(N_GENES - 1)] + ["<script>alert('gene')</script>"]
 TISSUES = ["Liver", "Brain - Cortex", "<b>Blood</b>"]
-DEPTH = {"dense-2": 2, "dense-4": 4, "dense-6": 6, "dense-8": 8, "conv": 12}
+DEPTH = {"dense-2": 2, "dense-4": 4, "dense-6": 6, "dense-8": 8, "conv": 12, "dense-2x2": 2}
 
 
 def effect_as_written(member, noise):
@@ -44,7 +45,8 @@ def fake_run(
     """A run folder of `grid`; `mse(member, noise_factor)` gives its test MSE. Returns the path.
 
     `lost`: {index of member: "failed" or "diverged"}; `tables` False leaves out references, genes and labels, as an
-    old run does. Members' train MSE is 0.02 below, validation 0.005 below their test MSE.
+    old run does. Train MSE is 0.02, validation MSE 0.005 below test MSE; tested at another noise factor a than its
+    own b, a network does worse by (a - b)^2 / 2.
     """
     folder = Path(folder)
     folder.mkdir(parents=True)
@@ -68,6 +70,15 @@ def fake_run(
                 row |= {
                     f"{p}_mse": v for p, v in zip(("train", "val", "test", "train_clean"), parts.values(), strict=True)
                 }
+        if status == "finished" and len(member.phases) == 1:
+            own = member.noise_factor
+            for tested_at in NOISE_FACTORS:
+                wrong = 0.0 if np.isnan(own) else 0.5 * (tested_at - own) ** 2
+                metrics.append(
+                    (member.member_id, epoch, "test-across", "mse", tested_at, score(member, tested_at) + wrong)
+                )
+            metrics.append((member.member_id, epoch, "validation", "dead_units", own, 0.25))
+            row["dead_units"] = 0.25
         row |= {"best_epoch": member.epochs, "best_val_mse": row["val_mse"], "mean_activation": 0.06}
         if status == "failed":
             row |= {"error": "OSError: no space left on <device> & more", "epochs": 0}

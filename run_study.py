@@ -1,4 +1,4 @@
-"""The command line of the study: `python run_study.py --grid paper`."""
+"""The command line of the study: `python run_study.py --grid paper`, and its commands `report` and `reproduce`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ EXAMPLES = """examples:
   python run_study.py --grid paper                      the paper's grid on the simulated cohort
   python run_study.py --grid paper --resume             go on after Ctrl-C or a fault
   python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine
+
+other commands (python run_study.py COMMAND --help tells more):
+  report RUN [RUN ...]           one page with every table and figure of the paper beside those of one run or several
+  reproduce MEMBER_ID --run RUN  train one network of a run again and compare
+"""
+REPORT_EXAMPLES = """examples:
+  python run_study.py report runs/paper
+  python run_study.py report runs/paper runs/as-published runs/autopsy --out report
+"""
+REPRODUCE_EXAMPLES = """examples:
+  python run_study.py reproduce 1f6a --run runs/paper
+  python run_study.py reproduce 1f6a0c22b3de --run runs/mine --data /elsewhere/expression.gct.gz
 """
 
 
@@ -58,19 +70,50 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def report_parser() -> argparse.ArgumentParser:
+    """The options of `report`."""
+    p = _command_parser("report", "Write one page, report/index.html, from the tables of one run or several.")
+    p.epilog = REPORT_EXAMPLES
+    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run that has ended; all on one data")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: report/ in the first RUN)")
+    return p
+
+
+def reproduce_parser() -> argparse.ArgumentParser:
+    """The options of `reproduce`."""
+    p = _command_parser("reproduce", "Train one network of a run again, and compare; the run is left as it is.")
+    p.epilog = REPRODUCE_EXAMPLES
+    p.add_argument("member_id", metavar="MEMBER_ID", help="as in members.parquet, or how it begins")
+    p.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of the run")
+    p.add_argument("--data", metavar="PATH", help="where the run's data file is now (default: where it was)")
+    return p
+
+
+def _command_parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"{Path(sys.argv[0]).name} {name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (0 done, 1 something failed, 2 bad input, 130 Ctrl-C)."""
     words = sys.argv[1:] if argv is None else list(argv)
-    arguments = parser().parse_args(words)
+    command = words[0] if words and words[0] in COMMANDS else None
+    parse, run = COMMANDS.get(command, (parser, _run))
+    arguments = parse().parse_args(words if command is None else words[1:])
     from data_utils.errors import InputError  # after parsing, so that --help and a typing slip answer at once
 
     try:
-        return _run(arguments, words)
+        return run(arguments, words)
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; where the run had begun, go on with the same command and --resume", file=sys.stderr)
+        resume = "" if command else "; where the run had begun, go on with the same command and --resume"
+        print(f"interrupted{resume}", file=sys.stderr)
         return 130
 
 
@@ -91,6 +134,23 @@ def _run(arguments: argparse.Namespace, words: list[str]) -> int:
         StudyOptions(narrowing=narrowing, pack=None if pack == "auto" else int(pack), command=command, **options)
     )
     return study.run()
+
+
+def _report(arguments: argparse.Namespace, words: list[str]) -> int:
+    from study.report import write_report
+
+    print(f"report: {write_report(arguments.runs, arguments.out or arguments.runs[0] / 'report')}")
+    return 0
+
+
+def _reproduce(arguments: argparse.Namespace, words: list[str]) -> int:
+    from study.reproduce import reproduce
+
+    return reproduce(arguments.run, arguments.member_id, arguments.data)
+
+
+#: A command's first word: its options and what runs it.
+COMMANDS = {"report": (report_parser, _report), "reproduce": (reproduce_parser, _reproduce)}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ validation rows, under the very noise (eq. 9) on which the networks of that seed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Shares of the scaled identity in the covariance, from which the validation rows choose.
 SHRINKAGES = (0.0, *np.geomspace(1e-3, 1, 31).round(4).tolist())
 N_FOLDS = 5
+#: Genes up to which a covariance is estimated: six times its eigenvectors take minutes at 4,000 genes.
+LARGEST_COVARIANCE = 4000
 ERROR_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
 
 
@@ -206,15 +208,51 @@ def _cross_validated_spectrum(centred: np.ndarray, n_folds: int) -> np.ndarray:
 
 
 def references(data: PreparedData, cohort: Cohort | None = None, code_sizes: Sequence[int] = (32,)) -> list[Reference]:
-    """Every reference, fitted on the training rows of `data`; the oracle where `data` is of a simulated cohort."""
-    found = [Identity(), GeneMean()]
-    found += [PCA(code_size, gain) for gain in (False, True) for code_size in code_sizes]
-    found.append(Wiener())
+    """Every reference, fitted on the training rows of `data`; the oracle where `data` is of a simulated cohort.
+
+    Beyond LARGEST_COVARIANCE genes without PCA and Wiener.
+    """
+    found: list[Reference] = [Identity(), GeneMean()]
+    if data.n_genes <= LARGEST_COVARIANCE:
+        found += [PCA(code_size, gain) for gain in (False, True) for code_size in code_sizes]
+        found.append(Wiener())
     if cohort is not None:
         if not np.array_equal(data.gene_ids, cohort.matrix.gene_ids):
             raise ValueError("the data have other genes than the cohort: its posterior mean is not theirs")
         found.append(Oracle(cohort, data.scaling))
     return [reference.fit(data.train, data.validation) for reference in found]
+
+
+def reference_guesses(
+    data: PreparedData,
+    cohort: Cohort | None,
+    noise_factors: Sequence[float],
+    seeds: Sequence[int],
+    code_sizes: Sequence[int] = (32,),
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Every reference on the noisy rows that the networks of a seed see, one after the other.
+
+    Yields a row of ERROR_COLUMNS with the validation and test MSE (eq. 11), and the guess at the clean test rows,
+    (samples, genes) float64, for each reference, code size, noise factor and seed.
+    """
+    fitted = references(data, cohort, code_sizes)
+    for seed in seeds:
+        for reference in fitted:
+            reference.tune(data.validation, seed)
+        for noise_factor in noise_factors:
+            noisy = {part: noisy_rows(getattr(data, part), part, noise_factor, seed) for part in ("validation", "test")}
+            for reference in fitted:
+                guess = {part: reference.denoise(rows, noise_factor) for part, rows in noisy.items()}
+                row = {
+                    "reference": reference.name,
+                    "noise_factor": noise_factor,
+                    "seed": seed,
+                    "code_size": reference.code_size,
+                    "choice": reference.choice(noise_factor),
+                    "val_mse": mse(guess["validation"], data.validation),
+                    "test_mse": mse(guess["test"], data.test),
+                }
+                yield row, guess["test"]
 
 
 def reference_errors(
@@ -224,24 +262,12 @@ def reference_errors(
     seeds: Sequence[int],
     code_sizes: Sequence[int] = (32,),
 ) -> pd.DataFrame:
-    """Validation and test MSE (eq. 11) of every reference on the noisy rows that the networks of a seed see.
+    """The rows of `reference_guesses` as a table: code_size is <NA> and choice is "" where there is none."""
+    return error_table([row for row, _ in reference_guesses(data, cohort, noise_factors, seeds, code_sizes)])
 
-    Columns ERROR_COLUMNS: code_size is <NA> and choice is "" where there is none; one row for each reference, code
-    size, noise factor and seed.
-    """
-    fitted = references(data, cohort, code_sizes)
-    rows = []
-    for seed in seeds:
-        for reference in fitted:
-            reference.tune(data.validation, seed)
-        for noise_factor in noise_factors:
-            parts = {"val_mse": "validation", "test_mse": "test"}
-            noisy = {part: noisy_rows(getattr(data, part), part, noise_factor, seed) for part in parts.values()}
-            for reference in fitted:
-                row = [reference.name, noise_factor, seed, reference.code_size, reference.choice(noise_factor)]
-                for part in parts.values():
-                    row.append(mse(reference.denoise(noisy[part], noise_factor), getattr(data, part)))
-                rows.append(row)
+
+def error_table(rows: Sequence[dict]) -> pd.DataFrame:
+    """Rows of `reference_guesses` with the columns ERROR_COLUMNS."""
     return pd.DataFrame(rows, columns=ERROR_COLUMNS).astype({"code_size": "Int64"})
 
 
@@ -255,16 +281,10 @@ def mse(guess: np.ndarray, clean: np.ndarray) -> float:
     return float(_squared_error(guess, clean).mean())
 
 
-def mse_by_gene(guess: np.ndarray, clean: np.ndarray, gene_ids: Sequence[str]) -> pd.Series:
-    """Eq. 11 for each gene alone, by gene id in the order given; their mean is the MSE."""
-    return pd.Series(_squared_error(guess, clean).mean(axis=0), index=pd.Index(gene_ids, name="gene_id"), name="mse")
-
-
-def mse_by_label(guess: np.ndarray, clean: np.ndarray, labels: Sequence[str]) -> pd.DataFrame:
-    """Eq. 11 for the samples of each label (a tissue, say): columns mse and samples, by label in sorted order."""
-    of_sample = pd.Series(_squared_error(guess, clean).mean(axis=1))
-    groups = of_sample.groupby(np.asarray(labels))
-    return pd.DataFrame({"mse": groups.mean(), "samples": groups.size()}).rename_axis("label")
+def mse_by_gene_and_sample(guess: np.ndarray, clean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eq. 11 for each gene alone, (genes,), and for each sample alone, (samples,); the mean of either is the MSE."""
+    error = _squared_error(guess, clean)
+    return error.mean(axis=0), error.mean(axis=1)
 
 
 def _squared_error(guess: np.ndarray, clean: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A study from its options to its run folder: load, plan, train what is unfinished, write the tables."""
+"""A study from its options to its run folder: load, plan, train what is unfinished, write the tables and the report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import shlex
 import shutil
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
@@ -28,7 +30,9 @@ from study.options import StudyOptions
 from study.packs import CPU_PACK_BYTES, GPU_PACK_BYTES, Pack, plan_packs
 from study.progress import ProgressLine
 from study.provenance import provenance
-from study.results import FAILED, RunFolder
+from study.references import up_to_date, write_references
+from study.results import RunFolder
+from study.rows import FAILED
 from study.summary import summary_markdown
 from study.worker import hparams
 
@@ -144,6 +148,7 @@ class Study:
                 "source": dataset.source,
                 "simulated": dataset.simulated,
                 "data_seed": options.data_seed if dataset.simulated else None,
+                "genes_in": options.genes_in,
                 "n_samples": dataset.matrix.n_samples,
                 "n_genes": dataset.matrix.n_genes,
                 "sha256": dataset.matrix.content_hash(),
@@ -203,11 +208,12 @@ class Study:
             self.errors[member.member_id] = " ".join(message.split())[:500]
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
-        """Write the tables and the summary, and say how it ended. Returns the exit status."""
+        """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
         members, metrics = self.folder.merge(self.planned, self.errors)
         config = {**self.folder.read_json("config.json"), "wall_seconds": seconds, "device": self.device}
         self.folder.write_json("config.json", config)
         self.folder.write_text("summary.md", summary_markdown(members, config, by_level(members, metrics)))
+        reported = interruption or self._report(members, interruption)
         failed = members.loc[members["status"] == FAILED, "error"]
         missing = len(self.planned) - len(members)
         counts = ", ".join(f"{n} {status}" for status, n in members["status"].value_counts().items())
@@ -220,7 +226,30 @@ class Study:
         self.say(f"curves:  tensorboard --logdir {shlex.quote(str(self.folder.tensorboard))}")
         if interruption:
             return 128 + interruption.number
-        return 1 if len(failed) or missing else 0
+        if reported:
+            self.say(f"report:  {reported}")
+        return 1 if len(failed) or missing or not reported else 0
+
+    def _report(self, members: pd.DataFrame, interruption: Interruption) -> Path | None:
+        """Measure the references, unless that is done, and write the report; returns its path, or None.
+
+        The run's own tables are there by now, so a fault in here is said, kept in the log, and costs no result.
+        """
+        try:
+            if not up_to_date(self.folder):
+                self.say("measuring the references, and the error by gene and label ...")
+                if not write_references(
+                    self.folder, self.dataset, self.data, self.planned, members, lambda: bool(interruption)
+                ):
+                    return None
+            from study.report import write_report  # what it needs to draw is loaded only here
+
+            return write_report([self.folder.path], out=self.folder.path / "report")
+        except Exception as error:
+            with open(self.folder.log_file, "a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+            self.say(f"no report: {type(error).__name__}: {error} (log: {self.folder.log_file})")
+            return None
 
 
 def resume_command(command: str) -> str:

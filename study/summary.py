@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 import pandas as pd
 
-from study.published import AS_PUBLISHED, PublishedValue, published_fig4, published_mse
+from study.published import AS_PUBLISHED, N_SAMPLES, PublishedValue, published_fig4, published_mse
 
 KEYS = ["protocol", "model", "rho", "noise_factor", "beta"]
 ENDS = ("finished", "diverged", "failed")
@@ -34,6 +34,9 @@ others in more than chance."""
 CLEAN_LEGEND = """\
 The same networks measured as the paper's scripts did: clean training rows in, at the noise factor trained last.
 This is the number to hold against the paper's; it says nothing of how well noise is removed."""
+
+DIVIDED_LEGEND = """**MSE / N** is the MSE (eq. 11) divided once more by the N = {n_samples:,} samples of these data, as Figs. 4 and 10
+print it (Fig. 4 with the paper's {paper:,} samples, Fig. 10 with fewer)."""
 
 
 def summarise(members: pd.DataFrame) -> pd.DataFrame:
@@ -83,19 +86,21 @@ def summary_markdown(members: pd.DataFrame, config: dict, levels: pd.DataFrame |
     published = levels[[str(name).startswith(AS_PUBLISHED) for name in levels.get("protocol", [""] * len(levels))]]
     if "train_clean_mse" in published and len(published):
         as_measured = published.assign(test_mse=published["train_clean_mse"])
-        parts += ["## MSE on clean training rows", CLEAN_LEGEND, *_model_tables(as_measured)]
+        n_samples = (config.get("data") or {}).get("n_samples")
+        divided = DIVIDED_LEGEND.format(n_samples=n_samples, paper=N_SAMPLES) if n_samples else ""
+        parts += ["## MSE on clean training rows", CLEAN_LEGEND, divided, *_model_tables(as_measured, n_samples)]
     parts.append(_not_finished(members))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _model_tables(levels: pd.DataFrame) -> list[str]:
-    """A heading and a table for each protocol and model."""
+def _model_tables(levels: pd.DataFrame, n_samples: int | None = None) -> list[str]:
+    """A heading and a table for each protocol and model; with `n_samples` also MSE / N."""
     table = summarise(levels)
     several = table["protocol"].nunique(dropna=False) > 1
     parts = []
     for (protocol, model), rows in table.groupby(["protocol", "model"], sort=False, dropna=False):
         title = f"{model} (protocol {protocol})" if several else model
-        parts += [f"### {_text(title)}", _model_table(model, rows)]
+        parts += [f"### {_text(title)}", _model_table(model, rows, n_samples)]
     return parts
 
 
@@ -144,19 +149,21 @@ def _counts(members: pd.DataFrame) -> str:
     return f"{len(members)}: " + ", ".join(f"{found.get(name, 0)} {_text(name)}" for name in names)
 
 
-def _model_table(model: str, rows: pd.DataFrame) -> str:
-    """One model: a row for each noise factor, a column for each beta, then identity and the paper."""
+def _model_table(model: str, rows: pd.DataFrame, n_samples: int | None) -> str:
+    """One model: a row for each noise factor, a column for each beta (and its MSE / N), then identity and the paper."""
     settings = _unique_pairs(rows)
     per_beta = pd.Series([_key(beta) for beta, _ in settings]).value_counts()
     header = ["noise factor"]
     for beta, rho in settings:
         # rho is named where it tells two columns apart
-        header.append(f"beta {_number(beta)}" + (f", rho {_number(rho)}" if per_beta[_key(beta)] > 1 else ""))
+        name = f"beta {_number(beta)}" + (f", rho {_number(rho)}" if per_beta[_key(beta)] > 1 else "")
+        header += [name, f"{name}: MSE / N"] if n_samples else [name]
     header += ["identity (α²)", "paper"]
-    cells = {(_key(r.noise_factor), _key(r.beta), _key(r.rho)): _cell(r) for r in rows.itertuples()}
+    cells = {(_key(r.noise_factor), _key(r.beta), _key(r.rho)): _cells(r, n_samples) for r in rows.itertuples()}
+    nothing = ["-", "-"] if n_samples else ["-"]
     body = []
     for noise in rows["noise_factor"].drop_duplicates():
-        values = [cells.get((_key(noise), _key(beta), _key(rho)), "-") for beta, rho in settings]
+        values = [cell for beta, rho in settings for cell in cells.get((_key(noise), _key(beta), _key(rho)), nothing)]
         identity = _mse(noise**2) if _is_finite(noise) else "-"
         body.append([_noise(noise), *values, identity, _paper(model, noise)])
     return _markdown_table(header, body)
@@ -166,6 +173,11 @@ def _unique_pairs(rows: pd.DataFrame) -> list[tuple[float, float]]:
     """The (beta, rho) columns of a table. By _key, because NaN differs from itself."""
     pairs = {(_key(beta), _key(rho)): (beta, rho) for beta, rho in zip(rows["beta"], rows["rho"], strict=True)}
     return [pairs[key] for key in sorted(pairs)]
+
+
+def _cells(row, n_samples: int | None) -> list[str]:
+    """The MSE, and with `n_samples` MSE / N."""
+    return [_cell(row), f"{row.mean / n_samples:#.3g}" if row.n else "-"] if n_samples else [_cell(row)]
 
 
 def _cell(row) -> str:

@@ -45,15 +45,17 @@ class PackTraining:
     """K networks in training; `advance` trains one batch, `finished` tells when all phases are done.
 
     The members' seeds name every random stream, so a member's numbers do not depend on its pack.
+    Without `tested` the test rows are not even looked at: a search chooses by validation alone.
     """
 
-    def __init__(self, members: tuple[MemberConfig, ...], data: PreparedData, device: str = "cpu"):
+    def __init__(self, members: tuple[MemberConfig, ...], data: PreparedData, device: str = "cpu", tested: bool = True):
         self.members, self.device = members, device
         first = members[0]
         self.phases_epochs = [phase.epochs for phase in first.phases]
         self.batch_size = first.batch_size
         data = member_data(data, first)
-        self.rows = {part: _tensor(getattr(data, part), device) for part in SPLITS}
+        self.parts = [part for part in SPLITS if tested or part != "test"]
+        self.rows = {part: _tensor(getattr(data, part), device) for part in self.parts}
         self.n_genes = data.n_genes
         network = first.architecture
         stack = ConvStack if isinstance(network, ConvArchitecture) else DenseStack
@@ -158,7 +160,7 @@ class PackTraining:
         if epoch == sum(self.phases_epochs[: phase + 1]):
             self._record(epoch, phase, None, "validation", "dead_units", dead)
             self._measure_phase(epoch, phase)
-            if len(self.phases_epochs) == 1:
+            if len(self.phases_epochs) == 1 and "test" in self.parts:
                 self._measure_across(epoch)
         self._note_small_errors()
         self.loss_sum.zero_()
@@ -170,7 +172,7 @@ class PackTraining:
         n_factors = len(self.members[0].phases[phase].noise_factors)
         for factor in range(n_factors):
             factors = self._phase_factors(phase, torch.tensor([factor], device=self.device))
-            for part in SPLITS:
+            for part in self.parts:
                 if part == "validation" and n_factors == 1:
                     continue  # measured at the end of every epoch
                 self._record(epoch, phase, factor, part, "mse", self._evaluate(part, factors)[0])

@@ -6,11 +6,15 @@ import math
 import time
 from collections.abc import Callable
 
+import numpy as np
+import torch
+
 from data_utils.preparation import PreparedData
 from study.config import MemberConfig
 from study.monitor import MemberLog
 from study.packs import Pack
-from study.results import DIVERGED, FINISHED, RunFolder, member_rows, metric_rows
+from study.results import RunFolder
+from study.rows import DIVERGED, FINISHED, member_rows, metric_rows
 from study.training import PackTraining, Record
 
 #: Seconds between progress reports.
@@ -42,7 +46,8 @@ def run_pack(
     training = PackTraining(pack.members, data, device)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:
-        training.restore(*checkpoint)
+        arrays, facts = checkpoint
+        training.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, facts)
     first_epoch = training.epoch
     board = Board(folder, training)
     saved = reported = time.monotonic()
@@ -61,7 +66,7 @@ def run_pack(
             reported = now
     board.close()
     for k, member in enumerate(pack.members):
-        folder.save_model(member, training.stack.member(k))
+        folder.save_model(member, arrays_of(training.stack.member(k)))
     folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
     report(progress(training, first_epoch))
     return True
@@ -79,7 +84,13 @@ def progress(training: PackTraining, first_epoch: int) -> dict:
 def save(folder: RunFolder, pack: Pack, training: PackTraining) -> None:
     """Write the pack's checkpoint."""
     member_ids = [member.member_id for member in pack.members]
-    folder.save_checkpoint(pack.pack_id, member_ids, *training.state())
+    tensors, facts = training.state()
+    folder.save_checkpoint(pack.pack_id, member_ids, arrays_of(tensors), facts)
+
+
+def arrays_of(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Tensors on the CPU as the numpy arrays that a run folder keeps."""
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 class Board:

@@ -109,7 +109,9 @@ def test_ray_is_imported_by_two_modules_alone(name):
         assert not at_module_level(TREES[name]) & {"study.runner", "study.trainable"}
 
 
-@pytest.mark.parametrize("name", ["monitor", "published", "stats", "summary", "provenance"])
+@pytest.mark.parametrize(
+    "name", ["monitor", "published", "stats", "summary", "provenance", "results", "evidence", "levels"]
+)
 def test_reports_load_neither_torch_nor_ray(name):
     assert not packages(loaded_after(f"import study.{name}")) & {"torch", "ray"}
 

@@ -380,7 +380,8 @@ def test_it_succeeds_and_writes_to_runs_grid(finished):
 def test_the_folder_has_its_parts_and_no_remains(run):
     names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
     files = {"config.json", "plan.json", "members.parquet", "metrics.parquet", "split.parquet", "summary.md", "log.txt"}
-    assert names == files | {"models", "tensorboard", "parts", "checkpoints"}
+    files |= {"references.parquet", "genes.parquet", "labels.parquet"}
+    assert names == files | {"models", "tensorboard", "parts", "checkpoints", "report"}
     assert list((run / "checkpoints").iterdir()) == []
     assert list(run.rglob("*.tmp")) == []
 
@@ -429,7 +430,7 @@ def test_numbers_of_parameters(run):
 
 
 def config_of(run, name):
-    return RunFolder(run).load_model(name.removesuffix(".safetensors"))[0]
+    return MemberConfig.from_dict(RunFolder(run).load_model(name.removesuffix(".safetensors"))[0])
 
 
 def test_the_test_mse_is_that_of_the_saved_model(run):

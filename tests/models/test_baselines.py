@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.covariance import ledoit_wolf
 
@@ -11,6 +12,7 @@ from data_utils.cohort import simulate_cohort
 from data_utils.noise import evaluation_noise
 from data_utils.preparation import prepare
 from data_utils.sources import load_dataset
+from models import baselines
 from models.baselines import (
     ERROR_COLUMNS,
     PCA,
@@ -18,11 +20,12 @@ from models.baselines import (
     Identity,
     Oracle,
     Wiener,
+    error_table,
     mse,
-    mse_by_gene,
-    mse_by_label,
+    mse_by_gene_and_sample,
     noisy_rows,
     reference_errors,
+    reference_guesses,
     references,
 )
 from study.training import PackTraining
@@ -242,9 +245,10 @@ def test_errors_are_on_the_noise_that_the_networks_of_the_seed_see():
     table = reference_errors(data, None, (0.3,), (0, 1))
     for seed in (0, 1):
         training = PackTraining((member(noise=0.3, seed=seed),), data)
+        block = training.seeds[0][1][0]
         for part, column in {"validation": "val_mse", "test": "test_mse"}.items():
             normal = training._fixed_noise(seed, part)
-            inputs = training._inputs(training.seeds[0][1][0], 0, training.rows[part], normal, None)[0].numpy()
+            inputs = training._inputs(block, training._phase_factors(0, None), training.rows[part], normal)[0].numpy()
             assert np.array_equal(inputs, noisy_rows(getattr(data, part), part, 0.3, seed))
             row = table.query("reference == 'identity' and seed == @seed")
             assert row[column].item() == pytest.approx(mse(inputs, getattr(data, part)), rel=1e-12)
@@ -275,6 +279,22 @@ def test_the_table_has_a_row_for_each_reference_noise_factor_and_seed():
     assert np.isfinite(table[["val_mse", "test_mse"]]).all(axis=None)
 
 
+def test_guesses_are_those_that_the_table_measures():
+    data = prepared()
+    table = reference_errors(data, None, (0.0, 0.5), (0, 1), code_sizes=(2, 8))
+    found = list(reference_guesses(data, None, (0.0, 0.5), (0, 1), code_sizes=(2, 8)))
+    pd.testing.assert_frame_equal(error_table([row for row, _ in found]), table, check_exact=True)
+    for row, guess in found:
+        assert guess.shape == data.test.shape
+        assert mse(guess, data.test) == row["test_mse"]
+
+
+def test_more_genes_than_a_covariance_is_taken_of(monkeypatch):
+    monkeypatch.setattr(baselines, "LARGEST_COVARIANCE", 59)
+    assert [reference.name for reference in references(prepared(n_genes=60))] == ["identity", "gene mean"]
+    assert len(references(prepared(n_genes=59))) == 5
+
+
 def test_an_oracle_for_other_genes_is_refused():
     cohort = simulate_cohort(60)
     data = prepare(cohort.matrix.select(genes=range(20)))
@@ -285,14 +305,13 @@ def test_an_oracle_for_other_genes_is_refused():
 # Metrics
 
 
-def test_mse_by_gene_and_by_label_by_hand():
+def test_mse_by_gene_and_by_sample_by_hand():
     clean = np.zeros((3, 2))
     guess = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
     assert mse(guess, clean) == pytest.approx(15 / 6)
-    assert mse_by_gene(guess, clean, ["a", "b"]).to_dict() == pytest.approx({"a": 10 / 3, "b": 5 / 3})
-    by_label = mse_by_label(guess, clean, ["x", "y", "x"])
-    assert by_label["mse"].to_dict() == {"x": 1.5, "y": 4.5}
-    assert by_label["samples"].to_dict() == {"x": 2, "y": 1}
+    by_gene, by_sample = mse_by_gene_and_sample(guess, clean)
+    assert by_gene.tolist() == pytest.approx([10 / 3, 5 / 3])
+    assert by_sample.tolist() == [2.5, 4.5, 0.5]
 
 
 def test_mse_is_summed_in_double_precision():

@@ -10,7 +10,7 @@ import pandas as pd
 from models.architecture import n_parameters
 from study.config import NOISE_FACTORS
 from study.grids import GRIDS, Narrowing
-from study.results import MEMBER_COLUMNS, METRIC_COLUMNS, describe
+from study.rows import MEMBER_COLUMNS, METRIC_COLUMNS, describe
 
 N_GENES = 30
 GENES = [f"ENSG{i:011d}" for i in range(N_GENES - 1)] + ["<script>alert('gene')</script>"]

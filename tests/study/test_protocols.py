@@ -21,7 +21,7 @@ from study.config import MemberConfig, Phase
 from study.grids import NOISE_FACTORS, Narrowing, plan
 from study.levels import by_level
 from study.protocols import as_published, corrections
-from study.results import member_rows, metric_rows
+from study.rows import member_rows, metric_rows
 from study.training import PackTraining
 
 NO_PENALTY = Sparsity.of(["kl"], [0.0], [0.05], dtype=torch.float64)

@@ -13,15 +13,16 @@ from safetensors.torch import save_file
 
 from data_utils.errors import InputError
 from models.architecture import architecture, n_parameters
-from study.config import Phase
+from study.config import MemberConfig, Phase
 from study.packs import Pack
-from study.results import DIVERGED, FINISHED, MEMBER_COLUMNS, METRIC_COLUMNS, RunFolder, member_rows, metric_rows
+from study.results import RunFolder
+from study.rows import DIVERGED, FINISHED, MEMBER_COLUMNS, METRIC_COLUMNS, member_rows, metric_rows
 from study.training import PackTraining
 from tests.small import contents, member, models, prepared
 
 DATA = prepared(40, 30)
 MEMBERS = [member(noise=noise, beta=beta, seed=seed) for seed in (0, 1) for noise in (0.1, 0.5) for beta in (0.0, 0.01)]
-PARAMETERS = {"layer0.weight": torch.arange(6.0).view(2, 3), "layer0.bias": torch.tensor([-0.5, 1e-30])}
+PARAMETERS = {"layer0.weight": np.arange(6.0).reshape(2, 3), "layer0.bias": np.array([-0.5, 1e-30], np.float32)}
 FACTS = {"epoch": 2, "batch": 1, "diverged_epoch": [None, 3], "records": [{"values": [0.5, math.nan, math.inf]}]}
 
 
@@ -43,6 +44,15 @@ def finish(folder, members):
     pack, training = Pack(tuple(members)), trained(members)
     folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
     return pack
+
+
+def assert_same_arrays(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in found.items():
+        assert array.dtype == expected[name].dtype
+        assert array.shape == expected[name].shape
+        assert np.array_equal(array, expected[name])
+        assert array.flags.writeable
 
 
 def breaking(path):
@@ -135,9 +145,8 @@ def test_a_stop_is_asked_for_and_taken_back(folder):
 
 def test_a_checkpoint_comes_back_as_it_was(folder):
     folder.save_checkpoint("pack", ["a", "b"], PARAMETERS, FACTS)
-    tensors, facts = RunFolder(folder.path).load_checkpoint("pack")
-    assert set(tensors) == set(PARAMETERS)
-    assert all(torch.equal(tensors[name], PARAMETERS[name]) for name in PARAMETERS)
+    arrays, facts = RunFolder(folder.path).load_checkpoint("pack")
+    assert_same_arrays(arrays, PARAMETERS)
     assert repr(facts) == repr(FACTS)  # repr: NaN differs from itself
     assert folder.checkpointed_packs() == [["a", "b"]]
     assert folder.load_checkpoint("another") is None
@@ -166,7 +175,7 @@ def test_a_checkpoint_of_garbage_counts_as_none(folder, metadata, garbage):
     if garbage:
         path.write_bytes(np.random.default_rng(0).bytes(500))
     else:
-        save_file(PARAMETERS, path, None if metadata == "absent" else metadata)
+        save_file({"values": torch.ones(3)}, path, None if metadata == "absent" else metadata)
     assert folder.load_checkpoint("pack") is None
     assert folder.checkpointed_packs() == []
 
@@ -174,14 +183,35 @@ def test_a_checkpoint_of_garbage_counts_as_none(folder, metadata, garbage):
 def test_a_model_comes_back_with_its_configuration(folder):
     config = replace(MEMBERS[3], phases=(Phase((0.1, 0.5), 2), Phase((1.0,), 3)), grid="smoke")
     folder.save_model(config, PARAMETERS)
-    loaded, tensors = folder.load_model(config.member_id)
+    content, arrays = folder.load_model(config.member_id)
+    loaded = MemberConfig.from_dict(content)
     assert loaded == config
     assert loaded.grid == "smoke"
     assert loaded.member_id == config.member_id
-    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {
-        name: tensor.tolist() for name, tensor in PARAMETERS.items()
-    }
+    assert_same_arrays(arrays, PARAMETERS)
     assert list(models(folder.path)) == [f"{config.member_id}.safetensors"]
+
+
+def test_arrays_come_back_whatever_their_memory_is_like(folder):
+    """safetensors writes memory as it lies: a transposed, a strided and a backward array must not be scrambled."""
+    square = np.arange(12, dtype=np.float32).reshape(3, 4)
+    arrays = {"transposed": square.T, "strided": square[:, ::2], "backward": square[::-1], "number": np.float32(3)}
+    folder.save_model(MEMBERS[0], arrays)
+    assert_same_arrays(folder.load_model(MEMBERS[0].member_id)[1], arrays)
+
+
+def test_a_model_that_torch_wrote_is_read(folder):
+    """As run folders of earlier versions have them."""
+    member_json = json.dumps(MEMBERS[0].as_dict())
+    tensors = {name: torch.from_numpy(array) for name, array in PARAMETERS.items()}
+    path = folder.path / "models" / f"{MEMBERS[0].member_id}.safetensors"
+    save_file(tensors, path, {"member": member_json})
+    content, arrays = folder.load_model(MEMBERS[0].member_id)
+    assert MemberConfig.from_dict(content) == MEMBERS[0]
+    assert_same_arrays(arrays, PARAMETERS)
+    before = path.read_bytes()
+    folder.save_model(MEMBERS[0], PARAMETERS)
+    assert path.read_bytes() == before
 
 
 # parts and tables

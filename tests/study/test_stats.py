@@ -16,6 +16,7 @@ from study.stats import (
     Verdict,
     bca_interval,
     holm,
+    interval,
     least_seeds,
     seeds_needed,
     sign_flip_test,
@@ -100,7 +101,7 @@ def test_sign_flips_err_as_often_as_they_say():
 
 
 @pytest.mark.parametrize("bad", [[], [1.0, math.nan], [math.inf], [[1.0], [2.0]]])
-@pytest.mark.parametrize("function", [sign_flip_test, bca_interval, seeds_needed, verdict])
+@pytest.mark.parametrize("function", [sign_flip_test, interval, bca_interval, t_interval, seeds_needed, verdict])
 def test_what_is_no_row_of_numbers_is_refused(function, bad):
     with pytest.raises(ValueError, match="finite numbers, one a seed"):
         function(bad)
@@ -146,10 +147,13 @@ def test_what_is_no_p_is_refused(bad):
 # Intervals
 
 
+def share_with_0(intervals):
+    return np.mean([found.low <= 0 <= found.high for found in intervals])
+
+
 def coverage(n, repetitions, level=0.95):
     draws = normal(repetitions, n, seed=n)
-    intervals = [bca_interval(row, level, resamples=999, seed=i) for i, row in enumerate(draws)]
-    return np.mean([interval.low <= 0 <= interval.high for interval in intervals])
+    return share_with_0([bca_interval(row, level, resamples=999, seed=i) for i, row in enumerate(draws)])
 
 
 def test_bca_covers_what_it_says():
@@ -165,14 +169,13 @@ def test_bca_covers_less_of_few_values_as_its_docstring_says():
 
 def test_bca_follows_the_skew():
     values = np.exp(normal(40, seed=3))
-    interval = bca_interval(values)
-    assert interval.method == "BCa"
-    assert interval.note == ""
+    found = bca_interval(values)
+    assert (found.method, found.note) == ("BCa", "")
     rng = np.random.Generator(np.random.PCG64(1))
     plain = np.percentile(rng.choice(values, (9999, 40)).mean(1), [2.5, 97.5])  # the percentile method
     width = plain[1] - plain[0]
-    assert interval.low > plain[0] + 0.03 * width
-    assert interval.high > plain[1] + 0.06 * width
+    assert found.low > plain[0] + 0.03 * width
+    assert found.high > plain[1] + 0.06 * width
 
 
 def test_bca_depends_on_its_seed_alone():
@@ -181,24 +184,26 @@ def test_bca_depends_on_its_seed_alone():
     assert bca_interval(values, seed=1) != bca_interval(values)
 
 
-def test_few_values_say_that_their_interval_is_too_narrow():
-    interval = bca_interval([1.0, 2.0, 4.0])
-    assert interval.method == "BCa"
-    assert "too narrow" in interval.note
-    assert 1 <= interval.low < 7 / 3 < interval.high <= 4
+def test_few_values_get_students_t_and_ten_bca():
+    values = normal(10)
+    assert interval(values) == bca_interval(values)
+    assert interval(values[:9]) == t_interval(values[:9])
+    assert interval(values[:9]).method == "Student's t"
+    assert interval(values, 0.8).level == 0.8
+    assert interval(values, 0.8) == bca_interval(values, 0.8)
+    # t with one degree of freedom at 97.5 % is 12.706, the standard error of 1 and 3 is 1
+    two = interval([1.0, 3.0])
+    assert (two.low, two.high) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
 
 
-def test_two_values_get_students_t_and_say_so():
-    interval = bca_interval([1.0, 3.0])
-    assert interval.method == "Student's t"
-    assert "2 values" in interval.note
-    # t with one degree of freedom at 97.5 % is 12.706, the standard error 1
-    assert (interval.low, interval.high) == pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3)
+def test_where_the_bootstrap_is_degenerate_students_t_says_so():
+    found = bca_interval([1.0, 1.0, 1.0])
+    assert found.method == "Student's t"
+    assert "degenerate" in found.note
 
 
 def test_students_t_covers_what_it_says_of_three_values():
-    intervals = [t_interval(row) for row in normal(2000, 3)]
-    assert np.mean([interval.low <= 0 <= interval.high for interval in intervals]) == pytest.approx(0.95, abs=0.015)
+    assert share_with_0([t_interval(row) for row in normal(2000, 3)]) == pytest.approx(0.95, abs=0.015)
     # t with two degrees of freedom is 4.302653, the standard error of 1 2 6 sqrt(7 / 3)
     by_hand = 3 - 4.302653 * math.sqrt(7 / 3), 3 + 4.302653 * math.sqrt(7 / 3)
     assert (t_interval([1, 2, 6]).low, t_interval([1, 2, 6]).high) == pytest.approx(by_hand)
@@ -206,22 +211,23 @@ def test_students_t_covers_what_it_says_of_three_values():
 
 
 def test_one_value_gets_no_interval_and_equal_values_a_point():
-    one = bca_interval([1.0])
+    one = interval([1.0])
     assert math.isnan(one.low)
     assert "no interval" in one.note
-    equal = bca_interval([0.1 + 0.2, 0.3, 0.3])
-    assert (equal.low, equal.high) == pytest.approx((0.3, 0.3))
-    assert "equal" in equal.note
+    for repeated in (1, 10):  # below and above the number from which it is BCa
+        equal = interval([0.1 + 0.2, 0.3, 0.3] * repeated)
+        assert (equal.low, equal.high, equal.method) == (pytest.approx(0.3), pytest.approx(0.3), "point")
+        assert "equal" in equal.note
 
 
-@given(st.lists(finite, min_size=1, max_size=8))
+@given(st.lists(finite, min_size=1, max_size=12))
 def test_an_interval_is_in_order_or_absent(values):
-    interval = bca_interval(values, resamples=199)
-    assert np.isnan(interval.low) == (len(values) == 1)
-    assert len(values) == 1 or interval.low <= interval.high
-    if interval.method == "BCa":  # no mean of a resample is outside the values
-        assert min(values) - 1e-6 <= interval.low
-        assert interval.high <= max(values) + 1e-6
+    found = interval(values)
+    assert np.isnan(found.low) == (len(values) == 1)
+    assert len(values) == 1 or found.low <= found.high
+    if found.method == "BCa":  # no mean of a resample is outside the values
+        assert min(values) - 1e-6 <= found.low
+        assert found.high <= max(values) + 1e-6
 
 
 # How many seeds
@@ -275,26 +281,44 @@ def test_three_seeds_cannot_decide_and_six_can():
     differences = [0.010, 0.012, 0.011]
     three = verdict(differences)
     assert (three.outcome, three.p, three.n) == (UNDECIDED, 0.25, 3)
-    assert three.text == "undecided: 3 seeds; --seeds 6 would decide"
+    # t with two degrees of freedom 4.302653 times .001 / sqrt(3) is .0025
+    assert three.text == "undecided: 3 seeds; --seeds 6 would decide; so far +0.0110 (95 % +0.0085 to +0.0135)"
+    assert three.head == "undecided: 3 seeds; --seeds 6 would decide"
     six = verdict(differences * 2)
     assert (six.outcome, six.p, six.seeds_needed) == (HOLDS, 2 / 64, None)
     assert six.effect == pytest.approx(0.011)
     assert six.interval.low <= 0.011 <= six.interval.high
-    assert six.text.startswith("holds: +0.011 (95 % +0.01")
-    assert six.text.endswith("p = 0.031, 6 seeds")
+    assert six.head == "holds"
+    # t with five degrees of freedom 2.570582 times .000894 / sqrt(6) is .00094
+    assert six.text == "holds: +0.01100 (95 % +0.01006 to +0.01194), p = 0.031, 6 seeds"
 
 
 def test_a_claim_is_false_where_the_differences_are_below_zero():
     false = verdict([-0.010, -0.012, -0.011] * 2)
     assert false.outcome == FAILS
-    assert false.text.startswith("does not hold: -0.011 (")
+    assert false.text.startswith("does not hold: -0.01100 (")
+
+
+@pytest.mark.parametrize(
+    ("differences", "size"),
+    [
+        ([-2.051, -2.049, -2.050], "-2.0500 (95 % -2.0525 to -2.0475)"),  # as many digits as the interval has
+        ([1000.0, 3000.0, 2000.0], "+2000 (95 % -484 to +4484)"),
+        ([0.25, 0.25], "+0.25 (95 % +0.25 to +0.25)"),
+        ([0.25], "+0.25 (no interval)"),
+        ([0.0, 0.0], "+0 (95 % +0 to +0)"),
+        ([1e-9, 3e-9, 2e-9], "+2e-09 (95 % -4.84e-10 to +4.48e-09)"),
+    ],
+)
+def test_a_size_has_the_digits_that_its_interval_supports(differences, size):
+    assert verdict(differences).size == size
 
 
 def test_undecided_differences_say_what_would_help():
-    assert verdict([0.0, 0.0]).text == "undecided: 2 seeds without a difference"
-    assert verdict([1.0]).text == "undecided: 1 seed; --seeds 6 would decide"
+    assert verdict([0.0, 0.0]).head == "undecided: 2 seeds without a difference"
+    assert verdict([1.0]).text == "undecided: 1 seed; --seeds 6 would decide; so far +1 (no interval)"
     small = verdict([1.0, -0.99, 1.01, -1.0])
-    assert small.text == "undecided: 4 seeds; the difference is too small for 100 seeds to decide"
+    assert small.head == "undecided: 4 seeds; the difference is too small for 100 seeds to decide"
 
 
 def test_more_seeds_than_there_are_are_asked_for():
@@ -312,5 +336,5 @@ def test_a_family_asks_for_more():
     assert judged.outcome == UNDECIDED
     assert judged.p == pytest.approx(14 / 64)
     assert judged.seeds_needed == least_seeds(0.05 / 7) == 9
-    assert replace(judged, seeds_needed=101).text.endswith("too small for 100 seeds to decide")
+    assert replace(judged, seeds_needed=101).head.endswith("too small for 100 seeds to decide")
     assert isinstance(judged, Verdict)

@@ -139,6 +139,30 @@ def test_the_table_beside_identity_and_paper():
     assert "nan" not in text.lower()
 
 
+def test_as_published_is_also_divided_by_the_samples_of_the_run():
+    """Fig. 4's number is MSE / N; N is the run's, not the paper's."""
+    published = {"protocol": "as-published", "train_clean_mse": 0.631, "test_mse": 0.9}
+    rows = [member(seed=seed, **published) for seed in (0, 1)]
+    rows += [member(noise_factor=1.0, **published), lost("failed", noise_factor=1.0, beta=0.1, protocol="as-published")]
+    text = markdown(rows, data=CONFIG["data"] | {"n_samples": 1000})
+    tested, clean = text.split("## MSE on clean training rows")
+    assert "MSE / N" not in tested
+    assert cells(clean, "dense-2", "0.5") == {
+        "noise factor": "0.5",
+        "beta 0": f"0.6310 ± 0.0000 (2) {WORSE}",
+        "beta 0: MSE / N": "0.000631",
+        "beta 0.1": "-",
+        "beta 0.1: MSE / N": "-",
+        "identity (α²)": "0.2500",
+        "paper": "0.6389 ±0.005 (Fig. 6); 0.6309 ±0.0015 (Fig. 4 × n)",
+    }
+    assert cells(clean, "dense-2", "1.0")["beta 0.1: MSE / N"] == "-"
+    assert "N = 1,000 samples" in clean
+    assert "the paper's 2,921 samples" in clean
+    assert "MSE / N" not in markdown(rows, data={})
+    assert "MSE / N" not in markdown([member()])
+
+
 def test_a_cell_that_lost_some_seeds_says_so():
     rows = [member(seed=0), member(seed=1), lost("diverged", seed=2)]
     assert cells(markdown(rows), "dense-2", "0.5")["beta 0"] == "0.2000 ± 0.0000 (2; 1 diverged)"

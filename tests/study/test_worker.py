@@ -8,7 +8,8 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from study import worker
 from study.packs import Pack
-from study.results import DIVERGED, FINISHED, RunFolder
+from study.results import RunFolder
+from study.rows import DIVERGED, FINISHED
 from study.worker import run_pack
 from tests.small import assert_same_tables, member, models, prepared
 

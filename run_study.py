@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   python run_study.py --grid smoke                      every model, for a few epochs
   python run_study.py --grid paper                      the paper's grid on the simulated cohort
   python run_study.py --grid paper --resume             go on after Ctrl-C or a fault
+  python run_study.py --search bottleneck               the code size with the least validation MSE
   python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine
 
 other commands (python run_study.py COMMAND --help tells more):
@@ -38,12 +39,13 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
     )
     grid = p.add_argument_group("what to train")
-    grid.add_argument("--grid", default="paper", help="paper, smoke, as-published or autopsy (default: paper)")
+    grid.add_argument("--grid", help="paper, smoke, as-published or autopsy (default: paper)")
     grid.add_argument("--seeds", type=int, metavar="N", help="seeds 0 ... N-1")
     grid.add_argument("--epochs", type=int, metavar="N", help="epochs of each network")
     grid.add_argument("--depths", nargs="+", metavar="D", help="some of 2 4 6 8 conv")
     grid.add_argument("--noise", nargs="+", type=float, metavar="A", help="noise factors, e.g. 0.0 0.5")
     grid.add_argument("--betas", nargs="+", type=float, metavar="B", help="weights of the sparsity term")
+    _add_search(p.add_argument_group("a search, instead of a grid (also: --seeds, --epochs, --noise)"))
     data = p.add_argument_group("data")
     data.add_argument(
         "--data", default="simulated", help="simulated, or a GCT, GCTX, h5ad, CSV, TSV, Parquet or npz file"
@@ -68,6 +70,18 @@ def parser() -> argparse.ArgumentParser:
     machine.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
     machine.add_argument("--gpus-per-pack", type=float, metavar="X", help="share of a GPU for each pack, e.g. 0.25")
     return p
+
+
+def _add_search(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--search", metavar="NAME", help="bottleneck: which code size has the least validation MSE?")
+    group.add_argument("--mode", help="one noise factor, all of several, or pareto: MSE and code size (default: one)")
+    group.add_argument("--trials", type=int, metavar="N", help="trials altogether (default: 40)")
+    group.add_argument("--timeout", type=float, metavar="S", help="seconds after which no trial begins")
+    group.add_argument("--sampler", help="tpe, gp or random (default: tpe)")
+    group.add_argument("--search-seed", type=int, metavar="N", help="seed of the sampler (default: 0)")
+    group.add_argument("--sizes", nargs=2, type=int, metavar=("LO", "HI"), help="code sizes (default: 2 512)")
+    group.add_argument("--tune", nargs="+", metavar="P", help="also some of width depth learning_rate beta")
+    group.add_argument("--confirm-seeds", type=int, metavar="N", help="seeds of the chosen setting's test (default: 9)")
 
 
 def report_parser() -> argparse.ArgumentParser:
@@ -125,6 +139,13 @@ def _run(arguments: argparse.Namespace, words: list[str]) -> int:
     from study.study import open_study
 
     options = vars(arguments)
+    search = {name: options.pop(name) for name in SEARCH}
+    search = {name: value for name, value in search.items() if value is not None}
+    if "search" in search:
+        return _search(options, search, words)
+    if search:
+        raise InputError(f"--{next(iter(search)).replace('_', '-')}: belongs to a search: give --search bottleneck")
+    options["grid"] = options["grid"] or "paper"
     narrowing = Narrowing(**{name: options.pop(name) for name in ("seeds", "epochs", "depths", "noise", "betas")})
     pack = options.pop("pack")
     if pack != "auto" and not pack.isdecimal():
@@ -134,6 +155,24 @@ def _run(arguments: argparse.Namespace, words: list[str]) -> int:
         StudyOptions(narrowing=narrowing, pack=None if pack == "auto" else int(pack), command=command, **options)
     )
     return study.run()
+
+
+def _search(options: dict, search: dict, words: list[str]) -> int:
+    from data_utils.errors import InputError
+    from study.options import StudyOptions
+    from study.provenance import command_line
+    from study.search import open_search
+    from study.search_space import SearchOptions
+
+    for name, unset in (("grid", None), ("depths", None), ("betas", None), ("pack", "auto")):
+        if options.pop(name) != unset:
+            raise InputError(f"--{name}: does not go together with --search: leave one of them out")
+    for name in ("seeds", "epochs", "noise"):
+        value = options.pop(name)
+        if value is not None:
+            search[name] = value
+    command = command_line([sys.argv[0], *words])
+    return open_search(StudyOptions(command=command, **options), SearchOptions(**search)).run()
 
 
 def _report(arguments: argparse.Namespace, words: list[str]) -> int:
@@ -148,6 +187,9 @@ def _reproduce(arguments: argparse.Namespace, words: list[str]) -> int:
 
     return reproduce(arguments.run, arguments.member_id, arguments.data)
 
+
+#: Options of a search.
+SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
 #: A command's first word: its options and what runs it.
 COMMANDS = {"report": (report_parser, _report), "reproduce": (reproduce_parser, _reproduce)}

@@ -99,7 +99,8 @@ class PCA(Reference):
 
     def _fit(self, train: np.ndarray) -> None:
         n_components = min(self.code_size, *train.shape)  # there are no more components than rows or genes
-        self.pca_ = decomposition.PCA(n_components, svd_solver="covariance_eigh").fit(train)
+        with np.errstate(invalid="ignore"):  # shares of a variance of 0, which nobody asks for
+            self.pca_ = decomposition.PCA(n_components, svd_solver="covariance_eigh").fit(train)
 
     def denoise(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:
         code = self.pca_.transform(np.asarray(noisy, dtype=np.float64))  # (samples, code_size)

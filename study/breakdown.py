@@ -25,7 +25,7 @@ def by_gene(evidence: Evidence, noise_factor: float = 0.5) -> tuple[pd.DataFrame
     """MSE of each gene: index gene_id, a column for the best network and each reference; and the noise factor.
 
     The noise factor is the nearest that these runs have; the best network that of least mean MSE, as-written before
-    as-published. No rows where these runs have no table of genes.
+    as-published. No rows where these runs measured no network by gene.
     """
     return _wide(evidence.genes, "gene_id", noise_factor)
 
@@ -50,14 +50,10 @@ def by_label(evidence: Evidence, name: str, noise_factor: float = 0.5) -> tuple[
     """The same for each value of a sample label: index value, a column samples, then the methods; worst first."""
     table = evidence.labels[evidence.labels["label"] == name]
     wide, noise = _wide(table, "value", noise_factor)
+    if not len(wide):
+        return wide, noise
     wide.insert(0, "samples", table.groupby("value")["samples"].max().reindex(wide.index))
     return wide.sort_values(wide.columns[1], ascending=False, kind="stable"), noise
-
-
-def network_name(columns: pd.Index) -> str | None:
-    """The column of by_gene and by_label that is a network's."""
-    found = [name for name in columns if name not in REFERENCES and name != "samples"]
-    return found[0] if found else None
 
 
 def autopsy_curves(evidence: Evidence) -> pd.DataFrame:
@@ -73,20 +69,19 @@ def autopsy_curves(evidence: Evidence) -> pd.DataFrame:
 def autopsy_change(evidence: Evidence) -> pd.DataFrame:
     """Change of that MSE from the least noise factor to the most, paired by seed; below 0: more noise, less error.
 
-    Columns model, series, change, low, high, seeds, from_noise, to_noise.
+    Columns model, from_noise, to_noise, series, change, low, high, seeds.
     """
     rows = _autopsy_rows(evidence)
-    ends = rows.groupby("model")["noise_factor"].agg(["min", "max"])
-    ends = ends[ends["max"] > ends["min"]].rename(columns={"min": "from_noise", "max": "to_noise"})
-    rows = rows.join(ends, on="model", how="inner")
-    value = rows.groupby(["model", "series", "seed", "noise_factor"])["train_clean_mse"].mean().rename("value")
-    pairs = rows[["model", "series", "seed", "from_noise", "to_noise"]].drop_duplicates()
-    keys = ["model", "series", "seed"]
-    for end in ("from_noise", "to_noise"):
-        pairs = pairs.join(value.rename(f"mse_{end}"), on=[*keys, end])
-    pairs["change"] = pairs["mse_to_noise"] - pairs["mse_from_noise"]
-    points = over_seeds(pairs, "change", ["model", "series"]).rename(columns={"mse": "change"})
-    return _in_order(points.join(ends, on="model"))
+    noise = rows.groupby("model")["noise_factor"]
+    rows = rows.assign(from_noise=noise.transform("min"), to_noise=noise.transform("max"))
+    rows = rows[rows["from_noise"] < rows["to_noise"]]
+    ends = ["model", "from_noise", "to_noise"]
+    first, last = (
+        rows[rows["noise_factor"] == rows[end]].groupby([*ends, "series", "seed"])["train_clean_mse"].mean()
+        for end in ("from_noise", "to_noise")
+    )
+    change = (last - first).dropna().rename("change").reset_index()
+    return _in_order(over_seeds(change, "change", [*ends, "series"]).rename(columns={"mse": "change"}))
 
 
 def _autopsy_rows(evidence: Evidence) -> pd.DataFrame:
@@ -112,11 +107,11 @@ def _wide(table: pd.DataFrame, key: str, noise_factor: float) -> tuple[pd.DataFr
     noise = nearest_noise(table, noise_factor)
     table = table[table["noise_factor"].astype(float).round(6) == noise]
     chosen = _best(table)
-    parts = {}
-    if chosen:
-        protocol, method = chosen
-        rows = table[(table["protocol"] == protocol) & (table["method"] == method)]
-        parts[method if protocol == AS_WRITTEN else f"{method}, {protocol}"] = rows.groupby(key)["mse"].mean()
+    if chosen is None:
+        return pd.DataFrame(index=pd.Index([], name=key)), noise
+    protocol, method = chosen
+    rows = table[(table["protocol"] == protocol) & (table["method"] == method)]
+    parts = {method if protocol == AS_WRITTEN else f"{method}, {protocol}": rows.groupby(key)["mse"].mean()}
     for name in REFERENCES:
         rows = table[(table["protocol"] == "") & (table["method"] == name)]
         if len(rows):

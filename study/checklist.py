@@ -31,6 +31,9 @@ SETTINGS = {
     "loss": "loss",
     "scaling": "rows that scale the genes",
     "layout": "layout of the conv images",
+    "gene_order": "order of the genes",
+    "train_fraction": "share of the training rows",
+    "noise_input": "noise factor given as an input",
 }
 
 
@@ -99,10 +102,11 @@ def search_bounds(evidence: Evidence) -> pd.DataFrame:
     levels = evidence.levels
     item_by_item = "as-published, one item set right"
     kinds = levels["protocol"].where(~levels["protocol"].str.startswith(f"{AS_PUBLISHED},"), item_by_item)
-    columns = {"setting": list(SETTINGS.values())}
+    settings = {name: title for name, title in SETTINGS.items() if name in levels}  # an older run has fewer
+    columns = {"setting": list(settings.values())}
     for kind in sorted(kinds.unique(), key=lambda name: (name != "as-written", name)):
         rows = levels[kinds == kind]
-        columns[kind] = [_values(rows[name]) for name in SETTINGS]
+        columns[kind] = [_values(rows[name]) for name in settings]
     return pd.DataFrame(columns)
 
 
@@ -115,7 +119,9 @@ def parameter_counts(evidence: Evidence) -> str:
         by_count: dict[int, str] = {}
         for protocol, count in mine.items():
             by_count.setdefault(int(count), protocol)
-        texts.append(f"{model}: " + ", ".join(f"{count:,} ({protocol})" for count, protocol in by_count.items()))
+        several = len(by_count) > 1
+        told = (f"{count:,} ({protocol})" if several else f"{count:,}" for count, protocol in by_count.items())
+        texts.append(f"{model}: {', '.join(told)}")
     return "; ".join(texts)
 
 
@@ -128,7 +134,7 @@ def checklist(evidence: Evidence) -> pd.DataFrame:
     wall = [run.config.get("wall_seconds") for run in evidence.runs]
     commit = {_commit(run) for run in evidence.runs}
     rows = [
-        ("Model", "description", "Figs. 2 and 3 below; every network is saved in models/ of its run"),
+        ("Model", "description", "Figs. 2 and 3 of this page; every network is saved in models/ of its run"),
         ("Model", "parameters", parameter_counts(evidence)),
         ("Data", "source and size", _data_line(evidence)),
         ("Data", "excluded or missing", f"landmark genes missing: {len(evidence.data.get('genes_missing') or ())}"),

@@ -69,7 +69,7 @@ def _fall(levels: pd.DataFrame, model: str) -> pd.Series:
     mse = _table(_plain(levels))
     if model not in mse.columns.get_level_values(0) or mse[model].shape[1] < 2:
         return pd.Series(dtype=float)
-    mse = mse[model].dropna()  # (seeds, noise factors)
+    mse = mse[model]  # (seeds, noise factors); NaN where a network is not there, and then in the slope
     noise = mse.columns.to_numpy(dtype=float)
     centred = noise - noise.mean()
     return -(mse @ centred / (centred @ centred)).round(12)  # a flat curve has slope 0, not 1e-17

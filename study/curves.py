@@ -7,6 +7,7 @@ this one alone. All MSE are those of eq. 11 on z-scored genes, where answering e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from study.blueprints import MODELS, code_size
 from study.evidence import Evidence
 from study.published import AS_PUBLISHED, published_fig4, published_mse
 from study.stats import interval
+from study.style import VAGUE
 
 AS_WRITTEN = "as-written"
 NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))  # of the paper
@@ -101,7 +103,7 @@ def published_curve(model: str) -> pd.DataFrame:
         [(v.noise_factor, v.mse, v.mse - v.tolerance, v.mse + v.tolerance, pd.NA) for v in values],
         columns=["noise_factor", "mse", "low", "high", "seeds"],
     )
-    kind = "only known to be about 1" if values and values[0].kind == "about" else "reading precision"
+    kind = VAGUE if values and values[0].kind == "about" else "reading precision"
     return _points(frame, CLEAN, "published", kind)
 
 
@@ -167,13 +169,21 @@ def depth_points(evidence: Evidence, noise_factor: float = 0.5) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def all_curves(evidence: Evidence, panel: str = NOISY) -> pd.DataFrame:
-    """Every model as-written (series: its name), or where these runs hold none as-published; and all references."""
+def all_curves(evidence: Evidence, gain: bool = False) -> pd.DataFrame:
+    """Every model as-written (series: its name), or where these runs hold none as-published; and all references.
+
+    MSE on noisy test rows: columns POINT. `gain` as in reference_curves.
+    """
     protocol = main_protocol(evidence)
     names = of_protocol(evidence, protocol)["model"].drop_duplicates()
     names = [m for m in MODELS if m in set(names)]
-    parts = [network_curve(evidence, protocol, model, panel, model) for model in names]
-    return pd.concat([*parts, reference_curves(evidence, gain=True)], ignore_index=True)
+    parts = [network_curve(evidence, protocol, model, NOISY, model) for model in names]
+    return pd.concat([*parts, reference_curves(evidence, code_sizes(evidence, names), gain)], ignore_index=True)
+
+
+def code_sizes(evidence: Evidence, models: Iterable[str]) -> tuple[int, ...]:
+    """Sizes of the models' codes, each once; the paper's 32 where there is no model."""
+    return tuple(sorted({code_size(model, evidence.data["n_genes"]) for model in models})) or (32,)
 
 
 def noise_removed(curves: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from study.style import (
     panel,
 )
 
-LEFT, LABELS = 70, 182  # pixels left of the axes, and right of them for the names
+LEFT, LABELS = 80, 182  # pixels left of the axes, and right of them for the names
 NOISE_AXIS = "noise factor α"
 MSE_AXIS = "MSE (eq. 11)"
 TITLES = {
@@ -37,6 +37,9 @@ TITLES = {
     CLEAN: "Measured as the paper did: clean training rows in",
     NOISY: "As a denoiser: noisy test rows in",
 }
+BLOCKS = {"input": PALE, "conv": BLUE, "pool": GREY, "up": RED}  # colour of what a block does
+NAMES = {"input": "input", "conv": "conv 3×3", "pool": "max-pool 2", "up": "upsample 2"}
+MARKS = {"PCA": "|", "Wiener": "o", "oracle": "*"}  # of references where there is no line
 EXPECTED = {
     PRINTED: ("published", "as-published rerun"),
     CLEAN: ("published", "as-published rerun"),
@@ -59,55 +62,56 @@ def draw_kl(data: pd.DataFrame) -> Figure:
 
 def draw_network(data: pd.DataFrame) -> Figure:
     """Fig. 3: encoder in the upper row, left to right; decoder in the lower row, right to left."""
-    figure = canvas(370)
-    axes = panel(figure, 0, 0, WIDTH, 370)
-    axes.set(xlim=(0, WIDTH), ylim=(370, 0))
-    axes.set_axis_off()
     n_columns = (len(data) + 1) // 2
     column = WIDTH / n_columns
     scale = min(0.72 * column / data["width"].max(), 110 / data["height"].max())
+    half = data["height"].max() * scale / 2  # of the tallest image
+    rows = [half + 20, 3 * half + 142]  # heights of the images' middles
+    figure = canvas(4 * half + 210)
+    axes = panel(figure, 0, 0, WIDTH, 4 * half + 210)
+    axes.set(xlim=(0, WIDTH), ylim=(4 * half + 210, 0))
+    axes.set_axis_off()
     code = data.index[data["what"] == "pool"][-1]
-    centres = []
-    for i, row in enumerate(data.itertuples()):
-        at = i if i < n_columns else len(data) - 1 - i
-        x, y = (at + 0.5) * column, 72 if i < n_columns else 262
-        centres.append((x, y))
-        width, height = row.width * scale, row.height * scale
-        colour = ORANGE if i == code else {"conv": BLUE, "pool": GREY, "up": RED}.get(row.what, PALE)
-        for sheet in range(min(row.channels, 4) - 1, -1, -1):  # a few sheets stand for the channels
-            corner = (x - width / 2 + 3 * sheet, y - height / 2 - 3 * sheet)
-            axes.add_patch(Rectangle(corner, width, height, facecolor=colour, edgecolor="white", linewidth=0.8))
-        name = {"conv": "conv 3×3", "pool": "max-pool 2", "up": "upsample 2", "input": "input"}[row.what]
-        name = "output" if i == len(data) - 1 else name
-        axes.text(x, y + 66, f"{name}\n{row.size}" + ("\nthe code" if i == code else ""), ha="center", va="top")
-    arrow = {"arrowstyle": "-|>", "mutation_scale": 10, "color": GREY, "linewidth": 1.2}
-    for start, end in pairwise(centres):
-        if start[1] == end[1]:
-            gap = 10 * np.sign(end[0] - start[0])
-            middle = (start[0] + end[0]) / 2
-            axes.add_patch(FancyArrowPatch((middle - gap, start[1] + 58), (middle + gap, start[1] + 58), **arrow))
-        else:
-            axes.add_patch(FancyArrowPatch((start[0], start[1] + 118), (end[0], end[1] - 30), **arrow))
+    centres = [((i + 0.5) * column, rows[0]) for i in range(n_columns)]
+    centres += [((len(data) - i - 0.5) * column, rows[1]) for i in range(n_columns, len(data))]
+    for i, (block, centre) in enumerate(zip(data.itertuples(), centres, strict=True)):
+        _block(axes, block, centre, scale, ORANGE if i == code else BLOCKS[block.what])
+        name = "output" if i == len(data) - 1 else NAMES[block.what]
+        text = f"{name}\n{block.size}" + ("\nthe code" if i == code else "")
+        axes.text(centre[0], centre[1] + half + 24, text, ha="center", va="top")
+    for (x0, y0), (x1, y1) in pairwise(centres):
+        middle, side = (x0 + x1) / 2, 10 * np.sign(x1 - x0)
+        ends = ((middle - side, y0 + half + 14), (middle + side, y0 + half + 14))
+        ends = ends if y0 == y1 else ((x0, y0 + half + 84), (x1, y1 - half - 4))
+        axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=GREY, linewidth=1.2))
     return figure
+
+
+def _block(axes: Axes, block, centre: tuple[float, float], scale: float, colour: str) -> None:
+    """An image to scale; a few sheets stand for its channels."""
+    width, height = block.width * scale, block.height * scale
+    for sheet in range(min(block.channels, 4) - 1, -1, -1):
+        corner = (centre[0] - width / 2 + 3 * sheet, centre[1] - height / 2 - 3 * sheet)
+        axes.add_patch(Rectangle(corner, width, height, facecolor=colour, edgecolor="white", linewidth=0.8))
 
 
 def draw_curves(data: pd.DataFrame) -> Figure:
     """Figs. 6-10: a panel for each measure, from top to bottom."""
     panels = [name for name in TITLES if name in set(data["panel"])]
     heights = [320 if name == NOISY else 215 for name in panels]
-    figure = canvas(sum(heights) + 100 * len(panels) + 2)
+    figure = canvas(sum(heights) + 92 * len(panels) + 6)
     top, limits = 42, _noise_limits(data)
     for name, height in zip(panels, heights, strict=True):
         axes = panel(figure, LEFT, top, WIDTH - LEFT - LABELS, height)
         shown = data[data["panel"] == name]
-        missing = tuple(f"{s}: not in these runs" for s in EXPECTED[name] if s not in set(shown["series"]))
+        missing = [series for series in EXPECTED[name] if series not in set(shown["series"])]
         _noise_axes(axes, shown, TITLES[name], from_zero=name != CLEAN)
         axes.set_xlim(*limits)
         _lines(axes, shown, missing=missing)
         if name == PRINTED:
             axes.set_ylabel("MSE / n")
             axes.locator_params(axis="y", nbins=4)  # 0.001 is shorter than 0.0005
-        top += height + 100
+        top += height + 92
     return figure
 
 
@@ -120,7 +124,7 @@ def draw_depth(data: pd.DataFrame) -> Figure:
     axes.set(xlabel="layers, as the paper counts them", ylabel=MSE_AXIS, xlim=(1.7, 8.3), xticks=[2, 4, 6, 8])
     axes.set_ylim(0, 1.06 * max(1.0, data["mse"].max()))
     wanted = ("as-published rerun", "as-written")
-    missing = tuple(f"{name}: not in these runs" for name in wanted if name not in set(data["series"]))
+    missing = [name for name in wanted if name not in set(data["series"])]
     _lines(axes, data, x="layers", missing=missing)
     return figure
 
@@ -137,7 +141,7 @@ def draw_all_models(data: pd.DataFrame) -> Figure:
 def draw_noise_removed(data: pd.DataFrame) -> Figure:
     """Share of the noise removed, cut off at -1: what is below leaves through the bottom."""
     figure = canvas(540)
-    axes = panel(figure, LEFT + 8, 20, WIDTH - LEFT - LABELS - 8, 460)
+    axes = panel(figure, LEFT + 10, 20, WIDTH - LEFT - LABELS - 10, 460)
     _noise_axes(axes, data, "", from_zero=False)
     axes.set(ylim=(-1.05, 1.05), ylabel="share of the noise removed, 1 − MSE / α²")
     axes.axhspan(-1.05, 0, color=RED, alpha=0.07, linewidth=0)
@@ -164,30 +168,26 @@ def draw_genes(data: pd.DataFrame) -> Figure:
 
 def draw_labels(data: pd.DataFrame) -> Figure:
     """MSE by value of a sample label: a row a value, worst for the network first; a mark a method."""
-    values = list(data["value"].drop_duplicates())
-    height = 22 * len(values) + 20
-    figure = canvas(height + 110)
-    left = 250
-    axes = panel(figure, left, 56, WIDTH - left - 25, height)
-    names = [f"{_short(v)} ({n:,})" for v, n in data.drop_duplicates("value")[["value", "samples"]].to_numpy()]
-    axes.set_yticks(range(len(values)), names, parse_math=False)
-    axes.set_ylim(len(values) - 0.4, -0.6)
-    axes.set(xlabel="MSE (eq. 11) on noisy test rows", xlim=(0, 1.05 * data["mse"].max()))
-    for series, rows in data.groupby("series", sort=False):
-        style = look(series)
-        network = style["marker"] != ""
-        marker = style["marker"] or {"PCA": "|", "Wiener": "d", "oracle": "*"}.get(str(series).split()[0], "x")
-        place = [values.index(value) for value in rows["value"]]
-        axes.plot(
-            *(rows["mse"], place),
-            marker=marker,
-            linestyle="",
-            color=style["color"],
-            markersize=8 if network else 7,
-            label=label(series),
-        )
-    handles, texts = axes.get_legend_handles_labels()
-    figure.legend(handles, texts, loc="upper left", ncols=3, frameon=False, fontsize=9.5, handletextpad=0.2)
+    rows = data.drop_duplicates("value")
+    names = [f"{_short(value)} ({n:,})" for value, n in zip(rows["value"], rows["samples"], strict=True)]
+    height, left = 22 * len(names) + 20, 30 + 7.2 * max(map(len, names))
+    figure = canvas(height + 116)
+    axes = panel(figure, left, 60, WIDTH - left - 25, height)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    far = 1.05 * data.loc[data["series"] != "gene mean", "mse"].max()  # which the gene mean may leave
+    axes.set(xlabel=f"{MSE_AXIS} on noisy test rows", xlim=(0, far))
+    alone = {"color": DARK, "linestyle": (0, (6, 3)), "linewidth": 1.2}
+    axes.axvline(data["noise_factor"].iloc[0] ** 2, label=label("identity"), zorder=1, **alone)
+    place = {value: i for i, value in enumerate(rows["value"])}
+    for series, points in data.groupby("series", sort=False):
+        style = look(series) | {"linestyle": ""}
+        style["marker"] = style["marker"] or MARKS.get(series, "x")
+        style |= {"markersize": 5} if series == "oracle" else {"markersize": 8}
+        style |= {"markerfacecolor": "white"} if series == "Wiener" else {}  # the oracle is often in it
+        axes.plot(points["mse"], points["value"].map(place), label=label(series), **style)
+    handles = axes.get_legend_handles_labels()
+    figure.legend(*handles, loc="upper left", ncols=3, frameon=False, fontsize=9.5, handletextpad=0.3)
     return figure
 
 
@@ -196,12 +196,12 @@ def draw_autopsy(data: pd.DataFrame) -> Figure:
     models = list(data["model"].drop_duplicates())
     n_rows = (len(models) + 2) // 2  # the legend takes a place
     figure = canvas(255 * n_rows + 12)
-    high = 1.05 * data["mse"].max()
+    low, high = 0.95 * data["mse"].min(), 1.03 * data["mse"].max()
     for i, model in enumerate(models):
         axes = panel(figure, 58 + 312 * (i % 2), 30 + 255 * (i // 2), 255, 175)
         shown = data[data["model"] == model]
-        _noise_axes(axes, shown, model, from_zero=True)
-        axes.set_ylim(0, high)
+        _noise_axes(axes, shown, model, from_zero=False)
+        axes.set_ylim(low, high)
         for _, points in shown.groupby("series", sort=False):
             draw_series(axes, points)
         axes.set_ylabel(MSE_AXIS if i % 2 == 0 else "")
@@ -258,7 +258,7 @@ def _lines(axes: Axes, data: pd.DataFrame, x="noise_factor", y="mse", missing: S
         draw_series(axes, points, x, y)
         ends[name] = (points[x].iloc[-1], points[y].iloc[-1])
     axes.autoscale_view()  # the names are placed by the axes' final limits
-    end_labels(axes, ends, missing=tuple(missing))
+    end_labels(axes, ends, missing=missing)
 
 
 def _legend(figure: Figure, names: Sequence[str], left: float, top: float) -> None:

@@ -14,9 +14,9 @@ from study.curves import CLEAN
 from study.evidence import Evidence
 from study.exhibits import Plot, Table, save
 from study.further_figures import more_figures
-from study.style import label
+from study.style import VAGUE, label
 from study.tables import fig4_table
-from study.wording import REFERENCES, absent, code_note, in_words, kept_beta, listed, oracle_note, plot_of, worse
+from study.wording import absent, in_words, kept_beta, lost_note, plot_of, references_note, worse
 
 __all__ = ["Plot", "Table", "more_figures", "paper_figures", "save"]
 
@@ -85,23 +85,34 @@ def _stream_code(network: ConvArchitecture) -> int:
 
 def _depth(evidence: Evidence) -> Plot:
     data = curves.depth_points(evidence)
-    sentences = []
-    for (panel, name), points in data.groupby(["panel", "series"], sort=False):
-        values = ", ".join(f"{mse:.3f}" for mse in points.sort_values("layers")["mse"])
-        sentences.append(f"{label(name)} ({panel}): {values}" if points["mse"].nunique() > 1 else "")
-    numbers = f"MSE for {listed(data['layers'])} layers: {'; '.join(filter(None, sentences))}."
     data = data[(data["panel"] == CLEAN) | (data["series"] != "as-published rerun")].reset_index(drop=True)
+    caption = [
+        "The table of Fig. 4 as a plot. Published numbers and the as-published rerun are measured on clean training "
+        "rows, as-written and the references on noisy test rows. The paper's 8 layers in Fig. 9 are only known to be "
+        "about 1. Bars are 95 % intervals over seeds.",
+        references_note(data),
+        absent(data, blueprints.code_size("dense-2", evidence.data["n_genes"]), "layers", [2, 4, 6, 8]),
+        lost_note(evidence, blueprints.MODELS[:4]),
+    ]
     return plot_of(
         evidence,
         "fig-5",
         "Figure 5. Number of layers against MSE at noise factor 0.5",
-        "The table of Fig. 4 as a plot. Published numbers and the as-published rerun are measured on clean training "
-        "rows, as-written and the references on noisy test rows. The paper's 8 layers in Fig. 9 are only known to be "
-        f"about 1. {REFERENCES}{oracle_note(data)}. Bars are 95 % intervals over seeds.{absent(data)}",
-        numbers,
+        " ".join(caption),
+        _depth_in_words(data),
         data,
         drawing.draw_depth,
     )
+
+
+def _depth_in_words(data: pd.DataFrame) -> str:
+    sentences = []
+    for name, points in data.groupby("series", sort=False):
+        rows = zip(points["layers"], points["mse"], points["bounds"], strict=True)
+        values = [f"{'about 1' if bounds == VAGUE else f'{mse:.3f}'} for {layers}" for layers, mse, bounds in rows]
+        same = points["mse"].nunique() == 1 and len(values) > 1  # a reference
+        sentences.append(f"{label(name)} {points['mse'].iloc[0]:.3f}" if same else f"{label(name)} {', '.join(values)}")
+    return f"MSE by number of layers: {'; '.join(sentences)}."
 
 
 def _noise_curve(evidence: Evidence, model: str) -> Plot:
@@ -112,17 +123,17 @@ def _noise_curve(evidence: Evidence, model: str) -> Plot:
         "The panel of clean training rows is what the paper's scripts measured, and its axis does not start at 0; "
         "the panel of noisy test rows is what a denoiser is for. Bars are 95 % intervals over seeds, "
         f"{_READING.get(number, 'the grey band is how exactly the plot can be read')}.",
-        f"{REFERENCES}{oracle_note(data)}.",
+        references_note(data),
         worse(data),
-        absent(data),
-        code_note(evidence, data, model),
+        absent(data, blueprints.code_size(model, evidence.data["n_genes"])),
+        lost_note(evidence, [model]),
         kept_beta(evidence, model),
     ]
     return plot_of(
         evidence,
         f"fig-{number}",
         f"Figure {number}. Noise factor against MSE, {what}",
-        " ".join(text.strip() for text in caption if text),
+        " ".join(caption),
         in_words(data),
         data,
         drawing.draw_curves,
@@ -133,6 +144,6 @@ _READING = {
     9: "the grey band is all that Fig. 9 tells: every tick of its axis is printed as 1, so the curve lies within about "
     "0.005 of 1; its shape, a fall at every step, most of it from 0.0 to 0.1, has no scale",
     10: "grey bands are how exactly the plot can be read. The paper divides by n = 292, 584, ..., 2920 samples, one n "
-    "for each noise factor: the top panel is C / n with C about 1, and the rerun divided by the same n falls on it; "
-    "the next panel shows both without the division. The paper has no point at 1.0",
+    "for each noise factor: the top panel is C / n with C about 1, beside any rerun divided by the same n; the next "
+    "panel undoes the division. The paper has no point at 1.0",
 }

@@ -8,10 +8,11 @@ from study import blueprints, breakdown, curves, drawing
 from study.evidence import Evidence
 from study.exhibits import Plot
 from study.style import label
-from study.wording import in_words, listed, percent, plot_of, signed, worse
+from study.wording import in_words, listed, lost_note, percent, plot_of, signed, worse
 
 MOST_VALUES = 30  # of a sample label in one figure
 MOST_LABELS = 3
+BEST = "The network is the one with the least mean MSE, in the setting of least validation MSE, averaged over seeds."
 
 
 def more_figures(evidence: Evidence) -> list[Plot]:
@@ -33,8 +34,7 @@ def _all_models(evidence: Evidence) -> Plot | None:
         "All models and all references, noisy test rows",
         f"MSE against noise factor, networks in colour ({curves.main_protocol(evidence)}, without a sparsity term), "
         f"references in black and grey. A network above the line of long dashes, α², does worse than leaving "
-        "the input alone. PCA with gain also shrinks each component as a Wiener filter would: the best that a linear "
-        f"network with that code could do. Bars are 95 % intervals over seeds. {worse(data)}",
+        f"the input alone. Bars are 95 % intervals over seeds. {worse(data)} {lost_note(evidence)}",
         in_words(data),
         data,
         drawing.draw_all_models,
@@ -56,8 +56,8 @@ def _noise_removed(evidence: Evidence) -> Plot | None:
         evidence,
         "noise-removed",
         "Share of the noise removed",
-        "1 − MSE / α² on noisy test rows: 1 is all of the noise, 0 is no better than leaving the input alone, below "
-        "0 (shaded) is worse. Lines that leave through the bottom are not drawn to their end: the lowest is "
+        "1 − MSE / α² on noisy test rows: 100 % is all of the noise, 0 % is no better than leaving the input alone, "
+        "below 0 % (shaded) is worse. Lines that leave through the bottom are not drawn to their end: the lowest is "
         f"{least['series']} at noise factor {least['noise_factor']:g}, {percent(least['removed'])}. Without noise "
         "there is nothing to remove, so 0.0 has no point.",
         f"Share of the noise removed: {'; '.join(words)}.",
@@ -70,14 +70,15 @@ def _by_gene(evidence: Evidence) -> Plot | None:
     genes, noise = breakdown.by_gene(evidence)
     if not len(genes):
         return None
+    genes = genes.drop(columns="PCA with gain", errors="ignore")
     data = breakdown.gene_quantiles(genes)
     words = [f"{name}: median {genes[name].median():.3f}, worst {genes[name].max():.3f}" for name in genes]
     return plot_of(
         evidence,
         "by-gene",
         f"MSE by gene at noise factor {noise:g}",
-        f"For each method the {len(genes):,} genes from its best to its worst, on noisy test rows. The network is the "
-        "one with the least mean MSE, averaged over seeds.",
+        f"For each method the {len(genes):,} genes from its best to its worst, on noisy test rows. "
+        f"{BEST} A gene whose variance on these rows is larger is harder for answering the mean.",
         f"MSE of a gene: {'; '.join(words)}.",
         data,
         drawing.draw_genes,
@@ -90,8 +91,14 @@ def _by_label(evidence: Evidence, name: str) -> Plot | None:
         return None
     shown = wide.head(MOST_VALUES)
     methods = [column for column in wide if column not in ("samples", "identity", "PCA with gain")]
-    data = shown.reset_index(names="value").melt(["value", "samples"], methods, "series", "mse").dropna(subset="mse")
+    data = (
+        shown.reset_index(names="value")
+        .melt(["value", "samples"], methods, "series", "mse")
+        .dropna(subset="mse")
+        .assign(noise_factor=noise)
+    )
     first, last = (f"{wide.index[i]} {wide[methods[0]].iloc[i]:.3f}" for i in (0, -1))
+    beyond = " The gene mean leaves the figure on the right where it is far off." if "gene mean" in wide else ""
     some = (
         f" The worst {MOST_VALUES} of {len(wide):,} values; the CSV of the table has all."
         if len(wide) > len(shown)
@@ -102,7 +109,7 @@ def _by_label(evidence: Evidence, name: str) -> Plot | None:
         f"by-label-{breakdown.label_names(evidence).index(name) + 1}",
         f"MSE by {name} at noise factor {noise:g}",
         f"Worst first, by {label(methods[0])}; in brackets the number of test samples: of few samples the MSE is "
-        f"rough. Leaving the input alone would score {noise**2:g} everywhere.{some}",
+        f"rough. {BEST} The dashed line is the MSE of leaving the input alone, {noise**2:g}.{beyond}{some}",
         f"MSE of {methods[0]}: worst {first}, best {last}.",
         data,
         drawing.draw_labels,
@@ -117,9 +124,9 @@ def _autopsy(evidence: Evidence) -> Plot | None:
         evidence,
         "autopsy",
         "Autopsy: the published protocol with one item set right at a time",
-        "MSE on clean training rows (what the paper's scripts measured) against noise factor. The black line is the "
-        "published protocol; each other line differs from it in one item alone. A line that no longer falls names the "
-        "item that made MSE fall with noise. Bars are 95 % intervals over seeds "
+        "MSE on clean training rows (what the paper's scripts measured) against noise factor; the axis does not start "
+        "at 0. The black line is the published protocol; each other line differs from it in one item alone. A line "
+        "that no longer falls names the item that made MSE fall with noise. Bars are 95 % intervals over seeds "
         f"({listed(data['seeds'])} seeds).",
         _autopsy_words(breakdown.autopsy_change(evidence)),
         data,

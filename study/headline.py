@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from study.claims import Judgement
-from study.curves import main_protocol, of_protocol, over_seeds, paper_curve, reference_curves
+from study.curves import (
+    CLEAN,
+    main_protocol,
+    narrowed,
+    network_curve,
+    of_protocol,
+    over_seeds,
+    published_curve,
+    reference_curves,
+)
 from study.document import Words
 from study.evidence import Evidence
 from study.published import AS_PUBLISHED
@@ -20,6 +29,7 @@ PLOTTED = ("dense-2", "dense-4", "dense-6")  # whose curves the paper plots with
 
 def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ...]:
     """Four to six points. What these runs cannot say is not said."""
+    evidence = narrowed(evidence)
     points = [
         _claims(judgements, "as-published", "Run as the paper's scripts ran"),
         _claims(judgements, "as-written", "Run as the paper's text describes it"),
@@ -42,10 +52,10 @@ def glance(judgements: list[Judgement]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim of the paper", "as its scripts ran", "as its text says"])
 
 
-def _claims(judgements: list[Judgement], protocol: str, lead: str) -> Words | None:
+def _claims(judgements: list[Judgement], protocol: str, lead: str) -> Words:
     outcomes = {j.claim.id: j.verdicts[protocol].outcome for j in judgements if j.verdicts.get(protocol)}
     if not outcomes:
-        return None
+        return Words("not measured in these runs.", f"{lead}:")
     told = []
     for outcome, one, many in (
         (HOLDS, "holds", "hold"),
@@ -66,7 +76,8 @@ def _artefacts(judgements: list[Judgement]) -> Words | None:
     makers: dict[str, list[str]] = {}
     for judgement in judgements:
         for how, items in re.findall(r"(vanish|appear)(?:e?s) with: ([^;]+)", judgement.artefact):
-            makers.setdefault(f"{how} with {_listed(items.split(' / '))}", []).append(judgement.claim.id)
+            what = f"{how} with {_listed(re.split('(?<!MSE) / ', items))}"
+            makers.setdefault(what, []).append(judgement.claim.id)
     told = [
         f"{_listed(names)} {what if len(names) > 1 else re.sub('^(vanish|appear)', _singular, what)}"
         for what, names in makers.items()
@@ -82,11 +93,9 @@ def _rerun(evidence: Evidence) -> Words | None:
     """How near the rerun comes to the curves that the paper plots with a scale."""
     gaps = []
     for model in PLOTTED:
-        curves = paper_curve(evidence, model)
-        curves = curves[curves["panel"] == "clean training rows"]
-        both = curves.pivot_table(index="noise_factor", columns="series", values="mse")
-        if {"published", "as-published rerun"} <= set(both):
-            gaps += list((both["as-published rerun"] - both["published"]).dropna())
+        published = published_curve(model).set_index("noise_factor")["mse"]
+        rerun = network_curve(evidence, AS_PUBLISHED, model, CLEAN, "rerun").set_index("noise_factor")["mse"]
+        gaps += list((rerun - published).dropna())
     if not gaps:
         return None
     gaps = np.array(gaps)

@@ -17,16 +17,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def local_executor(study: Study) -> Iterator[Callable[[Interruption], None]]:
-    """Yields what trains the study's unfinished packs; one thread, as in the workers."""
+    """Yields what trains the study's unfinished packs."""
+    with one_thread():
+        yield lambda interruption: train_packs(study, interruption)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As in the workers: results do not depend on a number of threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield lambda interruption: _train(study, interruption)
+        yield
     finally:
         torch.set_num_threads(threads)
 
 
-def _train(study: Study, interruption: Interruption) -> None:
+def train_packs(study: Study, interruption: Interruption) -> None:
+    """Train the study's unfinished packs."""
     packs = study.unfinished(workers=1)
     with study.progress(packs) as line:
         for pack in packs:

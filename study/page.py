@@ -167,7 +167,7 @@ def _checklist(evidence: Evidence) -> Section:
     items = _table("checklist", "The checklist", prose.CHECKLIST, origin.checklist(evidence))
     bounds = _table(
         "settings",
-        "Settings.",
+        "Settings",
         "Every value that these runs gave each setting: the bounds of the search.",
         origin.search_bounds(evidence),
     )

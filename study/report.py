@@ -27,9 +27,10 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     The same runs give the same bytes. `out` is there whole or, where anything fails, as it was before. Raises
     InputError for folders that hold no runs of one study, and for an `out` that cannot be written or is no report.
     """
-    evidence = load_evidence(folders)
-    document = build(evidence, judge_claims(evidence))
     out = Path(os.path.abspath(os.path.expanduser(out)))
+    evidence = load_evidence(folders)
+    _check(out)
+    document = build(evidence, judge_claims(evidence))
     with _replacing(out) as folder:
         _write_tables(document, folder / "tables")
         images = {plot.key: _write_figure(plot, folder / "figures") for plot in plots_of(document)}
@@ -56,7 +57,6 @@ def _write_figure(plot, folder: Path) -> exports.Image:
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
     """A new folder beside `out`, which takes its place at the end; after an error nothing is left of it."""
-    _check(out)
     new, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     try:
         new.mkdir(parents=True)
@@ -72,12 +72,16 @@ def _replacing(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror}): give another folder for the report") from None
     finally:
-        for leftover in (new, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _check(out: Path) -> None:
-    """Raise InputError where `out` is something else than an earlier report, an empty folder or nothing."""
+    """Raise InputError where `out` cannot be made, or holds something else than an earlier report."""
+    parent = next(path for path in out.parents if os.path.lexists(path))
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise InputError(f"{out}: cannot be written (below {parent}): give another folder for the report")
     if not os.path.lexists(out):
         return
     if out.is_symlink() or not out.is_dir():

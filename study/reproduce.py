@@ -23,6 +23,7 @@ from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import load_dataset
 from study.config import MemberConfig
 from study.evidence import Run, load_evidence
+from study.local import one_thread
 from study.provenance import package_versions
 from study.results import RunFolder
 from study.rows import FAILED, member_rows, metric_rows
@@ -93,7 +94,7 @@ def _data(run: Run, path: str | None) -> PreparedData:
     recorded = run.config["data"]
     dataset = load_dataset(
         path or recorded["source"],
-        genes_in=recorded.get("genes_in"),  # runs of version 0.1 do not tell
+        genes_in=recorded.get("genes_in"),  # earlier runs do not tell
         transform=recorded["transform"],
         all_genes=recorded["genes_matched"] is None,
         data_seed=recorded["data_seed"] or 0,
@@ -109,15 +110,11 @@ def _data(run: Run, path: str | None) -> PreparedData:
 
 def _train(member: MemberConfig, data: PreparedData, device: str) -> PackTraining:
     """The member alone, on one thread as in the workers: its numbers do not depend on its pack."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         training = PackTraining((member,), data, device)
         while not training.finished:
             training.advance()
         return training
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measures(run: Run, training: PackTraining) -> list[Comparison]:
@@ -136,11 +133,9 @@ def _metrics(run: Run, training: PackTraining) -> Comparison:
     again = metric_rows(training)
     keys = ["epoch", "split", "metric", "noise_factor"]
     recorded = run.metrics[run.metrics["member_id"] == training.members[0].member_id]
-    both = recorded.merge(again, on=keys, how="left", suffixes=("", "_again"), indicator=True)
-    absolute, relative = _difference(both["value"].to_numpy(), both["value_again"].to_numpy())
-    if (both["_merge"] != "both").any():
-        absolute = relative = math.inf
-    return Comparison("metrics", f"{len(recorded)} values", f"{len(again)} values", absolute, relative)
+    both = recorded.merge(again, on=keys, how="left", suffixes=("", "_again"))  # a value that is missing is NaN
+    differences = _difference(both["value"].to_numpy(), both["value_again"].to_numpy())
+    return Comparison("metrics", f"{len(recorded)} values", f"{len(again)} values", *differences)
 
 
 def _weights(recorded: dict[str, np.ndarray], training: PackTraining) -> Comparison:
@@ -161,7 +156,8 @@ def _difference(then: np.ndarray, now: np.ndarray, of_largest: bool = False) -> 
         absolute = np.where(alike, 0.0, np.abs(then - now))
         size = np.maximum(np.abs(then), np.abs(now))
         relative = np.where(alike, 0.0, absolute / (size.max(initial=0.0) if of_largest else size))
-    return tuple(float(np.nan_to_num(values, nan=math.inf).max(initial=0.0)) for values in (absolute, relative))
+    largest = (np.where(np.isnan(values), math.inf, values).max(initial=0.0) for values in (absolute, relative))
+    return tuple(map(float, largest))
 
 
 def _tell(run: Run, member: MemberConfig, comparisons: list[Comparison], device: str) -> int:

@@ -66,7 +66,7 @@ def member_rows(training) -> pd.DataFrame:
                 "epochs": training.epoch if diverged is None else diverged,
                 "train_mse": mse["train"],
                 "val_mse": mse["validation"],
-                "test_mse": mse["test"],
+                "test_mse": mse.get("test", math.nan),  # a search leaves the test rows alone
                 "train_clean_mse": mse["train-clean"],
                 "seconds": training.seconds / len(training.members),
                 "n_parameters": n_parameters(member.architecture, training.n_genes),

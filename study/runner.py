@@ -202,10 +202,11 @@ def ray_executor(study: Study) -> Iterator[Callable[[Interruption], None]]:
     with chatter_to(study.folder.log_file), cluster(options.address, options.workers, study.data.nbytes) as resources:
         study.device, gpus_per_pack = place(options, study.device, resources)
         workers = worker_count(resources, gpus_per_pack)
-        yield lambda interruption: _train(study, workers, gpus_per_pack, interruption)
+        yield lambda interruption: train_packs(study, workers, gpus_per_pack, interruption)
 
 
-def _train(study: Study, workers: int, gpus_per_pack: float, interruption: Interruption) -> None:
+def train_packs(study: Study, workers: int, gpus_per_pack: float, interruption: Interruption) -> None:
+    """Train the study's unfinished packs on the cluster that is there."""
     packs = study.unfinished(workers)
     interruption.take_over()
     if interruption:  # while the cluster was starting

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
@@ -58,7 +57,7 @@ class Study:
         started = time.monotonic()
         with Interruption() as interruption, self._executor() as train, self._begun() as seconds_before:
             self._note()
-            if self.unfinished(workers=1):
+            if self.work_left():
                 train(interruption)
             else:
                 self.say("nothing left to train")
@@ -77,8 +76,15 @@ class Study:
 
     def _executor(self):
         """What trains packs: this process, or Ray (imported only where it is used); nothing where all is done."""
-        if self.options.resume and not self.unfinished(workers=1):
+        if self.options.resume and not self.work_left():
             return nullcontext()
+        return self._training()
+
+    def work_left(self) -> bool:
+        """Whether there is anything to train."""
+        return bool(self.unfinished(workers=1))
+
+    def _training(self):
         if self.options.local:
             return local_executor(self)
         from study.runner import ray_executor
@@ -111,13 +117,17 @@ class Study:
                 raise
             yield seconds_before
 
-    def _begin(self) -> float:
-        """Check or write what the run is; returns the seconds that it has taken so far."""
-        identity = {
+    def _identity(self) -> dict:
+        """What makes it this study and no other."""
+        return {
             "members": [member.member_id for member in self.planned],
             "data": self.dataset.matrix.content_hash(),
             "split_seed": self.options.split_seed,
         }
+
+    def _begin(self) -> float:
+        """Check or write what the run is; returns the seconds that it has taken so far."""
+        identity = self._identity()
         if self.options.resume:
             config = self.folder.read_json("config.json")
             different = [key for key, value in identity.items() if config["identity"].get(key) != value]
@@ -213,43 +223,41 @@ class Study:
         config = {**self.folder.read_json("config.json"), "wall_seconds": seconds, "device": self.device}
         self.folder.write_json("config.json", config)
         self.folder.write_text("summary.md", summary_markdown(members, config, by_level(members, metrics)))
-        reported = interruption or self._report(members, interruption)
         failed = members.loc[members["status"] == FAILED, "error"]
-        missing = len(self.planned) - len(members)
         counts = ", ".join(f"{n} {status}" for status, n in members["status"].value_counts().items())
         self.say(f"{len(members)} of {len(self.planned)} members ended ({counts or 'none'})")
         if len(failed):
             self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
-        if interruption or len(failed) or missing:
-            self.say(f"go on with: {resume_command(self.options.command)}")
         self.say(f"results: {self.folder.path / 'summary.md'}")
         self.say(f"curves:  tensorboard --logdir {shlex.quote(str(self.folder.tensorboard))}")
-        if interruption:
-            return 128 + interruption.number
-        if reported:
-            self.say(f"report:  {reported}")
-        return 1 if len(failed) or missing or not reported else 0
+        whole = not len(failed) and len(members) == len(self.planned)
+        if interruption or not self._report(members, interruption) or not whole:
+            self.say(f"go on with: {resume_command(self.options.command)}")
+            return 128 + interruption.number if interruption else 1
+        return 0
 
-    def _report(self, members: pd.DataFrame, interruption: Interruption) -> Path | None:
-        """Measure the references, unless that is done, and write the report; returns its path, or None.
+    def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:
+        """Measure the references, unless that is done, and write the report; False where there is none.
 
         The run's own tables are there by now, so a fault in here is said, kept in the log, and costs no result.
         """
         try:
             if not up_to_date(self.folder):
                 self.say("measuring the references, and the error by gene and label ...")
-                if not write_references(
-                    self.folder, self.dataset, self.data, self.planned, members, lambda: bool(interruption)
-                ):
-                    return None
-            from study.report import write_report  # what it needs to draw is loaded only here
+                measured = (self.folder, self.dataset, self.data, self.planned, members)
+                if not write_references(*measured, stopped=lambda: bool(interruption)):
+                    return False
+            from study.report import write_report  # needed by nobody else, and it loads what draws
 
-            return write_report([self.folder.path], out=self.folder.path / "report")
+            page = write_report([self.folder.path], out=self.folder.path / "report")
         except Exception as error:
             with open(self.folder.log_file, "a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)
-            self.say(f"no report: {type(error).__name__}: {error} (log: {self.folder.log_file})")
-            return None
+            reason = " ".join(str(error).split())
+            self.say(f"no report: {type(error).__name__}: {reason} (log: {self.folder.log_file})")
+            return False
+        self.say(f"report:  {page}")
+        return True
 
 
 def resume_command(command: str) -> str:
@@ -258,14 +266,16 @@ def resume_command(command: str) -> str:
     return shlex.join([*words, "--resume"])
 
 
-def open_study(options: StudyOptions, console: Console | None = None) -> Study:
-    """Check everything that can be checked and load the data; nothing is written yet.
+def open_study(
+    options: StudyOptions, console: Console | None = None, planned: list[MemberConfig] | None = None
+) -> Study:
+    """Check everything that can be checked and load the data; nothing is written yet. Without `planned`: the grid's.
 
     Raises InputError for a bad option or bad data.
     """
     # A copy of the screen's descriptor: Ray's output on the original is sent to a file.
     console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
-    planned = plan(options.grid, options.narrowing)
+    planned = plan(options.grid, options.narrowing) if planned is None else planned
     options.check_folder()
     device = options.resolve_device()
     if options.address is not None:

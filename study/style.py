@@ -38,7 +38,6 @@ RC = {
     "xtick.color": DARK,
     "ytick.color": DARK,
     "lines.linewidth": 1.8,
-    "lines.markersize": 6,
     "svg.hashsalt": "dae-study",  # the same drawing gives the same bytes
     "svg.fonttype": "path",  # the same picture on a machine with other fonts
 }
@@ -69,6 +68,8 @@ _LOOKS = {
     "two code layers": (PINK, "X", "-", 1.8),
     "one image per sample": (SKY, "P", "-", 1.8),
 }
+#: What `bounds` of a series say where its height is not known.
+VAGUE = "only known to be about 1"
 LABELS = {"identity": "input left alone, α²", "oracle": "oracle, best possible"}
 
 
@@ -77,7 +78,8 @@ def look(name: str) -> dict:
     plain = name.rstrip("0123456789 ") if name.startswith("PCA") else name
     known = _LOOKS.get(plain) or _LOOKS.get(plain.partition(",")[0])
     colour, marker, line, width = known or (GREY, ".", "-", 1.2)
-    return {"color": colour, "marker": marker, "linestyle": line, "linewidth": width}
+    size = 8 if name.startswith("published") else 6  # seen behind a rerun that falls on it
+    return {"color": colour, "marker": marker, "linestyle": line, "linewidth": width, "markersize": size}
 
 
 def label(name: str) -> str:
@@ -100,45 +102,47 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float) 
 
 
 def draw_series(axes: Axes, points: pd.DataFrame, x: str = "noise_factor", y: str = "mse") -> None:
-    """One line: the interval over seeds as bars, any other bounds as a band; no line to or from a missing point."""
+    """One line, in the order of x: the interval over seeds as bars, other bounds as a band.
+
+    The band alone where the line is only known to lie in it.
+    """
     points = points.sort_values(x)
-    style = look(points["series"].iloc[0])
-    low, high = (points[name].to_numpy(dtype=float) for name in ("low", "high"))
-    at, value = points[x].to_numpy(dtype=float), points[y].to_numpy(dtype=float)
-    if points["bounds"].iloc[0].startswith("95 %"):
-        bounded = np.isfinite(low)
-        axes.vlines(at[bounded], low[bounded], high[bounded], color=style["color"], linewidth=3.2, alpha=0.35)
+    style, bounds = look(points["series"].iloc[0]), points["bounds"].iloc[0]
+    at, value, low, high = (points[name].to_numpy(dtype=float) for name in (x, y, "low", "high"))
+    if bounds == VAGUE:
+        axes.fill_between(at, low, high, color=style["color"], alpha=0.25, linewidth=0)
+        return
+    if bounds.startswith("95 %"):
+        axes.vlines(at, low, high, color=style["color"], linewidth=3.2, alpha=0.35)
     elif np.isfinite(low).any():
         axes.fill_between(at, low, high, color=style["color"], alpha=0.13, linewidth=0)
     axes.plot(at, value, markeredgecolor="white", markeredgewidth=0.7, **style)
 
 
-def end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], gap: float = 15, missing: tuple[str, ...] = ()):
-    """Names at the right of the axes, each joined to its line's end (x, y) in data; `missing` stand below them in grey.
+def end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], gap: float = 15, missing: Sequence[str] = ()):
+    """Names at the right of the axes, joined to their lines' ends (x, y); those `missing` stand below them in grey.
 
-    Labels keep `gap` pixels between them and stay within the height of the axes where there is room.
+    Names are `gap` pixels apart, within the height of the axes where there is room. The axes' limits must be final.
     """
+    box, inverse = axes.get_window_extent(), axes.transAxes.inverted()
     names = sorted(ends, key=lambda name: ends[name][1])
-    to_pixels = axes.transData.transform
-    box = axes.get_window_extent()
-    wanted = [np.clip(to_pixels(ends[name])[1], box.y0, box.y1) for name in names]
-    floor = box.y0 + gap * len(missing)
-    for name, height in zip(names, spread(wanted, gap, floor, box.y1), strict=True):
-        start = to_pixels(ends[name])
-        start = (max(start[0], box.x0), np.clip(start[1], box.y0, box.y1))
-        line = [start, (box.x1 + 4, start[1]), (box.x1 + 16, height)]
-        xs, ys = zip(*axes.transAxes.inverted().transform(line), strict=True)
-        style = look(name)
-        axes.plot(xs, ys, transform=axes.transAxes, color=style["color"], linewidth=0.8, clip_on=False, alpha=0.7)
-        place = axes.transAxes.inverted().transform((box.x1 + 20, height))
+    starts = np.array([axes.transData.transform(ends[name]) for name in names]).reshape(-1, 2)
+    starts = starts.clip((box.x0, box.y0), (box.x1, box.y1))
+    heights = spread(starts[:, 1], gap, box.y0 + 2 * gap * len(missing), box.y1)
+    for name, (x, y), height in zip(names, starts, heights, strict=True):
+        colour = look(name)["color"]
+        for line, dots in (([(x, y), (box.x1 + 4, y)], ":"), ([(box.x1 + 4, y), (box.x1 + 16, height)], "-")):
+            xs, ys = inverse.transform(line).T
+            axes.plot(xs, ys, dots, transform=axes.transAxes, color=colour, linewidth=0.9, clip_on=False, alpha=0.8)
+        place = inverse.transform((box.x1 + 20, height))
         axes.text(*place, label(name), transform=axes.transAxes, va="center", fontsize=9.5)
-    for i, text in enumerate(missing):
-        place = axes.transAxes.inverted().transform((box.x1 + 20, box.y0 + gap * (len(missing) - 1 - i)))
-        axes.text(*place, text, transform=axes.transAxes, va="center", fontsize=8.5, color=GREY, style="italic")
+    for i, name in enumerate(missing):
+        place, text = inverse.transform((box.x1 + 20, box.y0 + 2 * gap * i)), f"{name}:\nnot in these runs"
+        axes.text(*place, text, transform=axes.transAxes, va="center", fontsize=9, color=GREY, style="italic")
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> np.ndarray:
-    """Ascending heights nearest to `wanted` (least squares) that are `gap` apart, and within low and high where they fit."""
+    """Ascending heights nearest to `wanted`, `gap` apart, and within low and high where there is room."""
     base = gap * np.arange(len(wanted))
     free = isotonic_regression(np.asarray(wanted, dtype=float) - base).x
     return np.clip(free, low, max(low, high - base[-1])) + base

@@ -35,7 +35,8 @@ CLEAN_LEGEND = """\
 The same networks measured as the paper's scripts did: clean training rows in, at the noise factor trained last.
 This is the number to hold against the paper's; it says nothing of how well noise is removed."""
 
-DIVIDED_LEGEND = """**MSE / N** is the MSE (eq. 11) divided once more by the N = {n_samples:,} samples of these data, as Figs. 4 and 10
+DIVIDED_LEGEND = """\
+**MSE / N** is the MSE (eq. 11) divided once more by the N = {n_samples:,} samples of these data, as Figs. 4 and 10
 print it (Fig. 4 with the paper's {paper:,} samples, Fig. 10 with fewer)."""
 
 

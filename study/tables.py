@@ -8,11 +8,13 @@ from study import breakdown, curves
 from study.curves import AS_WRITTEN, CLEAN, NOISY
 from study.evidence import Evidence
 from study.exhibits import Table
-from study.published import AS_PUBLISHED, N_SAMPLES, published_fig4
+from study.published import AS_PUBLISHED, N_SAMPLES, published_fig4, published_mse
 from study.style import label
+from study.wording import lost_note
 
 MSE, SHARE = ".4f", ".1%"
 N_GENES = 10  # worst and best genes shown
+GAIN = "PCA with gain also shrinks each component as a Wiener filter would: the best of linear networks with that code."
 MISSING = "– is not in these runs."
 SIMULATED = " Simulated data."
 
@@ -35,7 +37,7 @@ def fig4_table(evidence: Evidence) -> Table:
         rerun = _cells(of_model, (CLEAN, "as-published rerun"), "as-published rerun, clean training rows")
         rerun_printed = {"rerun / N": rerun["as-published rerun, clean training rows"] / N_SAMPLES}
         written = _cells(of_model, (NOISY, AS_WRITTEN), "as-written, noisy test rows")
-        published = {"printed, MSE / N": printed.printed, "published MSE": printed.mse}
+        published = {"printed, MSE / N": printed.printed, "published MSE": printed.mse, "in Figs. 6–9": _curve(model)}
         rows.append({"network": model, **published, **rerun, **rerun_printed, **written})
     references = points[(points["panel"] == NOISY) & ~points["series"].isin([AS_WRITTEN, "as-published rerun"])]
     for name in references["series"].drop_duplicates():
@@ -48,9 +50,9 @@ def fig4_table(evidence: Evidence) -> Table:
         "fig-4",
         "Figure 4. Number of layers against MSE at noise factor 0.5",
         f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and the rerun is also given "
-        "divided by it. The rerun is measured on clean training rows, as the paper's scripts did; as-written and the "
-        "references on noisy test rows. Intervals are 95 % over seeds. – is not in these runs, and for a reference not "
-        "in the paper.",
+        "divided by it. The paper's own curves, Figs. 6–9, differ from its table. The rerun is measured on clean "
+        "training rows, as the paper's scripts did; as-written and the references on noisy test rows. Intervals are "
+        "95 % over seeds. – is not in these runs, and for a reference not in the paper.",
         frame,
         {**formats, "printed, MSE / N": ".4g", "rerun / N": ".4g"},
     )
@@ -69,7 +71,7 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
     frame = frame.assign(**{"MSE, noisy test rows": table["mse"], "95 % interval": _intervals(table)})
     frame["seeds"] = table["seeds"]
     frame["against the input"] = (table["mse"] > table["noise_factor"] ** 2).map({True: "worse", False: "better"})
-    for name, values in _reference_columns(evidence, table["noise_factor"]).items():
+    for name, values in _reference_columns(evidence, table).items():
         frame[name] = values
     formats = dict.fromkeys([c for c in frame if c not in _PLAIN_COLUMNS], MSE)
     n_worse = int((frame["against the input"] == "worse").sum())
@@ -78,7 +80,8 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
         f"mse-{protocol}",
         f"MSE by model and noise factor, {protocol}",
         "Mean over seeds with its 95 % interval, beside the references on the same noisy test rows. In "
-        f"{n_worse} of {len(frame)} rows the network is worse than leaving the input alone (α²). {MISSING}",
+        f"{n_worse} of {len(frame)} rows the network is worse than leaving the input alone (α²). "
+        f"{lost_note(evidence)} {MISSING}",
         _by_model(frame),
         {**formats, "noise factor": "g"},
     )
@@ -89,7 +92,7 @@ _PLAIN_COLUMNS = {"model", "noise factor", "seeds", "95 % interval", "its 95 % i
 
 def removed_table(evidence: Evidence) -> Table | None:
     """Share of the noise removed, 1 - MSE / alpha^2: a row a method, a column a noise factor."""
-    shares = curves.noise_removed(curves.all_curves(evidence))
+    shares = curves.noise_removed(curves.all_curves(evidence, gain=True))
     if not len(shares):
         return None
     return _wide_table(
@@ -98,13 +101,13 @@ def removed_table(evidence: Evidence) -> Table | None:
         "noise-removed-table",
         "Share of the noise removed",
         "1 − MSE / α² on noisy test rows, by noise factor. Below 0 is worse than leaving the input alone. Networks: "
-        f"{curves.main_protocol(evidence)}. {MISSING}",
+        f"{curves.main_protocol(evidence)}. {GAIN} {MISSING}",
     )
 
 
 def explained_table(evidence: Evidence) -> Table | None:
     """Explained variance, 1 - MSE / MSE of the gene mean; None where the gene mean was not measured."""
-    points = curves.all_curves(evidence)
+    points = curves.all_curves(evidence, gain=True)
     mean = points[points["series"] == "gene mean"].set_index("noise_factor")["mse"]
     if not len(mean):
         return None
@@ -201,6 +204,12 @@ def _cells(points: pd.DataFrame, at: tuple[str, str], name: str) -> dict:
     return {name: point["mse"].iloc[0], **of}
 
 
+def _curve(model: str) -> str:
+    """The paper's other number for the same network: its curve at noise factor 0.5."""
+    value = published_mse(model, 0.5)
+    return "≈ 1" if value.kind == "about" else f"{value.mse:.5g} ± {value.tolerance:g}"
+
+
 def _short(name: str) -> str:
     return name.partition(",")[0].removeprefix("as-published ")
 
@@ -211,12 +220,13 @@ def _intervals(table: pd.DataFrame) -> pd.Series:
     return pd.Series(texts, index=table.index, dtype=object)
 
 
-def _reference_columns(evidence: Evidence, noise_factors: pd.Series) -> dict[str, list[float]]:
-    """MSE of every reference at the noise factors of a table's rows."""
-    points = curves.reference_curves(evidence, gain=True)
+def _reference_columns(evidence: Evidence, table: pd.DataFrame) -> dict[str, pd.Series]:
+    """MSE of every reference at the noise factors of a table's rows; PCA at the code sizes of its models."""
+    sizes = curves.code_sizes(evidence, table["model"].unique())
+    points = curves.reference_curves(evidence, sizes, gain=True)
     columns = {}
     for name, curve in points.groupby("series", sort=False):
-        columns[label(name)] = noise_factors.map(curve.set_index("noise_factor")["mse"]).tolist()
+        columns[label(name)] = table["noise_factor"].map(curve.set_index("noise_factor")["mse"])
     return columns
 
 
@@ -236,4 +246,4 @@ def _by_model(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(evidence: Evidence, key: str, title: str, caption: str, frame: pd.DataFrame, formats: dict) -> Table:
-    return Table(key, title, caption + (SIMULATED if evidence.simulated else ""), frame, formats)
+    return Table(key, title, " ".join(caption.split()) + (SIMULATED if evidence.simulated else ""), frame, formats)

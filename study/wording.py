@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import pandas as pd
 
-from study.blueprints import MODELS, code_size
-from study.curves import AS_WRITTEN, CLEAN, NOISY, of_protocol
+from study.blueprints import MODELS
+from study.curves import AS_WRITTEN, CLEAN, NOISE_FACTORS, NOISY, of_protocol
 from study.evidence import Evidence
 from study.exhibits import Plot
-from study.style import label
+from study.style import VAGUE, label
 
 SIMULATED = "simulated data"
-REFERENCES = (
-    "References: leaving the input alone (its MSE is α²), answering each gene's mean, PCA with as many components as "
-    "the network's code has numbers, the Wiener filter (the best linear denoiser)"
-)
+_REFERENCES = {
+    "identity": "the input left alone (α²)",
+    "gene mean": "the mean of each gene",
+    "PCA": "PCA with as many components as the code has numbers",
+    "Wiener": "the Wiener filter, the best linear denoiser",
+    "oracle": "the oracle, the best that can exist on this simulation",
+}
 
 
 def plot_of(evidence: Evidence, key, title, caption, alt, data, draw) -> Plot:
@@ -36,6 +39,7 @@ def in_words(points: pd.DataFrame) -> str:
         for name, line in rows.groupby("series", sort=False):
             ends = line.sort_values("noise_factor").iloc[[0, -1]].drop_duplicates("noise_factor")
             values = ", ".join(f"{_mse(v)} at {a:g}" for a, v in ends[["noise_factor", "mse"]].to_numpy())
+            values = "about 1, no scale" if line["bounds"].iloc[0] == VAGUE else values
             lines.append(f"{label(name)} {values}")
         parts.append(f"{panel[0].upper()}{panel[1:]}: {'; '.join(lines)}.")
     return f"MSE against noise factor. {' '.join(parts)}"
@@ -43,40 +47,48 @@ def in_words(points: pd.DataFrame) -> str:
 
 def worse(points: pd.DataFrame) -> str:
     """Where networks are worse than leaving the input alone: a sentence, empty where none is."""
-    noisy = points[(points["panel"] == NOISY) & points["series"].isin([*MODELS, AS_WRITTEN])]
+    noisy = points[(points["panel"] == NOISY) & points["series"].isin([*MODELS, AS_WRITTEN, "as-published rerun"])]
     parts = []
     for name, line in noisy.groupby("series", sort=False):
         bad = line[line["mse"] > line["noise_factor"] ** 2]
         if len(bad):
             parts.append(f"{name} at {listed(bad['noise_factor'])}")
-    return f"Worse than leaving the input alone: {'; '.join(parts)}." if parts else ""
+    return f"Worse than leaving the input alone, by noise factor: {'; '.join(parts)}." if parts else ""
 
 
-def absent(points: pd.DataFrame) -> str:
-    """Which of the two protocols and the references these runs do not hold: a sentence with a space before it."""
-    held = {(panel, name.rstrip("0123456789 ")) for panel, name in zip(points["panel"], points["series"], strict=True)}
-    wanted = [(CLEAN, "as-published rerun"), (NOISY, AS_WRITTEN)]
-    wanted += [(NOISY, name) for name in ("gene mean", "PCA", "Wiener")]
-    missing = [name for panel, name in wanted if (panel, name) not in held]
-    return f" Not in these runs: {', '.join(missing)}." if missing else ""
+def references_note(points: pd.DataFrame) -> str:
+    """Names the references that are there."""
+    names = {_plain(name) for name in points["series"]}
+    return f"References in black and grey: {'; '.join(text for name, text in _REFERENCES.items() if name in names)}."
 
 
-def oracle_note(points: pd.DataFrame) -> str:
-    """The end of REFERENCES where there is an oracle."""
-    return ", and the oracle, the best denoiser that can exist for this simulation" if has(points, "oracle") else ""
+def absent(points: pd.DataFrame, code: int, x: str = "noise_factor", expected: Sequence[float] = NOISE_FACTORS) -> str:
+    """What these runs do not hold of the two protocols (at which `x`), and of the references for a code of that size.
+
+    A sentence, or nothing.
+    """
+    missing = []
+    for panel, name in ((CLEAN, "as-published rerun"), (NOISY, AS_WRITTEN)):
+        held = set(points.loc[(points["panel"] == panel) & (points["series"] == name), x])
+        lacks = [value for value in expected if value not in held]
+        if lacks:
+            missing.append(f"{name} ({x.replace('_', ' ')} {listed(lacks)})" if held else name)
+    held = set(points["series"])
+    references = {"gene mean": "gene mean", f"PCA {code}": f"PCA with {code} components", "Wiener": "Wiener"}
+    missing += [text for name, text in references.items() if name not in held]
+    return f"Not in these runs: {'; '.join(missing)}." if missing else ""
 
 
-def has(points: pd.DataFrame, series: str) -> bool:
-    """Whether a line is there."""
-    return bool((points["series"] == series).any())
+def lost_note(evidence: Evidence, models: Iterable[str] = MODELS) -> str:
+    """How many networks of these models diverged or failed; nothing where none did."""
+    members = evidence.members[evidence.members["model"].isin(list(models))]
+    lost = int((members["status"] != "finished").sum())
+    return f"Left out: {lost:,} of {len(members):,} networks, which diverged or failed." if lost else ""
 
 
-def code_note(evidence: Evidence, points: pd.DataFrame, model: str) -> str:
-    """Says that PCA at the code size of the conv network was not measured, where it was not."""
-    size = code_size(model, evidence.data["n_genes"])
-    if not len(evidence.references) or has(points, f"PCA {size}"):
-        return ""
-    return f"These runs have no PCA with {size} components, the size of this code."
+def _plain(name: str) -> str:
+    """ "PCA 32" as "PCA"."""
+    return name.rstrip("0123456789 ") if name.startswith("PCA") else name
 
 
 def kept_beta(evidence: Evidence, model: str) -> str:

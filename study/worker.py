@@ -37,13 +37,16 @@ def run_pack(
     report: Callable[[dict], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = 20.0,
+    judge: Callable[[PackTraining], bool] | None = None,
 ) -> bool:
     """Train a pack and leave its results in the folder. Returns False when `should_stop` ended it early.
 
     `report` gets the epoch and the best validation MSE so far with its member's name, about once a second;
     a checkpoint is written every `checkpoint_seconds` of training and before an early return.
+    A search gives a `judge`, which is asked after every epoch but the last whether to go on (if not: False, too, and
+    no results); its networks do not see the test rows and are not kept.
     """
-    training = PackTraining(pack.members, data, device)
+    training = PackTraining(pack.members, data, device, tested=judge is None)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:
         arrays, facts = checkpoint
@@ -54,6 +57,9 @@ def run_pack(
     while not training.finished:
         ended = training.advance()
         now = time.monotonic()
+        if ended and judge is not None and not training.finished and not judge(training):
+            board.close()
+            return False
         if should_stop() and not training.finished:
             save(folder, pack, training)
             return False
@@ -65,7 +71,7 @@ def run_pack(
             report(progress(training, first_epoch))
             reported = now
     board.close()
-    for k, member in enumerate(pack.members):
+    for k, member in enumerate(pack.members if judge is None else ()):
         folder.save_model(member, arrays_of(training.stack.member(k)))
     folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
     report(progress(training, first_epoch))

@@ -92,7 +92,13 @@ ABOVE = {
     "study.local": ("trainable", "runner", "study"),
     "study.trainable": ("runner", "study"),
     "study.runner": ("study",),
+    "study.search_trial": ("search_loop", "search_local", "search_runner", "search"),
+    "study.search_loop": ("search_local", "search_runner", "search"),
+    "study.search_runner": ("search",),
 }
+
+#: The only modules that import Ray.
+RAY = ("study.runner", "study.trainable", "study.search_runner")
 
 
 @pytest.mark.parametrize("name", ABOVE)
@@ -101,34 +107,36 @@ def test_arrows_within_study_point_one_way(name):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_ray_is_imported_by_two_modules_alone(name):
-    may = name in ("study.runner", "study.trainable")
+def test_ray_is_imported_by_three_modules_alone(name):
+    may = name in RAY
     assert ("ray" in packages(IMPORTS[name])) == may
-    # and those two are imported where they are used, so that --local needs no Ray
+    # and those are imported where they are used, so that --local needs no Ray
     if not may:
-        assert not at_module_level(TREES[name]) & {"study.runner", "study.trainable"}
+        assert not at_module_level(TREES[name]) & set(RAY)
 
 
-@pytest.mark.parametrize(
-    "name", ["monitor", "published", "stats", "summary", "provenance", "results", "evidence", "levels"]
-)
+READERS = ("monitor", "published", "stats", "summary", "provenance", "results", "evidence", "levels", "search_results")
+
+
+@pytest.mark.parametrize("name", READERS)
 def test_reports_load_neither_torch_nor_ray(name):
     assert not packages(loaded_after(f"import study.{name}")) & {"torch", "ray"}
 
 
 def test_a_study_without_ray_never_loads_it():
-    loaded = loaded_after("import study.study, study.training, study.worker, study.local")
+    loaded = loaded_after("import study.study, study.training, study.worker, study.local, study.search")
     assert "study.local" in loaded
     assert "ray" not in packages(loaded)
 
 
-def test_help_loads_neither_torch_nor_ray():
-    code = "import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main(['--help'])"
+@pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["reproduce", "--help"]])
+def test_help_loads_neither_torch_nor_ray(words):
+    code = f"import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main({words})"
     assert not packages(loaded_after(code)) & {"torch", "ray", "numpy", "pandas"}
-    command = [sys.executable, "run_study.py", "--help"]
+    command = [sys.executable, "run_study.py", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    assert "--grid" in done.stdout
+    assert "python run_study.py" in done.stdout
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

@@ -5,12 +5,16 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,9 +30,13 @@ from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats import write_expression
 from data_utils.landmarks import landmark_table
-from study import grids
+from data_utils.preparation import prepare
+from models.baselines import reference_errors
+from study import grids, local
+from study import study as study_module
 from study.config import MemberConfig
 from study.options import StudyOptions
+from study.references import write_references
 from study.results import RunFolder
 from study.study import open_study, resume_command
 from tests.small import ROOT, assert_same_tables, contents, expression, expression_file, models
@@ -37,11 +45,19 @@ SHORT = ["--grid", "smoke", "--local", "--depths", "2", "--noise", "0.5", "--bet
 LANDMARKS = landmark_table()
 
 
+def short_report(folders, out):
+    """In place of study.report.write_report, which draws for seconds."""
+    out.mkdir(exist_ok=True)
+    (out / "index.html").write_text(" ".join(folder.name for folder in folders))
+    return out / "index.html"
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder to run in, with the data file in it."""
+    """A folder to run in, with the data file in it; reports are short."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["run_study.py"])
+    monkeypatch.setitem(sys.modules, "study.report", SimpleNamespace(write_report=short_report))
     expression_file(tmp_path)
     return tmp_path
 
@@ -506,6 +522,139 @@ def test_tensorboard_has_a_run_of_each_member(run):
         for tag, key in (("loss/train", ("train", "loss")), ("mse/validation", ("validation", "mse"))):
             values = [event.value for event in reader.Scalars(tag)]
             np.testing.assert_allclose(values, metrics[(member_id, *key)], rtol=1e-6)
+
+
+REFERENCES = ("references.parquet", "genes.parquet", "labels.parquet")
+
+
+def test_the_references_are_on_the_data_of_the_run(run):
+    data = prepare(expression())
+    expected = reference_errors(data, None, (0.1, 0.5), (0, 1), (8, 32))
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "references.parquet"), expected, check_exact=True)
+    members, genes = pd.read_parquet(run / "members.parquet"), pd.read_parquet(run / "genes.parquet")
+    conv = members[members["model"] == "conv"].groupby("noise_factor")["test_mse"].mean()
+    found = genes[genes["method"] == "conv"].groupby("noise_factor")["mse"].mean()
+    assert found.to_dict() == pytest.approx(conv.to_dict(), rel=1e-6)
+
+
+def test_the_report_is_there(run):
+    assert "<html" in (run / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_references_are_measured_once(here, monkeypatch):
+    calls = []
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        return write_references(*arguments, **options)
+
+    monkeypatch.setattr(study_module, "write_references", counted)
+    assert study() == 0
+    before = {name: (here / "run" / name).read_bytes() for name in REFERENCES}
+    assert study("--resume") == 0
+    assert len(calls) == 1
+    (here / "run" / "labels.parquet").unlink()
+    assert study("--resume") == 0
+    assert len(calls) == 2
+    assert {name: (here / "run" / name).read_bytes() for name in REFERENCES} == before
+
+
+@pytest.mark.parametrize("part", ["references", "report"])
+def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(part, here, monkeypatch, capfd):
+    def broken(*_, **__):
+        raise MemoryError("no room\nto measure")
+
+    with monkeypatch.context() as patch:
+        if part == "references":
+            patch.setattr(study_module, "write_references", broken)
+        else:
+            patch.setitem(sys.modules, "study.report", SimpleNamespace(write_report=broken))
+        assert study() == 1
+    said = capfd.readouterr().err
+    assert "no report: MemoryError: no room to measure (log: " in said
+    assert "--resume" in re.search("go on with: (.*)", said)[1]
+    assert "Traceback" not in said
+    assert "in broken" in (here / "run" / "log.txt").read_text()
+    assert pd.read_parquet(here / "run" / "members.parquet")["status"].tolist() == ["finished"]
+    assert (here / "run" / "summary.md").exists()
+    assert (here / "run" / "references.parquet").exists() == (part == "report")
+    assert study("--resume") == 0
+    assert f"report:  {here / 'run' / 'report' / 'index.html'}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("interrupted", ["while it trains", "while it measures"])
+def test_an_interrupted_run_has_no_report(interrupted, here, monkeypatch, capfd):
+    owner, name = {
+        "while it trains": (local, "run_pack"),
+        "while it measures": (study_module, "up_to_date"),
+    }[interrupted]
+    original = getattr(owner, name)
+
+    def signalled(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, signalled)
+        assert study() == 130
+    assert "--resume" in re.search("go on with: (.*)", capfd.readouterr().err)[1]
+    assert not {*REFERENCES, "report"} & {path.name for path in (here / "run").iterdir()}
+    assert study("--resume") == 0
+    assert {*REFERENCES, "report"} <= {path.name for path in (here / "run").iterdir()}
+
+
+# the other commands
+
+
+def test_report_is_of_the_runs_given(here, capsys):
+    assert study() == 0
+    assert study("--noise", "0.1", out="other") == 0
+    assert run_study.main(["report", "run", "other"]) == 0
+    assert (here / "run" / "report" / "index.html").read_text() == "run other"
+    assert run_study.main(["report", "other", "--out", "elsewhere"]) == 0
+    assert (here / "elsewhere" / "index.html").read_text() == "other"
+    assert capsys.readouterr().out.splitlines() == [
+        f"report: {Path('run/report/index.html')}",
+        f"report: {Path('elsewhere/index.html')}",
+    ]
+
+
+def test_reproduce_trains_a_member_of_the_run_again(finished, run, monkeypatch, capsys):
+    monkeypatch.chdir(finished[0])
+    before = contents(finished[0])
+    conv = pd.read_parquet(run / "members.parquet").query("model == 'conv'")["member_id"].iloc[-1]
+    assert run_study.main(["reproduce", conv, "--run", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "weights: bit-identical\nnumbers: bit-identical\n" in said
+    assert contents(finished[0]) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["reproduce", "abc", "--run", "nowhere"], "nowhere"),
+        (["reproduce", "not-an-id", "--run", "run"], "'not-an-id': no member has that id"),
+    ],
+)
+def test_bad_input_of_the_other_commands_is_one_line(words, fragment, here, refused):
+    assert study() == 0
+    assert fragment in refused(run=lambda: run_study.main(words))
+
+
+@pytest.mark.parametrize("words", [["report"], ["reproduce", "abc"], ["report", "run", "--data", "x"], ["reports"]])
+def test_what_argparse_refuses_of_the_other_commands(words, here, capfd):
+    with pytest.raises(SystemExit) as stop:
+        run_study.main(words)
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("command", ["report", "reproduce"])
+def test_each_command_explains_itself_with_an_example(command, capsys):
+    for words in (["--help"], [command, "--help"]):
+        with pytest.raises(SystemExit):
+            run_study.main(words)
+        assert f"  python run_study.py {command} " in (said := capsys.readouterr().out) or f"  {command} " in said
+    assert f"  python run_study.py {command} " in said
 
 
 def test_the_same_command_gives_the_same_tables(here):

@@ -47,7 +47,7 @@ function openTarget() {
 addEventListener("hashchange", openTarget);
 openTarget();
 
-const closed = () => document.querySelectorAll("details:not([open])");
+const closed = () => document.querySelectorAll("main details:not([open])");
 let opened = [];
 addEventListener("beforeprint", () => {
   opened = [...closed()];

@@ -6,11 +6,21 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+
+# The browser reads commands from descriptor 3 and writes to 4.
+START = """
+import fcntl, os, sys
+ours = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3]]
+for fd, theirs in zip(ours, (3, 4)):
+    os.dup2(fd, theirs)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -19,11 +29,9 @@ class Browser:
     def __init__(self, profile: Path):
         command_read, self._out = os.pipe()
         self._in, event_write = os.pipe()
-        # The browser reads commands from descriptor 3 and writes to 4; a shell puts them there.
-        script = f'exec "$0" "$@" 3<&{command_read} 4>&{event_write}'
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
         self.process = subprocess.Popen(
-            ["sh", "-c", script, *command],
+            [sys.executable, "-c", START, str(command_read), str(event_write), *command],
             pass_fds=(command_read, event_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -113,6 +113,8 @@ def test_too_few_seeds_say_how_many_would_decide():
     reversed_ = judge(parts(around(-1, 3), *[around(1, 3)] * 3))
     assert reversed_.head == "undecided: 3 seeds; --seeds 8 would decide"  # 4 parts: 4 x 2^(1-8) = .031
     assert not reversed_.tends
+    # the part that needs most decides: d = 1, ((1.96 + 0.84) / 1)^2 + 1.96^2 / 2 = 9.8
+    assert judge(parts([0.9, 1.0, 1.1], [0.0, 1.0, 2.0])).seeds_needed == 10
     one = judge(parts([1.0], [2.0]))
     assert (one.n, one.seeds_needed, math.isnan(one.interval.low)) == (1, 6, True)
     assert "so far on average +1.5 (no interval)" in one.text
@@ -302,20 +304,29 @@ def test_a_seed_counts_where_all_its_members_of_a_comparison_finished(tmp_path):
     assert found["C5"].verdicts[WRITTEN].n == 1  # seed 1 lost a dense model, seed 0 the conv
 
 
+def test_a_network_that_diverged_on_its_way_does_not_count_before_that_either(published):
+    evidence = load_evidence([published])
+    lost = (evidence.levels["model"] == "dense-4") & (evidence.levels["seed"] == 3)
+    levels = evidence.levels.assign(status=evidence.levels["status"].mask(lost, "diverged"))
+    assert levels.loc[lost, "train_clean_mse"].notna().all()
+    verdict = judge_claims(replace(evidence, levels=levels))[0].verdicts[PUBLISHED]
+    assert verdict.parts["n"].tolist() == [7, 7, 8]
+
+
 # C6 and C7
 
 
-def test_c6_compares_the_gaps_of_the_largest_beta_and_none(paper):
-    evidence = load_evidence([paper])
+def test_c6_compares_the_gaps_of_the_largest_beta_and_none(tmp_path):
+    narrowing = few(8, depths=("2", "8"), betas=(0.0, 0.001, 0.01))
+    evidence = load_evidence([fake_run(tmp_path / "run", narrowing=narrowing)])
     levels = evidence.levels
-    noise_of_seed = 0.001 * np.sin(7.0 * levels["seed"])
-    wider = np.where(levels["beta"] == 0.01, 0.01, 0.0) + np.where(levels["model"] == "dense-8", -0.03, 0.0)
+    own_gap = 0.001 * np.sin(7.0 * levels["seed"]) * (levels["beta"] > 0)
     for sign, outcome in ((1, HOLDS), (-1, FAILS)):
-        gap = 0.05 + sign * wider + noise_of_seed * (levels["beta"] > 0)
-        changed = levels.assign(train_mse=levels["test_mse"] - gap)
+        added = levels["beta"].map({0.0: 0.0, 0.001: 0.05, 0.01: 0.01}) - 0.03 * (levels["model"] == "dense-8")
+        changed = levels.assign(train_mse=levels["test_mse"] - 0.05 - sign * added - own_gap)
         verdict = judge_claims(replace(evidence, levels=changed))[5].verdicts[WRITTEN]
-        assert (verdict.outcome, len(verdict.parts)) == (outcome, 4)
-        assert verdict.parts["effect"].tolist() == pytest.approx([sign * 0.01] * 4, abs=0.001)
+        assert (verdict.outcome, len(verdict.parts)) == (outcome, 2)
+        assert verdict.parts["effect"].tolist() == pytest.approx([sign * 0.01] * 2, abs=0.001)
 
 
 def test_c6_compares_codes_where_networks_differ_in_their_code_alone(tmp_path):
@@ -436,6 +447,15 @@ def test_clean_rows_can_be_what_makes_a_claim(published):
     assert found[2].artefact.startswith("holds as published; vanishes with: test rows with noise")
     assert dict(found[2].steps)["test rows with noise"].outcome == FAILS
     assert found[2].artefact.endswith("--grid autopsy")
+
+
+def test_a_small_reversal_that_seeds_are_sure_of_is_enough(published):
+    evidence = load_evidence([published])
+    slope = np.where(evidence.levels["model"] == "dense-8", 0.005, -0.2)  # MSE per noise; the fall is .2 elsewhere
+    test_mse = 0.9 + slope * evidence.levels["noise_factor"] + 0.001 * np.sin(evidence.levels["seed"])
+    found = judge_claims(replace(evidence, levels=evidence.levels.assign(test_mse=test_mse)))[2]
+    assert dict(found.steps)["test rows with noise"].effect == pytest.approx((3 * 0.2 - 0.005) / 4)
+    assert "vanishes with: test rows with noise" in found.artefact
 
 
 def test_an_item_can_make_a_claim_appear(tmp_path):

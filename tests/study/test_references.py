@@ -11,6 +11,7 @@ import pytest
 from data_utils.expression import ExpressionMatrix
 from data_utils.noise import evaluation_noise
 from data_utils.preparation import prepare
+from models.architecture import architecture
 from models.baselines import noisy_rows, reference_errors
 from study import reconstruction
 from study.config import Phase
@@ -187,6 +188,11 @@ def test_genes_and_labels_of_a_reference_are_its_test_mse(run):
             for label in ("tissue", "batch"):
                 of_label = labels[labels["label"] == label]
                 assert np.average(of_label["mse"], weights=of_label["samples"]) == expected
+
+
+@pytest.mark.parametrize(("model", "size"), [("dense-2", 32), ("dense-8", 32), ("dense-64x16x64", 16), ("conv", 120)])
+def test_the_code_size_of_a_network_on_the_papers_genes(model, size):
+    assert architecture(model).code_size(943) == size  # conv: 8 x 3 x 5 of an image of 24 x 40
 
 
 def test_a_reference_of_another_code_size_has_another_name():

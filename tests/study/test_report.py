@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -186,10 +185,11 @@ def test_provenance_and_checklist_are_filled(runs, page):
 
 
 def test_a_run_without_a_network_that_ended_has_nothing_to_reproduce(tmp_path):
-    run = fake_run(tmp_path / "run", "smoke", lost=dict.fromkeys(range(18), "failed"), tables=False)
+    run = fake_run(tmp_path / "run", "smoke", lost=dict.fromkeys(range(100), "failed"), tables=False)
+    failed = len(load_evidence([run]).members)
     assert reproduce_command(load_evidence([run]).runs[0]) is None
     text = write_report([run], tmp_path / "out").read_text("utf-8")
-    assert "18 failed" in text
+    assert f"0 finished, 0 diverged, {failed} failed" in text
 
 
 @pytest.mark.parametrize("grid", ["smoke", "as-published", "autopsy"])
@@ -254,9 +254,9 @@ def test_a_report_is_quick_and_loads_neither_torch_nor_ray(runs, tmp_path):
         f"write_report([Path({str(runs[0])!r}), Path({str(runs[1])!r})], Path({str(tmp_path / 'out')!r}))\n"
         "print(*sys.modules)"
     )
-    started = time.process_time(), os.times().children_user
+    before = os.times().children_user
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    seconds = os.times().children_user - started[1]
+    seconds = os.times().children_user - before
     assert not {"torch", "ray"} & {name.partition(".")[0] for name in done.stdout.split()}
     assert seconds < 20  # of this process's own time: the machine may be shared
 

@@ -183,7 +183,7 @@ def draw_labels(data: pd.DataFrame) -> Figure:
     for series, points in data.groupby("series", sort=False):
         style = look(series) | {"linestyle": ""}
         style["marker"] = style["marker"] or MARKS.get(series, "x")
-        style |= {"markersize": 5} if series == "oracle" else {"markersize": 8}
+        style |= {"markersize": {"oracle": 5, "PCA": 12}.get(series, 8)}  # PCA is often behind the network
         style |= {"markerfacecolor": "white"} if series == "Wiener" else {}  # the oracle is often in it
         axes.plot(points["mse"], points["value"].map(place), label=label(series), **style)
     handles = axes.get_legend_handles_labels()

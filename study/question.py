@@ -39,11 +39,10 @@ class Question:
 def varied(evidence: Evidence, *switches: str) -> pd.DataFrame:
     """Members: finished as-written networks with a test MSE, trained on one noise factor, plain but for `switches`.
 
-    Of networks that differ in epochs alone those with the most. A run that lacks a switch had its plain value.
+    A run that lacks a switch had its plain value.
     """
     rows = of_one_kind(evidence.members, *switches)
-    rows = rows[np.isfinite(rows["noise_factor"].astype(float))]
-    return longest(rows, ["model", "noise_factor", *switches])
+    return rows[np.isfinite(rows["noise_factor"])]
 
 
 def of_one_kind(rows: pd.DataFrame, *switches: str) -> pd.DataFrame:
@@ -65,9 +64,14 @@ def with_switches(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**filled)
 
 
-def longest(rows: pd.DataFrame, alike: list[str]) -> pd.DataFrame:
-    """Of networks that are alike but for their epochs those with the most."""
-    return rows[rows["epochs"] == rows.groupby(alike)["epochs"].transform("max")]
+def trained_alike(rows: pd.DataFrame, asking: pd.Series) -> pd.DataFrame:
+    """Of each model those with one number of epochs, that of most of `rows[asking]` (of two alike the greater).
+
+    So that what is compared differs in nothing else, also where runs of different lengths come together.
+    """
+    counts = rows[asking].groupby(["model", "epochs"]).size().reset_index(name="n").sort_values(["n", "epochs"])
+    chosen = counts.drop_duplicates("model", keep="last").set_index("model")["epochs"]
+    return rows[rows["epochs"] == rows["model"].map(chosen)]
 
 
 def nearest(values: Sequence[float], wanted: float = NOISE) -> float:

@@ -21,6 +21,7 @@ from study.question import (
     n_seeds,
     outcome,
     table_of,
+    trained_alike,
     varied,
     words,
 )
@@ -37,8 +38,9 @@ def cross_errors(evidence: Evidence) -> pd.DataFrame:
     Columns model, seed, trained_at, tested_at, test_mse, ratio (to the network of the same seed trained at
     tested_at). No rows for a model that was trained at one noise factor alone.
     """
-    plain = varied(evidence)["member_id"]
-    rows = evidence.across[evidence.across["member_id"].isin(plain)]
+    plain = varied(evidence)
+    plain = trained_alike(plain, plain["epochs"] > 0)
+    rows = evidence.across[evidence.across["member_id"].isin(plain["member_id"])]
     rows = rows.assign(
         trained_at=rows["noise_factor"].astype(float).round(6), tested_at=rows["tested_at"].astype(float).round(6)
     )

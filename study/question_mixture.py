@@ -15,13 +15,13 @@ from study.question import (
     change,
     effect,
     in_order,
-    longest,
     model_names,
     n_seeds,
     of_one_kind,
     outcome,
     per_seed,
     table_of,
+    trained_alike,
     varied,
 )
 from study.wording import listed, plot_of
@@ -33,7 +33,7 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     """Networks trained on several noise factors at once, at each of them: one row a network x noise factor.
 
     Columns model, series (ONE or TOLD), seed, noise_factor, test_mse, own_mse and excess: MSE of the plain network
-    of the same seed trained at that noise factor alone, and test_mse / own_mse - 1; NaN where there is none. Of
+    of the same seed and epochs trained at that noise factor alone, and test_mse / own_mse - 1; NaN where there is none. Of
     several mixtures the one of most noise factors.
     """
     rows = of_one_kind(evidence.levels, "noise_input")
@@ -41,9 +41,10 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     rows = rows.assign(levels=schedule.str.count(r"\+"))[schedule.str.contains("+", regex=False)]
     rows = rows[~rows["noise_schedule"].str.contains("-", regex=False)]
     rows = rows[rows["levels"] == rows.groupby(["model", "noise_input"])["levels"].transform("max")]
-    rows = longest(rows, ["model", "noise_input"])
-    own = varied(evidence)[["model", "seed", "noise_factor", "test_mse"]].rename(columns={"test_mse": "own_mse"})
-    rows = rows.merge(own, on=["model", "seed", "noise_factor"], how="left")
+    rows = trained_alike(rows, rows["epochs"] > 0)
+    same = ["model", "seed", "epochs", "noise_factor"]
+    own = varied(evidence)[[*same, "test_mse"]].rename(columns={"test_mse": "own_mse"})
+    rows = rows.merge(own, on=same, how="left")
     rows = rows.assign(series=np.where(rows["noise_input"].astype(bool), TOLD, ONE))
     rows["excess"] = rows["test_mse"] / rows["own_mse"] - 1
     return in_order(rows[["model", "series", "seed", "noise_factor", "test_mse", "own_mse", "excess"]], "noise_factor")
@@ -88,7 +89,7 @@ def _mixed_answer(errors: pd.DataFrame) -> str:
     if not told:
         return (
             f"{begin[ONE]} has a mean test MSE of {errors['test_mse'].mean():.4f}; these runs hold no network for one "
-            "noise factor to compare it with."
+            "noise factor, trained as long, to compare it with."
         )
     return f"{' '.join(told)} That one network does better for every model (half of C7): {'; '.join(verdicts)}."
 

@@ -8,7 +8,19 @@ from study import question_charts as charts
 from study.curves import over_seeds, reference_curves
 from study.evidence import Evidence
 from study.exhibits import Plot, Table
-from study.question import MISSING, Question, effect, intervals, n_seeds, nearest, per_seed, signed, table_of, varied
+from study.question import (
+    MISSING,
+    Question,
+    effect,
+    intervals,
+    n_seeds,
+    nearest,
+    per_seed,
+    signed,
+    table_of,
+    trained_alike,
+    varied,
+)
 from study.question_pictures import examples
 from study.stats import FAILS, HOLDS, interval, sign_flip_test, verdict
 from study.style import label
@@ -32,6 +44,7 @@ def order_errors(evidence: Evidence) -> pd.DataFrame:
     rows = varied(evidence, "gene_order")
     rows = rows[rows["model"].isin([CONV, SMALL_DENSE])]
     rows = rows[rows["noise_factor"] == nearest(rows.loc[rows["gene_order"] != GIVEN, "noise_factor"])]
+    rows = trained_alike(rows, rows["gene_order"] != GIVEN)
     place = {order: i for i, order in enumerate(ORDERS)}
     rank = rows.assign(_rank=rows["gene_order"].map(place)).sort_values(["model", "_rank", "seed"], kind="stable")
     return rank.drop(columns="_rank").reset_index(drop=True)

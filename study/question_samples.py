@@ -16,7 +16,6 @@ from study.question import (
     Question,
     effect,
     in_order,
-    longest,
     model_names,
     n_seeds,
     nearest,
@@ -40,7 +39,8 @@ def sample_errors(evidence: Evidence) -> pd.DataFrame:
     rows = of_one_kind(evidence.members, "train_fraction")
     part = rows[rows["train_fraction"] < 1]
     rows = rows[rows["noise_factor"] == nearest(part["noise_factor"])]
-    part = longest(rows[rows["train_fraction"] < 1], ["model", "train_fraction"])
+    part = rows[rows["train_fraction"] < 1]
+    part = part[part["epochs"] == part.groupby(["model", "train_fraction"])["epochs"].transform("max")]
     whole = rows[rows["train_fraction"] == 1]
     updates = (part["epochs"] * part["train_fraction"]).groupby(part["model"]).mean()
     away = (whole["epochs"] - whole["model"].map(updates)).abs()

@@ -20,6 +20,7 @@ from study.question import (
     outcome,
     per_seed,
     table_of,
+    trained_alike,
     varied,
     words,
 )
@@ -38,7 +39,7 @@ def sparsity_errors(evidence: Evidence) -> pd.DataFrame:
     rows = varied(evidence, "beta", "sparsity", "rho")
     penalised = rows[rows["beta"] > 0]
     rows = rows[rows["noise_factor"] == nearest(penalised["noise_factor"])]
-    rows = rows[rows["model"].isin(rows.loc[rows["beta"] > 0, "model"])]
+    rows = trained_alike(rows, rows["beta"] > 0)
     kinds = zip(rows["beta"], rows["sparsity"], rows["rho"], strict=True)
     rows = rows.assign(term=[term_name(*kind) for kind in kinds], gap=rows["test_mse"] - rows["train_mse"])
     rows = rows.reindex(columns=[*rows.columns, *{"mean_activation", "dead_units"} - set(rows.columns)])

@@ -21,6 +21,8 @@ from study.trials import COMPLETE, Trial, directions, read_distributions
 
 #: The paper's code, with which every other is compared.
 PAPER_CODE = 32
+#: A code that is within this factor of an end of the range is at its edge.
+EDGE = 1.05
 #: A code is as good as the best within this share of the best validation MSE.
 NEAR = 0.01
 
@@ -128,8 +130,8 @@ class Answer:
 
     `gain` is validation MSE at PAPER_CODE less that at `code_size`, paired by seed, over the seeds that did not choose
     (all, where there are fewer than two such); None where the paper's size is the chosen one, or not in the space.
-    `smallest_near` is the smallest code within 1 % of the best MSE, `at_edge` whether the chosen one ends the range.
-    test_mse and paper_test_mse are means over all seeds.
+    `smallest_near` is the smallest code within 1 % of the best MSE, `at_edge` whether the chosen one lies at an end of
+    the range that was searched. test_mse and paper_test_mse are means over all seeds.
     """
 
     code_size: int
@@ -166,7 +168,7 @@ def answer(run: SearchRun) -> Answer | None:
         val_mse=float(val.loc[counted].mean()),
         interval=interval(val.loc[counted].dropna()),
         smallest_near=int(near["code_size"].min()),
-        at_edge=chosen["code_size"] in (sizes.low, sizes.high),
+        at_edge=not EDGE * sizes.low < chosen["code_size"] < sizes.high / EDGE,
         gain=verdict(gains) if len(gains) else None,
         relative_gain=float((gains / paper.loc[gains.index]).mean()) if len(gains) else float("nan"),
         seeds=tuple(map(int, counted)),
@@ -181,7 +183,7 @@ def answer_text(found: Answer) -> str:
     seeds = f"{len(found.seeds)} seeds{' that did not choose it' if found.fresh else ''}"
     text = f"Validation MSE is least with a code of {found.code_size} units: {found.val_mse:.4f} ({seeds})."
     if found.at_edge:
-        text += " That is an end of the range that was searched: the best may lie beyond it."
+        text += " That is at the edge of the range that was searched: the best may lie beyond it."
     if found.gain is not None:
         low, high = found.gain.interval.low, found.gain.interval.high
         text += (

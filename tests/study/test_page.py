@@ -76,6 +76,13 @@ def test_headings_leave_no_level_out(browser, path):
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+@pytest.mark.parametrize(("width", "least"), [(1280, 600), (390, 500)])
+def test_figures_are_large_enough_to_read(browser, path, width, least):
+    """Drawn at 640 pixels with letters of 13; a narrow window scrolls them."""
+    browser.open(path, width)
+    assert min(browser.run("[...document.images].map(image => image.getBoundingClientRect().width)")) >= least
+
+
 def test_every_image_has_its_size_and_words(browser, path):
     browser.open(path)
     images = browser.run(

@@ -71,12 +71,25 @@ def test_a_guess_that_pays_is_found(tmp_path):
 
 def test_a_seed_without_all_levels_is_left_out_of_a_guess(tmp_path):
     evidence = made(
-        tmp_path / "run", "cross-noise", lambda *_: 1.0, 3, depths=["2"], noise=[0.0, 0.1, 0.5], lost={0: "diverged"}
+        tmp_path / "run", "cross-noise", lambda *_: 1.0, 3, depths=["2"], noise=[0.0, 0.1, 0.2], lost={0: "diverged"}
     )
     costs = guess_costs(cross_errors(evidence))
     assert list(costs["dense-2", -0.1].index) == [1, 2]  # seed 0 has no network trained at 0.0
-    assert list(costs["dense-2", -0.4].index) == [0, 1, 2]
+    assert list(costs["dense-2", -0.2].index) == [1, 2]
+    assert list(costs["dense-2", 0.1].index) == [1, 2]  # nor one to compare with at 0.0
     assert ("dense-2", 0.0) not in costs
+
+
+def test_plain_networks_alone_are_asked(tmp_path):
+    """Of the paper's grid those without a sparsity term; of two lengths of training that of most networks."""
+    evidence = made(tmp_path / "run", "paper", lambda member, _: 1.0 + member.beta, 2, depths=["2"])
+    assert len(cross_errors(evidence)) == 2 * 121
+    assert cross_errors(evidence).query("trained_at == tested_at")["test_mse"].eq(1.0).all()
+    longer = [MemberConfig("dense-2", (Phase((a,), 999),), 0) for a in (0.0, 0.5)]
+    other = fake_run(tmp_path / "longer", mse=lambda *_: 0.7, members=longer)
+    pd.testing.assert_frame_equal(cross_errors(load_evidence([tmp_path / "run", other])), cross_errors(evidence))
+    lost = replace(evidence, members=evidence.members.assign(status="diverged"))
+    assert cross_question(lost).answer is None
 
 
 def test_two_noise_factors_name_the_guesses_that_there_are(tmp_path):

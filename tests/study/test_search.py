@@ -510,6 +510,14 @@ def test_the_answer_counts_the_seeds_that_did_not_choose():
     assert found.gain.interval.low < expected.mean() < found.gain.interval.high
     assert found.test_mse == pytest.approx(0.3 + 0.03 + 0.001 * 91 / 7 + 0.05)
     assert found.paper_test_mse == pytest.approx(0.4 + 0.03 + 0.05)
+    for size, at_edge in ((96, True), (95, False), (3, False), (2, True)):
+        run = known_run()
+        assert (
+            answer(
+                dataclasses.replace(run, config=run.config | {"chosen": {**run.config["chosen"], "code_size": size}})
+            ).at_edge
+            == at_edge
+        )
     few = answer(known_run(confirm=3))
     assert (few.fresh, few.seeds) == (False, (0, 1, 2))
     near = known_run(sizes=(32, 60, 100), gains=(0.0, -0.099, -0.1))

@@ -32,9 +32,9 @@ ONE, TOLD, SPECIAL = "one network for all", "one that is told the noise", "a net
 def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     """Networks trained on several noise factors at once, at each of them: one row a network x noise factor.
 
-    Columns model, series (ONE or TOLD), seed, noise_factor, test_mse, own_mse and excess: MSE of the plain network
-    of the same seed and epochs trained at that noise factor alone, and test_mse / own_mse - 1; NaN where there is none. Of
-    several mixtures the one of most noise factors.
+    Columns model, series (ONE or TOLD), seed, noise_factor, test_mse, own_mse and excess: MSE of the plain network of
+    the same seed and epochs trained at that noise factor alone, and test_mse / own_mse - 1; NaN where there is none.
+    Of several mixtures the one of most noise factors.
     """
     rows = of_one_kind(evidence.levels, "noise_input")
     schedule = rows["noise_schedule"].astype(str)

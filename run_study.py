@@ -1,4 +1,4 @@
-"""The command line of the study: `python run_study.py --grid paper`, and its commands `report` and `reproduce`."""
+"""The command line of the study: `python run_study.py --grid paper`, and its commands."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine
 
 other commands (python run_study.py COMMAND --help tells more):
+  grids                          every grid: its question, members, minutes, and the section of the report it feeds
   report RUN [RUN ...]           one page with every table and figure of the paper beside those of one run or several
   reproduce MEMBER_ID --run RUN  train one network of a run again and compare
 """
@@ -39,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
     )
     grid = p.add_argument_group("what to train")
-    grid.add_argument("--grid", help="paper, smoke, as-published or autopsy (default: paper)")
+    grid.add_argument(
+        "--grid", help="a name that `grids` lists, or FILE.py:FUNCTION for one of your own (default: paper)"
+    )
     grid.add_argument("--seeds", type=int, metavar="N", help="seeds 0 ... N-1")
     grid.add_argument("--epochs", type=int, metavar="N", help="epochs of each network")
     grid.add_argument("--depths", nargs="+", metavar="D", help="some of 2 4 6 8 conv")
@@ -82,6 +85,13 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sizes", nargs=2, type=int, metavar=("LO", "HI"), help="code sizes (default: 2 512)")
     group.add_argument("--tune", nargs="+", metavar="P", help="also some of width depth learning_rate beta")
     group.add_argument("--confirm-seeds", type=int, metavar="N", help="seeds of the chosen setting's test (default: 9)")
+
+
+def grids_parser() -> argparse.ArgumentParser:
+    """The options of `grids`: none."""
+    p = _command_parser("grids", "List the grids: what each asks, its command, networks, minutes on 2 cores, section.")
+    p.epilog = "example:\n  python run_study.py grids"
+    return p
 
 
 def report_parser() -> argparse.ArgumentParser:
@@ -175,6 +185,13 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
     return open_search(StudyOptions(command=command, **options), SearchOptions(**search)).run()
 
 
+def _grids(arguments: argparse.Namespace, words: list[str]) -> int:
+    from study.grids import describe_grids
+
+    print(describe_grids(), end="")
+    return 0
+
+
 def _report(arguments: argparse.Namespace, words: list[str]) -> int:
     from study.report import write_report
 
@@ -192,7 +209,11 @@ def _reproduce(arguments: argparse.Namespace, words: list[str]) -> int:
 SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
 #: A command's first word: its options and what runs it.
-COMMANDS = {"report": (report_parser, _report), "reproduce": (reproduce_parser, _reproduce)}
+COMMANDS = {
+    "grids": (grids_parser, _grids),
+    "report": (report_parser, _report),
+    "reproduce": (reproduce_parser, _reproduce),
+}
 
 
 if __name__ == "__main__":

@@ -162,6 +162,17 @@ GRIDS: dict[str, Grid] = {
 }
 
 
+def describe_grids() -> str:
+    """A paragraph for each grid: question, command, networks, minutes, section of the report."""
+    return "".join(
+        f"{name}: {grid.question}\n"
+        f"    python run_study.py --grid {name}\n"
+        f"    {len(plan(name, Narrowing())):,} networks, about {grid.minutes:g} minutes on 2 cores; "
+        f"report: {grid.feeds}\n"
+        for name, grid in GRIDS.items()
+    )
+
+
 def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
     """The members of a grid by name, or of a function of the user's own (study/own_grid.py).
 

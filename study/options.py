@@ -59,7 +59,7 @@ class StudyOptions:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        out = Path("runs") / self.grid if self.out is None else self.out
+        out = Path("runs") / self.grid.rpartition(":")[2] if self.out is None else self.out
         return Path(os.path.expanduser(out)).absolute()
 
     def check_folder(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from data_utils.errors import InputError
 from models.architecture import n_parameters
 from study.config import Phase
-from study.grids import EPOCHS, GRIDS, Narrowing, plan
+from study.grids import EPOCHS, GRIDS, Narrowing, describe_grids, plan
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
@@ -136,6 +136,15 @@ def test_a_wrong_grid_of_ones_own_is_an_input_error(tmp_path, spec, named):
     (tmp_path / "bad.py").write_text("def mine(:")
     with pytest.raises(InputError, match=named):
         plan(f"{tmp_path}/{spec}", Narrowing())
+
+
+def test_the_list_of_grids_declares_each():
+    paragraphs = describe_grids().split("\n    python run_study.py --grid ")
+    assert len(paragraphs) == len(GRIDS) + 1
+    for name, grid in GRIDS.items():
+        assert f"{name}: {grid.question}\n    python run_study.py --grid {name}\n" in describe_grids()
+        assert f"    {len(plan(name, Narrowing()))} networks, about {grid.minutes:g} minutes" in describe_grids()
+        assert grid.feeds in describe_grids()
 
 
 def test_every_grid_has_members_with_names_of_their_own():

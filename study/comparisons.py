@@ -127,7 +127,7 @@ def mixed_noise(levels: pd.DataFrame) -> Differences:
 
     Means over the levels that both were tested at.
     """
-    mixed = levels[levels["noise_schedule"].str.contains("+", regex=False) & (levels["beta"] == 0)]
+    mixed = levels[levels["noise_schedule"].astype(str).str.contains("+", regex=False) & (levels["beta"] == 0)]
     mixed, special = _table(mixed), _table(_plain(levels))
     models = mixed.columns.get_level_values(0).unique().intersection(special.columns.get_level_values(0))
     parts = {(model, None): _mean_difference(special[model], mixed[model]) for model in models}
@@ -136,7 +136,7 @@ def mixed_noise(levels: pd.DataFrame) -> Differences:
 
 def _plain(levels: pd.DataFrame) -> pd.DataFrame:
     """Without a sparsity term, and each level with a phase of its own."""
-    return levels[(levels["beta"] == 0) & ~levels["noise_schedule"].str.contains("+", regex=False)]
+    return levels[(levels["beta"] == 0) & ~levels["noise_schedule"].astype(str).str.contains("+", regex=False)]
 
 
 def _single_level(levels: pd.DataFrame) -> pd.Series:

@@ -40,9 +40,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
     )
     grid = p.add_argument_group("what to train")
-    grid.add_argument(
-        "--grid", help="a name that `grids` lists, or FILE.py:FUNCTION for one of your own (default: paper)"
-    )
+    grid.add_argument("--grid", help="one that `grids` lists, or your own: FILE.py:FUNCTION (default: paper)")
     grid.add_argument("--seeds", type=int, metavar="N", help="seeds 0 ... N-1")
     grid.add_argument("--epochs", type=int, metavar="N", help="epochs of each network")
     grid.add_argument("--depths", nargs="+", metavar="D", help="some of 2 4 6 8 conv")
@@ -171,8 +169,8 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
     from data_utils.errors import InputError
     from study.options import StudyOptions
     from study.provenance import command_line
-    from study.search import open_search
-    from study.search_space import SearchOptions
+    from study.search.search import open_search
+    from study.search.space import SearchOptions
 
     for name, unset in (("grid", None), ("depths", None), ("betas", None), ("pack", "auto")):
         if options.pop(name) != unset:
@@ -193,7 +191,7 @@ def _grids(arguments: argparse.Namespace, words: list[str]) -> int:
 
 
 def _report(arguments: argparse.Namespace, words: list[str]) -> int:
-    from study.report import write_report
+    from study.report.folder import write_report
 
     print(f"report: {write_report(arguments.runs, arguments.out or arguments.runs[0] / 'report')}")
     return 0

@@ -247,7 +247,7 @@ class Study:
                 measured = (self.folder, self.dataset, self.data, self.planned, members)
                 if not write_references(*measured, stopped=lambda: bool(interruption)):
                     return False
-            from study.report import write_report  # needed by nobody else, and it loads what draws
+            from study.report.folder import write_report  # needed by nobody else, and it loads what draws
 
             page = write_report([self.folder.path], out=self.folder.path / "report")
         except Exception as error:

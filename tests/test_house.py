@@ -14,6 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data_utils", "models", "study")
+ROOMS = ("study.claims", "study.questions", "study.report", "study.search")
 SOURCES = [ROOT / "run_study.py", *(path for name in PACKAGES for path in sorted((ROOT / name).glob("**/*.py")))]
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
@@ -92,13 +93,13 @@ ABOVE = {
     "study.local": ("trainable", "runner", "study"),
     "study.trainable": ("runner", "study"),
     "study.runner": ("study",),
-    "study.search_trial": ("search_loop", "search_local", "search_runner", "search"),
-    "study.search_loop": ("search_local", "search_runner", "search"),
-    "study.search_runner": ("search",),
+    "study.search.trial": ("search.loop", "search.local", "search.runner", "search.search"),
+    "study.search.loop": ("search.local", "search.runner", "search.search"),
+    "study.search.runner": ("search.search",),
 }
 
 #: The only modules that import Ray.
-RAY = ("study.runner", "study.trainable", "study.search_runner")
+RAY = ("study.runner", "study.trainable", "study.search.runner")
 
 
 @pytest.mark.parametrize("name", ABOVE)
@@ -115,7 +116,10 @@ def test_ray_is_imported_by_three_modules_alone(name):
         assert not at_module_level(TREES[name]) & set(RAY)
 
 
-READERS = ("monitor", "published", "stats", "summary", "provenance", "results", "evidence", "levels", "search_results")
+READERS = (
+    *("monitor", "published", "stats", "summary", "provenance", "results", "evidence", "levels", "search.results"),
+    "report.folder",  # which imports the claims and the questions
+)
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -124,12 +128,12 @@ def test_reports_load_neither_torch_nor_ray(name):
 
 
 def test_a_study_without_ray_never_loads_it():
-    loaded = loaded_after("import study.study, study.training, study.worker, study.local, study.search")
+    loaded = loaded_after("import study.study, study.training, study.worker, study.local, study.search.search")
     assert "study.local" in loaded
     assert "ray" not in packages(loaded)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["report", "--help"], ["reproduce", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["grids", "--help"], ["report", "--help"], ["reproduce", "--help"]])
 def test_help_loads_neither_torch_nor_ray(words):
     code = f"import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main({words})"
     assert not packages(loaded_after(code)) & {"torch", "ray", "numpy", "pandas"}
@@ -217,9 +221,11 @@ def test_what_the_sources_import_is_among_the_dependencies():
 
 def test_the_packages_the_module_and_the_command_are_installed():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    assert set(setuptools["packages"]) == set(PACKAGES)
+    assert set(setuptools["packages"]) == {*PACKAGES, *ROOMS}
     assert setuptools["py-modules"] == ["run_study"]
     assert PROJECT["scripts"] == {"dae-study": "run_study:main"}
+    folders = {path.parent for path in ROOT.glob("study/*/*.py")}
+    assert folders == {ROOT / room.replace(".", "/") for room in ROOMS}
     for name in PACKAGES:  # files beside the code are installed with it
         endings = {path.suffix for path in (ROOT / name).iterdir() if path.is_file()} - {".py"}
         assert endings <= {Path(pattern).suffix for pattern in setuptools["package-data"].get(name, [])}

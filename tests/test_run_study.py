@@ -46,7 +46,7 @@ LANDMARKS = landmark_table()
 
 
 def short_report(folders, out):
-    """In place of study.report.write_report, which draws for seconds."""
+    """In place of study.report.folder.write_report, which draws for seconds."""
     out.mkdir(exist_ok=True)
     (out / "index.html").write_text(" ".join(folder.name for folder in folders))
     return out / "index.html"
@@ -57,7 +57,7 @@ def here(tmp_path, monkeypatch):
     """A folder to run in, with the data file in it; reports are short."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["run_study.py"])
-    monkeypatch.setitem(sys.modules, "study.report", SimpleNamespace(write_report=short_report))
+    monkeypatch.setitem(sys.modules, "study.report.folder", SimpleNamespace(write_report=short_report))
     expression_file(tmp_path)
     return tmp_path
 
@@ -568,7 +568,7 @@ def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(part, here,
         if part == "references":
             patch.setattr(study_module, "write_references", broken)
         else:
-            patch.setitem(sys.modules, "study.report", SimpleNamespace(write_report=broken))
+            patch.setitem(sys.modules, "study.report.folder", SimpleNamespace(write_report=broken))
         assert study() == 1
     said = capfd.readouterr().err
     assert "no report: MemoryError: no room to measure (log: " in said

@@ -1,0 +1,201 @@
+"""What the report says, in the order in which it is read: the answer first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from study.claims.claims import Judgement, division_by_n, verdict_table
+from study.evidence import Evidence
+from study.published import AS_PUBLISHED
+from study.questions.questions import open_questions
+from study.report import checklist as origin
+from study.report import prose
+from study.report.document import Command, Document, Fold, Picture, Points, Section, Sheet, Words
+from study.report.exhibits import Plot, Table
+from study.report.figures import more_figures, paper_figures
+from study.report.headline import glance, in_short
+from study.report.tables import reference_tables
+
+LONG = 25  # rows: a longer table is opened on demand
+
+
+def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
+    """The whole report."""
+    further = [*more_figures(evidence), *reference_tables(evidence)]
+    sections = (
+        _short(evidence, judgements),
+        _claims(evidence, judgements),
+        _paper(evidence),
+        _references(further),
+        _autopsy(further),
+        _questions(evidence),
+        _limits(evidence),
+        _provenance(evidence),
+        _checklist(evidence),
+        Section("Files", (Words(prose.FILES),)),
+    )
+    runs = ", ".join(run.name for run in evidence.runs)
+    subtitle = (
+        "P. Sharma, “Loss Analysis of Denoising Autoencoders on Gene Expression Data” (2019), run again. "
+        f"{len(evidence.members):,} networks of {'run' if len(evidence.runs) == 1 else 'the runs'} {runs}."
+    )
+    return Document(
+        prose.TITLE, subtitle, prose.SIMULATED if evidence.simulated else "", tuple(s for s in sections if s.blocks)
+    )
+
+
+def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
+    caption = "The outcome of each claim; evidence, effect sizes and intervals are under “The claims”."
+    table = Table("outcomes", "The claims at a glance", caption, glance(judgements))
+    return Section("In short", (Points(in_short(evidence, judgements)), Sheet(table)))
+
+
+def _claims(evidence: Evidence, judgements: list[Judgement]) -> Section:
+    verdicts = Table("claims", "The paper's claims, judged", prose.CLAIMS, verdict_table(judgements))
+    folds = tuple(_claim(judgement) for judgement in judgements)
+    division = Table("division-by-n", "Figs. 4 and 10 are divided by n", prose.DIVISION, _named(division_by_n()), _BY_N)
+    return Section("The claims", (Sheet(verdicts), *folds, Sheet(division)))
+
+
+def _claim(judgement: Judgement) -> Fold:
+    """What stands behind one claim: its verdicts in full, their parts, the autopsy's steps."""
+    claim = judgement.claim
+    blocks: list = [Words(judgement.published, "Published:")] if judgement.published else []
+    for protocol in (AS_PUBLISHED, "as-written"):
+        found = judgement.verdicts.get(protocol)
+        texts = [found.text if found else "", judgement.missing.get(protocol, "")]
+        blocks.append(Words("; ".join(text for text in texts if text), f"{protocol.capitalize()}:"))
+        if found is not None and len(found.parts) > 1:
+            key = f"{claim.id}-{protocol}".lower()
+            blocks.append(
+                Sheet(Table(key, f"Parts of {claim.id}, {protocol}", prose.PARTS, _named(found.parts), _FORMATS))
+            )
+    if judgement.artefact:
+        blocks.append(Words(judgement.artefact, "What makes it:"))
+    if judgement.steps:
+        rows = pd.DataFrame([(item, v.text) for item, v in judgement.steps], columns=["item changed", "verdict"])
+        blocks.append(Sheet(_table(f"{claim.id.lower()}-steps", f"{claim.id}, one item changed", prose.STEPS, rows)))
+    return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
+
+
+def _paper(evidence: Evidence) -> Section:
+    return Section("The paper's figures", (Words(prose.PAPER), *_shown(paper_figures(evidence))))
+
+
+def _references(exhibits: Sequence[Plot | Table]) -> Section:
+    parts = []
+    for title, keys in _PARTS_OF_REFERENCES.items():
+        chosen = [exhibit for exhibit in exhibits if exhibit.key.startswith(keys)]
+        if chosen:
+            parts.append(Section(title, _shown(chosen)))
+    return Section("References, genes and tissues", (Words(prose.REFERENCES), *parts))
+
+
+#: What stands where, by the beginning of its key.
+_PARTS_OF_REFERENCES = {
+    "Networks and references": ("all-models", "noise-removed", "explained", "mse-"),
+    "Genes": ("by-gene", "genes"),
+    "Tissues and other labels": ("by-label", "labels"),
+    "Overfitting": ("gap",),
+}
+
+
+def _autopsy(exhibits: Sequence[Plot | Table]) -> Section:
+    chosen = [exhibit for exhibit in exhibits if exhibit.key.startswith("autopsy")]
+    return Section("Autopsy", (Words(prose.AUTOPSY), *_shown(chosen)) if chosen else (Words(prose.NO_AUTOPSY),))
+
+
+def _shown(exhibits: Sequence[Plot | Table]) -> tuple:
+    """A block for each exhibit, in order; a long table is folded."""
+    blocks = []
+    for exhibit in exhibits:
+        block = Picture(exhibit) if isinstance(exhibit, Plot) else Sheet(exhibit)
+        long = isinstance(exhibit, Table) and len(exhibit.frame) > LONG
+        blocks.append(Fold(exhibit.title, f"({len(exhibit.frame):,} rows)", (block,)) if long else block)
+    return tuple(blocks)
+
+
+def _questions(evidence: Evidence) -> Section:
+    """The paper's open questions: those that these runs answer, and the commands of the others."""
+    questions = open_questions(evidence)
+    answered = [
+        Section(q.title, (Words(q.answer), Command(q.command), *_shown(q.exhibits))) for q in questions if q.answer
+    ]
+    others = [block for q in questions if not q.answer for block in (Words("", q.title), Command(q.command))]
+    rest = (Section("Not in these runs", tuple(others)),) if others else ()
+    return Section("The paper's open questions", (Words(prose.QUESTIONS), *answered, *rest))
+
+
+def _limits(evidence: Evidence) -> Section:
+    members = evidence.members
+    seeds = members["seed"].nunique()
+    lost = int((members["status"] != "finished").sum())
+    points = [
+        Words(prose.ONE_SPLIT, "One split."),
+        Words(f"These runs have {seeds} seed{'' if seeds == 1 else 's'}. {prose.FEW_SEEDS}", "Few seeds."),
+        Words(prose.EPOCHS, "When training stops."),
+        Words(prose.PROTOCOLS, "Two measures."),
+        Words(prose.READ_OFF, "Read off plots."),
+    ]
+    if evidence.simulated:
+        points.insert(0, Words(prose.SIMULATED_LIMIT, "Simulated data."))
+    if lost:
+        points.append(
+            Words(f"{lost:,} of {len(members):,} networks are left out of every mean: see Provenance.", "Lost.")
+        )
+    return Section("Limits", (Points(tuple(points)),))
+
+
+def _provenance(evidence: Evidence) -> Section:
+    data = _table("data", "The data", "Which all runs of this page share.", origin.data_facts(evidence))
+    runs = _table("runs", "The runs", "What each of them trained, on which machine.", origin.run_facts(evidence))
+    versions = _table(
+        "versions", "Versions", "Of Python and of the packages that can change a number.", origin.versions(evidence)
+    )
+    commands = tuple(
+        b for run in evidence.runs for b in (Words("", f"Run {run.name}:"), Command(origin.repeat_command(run)))
+    )
+    reproduce = next(filter(None, map(origin.reproduce_command, evidence.runs)), None)
+    again = (Words(prose.AGAIN), Command(reproduce)) if reproduce else ()
+    lost = origin.lost_members(evidence)
+    gone = (
+        (Sheet(_table("lost", "Networks that did not finish", prose.LOST, lost)),)
+        if len(lost)
+        else (Words("Every network finished."),)
+    )
+    return Section(
+        "Provenance",
+        (
+            Section("Data", (Sheet(data),)),
+            Section("Runs", (Sheet(runs), Sheet(versions))),
+            Section("Commands", (Words(prose.COMMANDS), *commands, *again)),
+            Section("Failed and diverged networks", gone),
+        ),
+    )
+
+
+def _checklist(evidence: Evidence) -> Section:
+    items = _table("checklist", "The checklist", prose.CHECKLIST, origin.checklist(evidence))
+    bounds = _table(
+        "settings",
+        "Settings",
+        "Every value that these runs gave each setting: the bounds of the search.",
+        origin.search_bounds(evidence),
+    )
+    return Section("Reproducibility checklist", (Sheet(items), Sheet(bounds)))
+
+
+def _table(key: str, title: str, caption: str, frame: pd.DataFrame) -> Table:
+    return Table(key, title, caption, _named(frame))
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Columns as a reader says them: noise_factor is "noise factor"."""
+    return frame.rename(columns=lambda name: _NAMES.get(name, name.replace("_", " ")))
+
+
+_NAMES = {"low": "95 % from", "high": "to", "p_holm": "p (Holm)", "n": "n", "product": "printed × n"}
+_FORMATS = {"effect": "+.4f", "95 % from": "+.4f", "to": "+.4f", "p": ".3g", "p (Holm)": ".3g", "noise factor": "g"}
+_BY_N = {"printed": ".3g", "printed × n": ".4f", "curve": ".3f", "ratio": ".3f", "noise factor": "g", "n": ","}

@@ -1,0 +1,114 @@
+"""The course of a search: which trial comes next, and what Optuna is told of the last. No Ray here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+
+import optuna
+
+from data_utils.errors import InputError
+from study.interruption import Interruption
+from study.search.sampler import TrialSampler
+from study.search.space import Space
+from study.search.trial import begin_trial
+from study.search.trials import (
+    COMPLETE,
+    OPTUNA_STATES,
+    RUNNING,
+    STUDY,
+    Journal,
+    Trial,
+    TrialsFolder,
+    directions,
+    reopened,
+)
+
+
+class Search:
+    """Asks Optuna for trials and tells it what came of them.
+
+    `study` lives in memory and is made from the trials in the folder: those that have ended are known to it, those
+    that had begun come first, under their number. A search that begins, begins with the paper's code size.
+    """
+
+    def __init__(self, space: Space, folder: TrialsFolder, say: Callable[[str], None]):
+        """Raises InputError where a trial's file is missing, or the Optuna journal beside them is another search's."""
+        self.space, self.options, self.folder, self.say = space, space.options, folder, say
+        pareto = self.options.pareto
+        self.storage = optuna.storages.InMemoryStorage()
+        self.study = optuna.create_study(
+            study_name=STUDY,
+            storage=self.storage,
+            sampler=TrialSampler(self.options.sampler, self.options.search_seed),
+            directions=directions(pareto),
+        )
+        self.journal = Journal(folder.path.parent / "optuna.journal", space.identity(), space.distributions, pareto)
+        for number, trial in enumerate(map(reopened, folder.trials())):
+            if trial.number != number:
+                raise InputError(f"{folder.path}: the file of trial {number} is missing: start anew with --fresh")
+            if trial.state == RUNNING:
+                self.study.enqueue_trial(trial.params)
+            else:
+                self.study.add_trial(trial.frozen(space.distributions, pareto))
+                self.journal.add(trial)
+        if not self.study.get_trials(deepcopy=False):
+            self.study.enqueue_trial(space.first())
+        self.deadline, self.interruption = math.inf, None
+
+    def begin_now(self, interruption: Interruption) -> None:
+        """From now on the time counts, and a signal ends the search."""
+        self.interruption = interruption
+        if self.options.timeout is not None:
+            self.deadline = time.monotonic() + self.options.timeout
+
+    @property
+    def asked(self) -> int:
+        """Trials that have begun."""
+        waiting = OPTUNA_STATES[RUNNING]
+        return sum(trial.state != waiting for trial in self.study.get_trials(deepcopy=False))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another trial is to begin."""
+        return self.asked < self.options.trials and time.monotonic() < self.deadline and not self.interruption
+
+    def begin(self, suggestion: optuna.Trial) -> Trial:
+        """Keep what Optuna suggests."""
+        return begin_trial(suggestion.number, suggestion.params, self.space, self.folder)
+
+    def ended(self, suggestion: optuna.Trial) -> Trial:
+        """Take note of a trial whose result is in the folder; without one it goes on with --resume."""
+        trial = self.folder.trial(suggestion.number)
+        if trial.state != RUNNING:
+            if not self.options.pareto:
+                for epoch, value in trial.curve:
+                    if math.isfinite(value):
+                        suggestion.report(value, epoch)
+            self.journal.add(trial)
+            self.say(self._line(trial))
+        return trial
+
+    def _line(self, trial: Trial) -> str:
+        """For the screen, e.g. `trial 12 of 40: code 118, validation MSE 0.3412, 21 s (best 0.3398 at 96)`."""
+        result = f"validation MSE {trial.value:.4f}" if trial.state == COMPLETE else trial.error or trial.state
+        best = best_trial(self.folder.trials())
+        known = f" (best {best.value:.4f} at {best.code_size})" if best is not None else ""
+        head = f"trial {trial.number + 1} of {self.options.trials}: code {trial.code_size}"
+        return f"{head}, {result}, {trial.seconds:.0f} s{known}"
+
+
+def best_trial(trials: Iterable[Trial]) -> Trial | None:
+    """The complete trial with the least objective (the first of equals); None where there is none."""
+    return min((t for t in trials if t.state == COMPLETE), key=lambda t: (t.value, t.number), default=None)
+
+
+def chosen_trial(trials: Iterable[Trial], pareto: bool) -> Trial | None:
+    """The trial whose setting is tested: the best, or with two objectives the smallest code within 1 % of the best."""
+    trials = list(trials)
+    best = best_trial(trials)
+    if best is None or not pareto:
+        return best
+    near = [t for t in trials if t.state == COMPLETE and t.value <= 1.01 * best.value]
+    return min(near, key=lambda t: (t.code_size, t.value, t.number))

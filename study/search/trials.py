@@ -1,0 +1,182 @@
+"""The trials of a search as its run folder keeps them: one JSON file each, the only truth about it. No torch, no ray.
+
+What Optuna knows of a search is made from these files; its database in the folder is a copy for optuna-dashboard.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import optuna
+import pandas as pd
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from data_utils.errors import InputError
+from study.results import RunFolder
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of every study and trial, also of one in memory
+
+#: Optuna's name of the study.
+STUDY = "search-bottleneck"
+
+#: `diverged`: a network's error is no number. `failed`: an exception; such a trial is tried again by --resume.
+RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
+
+OPTUNA_STATES = {
+    RUNNING: TrialState.WAITING,
+    COMPLETE: TrialState.COMPLETE,
+    PRUNED: TrialState.PRUNED,
+    DIVERGED: TrialState.FAIL,
+    FAILED: TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A suggestion and what came of it.
+
+    `curve` holds (epoch, objective) at the looks of the median stop (study/search/trial.py), `value` the objective
+    at the end: the members' mean validation MSE. `members` are ids, in the order of the pack.
+    """
+
+    number: int
+    params: dict[str, float]
+    state: str = RUNNING
+    model: str = ""
+    code_size: int = 0
+    members: tuple[str, ...] = ()
+    value: float = math.nan
+    curve: tuple[tuple[int, float], ...] = ()
+    epochs: int = 0
+    seconds: float = 0.0
+    error: str = ""
+
+    def values(self, pareto: bool) -> list[float] | None:
+        """What Optuna minimises: the objective, and with `pareto` the code size; None where there is no result."""
+        if self.state != COMPLETE:
+            return None
+        return [self.value, float(self.code_size)] if pareto else [self.value]
+
+    def frozen(self, distributions: dict[str, BaseDistribution], pareto: bool) -> FrozenTrial:
+        """Optuna's view of it."""
+        return optuna.trial.create_trial(
+            state=OPTUNA_STATES[self.state],
+            values=self.values(pareto),
+            params=self.params,
+            distributions=distributions,
+            intermediate_values={} if pareto else dict(self.curve),
+            user_attrs={"number": self.number, "model": self.model, "members": list(self.members), "error": self.error},
+        )
+
+
+class TrialsFolder(RunFolder):
+    """The part of a search's run folder where the trials are: checkpoints and results of their packs, and themselves.
+
+    Their TensorBoard runs are with the run's own, and it stops when the run does.
+    """
+
+    def __init__(self, run: RunFolder | Path | str):
+        super().__init__(Path(getattr(run, "path", run)) / "trials")
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path.parent / "tensorboard"
+
+    def stop_requested(self) -> bool:
+        return RunFolder(self.path.parent).stop_requested()
+
+    def write_trial(self, trial: Trial) -> None:
+        """Keep what is known of a trial."""
+        self.write_json(f"{trial.number:05d}.json", asdict(trial))
+
+    def trial(self, number: int) -> Trial:
+        """What is known of a trial. Raises InputError when its file is not there or cannot be read."""
+        return _trial(self.read_json(f"{number:05d}.json"))
+
+    def trials(self) -> list[Trial]:
+        """All trials that have begun, by number."""
+        return [_trial(self.read_json(path.name)) for path in sorted(self.path.glob("[0-9]*.json"))]
+
+    def drop_checkpoint(self, pack_id: str) -> None:
+        """A stopped trial does not go on."""
+        self._checkpoint(pack_id).unlink(missing_ok=True)
+
+    def pack_tables(self, pack_id: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+        """The members and metrics tables of a finished pack; None where they are not there or cannot be read."""
+        part = self.path / "parts" / pack_id
+        try:
+            return pd.read_parquet(f"{part}.members.parquet"), pd.read_parquet(f"{part}.metrics.parquet")
+        except (OSError, ValueError):
+            return None
+
+
+def _trial(content: dict) -> Trial:
+    curve = tuple((epoch, value) for epoch, value in content["curve"])
+    return Trial(**{**content, "members": tuple(content["members"]), "curve": curve})
+
+
+def trials_table(trials: Iterable[Trial], names: Sequence[str]) -> pd.DataFrame:
+    """One row a trial: number, state, model, code_size, the searched params by name, val_mse, epochs, seconds, error,
+
+    and as lists the member ids and the looks at the objective (look_epochs, look_values).
+    """
+    rows = []
+    for trial in trials:
+        row = {"number": trial.number, "state": trial.state, "model": trial.model, "code_size": trial.code_size}
+        row |= {name: trial.params[name] for name in names}
+        row |= {"val_mse": trial.value, "epochs": trial.epochs, "seconds": trial.seconds, "error": trial.error}
+        row |= {"members": list(trial.members)}
+        row |= {"look_epochs": [epoch for epoch, _ in trial.curve], "look_values": [value for _, value in trial.curve]}
+        rows.append(row)
+    columns = ["number", "state", "model", "code_size", *(name for name in names if name != "code_size")]
+    columns += ["val_mse", "epochs", "seconds", "error", "members", "look_epochs", "look_values"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def reopened(trial: Trial) -> Trial:
+    """A trial that --resume takes up again: one that was running, or failed with an exception, has no result yet."""
+    if trial.state not in (RUNNING, FAILED):
+        return trial
+    return replace(Trial(trial.number, trial.params), model=trial.model, code_size=trial.code_size)
+
+
+class Journal:
+    """The search as an Optuna study in a file, which optuna-dashboard opens; a copy: nothing is read back from it."""
+
+    def __init__(self, path: Path, identity: dict, distributions: dict[str, BaseDistribution], pareto: bool):
+        """Raises InputError for a file that holds another search or is none."""
+        self.distributions, self.pareto = distributions, pareto
+        try:
+            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+            self.study = optuna.create_study(
+                storage=storage, study_name=STUDY, directions=directions(pareto), load_if_exists=True
+            )
+            known = self.study.user_attrs.get("search", identity)
+            self.numbers = {trial.user_attrs["number"] for trial in self.study.get_trials(deepcopy=False)}
+        except Exception as error:  # whatever a damaged file makes of it
+            reason = f"{type(error).__name__}: {error}"[:80]
+            raise InputError(f"{path}: no readable Optuna journal ({reason}): remove it; it is made anew") from None
+        if known != identity:
+            raise InputError(f"{path}: belongs to another search: give the options of that one, or another --out")
+        self.study.set_user_attr("search", identity)
+
+    def add(self, trial: Trial) -> None:
+        """Add a trial that has ended, unless it is there."""
+        if trial.number not in self.numbers and trial.state != RUNNING:
+            self.numbers.add(trial.number)
+            self.study.add_trial(trial.frozen(self.distributions, self.pareto))
+
+
+def directions(pareto: bool) -> list[str]:
+    """Of Optuna's objectives: the MSE, and with `pareto` the code size."""
+    return ["minimize"] * (2 if pareto else 1)
+
+
+def read_distributions(content: dict[str, str]) -> dict[str, BaseDistribution]:
+    """Of config.json: Optuna's distributions by name."""
+    return {name: optuna.distributions.json_to_distribution(json.dumps(value)) for name, value in content.items()}

@@ -1,0 +1,235 @@
+"""The figures: which there are, what they say, and that what is drawn is the data."""
+
+import hashlib
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import LineCollection
+
+from study.evidence import load_evidence
+from study.grids import Narrowing
+from study.report import drawing, style, wording
+from study.report.curves import CLEAN, NOISY, PRINTED
+from study.report.exhibits import Plot, Table
+from study.report.figures import more_figures, paper_figures, save
+from tests.study.runs import fake_run
+
+KEYS = [f"fig-{i}" for i in range(1, 11)]
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return load_evidence([fake_run(folder / "paper", "paper"), fake_run(folder / "autopsy", "autopsy")])
+
+
+@pytest.fixture(scope="module")
+def plots(evidence):
+    return {plot.key: plot for plot in [*paper_figures(evidence), *more_figures(evidence)]}
+
+
+def drawn(axes):
+    """The y values of every line with a point for each noise factor, by colour."""
+    return {line.get_color(): line.get_ydata() for line in axes.get_lines() if len(line.get_xdata()) == 11}
+
+
+def texts(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts] + [text.get_text() for text in figure.texts]
+
+
+def test_the_papers_ten_figures_in_order(evidence):
+    found = paper_figures(evidence)
+    assert [exhibit.key for exhibit in found] == KEYS
+    assert [exhibit.key for exhibit in found if isinstance(exhibit, Table)] == ["fig-2", "fig-4"]
+
+
+def test_more_figures(evidence):
+    keys = [plot.key for plot in more_figures(evidence)]
+    assert keys == ["all-models", "noise-removed", "by-gene", "by-label-1", "autopsy", "autopsy-change"]
+
+
+def test_each_says_in_words_what_it_shows(plots):
+    for plot in plots.values():
+        assert plot.title
+        assert plot.caption.endswith(".")
+        if isinstance(plot, Plot):
+            assert plot.alt.endswith(".")
+            assert "  " not in plot.caption + plot.alt
+    assert "published 0.690 at 0, 0.630 at 1" in plots["fig-6"].alt
+    assert "as-written 0.320 at 0, 0.520 at 1" in plots["fig-6"].alt
+    assert "published about 1, no scale" in plots["fig-9"].alt
+    assert "about 1 for 8" in plots["fig-5"].alt
+    assert "1.004 for 8" in plots["fig-5"].alt
+    assert "Worse than leaving the input alone, by noise factor: as-written at 0 to 0.6; " in plots["fig-6"].caption
+    assert "PCA with 8 components" in plots["fig-10"].caption  # the code of 30 genes' images: not measured
+    assert "dense-4: as-published −0.200; fresh network per level" in plots["autopsy"].alt
+
+
+def test_simulated_data_are_called_so_everywhere(plots, tmp_path):
+    for key, plot in plots.items():
+        if key in KEYS[:3]:
+            continue  # no data in them
+        assert plot.caption.endswith("Simulated data.")
+        if isinstance(plot, Plot):
+            assert plot.alt.endswith("Simulated data.")
+            assert "simulated data" in texts(plot.figure())
+    assert set(pd.read_csv(save(plots["fig-6"], tmp_path)["csv"])["data"]) == {"simulated data"}
+
+
+def test_real_data_are_not(tmp_path):
+    narrow = Narrowing(seeds=1, noise=[0.5])
+    found = load_evidence([fake_run(tmp_path / "run", simulated=False, narrowing=narrow)])
+    for plot in [*paper_figures(found), *more_figures(found)]:
+        assert "imulated" not in plot.caption
+        assert "oracle" not in getattr(plot, "alt", "")
+
+
+def test_what_is_drawn_is_the_data(plots):
+    clean, noisy = plots["fig-7"].figure().axes
+    data = plots["fig-7"].data.sort_values("noise_factor")
+    for axes, panel, series in ((clean, CLEAN, "published"), (clean, CLEAN, "as-published rerun")):
+        values = data.loc[(data["panel"] == panel) & (data["series"] == series), "mse"]
+        assert drawn(axes)[style.look(series)["color"]] == pytest.approx(values.to_numpy())
+    values = data.loc[(data["panel"] == NOISY) & (data["series"] == "as-written"), "mse"].to_numpy()
+    assert drawn(noisy)[style.look("as-written")["color"]] == pytest.approx(values)
+    assert noisy.get_ylim()[0] == 0
+    bars = [c for c in noisy.collections if isinstance(c, LineCollection)]
+    segments = np.concatenate([bar.get_segments() for bar in bars])
+    rows = data[(data["panel"] == NOISY) & (data["series"] == "as-written")]
+    wanted = np.stack([[(a, low), (a, high)] for a, low, high in rows[["noise_factor", "low", "high"]].to_numpy()])
+    assert any(np.allclose(segments[i : i + 11], wanted) for i in range(len(segments) - 10))
+
+
+def test_fig_9_is_a_band_and_no_line(plots):
+    clean = plots["fig-9"].figure().axes[0]
+    assert style.look("published")["color"] not in drawn(clean)
+    band = clean.collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == pytest.approx((0.995, 1.005))
+
+
+def test_fig_10_has_a_panel_as_printed(plots):
+    printed, *_ = plots["fig-10"].figure().axes
+    assert printed.get_title(loc="left") == drawing.TITLES[PRINTED]
+    heights = [line.get_ydata() for line in printed.get_lines() if len(line.get_xdata()) == 10]
+    assert heights[0][[0, -1]] == pytest.approx([0.0034709778, 0.0003436423])
+
+
+def test_the_blocks_of_fig_3_are_drawn_with_their_sizes(plots):
+    labels = texts(plots["fig-3"].figure())
+    assert len(labels) == len(plots["fig-3"].data) == 14
+    assert labels[0] == "input\n1@8×8"
+    assert labels[6] == "max-pool 2\n8@1×1\nthe code"
+    assert labels[-1] == "output\n1@8×8"
+
+
+def test_what_is_worse_than_the_input_is_below_0(plots):
+    data = plots["noise-removed"].data.set_index(["series", "noise_factor"])["removed"]
+    assert data["dense-2", 0.5] == pytest.approx(1 - 0.42 / 0.25, abs=0.01)
+    assert 0.0 not in data.index.get_level_values(1)
+    axes = plots["noise-removed"].figure().axes[0]
+    assert axes.get_ylim() == pytest.approx((-1.05, 1.05))
+    assert "worse than\nleaving the\ninput alone" in texts(axes.figure)
+
+
+@pytest.mark.parametrize("grid", ["smoke", "as-published"])
+def test_what_is_not_in_the_runs_is_said_in_caption_and_figure(grid, tmp_path):
+    found = load_evidence([fake_run(tmp_path / "run", grid, seeds=1, tables=False)])
+    plots = {plot.key: plot for plot in [*paper_figures(found), *more_figures(found)]}
+    assert list(plots) == [*KEYS, "all-models", "noise-removed"]
+    missing = "as-published rerun" if grid == "smoke" else "as-written"
+    for key in ("fig-5", "fig-6", "fig-10"):
+        assert f"Not in these runs: {missing}; " in plots[key].caption
+        assert f"{missing}:\nnot in these runs" in texts(plots[key].figure())
+    if grid == "smoke":
+        assert "as-written (noise factor 0, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1)" in plots["fig-6"].caption
+    assert "gene mean; PCA with 32 components; Wiener" in plots["fig-8"].caption
+
+
+def test_runs_without_any_of_the_papers_models_leave_its_numbers(tmp_path):
+    narrow = Narrowing(seeds=1, depths=["conv"], noise=[1.0])
+    found = load_evidence([fake_run(tmp_path / "run", tables=False, narrowing=narrow)])
+    plots = {plot.key: plot for plot in paper_figures(found)}
+    assert set(plots["fig-6"].data["series"]) == {"published", "identity"}
+    assert all(plot.figure() for plot in plots.values() if isinstance(plot, Plot))
+
+
+def test_lost_networks_are_counted(tmp_path):
+    narrow = Narrowing(seeds=2, depths=["2"], betas=[0])
+    run = fake_run(tmp_path / "run", lost={0: "failed", 5: "diverged"}, narrowing=narrow)
+    plots = {plot.key: plot for plot in paper_figures(load_evidence([run]))}
+    assert "Left out: 2 of 22 networks, which diverged or failed." in plots["fig-6"].caption
+    assert "Left out" not in plots["fig-7"].caption
+
+
+def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
+    first, second = (save(plots["fig-6"], tmp_path / name) for name in ("a", "b"))
+    for ending in ("png", "svg", "csv"):
+        assert first[ending].name == f"fig-6.{ending}"
+        digests = {hashlib.sha256(saved[ending].read_bytes()).hexdigest() for saved in (first, second)}
+        assert len(digests) == 1
+    head = first["png"].read_bytes()[16:24]
+    assert (first["width"], first["height"]) == (640, plots["fig-6"].figure().get_size_inches()[1] * 96)
+    assert int.from_bytes(head[:4], "big") == 2 * first["width"]
+    assert int.from_bytes(head[4:], "big") == pytest.approx(2 * first["height"], abs=1)
+    table = pd.read_csv(first["csv"])
+    assert len(table) == len(plots["fig-6"].data)
+    assert table["mse"].to_numpy() == pytest.approx(plots["fig-6"].data["mse"].to_numpy())
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(plots):
+    before = dict(matplotlib.rcParams)
+    plots["fig-6"].figure()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_foreign_text_is_drawn_as_it_is(tmp_path):
+    """No formula is made of a tissue that is called like one."""
+    data = pd.DataFrame({"value": ["$x^$", "<b>" + 60 * "long "], "samples": [3, 2000]})
+    data = data.assign(series="dense-2", mse=[0.3, 0.2], noise_factor=0.5)
+    plot = Plot("tissues", "t", "c", "a", data, drawing.draw_labels)
+    save(plot, tmp_path)
+    names = [text.get_text() for text in plot.figure().axes[0].get_yticklabels()]
+    assert names[0] == "$x^$ (3)"
+    assert names[1].startswith("<b>long")
+    assert names[1].endswith("… (2,000)")
+
+
+def test_a_figure_does_not_grow_with_the_seeds(tmp_path):
+    sizes = []
+    for seeds in (2, 30):
+        narrow = Narrowing(seeds=seeds, noise=[0.1, 0.5])
+        found = load_evidence([fake_run(tmp_path / str(seeds), narrowing=narrow)])
+        sizes.append([len(plot.data) for plot in more_figures(found)])
+    assert sizes[0] == sizes[1]
+
+
+def test_networks_differ_by_more_than_colour():
+    looks = [style.look(name) for name in ("dense-2", "dense-4", "dense-6", "dense-8", "conv")]
+    assert len({look["marker"] for look in looks}) == len({look["color"] for look in looks}) == 5
+    references = [style.look(name) for name in ("identity", "gene mean", "PCA 32", "Wiener", "oracle")]
+    assert len({str(look["linestyle"]) for look in references}) == 5
+    assert style.look("PCA 120") == style.look("PCA 32")
+    assert style.look("conv, as-published") == style.look("conv")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "low", "high", "heights"),
+    [
+        ([10, 50], 0, 100, [10, 50]),
+        ([50, 50], 0, 100, [45, 55]),
+        ([0, 2, 90], 0, 100, [0, 10, 90]),
+        ([99, 99, 99], 0, 100, [80, 90, 100]),
+        ([5, 5, 5], 0, 10, [0, 10, 20]),  # no room: still readable
+    ],
+)
+def test_names_do_not_overlap(wanted, low, high, heights):
+    assert style.spread(wanted, 10, low, high) == pytest.approx(heights)
+
+
+def test_words():
+    assert wording.listed([0.1, 0.2, 0.3, 0.4]) == "0.1 to 0.4"
+    assert wording.listed([0.5, 0.1, 0.1]) == "0.1, 0.5"
+    assert wording.percent(-35.123) == "−3,512 %"
+    assert wording.signed(-0.2) == "−0.200"

@@ -1,0 +1,190 @@
+"""The page as Chromium shows it: no errors, no dead anchors, sorting by mouse and key, nothing too wide."""
+
+from itertools import pairwise
+
+import pytest
+
+from study.report.folder import write_report
+from tests.study.report.browser import CHROMIUM, Browser
+from tests.study.runs import fake_run
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
+
+COLUMN = "[...document.querySelectorAll('#table-%s tbody tr')].map(row => row.cells[%d].textContent.trim())"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    runs = [
+        fake_run(folder / "paper", "paper", lost={3: "failed", 5: "diverged"}),
+        fake_run(folder / "autopsy", "autopsy", seeds=2),
+    ]
+    return write_report(runs, folder / "report")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_error_nothing_fetched_and_no_sideways_scrolling(browser, path, width, scheme):
+    browser.open(path, width, scheme=scheme)
+    assert browser.errors == []
+    assert {url for url in browser.requests if not url.startswith("data:")} == {path.as_uri()}
+    assert browser.run("innerWidth") == width
+    browser.run("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    wide = (
+        "[...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, pre, .skip') && "
+        "e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert browser.run(wide) == []
+
+
+def test_a_script_that_came_with_the_data_would_not_run(browser, path):
+    browser.open(path)
+    browser.run("document.body.append(Object.assign(document.createElement('script'), {text: 'window.foreign = 1'}))")
+    assert browser.run("typeof foreign") == "undefined"
+
+
+def test_every_anchor_resolves_and_every_id_is_there_once(browser, path):
+    browser.open(path)
+    dead = "[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash).filter(h => !document.querySelector(h))"
+    assert browser.run(dead) == []
+    assert browser.run("document.querySelectorAll('nav a').length") > 9
+    assert (
+        browser.run("(ids => ids.length - new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id))")
+        == 0
+    )
+    named = browser.run(
+        "[...document.querySelectorAll('[aria-labelledby]')].map(e => e.getAttribute('aria-labelledby'))"
+    )
+    assert named
+    assert browser.run(f"{named}.filter(id => !document.getElementById(id))") == []
+
+
+def test_headings_leave_no_level_out(browser, path):
+    browser.open(path)
+    levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4')].map(h => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize(("width", "least"), [(1280, 600), (390, 500)])
+def test_figures_are_large_enough_to_read(browser, path, width, least):
+    """Drawn at 640 pixels with letters of 13; a narrow window scrolls them."""
+    browser.open(path, width)
+    assert min(browser.run("[...document.images].map(image => image.getBoundingClientRect().width)")) >= least
+
+
+def test_every_image_has_its_size_and_words(browser, path):
+    browser.open(path)
+    images = browser.run(
+        "[...document.images].map(i => [i.getAttribute('width') / i.getAttribute('height'), "
+        "i.naturalWidth / i.naturalHeight, i.alt.length, i.complete])"
+    )
+    assert len(images) > 10
+    for stated, natural, words, complete in images:
+        assert complete
+        assert stated == pytest.approx(natural, rel=0.01)
+        assert words > 20
+
+
+def test_tables_have_captions_and_scopes(browser, path):
+    browser.open(path)
+    assert browser.run("document.querySelectorAll('table').length") > 15
+    assert (
+        browser.run("[...document.querySelectorAll('table')].filter(t => !t.caption?.textContent.trim()).length") == 0
+    )
+    assert browser.run("document.querySelectorAll('th:not([scope])').length") == 0
+    several = "[...document.querySelectorAll('table')].filter(t => t.tBodies[0].rows.length > 1)"
+    headers = browser.run(f"{several}.flatMap(t => [...t.tHead.rows[0].cells]).map(h => h.children.length)")
+    assert set(headers) == {1}  # a button
+
+
+def test_sorting_by_mouse(browser, path):
+    browser.open(path)
+    column = COLUMN % ("division-by-n", 4)  # 292, 584, ... as numbers, and 2,921 of Fig. 4
+    button = "document.querySelectorAll('#table-division-by-n thead button')[4]"
+    state = f"{button}.parentElement.getAttribute('aria-sort')"
+    assert browser.run(state) is None
+    browser.run(f"{button}.click()")
+    rising = [int(text.replace(",", "")) for text in browser.run(column)]
+    assert rising == sorted(rising)
+    assert rising[0] == 292
+    assert browser.run(state) == "ascending"
+    browser.run(f"{button}.click()")
+    assert [int(text.replace(",", "")) for text in browser.run(column)] == rising[::-1]
+    assert browser.run(state) == "descending"
+    curve = COLUMN % ("division-by-n", 6)  # Fig. 10 has no curve beside it: last either way
+    other = "document.querySelectorAll('#table-division-by-n thead button')[6]"
+    for _ in range(2):
+        browser.run(f"{other}.click()")
+        assert browser.run(curve)[-10:] == ["–"] * 10
+    assert browser.run(state) is None
+
+
+def test_sorting_and_folding_by_key(browser, path):
+    browser.open(path)
+    browser.run("document.querySelector('#table-outcomes thead button').focus()")
+    before = browser.run(COLUMN % ("outcomes", 0))
+    browser.press("Enter", text="\r")
+    browser.press("Enter", text="\r")
+    assert browser.run(COLUMN % ("outcomes", 0)) == before[::-1]
+    browser.press("Tab")
+    assert browser.run("document.activeElement.textContent") == "as its scripts ran"
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    browser.run("document.querySelector('#c3 summary').focus()")
+    browser.press("Enter", text="\r")
+    assert browser.run("document.querySelector('#c3').open")
+
+
+def test_the_first_tab_skips_to_the_content(browser, path):
+    browser.open(path)
+    browser.press("Tab")
+    assert browser.run("document.activeElement.hash") == "#content"
+    assert browser.run("document.activeElement.getBoundingClientRect().left") >= 0
+    browser.press("Enter", text="\r")
+    assert browser.run("document.activeElement.id") == "content"
+
+
+def test_a_link_to_a_claim_opens_it(browser, path):
+    browser.open(path)
+    assert not browser.run("document.querySelector('#c1').open")
+    browser.run("document.querySelector('#table-outcomes tbody a').click()")
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    assert browser.run("location.hash") == "#c1"
+    assert browser.run("document.querySelector('#c1').open")
+
+
+def test_print_opens_what_is_folded_and_leaves_out_the_contents(browser, path):
+    browser.open(path, media="print")
+    assert browser.run("document.querySelector('nav').offsetHeight") == 0
+    assert browser.run("document.querySelector('#c1 > div').checkVisibility({contentVisibilityAuto: true})")
+    assert browser.run("document.querySelector('#c1').offsetHeight") > 150
+    browser.open(path, width=718, media="print")  # A4 less its margins
+    assert browser.run("document.documentElement.scrollWidth") <= 718
+    browser.open(path)
+    assert browser.run("document.querySelector('#c1').offsetHeight") < 150
+
+
+def test_the_page_reads_without_its_script(browser, path):
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(path)
+        document = browser.call("DOM.getDocument", depth=0)["root"]["nodeId"]
+        rows = browser.call("DOM.querySelectorAll", nodeId=document, selector="#table-outcomes tbody tr")["nodeIds"]
+        assert len(rows) == 7
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_it_opens_at_once(browser, path):
+    browser.open(path)
+    assert browser.run("performance.timing.loadEventEnd - performance.timing.navigationStart") < 3000

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ from study.questions.questions import open_questions
 from study.report.exhibits import Plot, Table, save
 from tests.study.runs import fake_run
 
-ROOT = Path(__file__).resolve().parents[2]
-KEYS = ["cross-noise", "mixed-noise", "sparsity", "gene-order", "samples"]
+GRID_KEYS = ["cross-noise", "mixed-noise", "sparsity", "gene-order", "samples"]
+KEYS = [*GRID_KEYS[:3], "bottleneck", *GRID_KEYS[3:]]
 
 
 def questions(folder, grid, seeds=2, **options):
@@ -41,7 +40,7 @@ def test_a_question_is_answered_where_there_is_evidence(tmp_path, grid, answered
     found = questions(tmp_path / "run", grid)
     assert list(found) == KEYS
     for key, question in found.items():
-        assert question.command == f"python run_study.py --grid {key}"
+        assert question.command == f"python run_study.py {'--search' if key == 'bottleneck' else '--grid'} {key}"
         assert (question.answer is not None) == (key in answered)
         assert bool(question.exhibits) == (key in answered)
 
@@ -80,7 +79,7 @@ def test_every_exhibit_of_a_whole_run_is_drawn(tmp_path):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("grid", KEYS)
+@pytest.mark.parametrize("grid", GRID_KEYS)
 def test_what_is_missing_does_no_harm(tmp_path, grid, options):
     found = questions(tmp_path / "run", grid, **options)
     for question in found.values():

@@ -152,13 +152,13 @@ GRIDS: dict[str, Grid] = {
     "paper": Grid(paper, "How do depth, noise and sparsity change the error, done as the text says?", "Figs. 4-10", 23),
     "smoke": Grid(smoke, "Does everything work here?", "all, coarsely", 0.5),
     "as-published": Grid(as_published, "What do the paper's scripts give?", "Figs. 4-10", 3),
-    "autopsy": Grid(autopsy, "Which step of the scripts makes each of the paper's results?", "Autopsy", 15),
+    "autopsy": Grid(autopsy, "Which step of the scripts makes each of the paper's results?", "Autopsy", 20),
     "cross-noise": Grid(cross_noise, "What does a wrong guess of the noise cost?", "Noise across levels", 16),
     "mixed-noise": Grid(mixed_noise, "Can one network serve all noise levels?", "Mixed noise", 4),
     "sparsity": Grid(sparsity, "Does sparsity help, and against what?", "Sparsity", 4),
     "gene-order": Grid(gene_order, "Are there spatial features?", "Order of the genes", 6),
     "samples": Grid(samples, "How many samples are enough?", "Number of samples", 5),
-    "all": Grid(everything, "All of the questions above", "the whole report", 60),
+    "all": Grid(everything, "All of the questions above", "the whole report", 75),
 }
 
 

@@ -137,6 +137,7 @@ def _limits(evidence: Evidence) -> Section:
         Words(f"These runs have {seeds} seed{'' if seeds == 1 else 's'}. {prose.FEW_SEEDS}", "Few seeds."),
         Words(prose.EPOCHS, "When training stops."),
         Words(prose.PROTOCOLS, "Two measures."),
+        Words(prose.SLOPE, "One slope."),
         Words(prose.READ_OFF, "Read off plots."),
     ]
     if evidence.simulated:

@@ -102,7 +102,10 @@ def overfitting(levels: pd.DataFrame) -> Differences:
         if 0.0 in gaps and len(rows["beta"].unique()) > 1:
             most = rows["beta"].max()
             result[f"{model}, beta {most:g} against 0", None] = _mean_difference(gaps[most], gaps[0.0])
-    return result | _by_code(levels[(levels["beta"] == 0) & ~levels["model"].isin((*DENSE, CONV))])
+    codes = _by_code(levels[(levels["beta"] == 0) & ~levels["model"].isin((*DENSE, CONV))])
+    if codes and not result:  # the first half of the claim is open then
+        result = {("sparsity (not measured)", None): pd.Series(dtype=float)}
+    return result | codes
 
 
 def _by_code(levels: pd.DataFrame) -> Differences:

@@ -53,8 +53,8 @@ PROTOCOLS = (
     "with the paper's curves; only the second says how well noise is removed."
 )
 SLOPE = (
-    "C3 and C4 are judged by the slope of MSE over the noise factor, one number a seed: a curve that falls and then rises "
-    "can have a slope near 0. Figs. 6 to 10 show the curves."
+    "C3 and C4 are judged by the slope of MSE over the noise factor, one number a seed: a curve that falls and then "
+    "rises can have a slope near 0. Figs. 6 to 10 show the curves."
 )
 READ_OFF = (
     "The paper's Figs. 6–8 are read off plots to the precision shown; Fig. 9 has no scale and is only known to be "

@@ -349,6 +349,20 @@ def test_c6_compares_codes_where_networks_differ_in_their_code_alone(tmp_path):
     assert WRITTEN not in judgement.missing
 
 
+def test_c6_does_not_hold_by_its_half_about_the_code_alone(tmp_path):
+    members = [
+        MemberConfig(f"dense-{size}x{size}", (Phase((0.5,), 10),), seed) for size in (16, 64) for seed in range(9)
+    ]
+    evidence = load_evidence([fake_run(tmp_path / "run", members=members, mse=lambda m, a: 0.5 + a)])
+    gap = evidence.levels["model"].map({"dense-16x16": 0.01, "dense-64x64": 0.05}) + 0.001 * np.sin(
+        7.0 * evidence.levels["seed"] * (evidence.levels["model"] == "dense-16x16")
+    )
+    levels = evidence.levels.assign(train_mse=evidence.levels["test_mse"] - gap)
+    verdict = judge_claims(replace(evidence, levels=levels))[5].verdicts[WRITTEN]
+    assert verdict.head == "undecided: 9 seeds; 1 of 2 parts are not measured"
+    assert verdict.parts["comparison"].tolist() == ["sparsity (not measured)", "codexcode, code 64 against 16"]
+
+
 @pytest.mark.parametrize(("gain", "outcome"), [(0.02, HOLDS), (-0.02, FAILS)])
 def test_c7_compares_the_mixture_with_the_specialists(tmp_path, gain, outcome):
     levels = (0.0, 0.5, 1.0)

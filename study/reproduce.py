@@ -121,7 +121,8 @@ def _measures(run: Run, training: PackTraining) -> list[Comparison]:
     """The numbers of the members table, but for those that an older run does not have."""
     again = member_rows(training).iloc[0]
     recorded = run.members[run.members["member_id"] == again["member_id"]].iloc[0]
-    pairs = {name: (recorded[name], again[name]) for name in MEASURES if name in recorded and name in again}
+    there = [name for name in MEASURES if name in run.members and run.members[name].notna().any()]
+    pairs = {name: (recorded[name], again[name]) for name in there}
     return [
         Comparison(name, f"{then:.9g}", f"{now:.9g}", *_difference(np.array([then]), np.array([now])))
         for name, (then, now) in pairs.items()

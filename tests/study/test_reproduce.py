@@ -106,6 +106,15 @@ def test_a_number_that_differs_is_told(run, capsys):
     assert reproduce(run.path, PLANNED[1].member_id) == 0
 
 
+def test_what_an_older_run_did_not_measure_is_not_compared(run, capsys):
+    def without(table):
+        table["dead_units"] = float("nan")
+
+    changed(run, "members.parquet", without)
+    assert reproduce(run.path, PLANNED[0].member_id) == 0
+    assert "dead_units" not in capsys.readouterr().out
+
+
 def test_a_number_that_differs_by_rounding_is_equal_but_not_identical(run, capsys):
     changed(run, "metrics.parquet", lambda table: table.update(table[["value"]] * (1 + 1e-9)))
     assert reproduce(run.path, PLANNED[0].member_id) == 0

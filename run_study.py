@@ -63,14 +63,18 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--checkpoint-seconds", type=float, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
     )
-    machine = p.add_argument_group("the machine")
-    machine.add_argument("--local", action="store_true", help="one process without Ray; the same results")
-    machine.add_argument("--pack", default="auto", metavar="N", help="networks trained as one stack (default: auto)")
-    machine.add_argument("--workers", type=int, metavar="N", help="processes on this machine (default: its cores)")
-    machine.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster to run on, or auto")
-    machine.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
-    machine.add_argument("--gpus-per-pack", type=float, metavar="X", help="share of a GPU for each pack, e.g. 0.25")
+    run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
+    _add_machine(p.add_argument_group("the machine"))
     return p
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--local", action="store_true", help="one process without Ray; the same results")
+    group.add_argument("--pack", default="auto", metavar="N", help="networks trained as one stack (default: auto)")
+    group.add_argument("--workers", type=int, metavar="N", help="processes on this machine (default: its cores)")
+    group.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster to run on, or auto")
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
+    group.add_argument("--gpus-per-pack", type=float, metavar="X", help="share of a GPU for each pack, e.g. 0.25")
 
 
 def _add_search(group: argparse._ArgumentGroup) -> None:

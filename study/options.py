@@ -38,6 +38,7 @@ class StudyOptions:
     device: str = "auto"
     gpus_per_pack: float | None = None
     checkpoint_seconds: float = 20.0
+    no_report: bool = False
     command: str = ""
 
     def __post_init__(self):

@@ -237,10 +237,12 @@ class Study:
         return 0
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:
-        """Measure the references, unless that is done, and write the report; False where there is none.
+        """Measure the references, unless that is done, and write the report, if it is wanted; False for a fault.
 
         The run's own tables are there by now, so a fault in here is said, kept in the log, and costs no result.
         """
+        if self.options.no_report:
+            return True
         try:
             if not up_to_date(self.folder):
                 self.say("measuring the references, and the error by gene and label ...")

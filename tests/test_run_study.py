@@ -559,6 +559,15 @@ def test_references_are_measured_once(here, monkeypatch):
     assert {name: (here / "run" / name).read_bytes() for name in REFERENCES} == before
 
 
+def test_a_run_without_a_report_can_have_one_later(here, capfd):
+    words = [*SHORT, "--data", "expression.npz", "--out", "run"]
+    assert run_study.main([*words, "--no-report"]) == 0
+    assert not {*REFERENCES, "report"} & {path.name for path in (here / "run").iterdir()}
+    assert "report:" not in capfd.readouterr().err
+    assert run_study.main([*words, "--resume"]) == 0
+    assert {*REFERENCES, "report"} <= {path.name for path in (here / "run").iterdir()}
+
+
 @pytest.mark.parametrize("part", ["references", "report"])
 def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(part, here, monkeypatch, capfd):
     def broken(*_, **__):

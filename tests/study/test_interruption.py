@@ -20,6 +20,7 @@ from tests.small import ROOT, assert_same_tables, contents, expression_file, mod
 
 EPOCHS = 120  # seconds, where a checkpoint follows every batch
 STUDY = ["--grid", "smoke", "--local", "--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01"]
+STUDY += ["--no-report"]
 STUDY += ["--pack", "2", "--epochs", str(EPOCHS)]
 
 

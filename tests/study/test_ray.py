@@ -20,7 +20,7 @@ from study.config import MemberConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ["--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01", "--seeds", "1"]
-STUDY += ["--epochs", "400", "--checkpoint-seconds", "0.5", "--pack", "2"]
+STUDY += ["--epochs", "400", "--checkpoint-seconds", "0.5", "--pack", "2", "--no-report"]
 
 
 @pytest.fixture(scope="module")

@@ -70,30 +70,48 @@ def assert_same_tables(one, other):
         pd.testing.assert_frame_equal(left, right, check_exact=True)
 
 
-def ray_processes():
-    """Pids of Ray's runtime on this machine."""
-    found = set()
+def descendants(pid):
+    """{pid: command line} of all processes below one; others' Ray on this machine is not ours."""
+    parents, lines = {}, {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if re.match(r"ray::", line) or "raylet" in line or "gcs_server" in line:
-                found.add(int(entry.name))
+        try:
+            if entry.name.isdigit():
+                after_name = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+                parents[int(entry.name)] = int(after_name[1])
+                lines[int(entry.name)] = (entry / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {child: lines.get(child, "") for child in found - {pid}}
+
+
+def alive(pids):
+    """Those that have not ended; a zombie has."""
+    found = set()
+    for pid in pids:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z":
+                found.add(pid)
+        except OSError:
+            continue
     return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_saves_stops_and_goes_on_with_equal_tables(number, small_cohort, unbroken, tmp_path):
-    before = ray_processes()
     process = start(small_cohort, tmp_path / "run")
     wait_for(lambda: checkpoints(tmp_path / "run"))
+    ours = descendants(process.pid)
+    assert {kind for kind in ("raylet", "gcs_server", "ray::") for line in ours.values() if kind in line} == {
+        *("raylet", "gcs_server", "ray::")
+    }
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     command = shlex.split(re.search(r"go on with: python (.*)", errors)[1])
-    wait_for(lambda: not ray_processes() - before, seconds=10)
+    wait_for(lambda: not alive(ours), seconds=10)
     assert "--resume" in command
     assert checkpoints(tmp_path / "run")
     again = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -115,14 +133,7 @@ def test_killed_driver_then_resume_gives_equal_tables(small_cohort, unbroken, tm
 def test_killed_worker_is_replaced_by_itself(small_cohort, unbroken, tmp_path):
     def workers():
         """A worker is training."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and b"ray::ImplicitFunc" in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-        return found
+        return [pid for pid, line in descendants(process.pid).items() if line.startswith("ray::ImplicitFunc")]
 
     process = start(small_cohort, tmp_path / "run")
     wait_for(lambda: checkpoints(tmp_path / "run"))

@@ -261,6 +261,7 @@ def test_a_report_is_quick_and_loads_neither_torch_nor_ray(runs, tmp_path):
     assert seconds < 20  # of this process's own time: the machine may be shared
 
 
+@pytest.mark.slow
 def test_ten_thousand_networks_are_under_ten_megabytes(tmp_path):
     run = fake_run(tmp_path / "run", "paper", seeds=70, lost=dict.fromkeys(range(3000), "failed"))
     page = write_report([run], tmp_path / "out")

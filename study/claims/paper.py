@@ -161,7 +161,7 @@ CLAIMS = (
             f"the dense MSE (geometric mean over depths) is {10 ** (effect + 2):.3g} times the conv MSE"
         ),
         division=_hundredfold_is_n,
-        further=("order", "spatial features themselves are not measured: --grid gene-order"),
+        further=("order", "spatial features themselves are judged among the open questions: --grid gene-order"),
     ),
     Claim(
         "C6",
@@ -185,6 +185,6 @@ CLAIMS = (
         _conjecture,
         command="--grid mixed-noise",
         in_scripts=False,
-        further=("another", "testing at another level is not measured: --grid cross-noise"),
+        further=("another", "testing at another level is judged among the open questions: --grid cross-noise"),
     ),
 )

@@ -1,4 +1,4 @@
-"""The drawings of the open questions: a tidy frame in (study.question_*), a matplotlib Figure out."""
+"""The drawings of the open questions: a tidy frame in (guess.py, mixture.py, ...), a matplotlib Figure out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Run folders with known numbers, written without training: for tests of the report. Not a test itself."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,8 +167,3 @@ def _reference_tables(folder, planned, simulated):
     ]
     columns = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
     pd.DataFrame(labels, columns=columns).to_parquet(folder / "labels.parquet", index=False)
-
-
-def with_grid(members, grid):
-    """The members under another grid's name."""
-    return [replace(member, grid=grid) for member in members]

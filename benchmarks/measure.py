@@ -1,0 +1,111 @@
+"""What a benchmark is: this project and a peer on the same work, in turns, and their ratio."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from statistics import median
+
+Work = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Costs of one piece of work, one number a repeat: this project's, and the peer's in the same turn.
+
+    `unit` says what the numbers are ("s wall", "s CPU"). The ratio peer / ours is the result: seconds belong to
+    a machine and a moment, ratios of the same turn much less so.
+    """
+
+    name: str
+    """What this project is compared with."""
+    work: str
+    unit: str
+    ours: tuple[float, ...]
+    peer: tuple[float, ...]
+    target: float | None = None
+    """What the ratio should at least be."""
+    note: str = ""
+    """What makes the two comparable: e.g. the mean validation MSE of both."""
+
+    @property
+    def ratios(self) -> list[float]:
+        """Peer / ours of each turn."""
+        return [peer / ours for ours, peer in zip(self.ours, self.peer, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """Median over the turns."""
+        return median(self.ratios)
+
+    def as_dict(self) -> dict:
+        """For the JSON file: the numbers themselves, and the ratio with its spread."""
+        return {**asdict(self), "ratio": self.ratio, "lowest": min(self.ratios), "highest": max(self.ratios)}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number that is no ratio: memory, or the seconds of a start. Printed, never judged."""
+
+    name: str
+    work: str
+    unit: str
+    values: tuple[float, ...]
+    aim: str = ""
+    """What the project aims at, in words: "below 1.5 GB"."""
+    note: str = ""
+    details: dict = field(default_factory=dict)
+
+    def as_dict(self) -> dict:
+        """For the JSON file."""
+        return {**asdict(self), "median": median(self.values)}
+
+
+Result = Comparison | Measurement
+
+
+def in_turns(repeats: int, works: dict[str, Work]) -> dict[str, tuple[float, ...]]:
+    """Costs of each work, which returns its own, one a turn; every second turn goes backwards.
+
+    So a machine that slows down or speeds up meanwhile does so for all of them.
+    """
+    costs: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats):
+        names = list(works) if turn % 2 == 0 else list(works)[::-1]
+        for name in names:
+            costs[name].append(works[name]())
+    return {name: tuple(values) for name, values in costs.items()}
+
+
+def wall_seconds(work: Callable[[], object]) -> float:
+    """Seconds on the clock."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of this process: what other programs do to the clock does not show in it."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def cpu_seconds_of_children() -> float:
+    """CPU seconds of all ended child processes so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def geometric_mean_turns(parts: list[tuple[float, ...]]) -> tuple[float, ...]:
+    """Geometric mean over parts, turn by turn."""
+    turns: Iterator[tuple[float, ...]] = zip(*parts, strict=True)
+    means = []
+    for turn in turns:
+        product = 1.0
+        for value in turn:
+            product *= value ** (1 / len(turn))
+        means.append(product)
+    return tuple(means)

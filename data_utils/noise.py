@@ -9,6 +9,7 @@ fault draws what it would have drawn, without any generator's state being saved.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import torch
 
@@ -24,9 +25,11 @@ def stream(seed: int, purpose: str, *counters: int, device: torch.device | str =
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
-def standard_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+def standard_normal(
+    shape: tuple[int, ...], generator: torch.Generator, out: torch.Tensor | None = None
+) -> torch.Tensor:
     """Draws from N(0, 1), float32, on the generator's device."""
-    return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.randn(shape, generator=generator, device=generator.device, out=out)
 
 
 def add_noise(
@@ -43,4 +46,20 @@ def add_noise(
 
 def evaluation_noise(seed: int, split: str, n_samples: int, n_genes: int) -> torch.Tensor:
     """The one fixed draw per seed on which `split` is evaluated, (samples, genes), drawn on the CPU."""
-    return standard_normal((n_samples, n_genes), stream(seed, f"evaluation-noise-{split}"))
+    return standard_normal((n_samples, n_genes), _evaluation_stream(seed, split))
+
+
+def evaluation_noise_blocks(
+    seed: int, split: str, n_samples: int, n_genes: int, block_rows: int
+) -> Iterator[torch.Tensor]:
+    """The same draw, `block_rows` samples at a time (a multiple of 16: the generator draws by 16)."""
+    if n_genes < 16:
+        yield from evaluation_noise(seed, split, n_samples, n_genes).split(block_rows)
+        return
+    generator = _evaluation_stream(seed, split)
+    for start in range(0, n_samples, block_rows):
+        yield standard_normal((min(block_rows, n_samples - start), n_genes), generator)
+
+
+def _evaluation_stream(seed: int, split: str) -> torch.Generator:
+    return stream(seed, f"evaluation-noise-{split}")

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from models.architecture import ConvArchitecture, image_shape
 from models.sparsity import Sparsity
 from models.stack import Stack, binary_cross_entropy
+from models.workspace import Targets
 
 WINDOW = {"kernel_size": 4, "stride": 2, "padding": 1}
 
@@ -131,13 +132,13 @@ class ConvStack(Stack):
         return self.network.channels[2] * (self.height // 8) * (self.width // 8)
 
     def backward(
-        self, members: slice, inputs: torch.Tensor, clean: torch.Tensor, sparsity: Sparsity, small_error: bool = False
+        self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity, small_error: bool = False
     ) -> torch.Tensor:
         """Loss of each member, J = MSE (eq. 11) + penalty, (k,); its gradients go to `self.gradients`.
 
-        inputs is (k, rows, genes), clean (rows, genes), sparsity that of these members; `small_error`
-        changes nothing here.
+        inputs is (k, rows, genes), sparsity that of these members; `small_error` changes nothing here.
         """
+        clean = targets.rows
         losses = []
         for j, k in enumerate(range(*members.indices(self.n_members))):
             weight, bias = ([p.detach().requires_grad_() for p in part] for part in self._layers(k))

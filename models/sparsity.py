@@ -24,8 +24,7 @@ def kl_divergence(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
 def kl_gradient(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
     """d KL(rho || rho_hat) / d rho_hat, elementwise; 0 where rho_hat is clamped."""
     clamped = rho_hat.clamp(CLAMP, 1 - CLAMP)
-    inside = (rho_hat >= CLAMP) & (rho_hat <= 1 - CLAMP)
-    return ((1 - rho) / (1 - clamped) - rho / clamped) * inside
+    return ((1 - rho) / (1 - clamped) - rho / clamped) * (clamped == rho_hat)
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,30 @@ class Sparsity:
         """Penalty of each member, (K,), for code activations (K, batch, units)."""
         total = torch.zeros(code.shape[0], dtype=code.dtype, device=code.device)
         if self.uses_kl:
-            total = total + (self.kl_weight * kl_divergence(self.rho, code.mean(dim=1))).sum(dim=1)
+            total = total + self._kl(code.mean(dim=1))
         if self.uses_l1:
-            total = total + (self.l1_weight * code.abs().mean(dim=1)).sum(dim=1)
+            total = total + self._l1(code)
         return total
 
-    def add_gradient(self, code: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Add d penalty / d code to `gradient`, both (K, batch, units), in place."""
-        batch = code.shape[1]
+    def penalty_and_slopes(self, codes: list[torch.Tensor]) -> tuple[torch.Tensor | float, list[torch.Tensor]]:
+        """Penalty of each member for several code layers together, (K,), and d penalty / d code of each layer.
+
+        The codes are (K, batch, units), of one width; the slopes can be added to that shape. Without a penalty: 0, [].
+        """
+        total, slopes, batch = 0.0, [], codes[0].shape[1]
         if self.uses_kl:
-            slope = self.kl_weight * kl_gradient(self.rho, code.mean(dim=1)) / batch  # (K, units)
-            gradient += slope.unsqueeze(1)
+            rho_hat = torch.cat([code.mean(dim=1) for code in codes], dim=1)  # (K, layers * units)
+            total = total + self._kl(rho_hat)
+            slope = self.kl_weight / batch * kl_gradient(self.rho, rho_hat)
+            slopes = list(slope.unsqueeze(1).chunk(len(codes), dim=2))
         if self.uses_l1:
-            gradient.addcmul_(code.sign(), self.l1_weight.unsqueeze(2), value=1 / batch)
+            total = total + sum(self._l1(code) for code in codes)
+            l1_slopes = [code.sign() * (self.l1_weight / batch).unsqueeze(2) for code in codes]
+            slopes = [a + b for a, b in zip(slopes, l1_slopes, strict=True)] if slopes else l1_slopes
+        return total, slopes
+
+    def _kl(self, rho_hat: torch.Tensor) -> torch.Tensor:
+        return (self.kl_weight * kl_divergence(self.rho, rho_hat)).sum(dim=1)
+
+    def _l1(self, code: torch.Tensor) -> torch.Tensor:
+        return (self.l1_weight * code.abs().mean(dim=1)).sum(dim=1)

@@ -14,6 +14,7 @@ import torch
 from data_utils.noise import stream
 from models.architecture import Architecture, ConvArchitecture, DenseArchitecture
 from models.sparsity import Sparsity
+from models.workspace import Targets, Workspace
 
 #: Parameters start at multiples of this many numbers (64 bytes), so that vector units load whole lines.
 ALIGNMENT = 16
@@ -114,6 +115,7 @@ class Stack:
         loss: str = "mse",
     ):
         self.loss = loss
+        self.workspace = Workspace(dtype, device)
         self.network, self.n_genes, self.n_members = network, n_genes, n_members
         self.flat = FlatParameters(network.parameter_shapes(n_genes), n_members, dtype, device)
         self.parameters = self.flat.views(self.flat.values)
@@ -139,109 +141,133 @@ class DenseStack(Stack):
         """Hidden layers that are sigmoid rather than ReLU."""
         return self.network.code_layers if self.network.code_activation == "sigmoid" else ()
 
+    @property
+    def code_units(self) -> int:
+        """Units of all code layers together."""
+        return sum(self.network.hidden[i] for i in self.network.code_layers)
+
     def _layer(self, i: int, members: slice, tensors: dict) -> tuple[torch.Tensor, torch.Tensor]:
         return tensors[f"layer{i}.weight"][members], tensors[f"layer{i}.bias"][members]
 
     def _hidden(self, members: slice, inputs: torch.Tensor) -> list[torch.Tensor]:
         """The inputs, then each hidden layer's activations, (k, rows, units)."""
         activations = [inputs]
-        for i in range(len(self.network.hidden)):
+        for i, width in enumerate(self.network.hidden):
             weight, bias = self._layer(i, members, self.parameters)
-            h = torch.baddbmm(bias.unsqueeze(1), activations[-1], weight.mT)
+            h = self.workspace(f"h{i}", *inputs.shape[:2], width)
+            torch.baddbmm(bias.unsqueeze(1), activations[-1], weight.mT, out=h)
             activations.append(_sigmoid_(h) if i in self.sigmoid_layers else h.relu_())
         return activations
 
     def _output(self, members: slice, h: torch.Tensor) -> torch.Tensor:
         """The reconstruction (k, rows, genes) from the last hidden layer."""
         weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
-        output = torch.baddbmm(bias.unsqueeze(1), h, weight.mT)
+        output = self.workspace("output", *h.shape[:2], self.n_genes)
+        torch.baddbmm(bias.unsqueeze(1), h, weight.mT, out=output)
         return _sigmoid_(output) if self.network.output == "sigmoid" else output
 
     def reconstruct(self, members: slice, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes)."""
+        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes).
+
+        The reconstructions are the stack's own array: the next call writes over them.
+        """
         activations = self._hidden(members, inputs)
         code = torch.cat([activations[i + 1] for i in self.network.code_layers], dim=2)
         return self._output(members, activations[-1]), code
 
-    @property
-    def code_units(self) -> int:
-        """Units of all code layers together."""
-        return sum(self.network.hidden[i] for i in self.network.code_layers)
-
     def backward(
-        self, members: slice, inputs: torch.Tensor, clean: torch.Tensor, sparsity: Sparsity, small_error: bool = False
+        self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity, small_error: bool = False
     ) -> torch.Tensor:
         """Loss of each member, J = MSE (eq. 11) + penalty, (k,); its gradients go to `self.gradients`.
 
-        inputs is (k, rows, genes), clean (rows, genes), sparsity that of these members. `small_error` says that
+        inputs is (k, rows, genes), sparsity that of these members. `small_error` says that
         their MSE is below RESIDUAL_FREE_MSE.
         """
         activations = self._hidden(members, inputs)
         if self.network.output == "linear" and self.network.hidden[-1] <= RESIDUAL_FREE_WIDTH and not small_error:
-            loss, delta = self._linear_output_backward(members, activations[-1], clean)
+            loss, delta = self._linear_output_backward(members, activations[-1], targets)
         else:
-            loss, delta = self._output_backward(members, activations[-1], clean)
+            loss, delta = self._output_backward(members, activations[-1], targets)
+        code_layers = self.network.code_layers
+        penalty, slopes = sparsity.penalty_and_slopes([activations[i + 1] for i in code_layers])
+        loss += penalty
         for i in reversed(range(len(self.network.hidden))):
             h = activations[i + 1]  # this layer's activations; delta becomes d J / d (what they act on)
-            if i in self.network.code_layers:
-                loss += sparsity.penalty(h)
-                sparsity.add_gradient(h, delta)
-            delta *= h * (1 - h) if i in self.sigmoid_layers else h > 0
+            if slopes and i in code_layers:
+                delta += slopes[code_layers.index(i)]
+            if i in self.sigmoid_layers:
+                slope = torch.mul(h, h, out=self.workspace("slope", *h.shape))
+                delta *= torch.sub(h, slope, out=slope)  # h (1 - h)
+            else:
+                torch.ops.aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
             weight, _ = self._layer(i, members, self.parameters)
             weight_gradient, bias_gradient = self._layer(i, members, self.gradients)
             torch.bmm(delta.mT, activations[i], out=weight_gradient)
             torch.sum(delta, dim=1, out=bias_gradient)
             if i > 0:
-                delta = torch.bmm(delta, weight)
+                delta = torch.bmm(delta, weight, out=self.workspace(f"delta{i - 1}", *activations[i].shape))
         return loss
 
-    def _output_backward(
-        self, members: slice, h: torch.Tensor, clean: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _output_backward(self, members: slice, h: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
         """MSE of each member (k,) and d MSE / d h; the output layer's gradients are stored."""
-        output = self._output(members, h)
-        delta = output - clean
+        clean = targets.rows
+        weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
+        if self.network.output == "linear":
+            delta = self.workspace("output", len(h), *clean.shape)
+            torch.sub(bias.unsqueeze(1), clean, out=delta).baddbmm_(h, weight.mT)
+        else:
+            output = self._output(members, h)
+            delta = torch.sub(output, clean, out=self.workspace("delta", *output.shape))
         if self.loss == "bce":
             loss = binary_cross_entropy(output, clean).mean(dim=(1, 2))
             delta *= (output > BCE_CLIP) & (output < 1 - BCE_CLIP)  # where it is clipped the answer changes nothing
-            delta /= clean.numel()
+            scale = 1 / clean.numel()
         else:
-            loss = delta.square().mean(dim=(1, 2))
-            delta *= 2 / clean.numel()
+            loss = torch.linalg.vector_norm(delta, dim=2).double().square().sum(dim=1) / clean.numel()
+            scale = 2 / clean.numel()
             if self.network.output == "sigmoid":
-                delta *= output * (1 - output)
-        last = len(self.network.hidden)
-        weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
-        torch.bmm(delta.mT, h, out=weight_gradient)
-        torch.sum(delta, dim=1, out=bias_gradient)
-        return loss, torch.bmm(delta, self._layer(last, members, self.parameters)[0])
+                slope = torch.mul(output, output, out=self.workspace("slope", *output.shape))
+                delta *= torch.sub(output, slope, out=slope)
+        weight_gradient, bias_gradient = self._layer(len(self.network.hidden), members, self.gradients)
+        torch.baddbmm(weight_gradient, delta.mT, h, beta=0, alpha=scale, out=weight_gradient)
+        torch.sum(delta, dim=1, out=bias_gradient).mul_(scale)
+        below = self.workspace(f"delta{len(self.network.hidden) - 1}", *h.shape)
+        return loss.to(delta.dtype), torch.baddbmm(below, delta, weight, beta=0, alpha=scale, out=below)
 
     def _linear_output_backward(
-        self, members: slice, h: torch.Tensor, clean: torch.Tensor
+        self, members: slice, h: torch.Tensor, targets: Targets
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same for a linear output, without forming the residual r = h W^T + b - x, (B, M).
 
         With h (B, H), W (M, H): r^T h = W (h^T h) + b (1^T h) - x^T h; r^T 1 = W (h^T 1) + B b - x^T 1;
-        r W = h (W^T W) + b W - x W; |r|^2 = <r^T h, W> + <r^T 1, b> - <r, x>.
-        Products of a matrix and a vector are written out as sums: the library's routine for them adds in another
-        order when it is given one member alone. r is a difference of near equals when the MSE is small: use it
-        where the MSE is not below RESIDUAL_FREE_MSE (float32: the loss is then right to 1e-5).
+        r W = h (W^T W) + b W - x W; and of |r|^2 each term is a product of these that are small:
+        |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2.
+        r is a difference of near equals when the MSE is small: use it where the MSE is not below
+        RESIDUAL_FREE_MSE (float32: the loss is then right to 1e-5).
         """
         last = len(self.network.hidden)
         weight, bias = self._layer(last, members, self.parameters)  # (k, M, H), (k, M)
         weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
-        x = clean.expand(len(h), *clean.shape)
-        h_sum, x_sum = h.sum(dim=1), clean.sum(dim=0)  # (k, H), (M,)
-        xh = torch.bmm(x.mT, h)  # (k, M, H)
-        torch.baddbmm(xh, weight, torch.bmm(h.mT, h), beta=-1, out=weight_gradient)
-        weight_gradient += bias.unsqueeze(2) * h_sum.unsqueeze(1)
-        answered = (weight * h_sum.unsqueeze(1)).sum(dim=2) + len(clean) * bias
-        torch.sub(answered, x_sum, out=bias_gradient)
-        rx = (xh * weight).sum(dim=(1, 2)) + (bias * x_sum).sum(dim=1) - clean.square().sum()
-        loss = (weight_gradient * weight).sum(dim=(1, 2)) + (bias_gradient * bias).sum(dim=1) - rx
-        delta = torch.baddbmm(torch.bmm(x, weight), h, torch.bmm(weight.mT, weight), beta=-1)
-        delta += (bias.unsqueeze(2) * weight).sum(dim=1, keepdim=True)
-        scale = 2 / clean.numel()
-        weight_gradient *= scale
-        bias_gradient *= scale
-        return loss / clean.numel(), delta * scale
+        n_rows, scale = len(targets.rows), 2 / targets.rows.numel()
+        x = targets.rows.expand(len(h), *targets.rows.shape)
+        hh, h_sum = torch.bmm(h.mT, h), h.sum(dim=1)  # (k, H, H), (k, H)
+        ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
+        xw = torch.bmm(x, weight, out=self.workspace(f"delta{last - 1}", *h.shape))  # (k, B, H)
+        squares = (hh * ww).sum(dim=(1, 2)) - 2 * (h * xw).sum(dim=(1, 2)) + 2 * (h_sum * bw).sum(dim=1)
+        squares = squares + (bias * (n_rows * bias - 2 * targets.gene_sums)).sum(dim=1)
+        loss = (squares.double() + targets.square_sum) / targets.rows.numel()
+        torch.bmm(x.mT, h, out=weight_gradient)
+        weight_gradient.baddbmm_(weight, hh, beta=-scale, alpha=scale)
+        weight_gradient.addcmul_(bias.unsqueeze(2), h_sum.unsqueeze(1), value=scale)
+        answered = self._weighted_sum(weight, h_sum.unsqueeze(1), dim=2)  # (k, M)
+        torch.sub(answered, targets.gene_sums, out=bias_gradient)
+        bias_gradient.add_(bias, alpha=n_rows).mul_(scale)
+        return loss.to(h.dtype), xw.baddbmm_(h, ww, beta=-scale, alpha=scale).add_(bw.unsqueeze(1), alpha=scale)
+
+    def _weighted_sum(self, weight: torch.Tensor, factors: torch.Tensor, dim: int) -> torch.Tensor:
+        """Sum of weight * factors, (k, M, H), over `dim`.
+
+        It is a matrix times a vector, but the library's routine for that adds in another order when it is given
+        one member alone.
+        """
+        return torch.mul(weight, factors, out=self.workspace("weighted", *weight.shape)).sum(dim=dim)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from data_utils.noise import add_noise, evaluation_noise, standard_normal, stream
+from data_utils.noise import add_noise, evaluation_noise, evaluation_noise_blocks, standard_normal, stream
 from data_utils.preparation import SPLITS, PreparedData
 from models.architecture import ConvArchitecture
 from models.conv_stack import ConvStack
 from models.optimizers import OPTIMIZERS
 from models.sparsity import Sparsity
 from models.stack import RESIDUAL_FREE_MSE, DenseStack, initial_parameters
+from models.workspace import Targets, Workspace
 from study.blocks import Block, blocks_by_seed
 from study.config import NOISE_FACTORS, MemberConfig, Phase
 from study.variants import member_data
@@ -69,11 +71,12 @@ class PackTraining:
         self.sparsity = Sparsity.of(*map(list, terms), device=device)
         self.epoch, self.batch, self.seconds = 0, 0, 0.0
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
+        self.workspace = Workspace(device=device)
         self.diverged_epoch: list[int | None] = [None] * len(members)
         self.records: list[Record] = []
         self._sort_into_blocks([False] * len(members))
         self._orders: dict[int, torch.Tensor] = {}
-        self._evaluation_noise: dict[tuple[int, str], torch.Tensor] = {}
+        self._validation_noise: dict[int, torch.Tensor] = {}
 
     @property
     def finished(self) -> bool:
@@ -88,15 +91,17 @@ class PackTraining:
     def advance(self) -> bool:
         """Train one batch; at the end of an epoch measure. Returns True when an epoch has ended."""
         started = time.perf_counter()
-        start, phase = self.batch * self.batch_size, self.phase
+        phase, losses = self.phase, torch.empty(len(self.members), device=self.device)
         for seed, blocks in self.seeds:
-            clean = self.rows["train"][self._order(seed)[start : start + self.batch_size]]  # (B, genes)
-            normal = standard_normal(clean.shape, stream(seed, "noise", self.epoch, self.batch, device=self.device))
+            clean, normal = self._batch(seed)
             factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
+            targets = Targets(clean)
             for block in blocks:
                 inputs = self._inputs(block, factors, clean, normal)
-                loss = self.stack.backward(block.members, inputs, clean, block.sparsity, block.small_error)
-                self.loss_sum[block.members] += loss.double() * len(clean)
+                losses[block.members] = self.stack.backward(
+                    block.members, inputs, targets, block.sparsity, block.small_error
+                )
+        self.loss_sum.add_(losses, alpha=len(clean))
         self.optimizer.step(self.stack.flat.gradients)
         self.batch += 1
         ended = self.batch * self.batch_size >= len(self.rows["train"])
@@ -110,6 +115,15 @@ class PackTraining:
         self.small_error = small_error
         largest = CPU_BLOCK if self.device == "cpu" else len(self.members)
         self.seeds = blocks_by_seed(self.members, small_error, self.sparsity, largest)
+
+    def _batch(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clean rows of this batch and its draws from N(0, 1), both (B, genes)."""
+        start = self.batch * self.batch_size
+        order = self._order(seed)[start : start + self.batch_size]
+        shape = (len(order), self.n_genes)
+        clean = torch.index_select(self.rows["train"], 0, order, out=self.workspace("clean", *shape))
+        generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
+        return clean, standard_normal(shape, generator, out=self.workspace("normal", *shape))
 
     def _order(self, seed: int) -> torch.Tensor:
         """The order of the training rows in this epoch, (rows,)."""
@@ -138,10 +152,12 @@ class PackTraining:
         """
         n_members = block.members.stop - block.members.start
         factors = factors[block.members][: 1 if block.shares_input else n_members].unsqueeze(2)
-        noisy = add_noise(clean, factors, normal)
-        if self.stack.network.noise_input:
-            noisy = torch.cat([noisy, factors.expand(*noisy.shape[:2], 1)], dim=2)
-        return noisy.expand(n_members, *noisy.shape[1:])
+        told = self.stack.network.noise_input
+        inputs = self.workspace("inputs", len(factors), len(clean), self.n_genes + told)
+        add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
+        if told:
+            inputs[:, :, self.n_genes :] = factors
+        return inputs.expand(n_members, *inputs.shape[1:])
 
     def _end_epoch(self) -> None:
         """Loss and validation of the epoch; after a phase, every part at each of the phase's noise factors."""
@@ -210,14 +226,14 @@ class PackTraining:
         n_units = self.stack.code_units
         moments = torch.zeros(2, n_members, n_units, dtype=torch.float64, device=self.device)  # sums of code, code^2
         for seed, blocks in self.seeds:
-            normal = self._fixed_noise(seed, part) if noisy else torch.zeros_like(clean)
-            for start in range(0, len(clean), EVALUATION_ROWS):
+            starts = range(0, len(clean), EVALUATION_ROWS)
+            for start, normal in zip(starts, self._fixed_noise(seed, part, noisy), strict=True):
                 rows = slice(start, start + EVALUATION_ROWS)
                 for block in blocks:
                     of_rows = factors if factors.shape[1] == 1 else factors[:, rows]
-                    inputs = self._inputs(block, of_rows, clean[rows], normal[rows])
+                    inputs = self._inputs(block, of_rows, clean[rows], normal)
                     output, code = self.stack.reconstruct(block.members, inputs)
-                    error = (output - clean[rows]).square().sum(dim=2).double().sum(dim=1)
+                    error = output.sub_(clean[rows]).square_().sum(dim=2).double().sum(dim=1)
                     squared_error[block.members] += error
                     code = code.double()
                     moments[:, block.members] += torch.stack([code.sum(dim=1), code.square().sum(dim=1)])
@@ -227,14 +243,17 @@ class PackTraining:
         measures = squared_error / clean.numel(), mean.mean(dim=1), dead.mean(dim=1)
         return tuple(measure.tolist() for measure in measures)
 
-    def _fixed_noise(self, seed: int, part: str) -> torch.Tensor:
-        """The evaluation noise of a seed; kept for validation, which is measured every epoch."""
-        if (seed, part) in self._evaluation_noise:
-            return self._evaluation_noise[seed, part]
-        normal = evaluation_noise(seed, part, *self.rows[part].shape).to(self.device)
-        if part == "validation":
-            self._evaluation_noise[seed, part] = normal
-        return normal
+    def _fixed_noise(self, seed: int, part: str, noisy: bool = True) -> Iterable[torch.Tensor]:
+        """The evaluation noise of a seed, EVALUATION_ROWS rows at a time; kept for validation, measured every epoch."""
+        n_rows = len(self.rows[part])
+        if not noisy:
+            return torch.zeros(1, 1, device=self.device).expand(n_rows, self.n_genes).split(EVALUATION_ROWS)
+        if part != "validation":
+            blocks = evaluation_noise_blocks(seed, part, n_rows, self.n_genes, EVALUATION_ROWS)
+            return (normal.to(self.device) for normal in blocks)
+        if seed not in self._validation_noise:
+            self._validation_noise[seed] = evaluation_noise(seed, part, n_rows, self.n_genes).to(self.device)
+        return self._validation_noise[seed].split(EVALUATION_ROWS)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
         """Tensors and JSON-able facts from which `restore` goes on, between any two batches."""

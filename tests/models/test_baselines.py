@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.covariance import ledoit_wolf
 
 from data_utils.cohort import simulate_cohort
@@ -247,7 +248,7 @@ def test_errors_are_on_the_noise_that_the_networks_of_the_seed_see():
         training = PackTraining((member(noise=0.3, seed=seed),), data)
         block = training.seeds[0][1][0]
         for part, column in {"validation": "val_mse", "test": "test_mse"}.items():
-            normal = training._fixed_noise(seed, part)
+            normal = torch.cat(list(training._fixed_noise(seed, part)))
             inputs = training._inputs(block, training._phase_factors(0, None), training.rows[part], normal)[0].numpy()
             assert np.array_equal(inputs, noisy_rows(getattr(data, part), part, 0.3, seed))
             row = table.query("reference == 'identity' and seed == @seed")

@@ -76,20 +76,20 @@ def test_l1_counts_magnitudes():
     h = torch.tensor([[[1.0, -2.0], [3.0, -4.0]]], dtype=torch.float64)
     l1 = Sparsity.of(["l1"], [0.5], [0.05], dtype=torch.float64)
     assert l1.penalty(h).tolist() == [0.5 * (1 + 2 + 3 + 4) / 2]
-    gradient = torch.zeros_like(h)
-    l1.add_gradient(h, gradient)
-    assert gradient.tolist() == [[[0.25, -0.25], [0.25, -0.25]]]
+    [slope] = l1.penalty_and_slopes([h])[1]
+    assert slope.tolist() == [[[0.25, -0.25], [0.25, -0.25]]]
 
 
-def test_gradient_is_autograds_of_the_penalty_and_is_added():
-    h = code().requires_grad_()
-    [by_autograd] = torch.autograd.grad(mixed().penalty(h).sum(), h)
-    before = torch.full_like(by_autograd, 7.0)
-    gradient = before.clone()
-    mixed().add_gradient(h.detach(), gradient)
-    torch.testing.assert_close(gradient - before, by_autograd, rtol=1e-9, atol=1e-12)
-    assert by_autograd[:2].abs().min() > 0
-    assert (gradient[2:] == 7).all()
+def test_slopes_are_autograds_of_the_penalty_of_each_layer():
+    codes = [code().requires_grad_(), code().square().detach().requires_grad_()]
+    total = sum(mixed().penalty(h) for h in codes)
+    by_autograd = torch.autograd.grad(total.sum(), codes)
+    penalty, slopes = mixed().penalty_and_slopes([h.detach() for h in codes])
+    torch.testing.assert_close(penalty, total.detach(), rtol=1e-12, atol=0)
+    for expected, slope in zip(by_autograd, slopes, strict=True):
+        torch.testing.assert_close(slope.expand_as(expected), expected, rtol=1e-9, atol=1e-12)
+        assert expected[:2].abs().min() > 0
+        assert (slope[2:] == 0).all()
 
 
 def test_members_are_the_terms_of_some():
@@ -97,10 +97,9 @@ def test_members_are_the_terms_of_some():
     for block in (slice(0, 1), slice(1, 3), slice(2, 4), slice(0, 4)):
         part = terms.members(block)
         torch.testing.assert_close(part.penalty(h[block]), terms.penalty(h)[block], rtol=0, atol=0)
-        whole, some = torch.zeros_like(h), torch.zeros_like(h[block])
-        terms.add_gradient(h, whole)
-        part.add_gradient(h[block], some)
-        assert torch.equal(some, whole[block])
+        [whole] = terms.penalty_and_slopes([h])[1]
+        some = part.penalty_and_slopes([h[block]])[1] or [torch.zeros_like(h[block])]
+        assert torch.equal(some[0].expand_as(h[block]), whole.expand_as(h)[block])
     assert (terms.members(slice(0, 1)).uses_kl, terms.members(slice(0, 1)).uses_l1) == (True, False)
     assert (terms.members(slice(1, 2)).uses_kl, terms.members(slice(1, 2)).uses_l1) == (False, True)
 
@@ -110,9 +109,9 @@ def test_beta_zero_pays_nothing_even_at_the_edge():
     h = torch.zeros(2, 3, 4)
     assert free.penalty(h)[0] == 0
     assert torch.isfinite(free.penalty(h)).all()
-    gradient = torch.zeros_like(h)
-    free.add_gradient(h, gradient)
-    assert (gradient == 0).all()
+    [slope] = free.penalty_and_slopes([h])[1]
+    assert (slope == 0).all()
     nothing = Sparsity.of(["kl"], [0.0], [0.05])
     assert (nothing.uses_kl, nothing.uses_l1) == (False, False)
     assert nothing.penalty(h[:1]).tolist() == [0]
+    assert nothing.penalty_and_slopes([h[:1]]) == (0, [])

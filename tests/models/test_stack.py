@@ -9,6 +9,7 @@ from models.architecture import architecture
 from models.conv_stack import ConvStack
 from models.sparsity import Sparsity
 from models.stack import DenseStack, initial_parameters
+from models.workspace import Targets
 from tests.models import reference
 
 DENSE = ["dense-2", "dense-4", "dense-6", "dense-8"]
@@ -55,7 +56,7 @@ def close(actual, expected, relative=1e-9):
 def test_loss_and_gradients_are_autograds_of_the_plain_network(model, n_genes, output):
     stack, parameters = filled(model, n_genes, output)
     clean, inputs = gaussian(ROWS, n_genes, seed=1), gaussian(4, ROWS, n_genes, seed=2)
-    losses = stack.backward(slice(0, 4), inputs, clean, mixed())
+    losses = stack.backward(slice(0, 4), inputs, Targets(clean), mixed())
     for k, own in enumerate(parameters):
         net = reference.network(model, n_genes, output, own, torch.float64)
         loss = reference.objective(net, inputs[k], clean, KINDS[k], BETAS[k], RHOS[k])
@@ -83,11 +84,11 @@ def test_reconstruction_and_code_are_the_plain_networks(model, n_genes, output):
 def test_a_block_is_its_members_of_the_whole(model, n_genes):
     stack, _ = filled(model, n_genes)
     clean, inputs = gaussian(ROWS, n_genes, seed=1), gaussian(4, ROWS, n_genes, seed=2)
-    losses = stack.backward(slice(0, 4), inputs, clean, mixed())
+    losses = stack.backward(slice(0, 4), inputs, Targets(clean), mixed())
     whole = stack.flat.gradients.clone()
     stack.flat.gradients.zero_()
     block = slice(1, 3)
-    some = stack.backward(block, inputs[block], clean, mixed().members(block))
+    some = stack.backward(block, inputs[block], Targets(clean), mixed().members(block))
     assert torch.equal(some, losses[block])
     assert torch.equal(stack.flat.gradients[block], whole[block])
     assert (stack.flat.gradients[[0, 3]] == 0).all()
@@ -105,8 +106,8 @@ def test_float32_is_near_float64_where_the_fit_is_good(model):
     answer, _ = exact.reconstruct(slice(0, 1), inputs.double())
     clean = (answer[0] + 0.2 * gaussian(64, 943, seed=2)).float()
     free = [Sparsity.of(["kl"], [0.0], [0.05], dtype=dtype) for dtype in (torch.float32, torch.float64)]
-    loss = single.backward(slice(0, 1), inputs, clean, free[0])
-    expected = exact.backward(slice(0, 1), inputs.double(), clean.double(), free[1])
+    loss = single.backward(slice(0, 1), inputs, Targets(clean), free[0])
+    expected = exact.backward(slice(0, 1), inputs.double(), Targets(clean.double()), free[1])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     for name, gradient in exact.gradients.items():
         close(single.gradients[name].double(), gradient, 2e-3)
@@ -117,7 +118,7 @@ def test_parameters_inputs_and_targets_are_left_alone(model, n_genes):
     stack, parameters = filled(model, n_genes)
     clean, inputs = gaussian(ROWS, n_genes, seed=1), gaussian(4, ROWS, n_genes, seed=2)
     kept = clean.clone(), inputs.clone()
-    stack.backward(slice(0, 4), inputs, clean, mixed())
+    stack.backward(slice(0, 4), inputs, Targets(clean), mixed())
     stack.reconstruct(slice(0, 4), inputs)
     assert torch.equal(clean, kept[0])
     assert torch.equal(inputs, kept[1])
@@ -152,7 +153,7 @@ def test_padding_never_enters_the_conv_loss(n_genes):
     stack.parameters["conv6.bias"].fill_(0.75)
     clean, inputs = gaussian(ROWS, n_genes), gaussian(1, ROWS, n_genes, seed=1)
     free = Sparsity.of(["kl"], [0.0], [0.05], dtype=torch.float64)
-    loss = stack.backward(slice(0, 1), inputs, clean, free)
+    loss = stack.backward(slice(0, 1), inputs, Targets(clean), free)
     assert loss.item() == pytest.approx((0.75 - clean).square().mean().item(), rel=1e-12)
     assert stack.gradients["conv6.bias"].item() == pytest.approx(2 * (0.75 - clean).mean().item(), rel=1e-9)
     answer, activation = stack.reconstruct(slice(0, 1), inputs)

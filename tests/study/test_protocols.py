@@ -17,6 +17,7 @@ from models.conv_stack import ConvStack
 from models.optimizers import Adadelta
 from models.sparsity import Sparsity
 from models.stack import DenseStack, initial_parameters
+from models.workspace import Targets
 from study.config import MemberConfig, Phase
 from study.grids import NOISE_FACTORS, Narrowing, plan
 from study.levels import by_level
@@ -124,7 +125,7 @@ def test_gradients_equal_autograd(model, loss, code_activation):
     stack.set_member(0, {n: v.double() for n, v in initial_parameters(network, genes, 0, "glorot").items()})
     generator = torch.Generator().manual_seed(1)
     clean = 3 * torch.randn(rows, genes, generator=generator, dtype=torch.float64)
-    value = stack.backward(slice(0, 1), clean.unsqueeze(0), clean, NO_PENALTY)[0]
+    value = stack.backward(slice(0, 1), clean.unsqueeze(0), Targets(clean), NO_PENALTY)[0]
     leaves = {name: p[0].clone().requires_grad_() for name, p in stack.parameters.items()}
     output = plain(model, code_activation, leaves, clean)
     if loss == "bce":

@@ -144,7 +144,7 @@ def test_mean_activation_is_the_codes():
 
 def test_evaluation_in_parts_is_the_whole(monkeypatch):
     whole = measured(trained([member("dense-2"), member("dense-2", 0.1)]), 1)
-    monkeypatch.setattr(training_module, "EVALUATION_ROWS", 5)
+    monkeypatch.setattr(training_module, "EVALUATION_ROWS", 16)
     parts = measured(trained([member("dense-2"), member("dense-2", 0.1)]), 1)
     assert parts == pytest.approx(whole, rel=1e-5)
 
@@ -399,9 +399,9 @@ def batches(monkeypatch, members, data=None):
     training = PackTraining(tuple(members), data if data is not None else data_of(members[0].model))
     seen, backward = [], training.stack.backward
 
-    def spy(block, inputs, clean, sparsity, small_error):
-        seen.append((range(*block.indices(len(members))), inputs.clone(), clean.clone()))
-        return backward(block, inputs, clean, sparsity, small_error)
+    def spy(block, inputs, targets, sparsity, small_error):
+        seen.append((range(*block.indices(len(members))), inputs.clone(), targets.rows.clone()))
+        return backward(block, inputs, targets, sparsity, small_error)
 
     monkeypatch.setattr(training.stack, "backward", spy)
     while not training.finished:

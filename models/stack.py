@@ -20,8 +20,8 @@ from models.workspace import Targets, Workspace
 ALIGNMENT = 16
 
 #: Up to this width of the last hidden layer, a linear output's gradients are formed without its residual.
-#: Counted: 4 B H M + 4 H^2 M operations instead of 6 B H M, and no array of batch B x genes M.
-RESIDUAL_FREE_WIDTH = 64
+#: Counted: 4 B H M + 4 H^2 M operations instead of 6 B H M (as many at H = B / 2), and no array of batch B x genes M.
+RESIDUAL_FREE_WIDTH = 128
 RESIDUAL_FREE_MSE = 0.05
 
 LOSSES = ("mse", "bce")

@@ -8,12 +8,11 @@ import re
 from collections.abc import Callable
 from numbers import Real
 
-import numpy as np
 import pandas as pd
 
+from study.averages import summarise
 from study.published import AS_PUBLISHED, N_SAMPLES, PublishedValue, published_fig4, published_mse
 
-KEYS = ["protocol", "model", "rho", "noise_factor", "beta"]
 ENDS = ("finished", "diverged", "failed")
 LISTED = 50  # failed and diverged members named in the text; beyond that a pointer to the table
 
@@ -40,41 +39,6 @@ DIVIDED_LEGEND = """\
 print it (Fig. 4 with the paper's {paper:,} samples, Fig. 10 with fewer)."""
 
 
-def summarise(members: pd.DataFrame) -> pd.DataFrame:
-    """Test MSE over seeds: one row for each protocol, model, rho, noise_factor and beta.
-
-    mean, std (n - 1; NaN for one seed) and n count finished members with a finite test MSE; diverged and
-    failed count the others; identity is the expected MSE of the noisy input itself, noise_factor^2.
-    """
-    frame = members.reindex(columns=[*KEYS, "status", "test_mse"])
-    # Rounded: 0.1 * 3 is the noise factor 0.3, not another.
-    numbers = {name: pd.to_numeric(frame[name]).round(9) for name in ("rho", "noise_factor", "beta")}
-    mse = pd.to_numeric(frame["test_mse"])
-    usable = (frame["status"] == "finished") & np.isfinite(mse)
-    frame = frame.assign(
-        **numbers,
-        mse=mse.where(usable),
-        diverged=(frame["status"] == "diverged").astype(int),
-        failed=(frame["status"] == "failed").astype(int),
-    )
-    # dropna=False: a member without a beta or rho is a group of its own, not lost.
-    table = frame.groupby(KEYS, dropna=False, as_index=False).agg(
-        mean=("mse", "mean"),
-        std=("mse", "std"),
-        n=("mse", "count"),
-        diverged=("diverged", "sum"),
-        failed=("failed", "sum"),
-    )
-    table["identity"] = table["noise_factor"] ** 2
-    order = table["model"].map(_model_order)
-    return (
-        table.assign(_order=order)
-        .sort_values(["protocol", "_order", "noise_factor", "beta", "rho"])
-        .drop(columns="_order")
-        .reset_index(drop=True)
-    )
-
-
 def summary_markdown(members: pd.DataFrame, config: dict, levels: pd.DataFrame | None = None) -> str:
     """The text of summary.md, for GitHub's Markdown.
 
@@ -99,8 +63,9 @@ def _model_tables(levels: pd.DataFrame, n_samples: int | None = None) -> list[st
     table = summarise(levels)
     several = table["protocol"].nunique(dropna=False) > 1
     parts = []
-    for (protocol, model), rows in table.groupby(["protocol", "model"], sort=False, dropna=False):
+    for (protocol, model, setting), rows in table.groupby(["protocol", "model", "setting"], sort=False, dropna=False):
         title = f"{model} (protocol {protocol})" if several else model
+        title += f": {setting}" if setting else ""
         parts += [f"### {_text(title)}", _model_table(model, rows, n_samples)]
     return parts
 
@@ -236,12 +201,6 @@ def _not_finished(members: pd.DataFrame) -> str:
 def _markdown_table(header: list[str], body: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _model_order(model: str) -> tuple[int, int, str]:
-    """dense-2 before dense-10, and dense before the rest."""
-    found = re.fullmatch(r"dense-(\d+)", str(model))
-    return (0, int(found[1]), "") if found else (1, 0, str(model))
 
 
 def _is_finite(value) -> bool:

@@ -24,7 +24,7 @@ from study.config import NOISE_FACTORS, MemberConfig, Phase
 from study.variants import member_data
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
-CPU_BLOCK = 3
+CPU_BLOCK = 4
 #: Rows that are evaluated at a time.
 EVALUATION_ROWS = 1024
 #: A code unit whose activation varies less than this over the rows tells nothing of them: it is dead.

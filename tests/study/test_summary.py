@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.summary import LISTED, WORSE, summarise, summary_markdown
+from study.averages import summarise
+from study.summary import LISTED, WORSE, summary_markdown
 
 CONFIG = {
     "command": "python run_study.py --grid paper --out 'my `runs`'",
@@ -103,6 +104,34 @@ def test_what_differs_in_protocol_rho_or_beta_is_never_averaged_together():
     assert written["beta 0, rho 0.05"].startswith("0.0000 ")
     assert written["beta 0, rho 0.1"].startswith("0.3000 ")
     assert written["beta 0.01"].startswith("0.1000 ")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("train_fraction", (0.1, 1.0)),
+        ("gene_order", ("given", "random")),
+        ("sparsity", ("kl", "l1")),
+        ("epochs", (5, 9)),
+    ],
+)
+def test_settings_of_any_grid_are_never_averaged_together(name, values):
+    rows = [member(seed=seed, test_mse=0.1 * i, **{name: value}) for i, value in enumerate(values) for seed in (0, 1)]
+    table = summarise(pd.DataFrame([*rows, member("dense-4", **{name: values[0]})]))
+    assert sorted(zip(table["setting"], table["n"], table["mean"], strict=True)) == [
+        ("", 1, 0.2),
+        *sorted(
+            (f"{name} {value:g}" if name == "train_fraction" else f"{name} {value}", 2, 0.1 * i)
+            for i, value in enumerate(values)
+        ),
+    ]
+    text = summary_markdown(pd.DataFrame(rows), CONFIG)
+    assert all(f"### dense-2: {row.setting}".replace("_", "\\_") in text for row in table.itertuples() if row.setting)
+
+
+def test_mixed_noise_is_not_averaged_with_the_specialist_of_a_level():
+    rows = [member(noise_schedule="0.5", test_mse=0.2), member(noise_schedule="0.0+0.5", test_mse=0.4)]
+    assert summarise(pd.DataFrame(rows))[["setting", "mean"]].values.tolist() == [["", 0.2], ["mixed noise", 0.4]]
 
 
 def test_a_noise_factor_with_rounding_error_is_the_same_row():

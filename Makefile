@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 export RAY_USAGE_STATS_ENABLED = 0
 
-.PHONY: study test test-slow lint format env lock clean
+.PHONY: study test test-slow bench lint format env lock clean
 
 study: env
 	$(BIN)/python run_study.py --grid paper $(ARGS)
@@ -16,6 +16,13 @@ test: env
 
 test-slow: env
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# About an hour; `make bench QUICK=1` a few minutes. Without a network the rows whose peer is absent are left out.
+bench: env
+	@$(BIN)/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 --constraint requirements.lock \
+		--no-build-isolation --editable '.[bench]' 2> /dev/null || \
+		echo "bench: the extra 'bench' (jax) could not be installed: its rows are left out" >&2
+	$(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
 lint: env
 	$(BIN)/ruff check .

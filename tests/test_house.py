@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data_utils", "models", "study")
 ROOMS = ("study.claims", "study.questions", "study.report", "study.search")
 SOURCES = [ROOT / "run_study.py", *(path for name in PACKAGES for path in sorted((ROOT / name).glob("**/*.py")))]
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("**/*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 
@@ -24,7 +25,8 @@ def module_name(path):
 
 
 MODULES = [module_name(path) for path in SOURCES]
-TREES = {module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in SOURCES}
+READ = [*MODULES, *(module_name(path) for path in BENCHMARKS)]
+TREES = {module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in (*SOURCES, *BENCHMARKS)}
 
 
 def imported(tree):
@@ -43,7 +45,7 @@ def imported(tree):
     return names
 
 
-IMPORTS = {name: imported(ast.parse(ast.unparse(tree))) for name, tree in TREES.items()}
+IMPORTS = {name: imported(ast.parse(ast.unparse(TREES[name]))) for name in MODULES}
 
 
 def at_module_level(tree):
@@ -84,7 +86,7 @@ def test_arrows_point_one_way(name):
         "study": {"run_study", "tests"},
         "run_study": {"tests"},
     }
-    assert not packages(IMPORTS[name]) & forbidden[room]
+    assert not packages(IMPORTS[name]) & {*forbidden[room], "benchmarks"}
 
 
 ABOVE = {
@@ -92,6 +94,7 @@ ABOVE = {
     "study.worker": ("local", "trainable", "runner", "study"),
     "study.local": ("trainable", "runner", "study"),
     "study.trainable": ("runner", "study"),
+    "study.cluster": ("runner", "study"),
     "study.runner": ("study",),
     "study.search.trial": ("search.loop", "search.local", "search.runner", "search.search"),
     "study.search.loop": ("search.local", "search.runner", "search.search"),
@@ -99,7 +102,7 @@ ABOVE = {
 }
 
 #: The only modules that import Ray.
-RAY = ("study.runner", "study.trainable", "study.search.runner")
+RAY = ("study.cluster", "study.runner", "study.trainable", "study.search.runner")
 
 
 @pytest.mark.parametrize("name", ABOVE)
@@ -108,7 +111,7 @@ def test_arrows_within_study_point_one_way(name):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_ray_is_imported_by_three_modules_alone(name):
+def test_ray_is_imported_by_four_modules_alone(name):
     may = name in RAY
     assert ("ray" in packages(IMPORTS[name])) == may
     # and those are imported where they are used, so that --local needs no Ray
@@ -143,12 +146,12 @@ def test_help_loads_neither_torch_nor_ray(words):
     assert "python run_study.py" in done.stdout
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+@pytest.mark.parametrize("path", [*SOURCES, *BENCHMARKS], ids=module_name)
 def test_a_file_is_read_in_one_sitting(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", READ)
 def test_a_function_is_seen_at_once(name):
     long = {}
     for node in ast.walk(TREES[name]):
@@ -160,7 +163,7 @@ def test_a_function_is_seen_at_once(name):
     assert long == {}
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", READ)
 def test_what_is_public_says_what_it_is(name):
     tree = TREES[name]
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

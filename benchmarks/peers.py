@@ -1,0 +1,240 @@
+"""The same networks trained by others' means in torch: one at a time, or stacked with torch.func.
+
+Every peer trains what study.training trains: the same initial weights, batch order and noise draws (the random
+streams say what a member is, and cost a peer nothing), Adam, MSE plus the KL term, and validation after every epoch.
+Forward passes, losses and gradients are written with torch.nn and autograd alone. Members of the protocol
+`as-written` with one noise factor are meant; a pack has one seed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+
+from data_utils.noise import evaluation_noise, stream
+from data_utils.preparation import PreparedData
+from models.architecture import ConvArchitecture, image_shape
+from models.stack import initial_parameters
+from study.config import MemberConfig
+
+#: Members that pass through vmap together: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all.
+VMAP_CHUNK = 11
+
+
+class DenseNet(nn.Module):
+    """Fig. 2: ReLU, the code layers sigmoid, a linear output; answers (rows, genes) and the codes."""
+
+    def __init__(self, network, n_genes: int):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(*shape) for shape in network.layer_shapes(n_genes))
+        self.code_layers, self.n_hidden = network.code_layers, len(network.hidden)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        codes = []
+        for i in range(self.n_hidden):
+            x = self.layers[i](x)
+            if i in self.code_layers:
+                x = torch.sigmoid(x)
+                codes.append(x)
+            else:
+                x = F.relu(x)
+        return self.layers[self.n_hidden](x), codes
+
+
+class ConvNet(nn.Module):
+    """Fig. 3, on one image a sample; answers (rows, genes) and the code (rows, units)."""
+
+    def __init__(self, network, n_genes: int):
+        super().__init__()
+        self.n_genes, self.image = n_genes, image_shape(n_genes)
+        channels = (1, *network.channels)
+        self.layers = nn.ModuleList(nn.Conv2d(channels[i], channels[i + 1], 3, padding=1) for i in range(7))
+        self.pool, self.up = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        height, width = self.image
+        h = F.pad(x, (0, height * width - self.n_genes)).view(len(x), 1, height, width)
+        for i in (0, 1):
+            h = self.pool(F.relu(self.layers[i](h)))
+        code = h = self.pool(torch.sigmoid(self.layers[2](h)))
+        for i in (3, 4, 5):
+            h = self.up(F.relu(self.layers[i](h)))
+        return self.layers[6](h).flatten(1)[:, : self.n_genes], [code.flatten(1)]
+
+
+def network(member: MemberConfig, n_genes: int) -> nn.Module:
+    """The member's network with its initial parameters, as a torch.nn module."""
+    kind = ConvNet if isinstance(member.architecture, ConvArchitecture) else DenseNet
+    net = kind(member.architecture, n_genes)
+    initial = initial_parameters(member.architecture, n_genes, member.seed, member.initialisation)
+    with torch.no_grad():
+        for own, given in zip(net.parameters(), initial.values(), strict=True):
+            own.copy_(given)
+    return net
+
+
+def kl_penalty(codes: list[torch.Tensor], rho: float) -> torch.Tensor:
+    """Sum over the code's units of KL(rho || mean activation), eqs. 4 and 5."""
+    total = 0.0
+    for code in codes:
+        mean = code.mean(dim=0).clamp(1e-6, 1 - 1e-6)
+        total = total + (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
+    return total
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    """Without a copy, so that loops in a row share a cache; nothing writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values)
+
+
+class Peer:
+    """Members in training. `epoch` trains one epoch; `parameters(k)` are a member's, in the order of the layers."""
+
+    def __init__(self, members: list[MemberConfig], data: PreparedData, device: str = "cpu"):
+        self.member, self.device, self.trained = members[0], device, 0
+        self.n_epochs = members[0].epochs
+        self.rows = _tensor(data.train).to(device)
+        self.validation = _tensor(data.validation).to(device)
+        self.validation_noise = evaluation_noise(self.member.seed, "validation", *self.validation.shape).to(device)
+
+    def epoch(self) -> list[float]:
+        """Train one epoch; validation MSE of each member after it."""
+        for batch, clean in enumerate(self.batches()):
+            normal = torch.randn(clean.shape, generator=self._stream("noise", batch), device=self.device)
+            self.step(clean, normal)
+        self.trained += 1
+        with torch.no_grad():
+            return self.validate()
+
+    def train(self) -> list[float]:
+        """All epochs of the members; validation MSE after the last."""
+        for _ in range(self.n_epochs):
+            errors = self.epoch()
+        return errors
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """The training rows in this epoch's order, (256, genes) at a time."""
+        order = torch.randperm(len(self.rows), generator=stream(self.member.seed, "order", self.trained))
+        for rows in order.to(self.device).split(self.member.batch_size):
+            yield self.rows[rows]
+
+    def step(self, clean: torch.Tensor, normal: torch.Tensor) -> None:
+        """One step of Adam on clean rows (rows, genes) and standard normal noise of that shape."""
+        raise NotImplementedError
+
+    def validate(self) -> list[float]:
+        """MSE of each member on the validation rows with their fixed noise."""
+        raise NotImplementedError
+
+    def parameters(self, k: int) -> list[torch.Tensor]:
+        """Weights and biases of member k."""
+        raise NotImplementedError
+
+    def _stream(self, purpose: str, batch: int) -> torch.Generator:
+        return stream(self.member.seed, purpose, self.trained, batch, device=self.device)
+
+
+class Loop(Peer):
+    """One network: tensors in memory, autograd, fused Adam."""
+
+    fused = True
+
+    def __init__(self, members, data, device="cpu"):
+        super().__init__(members, data, device)
+        self.net = network(self.member, data.n_genes).to(device)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=self.member.learning_rate, fused=self.fused)
+        self.noisy_validation = self.validation + self.member.noise_factor * self.validation_noise
+
+    def step(self, clean, normal):
+        answer, codes = self.net(clean + self.member.noise_factor * normal)
+        loss = F.mse_loss(answer, clean)
+        if self.member.beta:
+            loss = loss + self.member.beta * kl_penalty(codes, self.member.rho)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def validate(self):
+        return [F.mse_loss(self.net(self.noisy_validation)[0], self.validation).item()]
+
+    def parameters(self, k):
+        return list(self.net.parameters())
+
+
+class LoaderLoop(Loop):
+    """One network as a tutorial has it: a DataLoader that collates row by row, and Adam as it comes."""
+
+    fused = None
+
+    def __init__(self, members, data, device="cpu"):
+        super().__init__(members, data, device)
+        dataset = TensorDataset(_tensor(data.train))
+        self.sampler = RandomSampler(dataset)  # what shuffle=True makes, with a generator that can be set
+        self.loader = DataLoader(dataset, self.member.batch_size, sampler=self.sampler)
+
+    def batches(self):
+        self.sampler.generator = stream(self.member.seed, "order", self.trained)
+        for (clean,) in self.loader:
+            yield clean.to(self.device)
+
+
+class VmapPack(Peer):
+    """K networks of one architecture and seed: vmap of grad over stacked parameters, fused Adam."""
+
+    def __init__(self, members, data, device="cpu"):
+        super().__init__(members, data, device)
+        nets = [network(member, data.n_genes) for member in members]
+        self.net = network(members[0], data.n_genes).to("meta")
+        stacked, _ = stack_module_state(nets)
+        self.stacked = {name: value.detach().to(device).requires_grad_() for name, value in stacked.items()}
+        self.optimizer = torch.optim.Adam(self.stacked.values(), lr=self.member.learning_rate, fused=True)
+        columns = zip(*((m.noise_factor, m.beta, m.rho) for m in members), strict=True)
+        self.terms = [torch.tensor(column, device=device) for column in columns]
+        chunk = VMAP_CHUNK if device == "cpu" else None
+        self.gradients = vmap(grad_and_value(self._loss), in_dims=(0, None, None, 0, 0, 0), chunk_size=chunk)
+        self.errors = vmap(self._error, in_dims=(0, 0), chunk_size=chunk)
+
+    def _loss(self, parameters, clean, normal, noise_factor, beta, rho):
+        answer, codes = functional_call(self.net, parameters, (clean + noise_factor * normal,))
+        return F.mse_loss(answer, clean) + beta * kl_penalty(codes, rho)
+
+    def _error(self, parameters, noise_factor):
+        noisy = self.validation + noise_factor * self.validation_noise
+        return F.mse_loss(functional_call(self.net, parameters, (noisy,))[0], self.validation)
+
+    def step(self, clean, normal):
+        values = {name: value.detach() for name, value in self.stacked.items()}
+        gradients, _ = self.gradients(values, clean, normal, *self.terms)
+        for name, value in self.stacked.items():
+            value.grad = gradients[name]
+        self.optimizer.step()
+
+    def validate(self):
+        return self.errors(self.stacked, self.terms[0]).tolist()
+
+    def parameters(self, k):
+        return [value[k] for value in self.stacked.values()]
+
+
+def dataloader_loop(member: MemberConfig, data: PreparedData, device: str = "cpu") -> Peer:
+    """The plain way: DataLoader with shuffling, nn.Module, torch.optim.Adam."""
+    return LoaderLoop([member], data, device)
+
+
+def memory_loop(member: MemberConfig, data: PreparedData, device: str = "cpu") -> Peer:
+    """One network done well: tensors in memory, batches by index, fused Adam."""
+    return Loop([member], data, device)
+
+
+def vmap_pack(members: list[MemberConfig], data: PreparedData, device: str = "cpu") -> Peer:
+    """Members of one architecture and seed as a stack by torch.func."""
+    return VmapPack(members, data, device)

@@ -1,0 +1,28 @@
+"""When a run measured what, from the wall times in its TensorBoard files: nothing is added to the run for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+
+
+def first_epoch(run: Path) -> float:
+    """The end of the first epoch that any member ended, in seconds since 1970."""
+    return min(event.wall_time for events in _members(run) for event in events if event.step == 1)
+
+
+def training_seconds(run: Path) -> float:
+    """From the begin of the first member's training to the last measurement of the last."""
+    times = [event.wall_time for events in _members(run) for event in events]
+    return max(times) - min(times)
+
+
+def _members(run: Path) -> list[list[Event]]:
+    """The events of each member's file. The one file at the top holds none of them."""
+    top = run / "tensorboard"
+    files = sorted(path for path in top.rglob("events.out.tfevents.*") if path.parent != top)
+    if not files:
+        raise FileNotFoundError(f"{top}: no member has written there")
+    return [[Event.FromString(record) for record in RawEventFileLoader(str(file)).Load()] for file in files]

@@ -127,12 +127,15 @@ def _pack_turns(
 ) -> tuple[Costs, dict[str, list[float]]]:
     """CPU seconds of an epoch of one depth's pack by side and turn, and each side's validation MSE.
 
-    "floor" is what the pack's operations take at the rate of a large product in the same turn.
+    "floor" is what the pack's operations, training and validation, take at the rate of a large product in the same turn.
     """
     members = pack_of_44(model, 2 + repeats)
     for name, side in sides.items():
         side.build("engine" if name == "ours" else name, [members], data, one_process=True)
-    operations = members[0].architecture.flops_per_sample(data.n_genes) * len(data.train) * len(members)
+    network = members[0].architecture
+    forward = 2 * sum(fan_in * fan_out for fan_in, fan_out in network.layer_shapes(data.n_genes))
+    operations = network.flops_per_sample(data.n_genes) * len(data.train) + forward * len(data.validation)
+    operations *= len(members)
     works = {name: lambda side=side: side.train(1) for name, side in sides.items()}
     costs = in_turns(repeats, {**works, "floor": lambda: operations * sides["ours"].sgemm()})
     return costs, {name: side.validation() for name, side in sides.items()}

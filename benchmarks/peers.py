@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from data_utils.noise import evaluation_noise, stream
 from data_utils.preparation import PreparedData
 from models.architecture import ConvArchitecture, image_shape
-from models.stack import initial_parameters
+from models.parameters import initial_parameters
 from study.config import MemberConfig
 
 #: Members that pass through vmap together: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all.

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.peers import Peer
 from data_utils.preparation import PreparedData
-from models.stack import initial_parameters
+from models.parameters import initial_parameters
 from study.config import MemberConfig
 
 #: For XLA_FLAGS, before JAX starts: one thread for a product, and one for all.

@@ -1,14 +1,23 @@
 """A gene expression matrix with its names, and the checks that stand between a file and the study."""
 
+from __future__ import annotations
+
+import copy
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from data_utils.errors import InputError
 
+if TYPE_CHECKING:  # who trains networks needs no labels, and pandas takes half a second to import
+    import pandas as pd
+
+#: Numbers that are looked at together: what a step needs beside the matrix stays small, whatever its size.
+BLOCK = 1 << 22
 MIN_SAMPLES = 20  # 80/10/10 of fewer leaves a validation set of one sample
 
 
@@ -53,7 +62,7 @@ class ExpressionMatrix:
     def n_genes(self) -> int:
         return self.values.shape[1]
 
-    def select(self, samples: Any = None, genes: Any = None) -> "ExpressionMatrix":
+    def select(self, samples: Any = None, genes: Any = None) -> ExpressionMatrix:
         """The rows `samples` and columns `genes` (integer index arrays, in the order given; None is all)."""
         rows = np.arange(self.n_samples) if samples is None else np.asarray(samples, dtype=np.intp)
         columns = np.arange(self.n_genes) if genes is None else np.asarray(genes, dtype=np.intp)
@@ -66,15 +75,47 @@ class ExpressionMatrix:
             self.gene_labels.iloc[columns],
         )
 
+    def without_values(self) -> ExpressionMatrix:
+        """The same names, labels and hash with NaN for every value, and no memory taken by the values."""
+        names = copy.copy(self)
+        names.__dict__["_content_hash"] = self._content_hash
+        object.__setattr__(names, "values", np.broadcast_to(np.float32(np.nan), self.values.shape))
+        return names
+
     def content_hash(self) -> str:
         """sha256 (hex) over the values and the ids: equal hashes, equal data. Labels do not count."""
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
         digest = hashlib.sha256(f"{self.n_samples} {self.n_genes} float32 ".encode())
-        digest.update(self.values.astype("<f4", copy=False).tobytes())
+        digest.update(self.values.astype("<f4", copy=False))
         for ids in (self.sample_ids, self.gene_ids):
             for text in ids:
                 encoded = text.encode()
                 digest.update(f"{len(encoded)}:".encode() + encoded)  # the length tells ab, c from a, bc
         return digest.hexdigest()
+
+
+def row_blocks(values: np.ndarray) -> Iterator[slice]:
+    """Slices that together are all rows of (rows, columns), each of about BLOCK numbers."""
+    rows = max(1, BLOCK // max(1, values.shape[1]))
+    return (slice(start, start + rows) for start in range(0, len(values), rows))
+
+
+def count_and_first(
+    values: np.ndarray, is_wrong: Callable[[np.ndarray], np.ndarray]
+) -> tuple[int, tuple[int, int] | None]:
+    """How many of the values (samples, genes) `is_wrong` marks, and the place of the first of them."""
+    count, first = 0, None
+    for rows in row_blocks(values):
+        wrong = is_wrong(values[rows])
+        if wrong.any():
+            count += int(wrong.sum())
+            if first is None:
+                row, column = np.argwhere(wrong)[0]
+                first = int(row) + rows.start, int(column)
+    return count, first
 
 
 def check_expression(matrix: ExpressionMatrix, name: str) -> None:
@@ -91,19 +132,20 @@ def check_expression(matrix: ExpressionMatrix, name: str) -> None:
         raise InputError(f"{name}: has no genes; give a table with at least one column of numbers")
     check_unique(matrix.sample_ids, "sample", name)
     check_unique(matrix.gene_ids, "gene", name)
-    finite = np.isfinite(matrix.values)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+    n_wrong, place = count_and_first(matrix.values, lambda block: ~np.isfinite(block))
+    if place is not None:
+        row, column = place
         raise InputError(
-            f"{name}: {(~finite).sum()} of {finite.size} values are NaN or infinite, the first is "
+            f"{name}: {n_wrong} of {matrix.values.size} values are NaN or infinite, the first is "
             f"{matrix.values[row, column]} at {where(matrix, row, column)}; remove or impute them"
         )
 
 
 def check_unique(ids: np.ndarray, what: str, name: str) -> None:
     """Raise InputError naming the repeated `what` ids (the first three of them)."""
-    repeated = pd.unique(ids[pd.Index(ids).duplicated()])
-    if len(repeated):
+    seen: set[str] = set()
+    repeated = list(dict.fromkeys(text for text in ids if text in seen or seen.add(text)))
+    if repeated:
         named = ", ".join(repr(text) for text in repeated[:3]) + (", ..." if len(repeated) > 3 else "")
         raise InputError(
             f"{name}: {len(repeated)} {what} id(s) occur more than once: {named}; "
@@ -124,6 +166,8 @@ def _id_array(ids: Any) -> np.ndarray:
 
 def _label_frame(labels: pd.DataFrame | None, ids: np.ndarray, what: str) -> pd.DataFrame:
     """The labels with `ids` as index, text where they are not numbers, the first of columns of one name."""
+    import pandas as pd
+
     index = pd.Index(ids, dtype=object)
     if labels is None:
         return pd.DataFrame(index=index)
@@ -138,6 +182,8 @@ def _label_frame(labels: pd.DataFrame | None, ids: np.ndarray, what: str) -> pd.
 
 
 def _text_or_number(column: pd.Series) -> np.ndarray:
+    import pandas as pd
+
     if pd.api.types.is_numeric_dtype(column.dtype) and isinstance(column.dtype, np.dtype):
         return column.to_numpy()
     text = column.astype(object)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +57,8 @@ class SiteMixture:
         and the components are weighed by their responsibilities p(c | y), found in log space. P_k depends on
         the class alone, so sites are averaged before it is applied: K products in all, not T K.
         """
+        from scipy.special import logsumexp  # needed at a run's end, not at its start
+
         y = np.asarray(noisy, dtype=np.float64)
         if noise_factor == 0:
             return y.copy()
@@ -95,6 +95,8 @@ class _Precision:
 
     def log_density(self, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
         """log N(row; mean, P^-1) + genes/2 log 2 pi, for every row and mean: (samples, T)."""
+
+        from scipy.spatial.distance import cdist
 
         def explained(m: np.ndarray) -> np.ndarray:
             return solve_triangular(self.core, (m @ self.weighted).T, lower=True).T

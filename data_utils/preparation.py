@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_utils.expression import ExpressionMatrix
+from data_utils.expression import ExpressionMatrix, row_blocks
 from data_utils.scaling import STD_OFFSET, ZScore
 from data_utils.splits import Split, split_samples
 
@@ -16,6 +16,8 @@ SPLITS = ("train", "validation", "test")
 SCALINGS = ("train", "all")
 LAYOUTS = ("sample", "stream")
 IMAGE_PIXELS = 24 * 24
+#: Genes whose scaling is found together: sums are float64, and a matrix of all genes may be large.
+GENE_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,17 @@ def _stream(values: np.ndarray) -> np.ndarray:
 def prepare(matrix: ExpressionMatrix, split_seed: int = 0) -> PreparedData:
     """Split the samples and z-score every part with the centre and scale of the training rows."""
     split = split_samples(len(matrix.sample_ids), split_seed)
-    scaling = ZScore.fit(matrix.values[split.train])
-    parts = {part: scaling.transform(matrix.values[getattr(split, part)]) for part in SPLITS}
+    values = matrix.values
+    starts = range(0, matrix.n_genes, GENE_BLOCK)
+    fits = [ZScore.fit(np.take(values[:, start : start + GENE_BLOCK], split.train, axis=0)) for start in starts]
+    scaling = ZScore(*(np.concatenate([getattr(fit, name) for fit in fits]) for name in ("centre", "scale")))
+    parts = {part: _scaled(values, getattr(split, part), scaling) for part in SPLITS}
     return PreparedData(**parts, scaling=scaling, split=split, gene_ids=np.asarray(matrix.gene_ids))
+
+
+def _scaled(values: np.ndarray, rows: np.ndarray, scaling: ZScore) -> np.ndarray:
+    """Some rows of the values, scaled, (rows, genes) float32."""
+    scaled = np.empty((len(rows), values.shape[1]), dtype=np.float32)
+    for block in row_blocks(scaled):
+        scaled[block] = scaling.transform(values[rows[block]])
+    return scaled

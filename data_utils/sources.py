@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from data_utils.expression import ExpressionMatrix, check_expression
-from data_utils.formats import read_expression
 from data_utils.landmarks import LandmarkMatch, landmark_table, select_landmarks
 from data_utils.transform import apply_transform, choose_transform
 
@@ -56,6 +55,8 @@ def load_dataset(
     """
     if data == SIMULATED:
         return _simulated(data_seed)
+    from data_utils.formats import read_expression  # with h5py and pyarrow; the simulated cohort needs neither
+
     path = Path(os.path.expanduser(data)).absolute()
     matrix = read_expression(path, genes_in)
     match = None

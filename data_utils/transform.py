@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix, where
+from data_utils.expression import ExpressionMatrix, count_and_first, row_blocks, where
 
 TRANSFORMS = ("auto", "none", "log2p1")
 LOG_LIMIT = 30.0  # on a log2 scale this would be a count of 10^9: more reads than a sample has
@@ -26,7 +26,7 @@ def choose_transform(values: np.ndarray, requested: str = "auto") -> tuple[str, 
             "none",
             f"{span}: counts, TPM and RPKM are never negative, so these are on a log or centred scale",
         )
-    if high > 1 and np.array_equal(values, np.rint(values)):
+    if high > 1 and all(np.array_equal(values[rows], np.rint(values[rows])) for rows in row_blocks(values)):
         return (
             "log2p1",
             f"all {values.size} values are non-negative whole numbers, the largest {high:.6g}: counts",
@@ -57,15 +57,16 @@ def apply_transform(matrix: ExpressionMatrix, transform: str, name: str) -> Expr
     """
     if transform == "none":
         return matrix
-    negative = matrix.values < 0
-    if negative.any():
-        row, column = np.argwhere(negative)[0]
+    values = matrix.values
+    n_negative, place = count_and_first(values, lambda block: block < 0)
+    if place is not None:
+        row, column = place
         raise InputError(
-            f"{name}: {negative.sum()} values are negative, the first is {matrix.values[row, column]} at "
+            f"{name}: {n_negative} values are negative, the first is {values[row, column]} at "
             f"{where(matrix, row, column)}; log2(x + 1) needs counts, TPM or RPKM: give --transform none"
         )
     # In float64 and rounded once: float32 log1p would cost an ulp or two.
-    logged = np.empty_like(matrix.values)
-    for row, counts in enumerate(matrix.values):
+    logged = np.empty_like(values)
+    for row, counts in enumerate(values):
         logged[row] = np.log1p(counts, dtype=np.float64) / np.log(2)
     return ExpressionMatrix(logged, matrix.sample_ids, matrix.gene_ids, matrix.sample_labels, matrix.gene_labels)

@@ -7,17 +7,12 @@ CPU with one thread to the last bit, which a test holds).
 
 from __future__ import annotations
 
-import math
-
 import torch
 
-from data_utils.noise import stream
-from models.architecture import Architecture, ConvArchitecture, DenseArchitecture
+from models.architecture import Architecture, DenseArchitecture
+from models.parameters import FlatParameters
 from models.sparsity import Sparsity
 from models.workspace import Targets, Workspace
-
-#: Parameters start at multiples of this many numbers (64 bytes), so that vector units load whole lines.
-ALIGNMENT = 16
 
 #: Up to this width of the last hidden layer, a linear output's gradients are formed without its residual.
 #: Counted: 4 B H M + 4 H^2 M operations instead of 6 B H M (as many at H = B / 2), and no array of batch B x genes M.
@@ -38,68 +33,15 @@ def _sigmoid_(h: torch.Tensor) -> torch.Tensor:
     return h
 
 
+def _square_sums(errors: torch.Tensor) -> torch.Tensor:
+    """Sum of squares of each member, (k,) float64, of (k, rows, genes): a row in float32, the rows in float64."""
+    return torch.linalg.vector_norm(errors, dim=2).double().square().sum(dim=1)
+
+
 def binary_cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Elementwise, as Keras 2.2 has it: outputs are clipped to [1e-7, 1 - 1e-7], targets may be any number."""
     output = output.clamp(BCE_CLIP, 1 - BCE_CLIP)
     return -(target * output.log() + (1 - target) * (1 - output).log())
-
-
-class FlatParameters:
-    """The parameters of K members as one matrix (K, P): one row a member, so an optimiser is one update.
-
-    `views(flat)` names its parts: {name: (K, *shape)}, without copying.
-    """
-
-    def __init__(self, shapes: dict[str, tuple[int, ...]], n_members: int, dtype: torch.dtype, device: str):
-        self.shapes = shapes
-        self.offsets: dict[str, int] = {}
-        width = 0
-        for name, shape in shapes.items():
-            self.offsets[name] = width
-            width += ALIGNMENT * math.ceil(math.prod(shape) / ALIGNMENT)
-        self.values = torch.zeros(n_members, width, dtype=dtype, device=device)
-        self.gradients = torch.zeros_like(self.values)
-
-    def views(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The named parts of a (K, P) matrix."""
-        return {
-            name: flat[:, offset : offset + math.prod(shape)].unflatten(1, shape)
-            for (name, shape), offset in zip(self.shapes.items(), self.offsets.values(), strict=True)
-        }
-
-
-INITIALISATIONS = ("centred", "glorot")
-
-
-def initial_parameters(
-    network: Architecture, n_genes: int, seed: int, initialisation: str = "centred"
-) -> dict[str, torch.Tensor]:
-    """Glorot-uniform weights and zero biases of one network; "centred": but for what reads a dense sigmoid code.
-
-    A sigmoid unit starts at 1/2 with slope 1/4. A layer that reads the code starts with weights 4 times
-    Glorot's and the bias -1/2 sum_j w_j, so that it answers as it would to a linear code: without this the
-    dense networks need several times the epochs.
-
-    A weight is drawn from a stream named by the seed, its shape and how many weights of that shape came
-    before it, so networks that differ elsewhere start from the same draws where shapes agree.
-    """
-    parameters: dict[str, torch.Tensor] = {}
-    seen: dict[tuple[int, ...], int] = {}
-    for name, shape in network.parameter_shapes(n_genes).items():
-        if name.endswith("bias"):
-            parameters[name] = torch.zeros(shape)
-            continue
-        fan_out, fan_in = (extent * math.prod(shape[2:]) for extent in shape[:2])
-        bound = math.sqrt(6 / (fan_in + fan_out))
-        draws = torch.rand(shape, generator=stream(seed, "weights", *shape, seen.get(shape, 0)))
-        seen[shape] = seen.get(shape, 0) + 1
-        parameters[name] = (2 * draws - 1) * bound
-    if initialisation == "glorot" or network.code_activation != "sigmoid" or isinstance(network, ConvArchitecture):
-        return parameters
-    for i in network.code_layers:
-        parameters[f"layer{i + 1}.weight"] *= 4
-        parameters[f"layer{i + 1}.bias"] -= 0.5 * parameters[f"layer{i + 1}.weight"].sum(dim=1)
-    return parameters
 
 
 class Stack:
@@ -120,6 +62,16 @@ class Stack:
         self.flat = FlatParameters(network.parameter_shapes(n_genes), n_members, dtype, device)
         self.parameters = self.flat.views(self.flat.values)
         self.gradients = self.flat.views(self.flat.gradients)
+
+    def squared_error(
+        self, members: slice, inputs: torch.Tensor, targets: Targets, small_error: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum of squared errors over rows and genes, (k,) float64, and code activations (k, rows, code_units).
+
+        inputs is (k, rows, genes); `small_error` as in `backward`.
+        """
+        output, code = self.reconstruct(members, inputs)
+        return _square_sums(output.sub_(targets.rows)), code
 
     def set_member(self, k: int, parameters: dict[str, torch.Tensor]) -> None:
         """Give member k these parameters."""
@@ -167,13 +119,24 @@ class DenseStack(Stack):
         return _sigmoid_(output) if self.network.output == "sigmoid" else output
 
     def reconstruct(self, members: slice, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes).
-
-        The reconstructions are the stack's own array: the next call writes over them.
-        """
+        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes)."""
         activations = self._hidden(members, inputs)
-        code = torch.cat([activations[i + 1] for i in self.network.code_layers], dim=2)
-        return self._output(members, activations[-1]), code
+        return self._output(members, activations[-1]).clone(), self._code(activations)
+
+    def squared_error(
+        self, members: slice, inputs: torch.Tensor, targets: Targets, small_error: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Stack`, without forming the reconstructions where that can be."""
+        activations = self._hidden(members, inputs)
+        if self._needs_no_residual(small_error):
+            squares, _ = self._linear_output(members, activations[-1], targets)
+        else:
+            squares = _square_sums(self._residual(members, activations[-1], targets.rows)[1])
+        return squares, self._code(activations)
+
+    def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
+        """The code layers side by side, (k, rows, code_units)."""
+        return torch.cat([activations[i + 1] for i in self.network.code_layers], dim=2)
 
     def backward(
         self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity, small_error: bool = False
@@ -184,7 +147,7 @@ class DenseStack(Stack):
         their MSE is below RESIDUAL_FREE_MSE.
         """
         activations = self._hidden(members, inputs)
-        if self.network.output == "linear" and self.network.hidden[-1] <= RESIDUAL_FREE_WIDTH and not small_error:
+        if self._needs_no_residual(small_error):
             loss, delta = self._linear_output_backward(members, activations[-1], targets)
         else:
             loss, delta = self._output_backward(members, activations[-1], targets)
@@ -208,30 +171,39 @@ class DenseStack(Stack):
                 delta = torch.bmm(delta, weight, out=self.workspace(f"delta{i - 1}", *activations[i].shape))
         return loss
 
+    def _needs_no_residual(self, small_error: bool) -> bool:
+        return self.network.output == "linear" and self.network.hidden[-1] <= RESIDUAL_FREE_WIDTH and not small_error
+
+    def _residual(
+        self, members: slice, h: torch.Tensor, clean: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """The reconstruction (None where linear), and it minus `clean`, (k, rows, genes), from the last hidden layer."""
+        if self.network.output == "linear":
+            weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
+            residual = self.workspace("residual", len(h), *clean.shape)
+            return None, torch.sub(bias.unsqueeze(1), clean, out=residual).baddbmm_(h, weight.mT)
+        output = self._output(members, h)
+        return output, torch.sub(output, clean, out=self.workspace("residual", *output.shape))
+
     def _output_backward(self, members: slice, h: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
         """MSE of each member (k,) and d MSE / d h; the output layer's gradients are stored."""
-        clean = targets.rows
-        weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
-        if self.network.output == "linear":
-            delta = self.workspace("output", len(h), *clean.shape)
-            torch.sub(bias.unsqueeze(1), clean, out=delta).baddbmm_(h, weight.mT)
-        else:
-            output = self._output(members, h)
-            delta = torch.sub(output, clean, out=self.workspace("delta", *output.shape))
+        clean, last = targets.rows, len(self.network.hidden)
+        output, delta = self._residual(members, h, clean)
         if self.loss == "bce":
             loss = binary_cross_entropy(output, clean).mean(dim=(1, 2))
             delta *= (output > BCE_CLIP) & (output < 1 - BCE_CLIP)  # where it is clipped the answer changes nothing
             scale = 1 / clean.numel()
         else:
-            loss = torch.linalg.vector_norm(delta, dim=2).double().square().sum(dim=1) / clean.numel()
+            loss = _square_sums(delta) / clean.numel()
             scale = 2 / clean.numel()
             if self.network.output == "sigmoid":
                 slope = torch.mul(output, output, out=self.workspace("slope", *output.shape))
                 delta *= torch.sub(output, slope, out=slope)
-        weight_gradient, bias_gradient = self._layer(len(self.network.hidden), members, self.gradients)
+        weight, _ = self._layer(last, members, self.parameters)
+        weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
         torch.baddbmm(weight_gradient, delta.mT, h, beta=0, alpha=scale, out=weight_gradient)
         torch.sum(delta, dim=1, out=bias_gradient).mul_(scale)
-        below = self.workspace(f"delta{len(self.network.hidden) - 1}", *h.shape)
+        below = self.workspace(f"delta{last - 1}", *h.shape)
         return loss.to(delta.dtype), torch.baddbmm(below, delta, weight, beta=0, alpha=scale, out=below)
 
     def _linear_output_backward(
@@ -239,30 +211,41 @@ class DenseStack(Stack):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same for a linear output, without forming the residual r = h W^T + b - x, (B, M).
 
-        With h (B, H), W (M, H): r^T h = W (h^T h) + b (1^T h) - x^T h; r^T 1 = W (h^T 1) + B b - x^T 1;
-        r W = h (W^T W) + b W - x W; and of |r|^2 each term is a product of these that are small:
-        |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2.
-        r is a difference of near equals when the MSE is small: use it where the MSE is not below
-        RESIDUAL_FREE_MSE (float32: the loss is then right to 1e-5).
+        With the products of `_linear_output`: r^T h = W (h^T h) + b (1^T h) - x^T h;
+        r^T 1 = W (h^T 1) + B b - x^T 1; r W = h (W^T W) + b W - x W.
         """
         last = len(self.network.hidden)
         weight, bias = self._layer(last, members, self.parameters)  # (k, M, H), (k, M)
         weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
         n_rows, scale = len(targets.rows), 2 / targets.rows.numel()
-        x = targets.rows.expand(len(h), *targets.rows.shape)
-        hh, h_sum = torch.bmm(h.mT, h), h.sum(dim=1)  # (k, H, H), (k, H)
-        ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
-        xw = torch.bmm(x, weight, out=self.workspace(f"delta{last - 1}", *h.shape))  # (k, B, H)
-        squares = (hh * ww).sum(dim=(1, 2)) - 2 * (h * xw).sum(dim=(1, 2)) + 2 * (h_sum * bw).sum(dim=1)
-        squares = squares + (bias * (n_rows * bias - 2 * targets.gene_sums)).sum(dim=1)
-        loss = (squares.double() + targets.square_sum) / targets.rows.numel()
-        torch.bmm(x.mT, h, out=weight_gradient)
+        squares, (hh, h_sum, ww, bw, xw) = self._linear_output(members, h, targets)
+        torch.bmm(targets.rows.expand(len(h), -1, -1).mT, h, out=weight_gradient)
         weight_gradient.baddbmm_(weight, hh, beta=-scale, alpha=scale)
         weight_gradient.addcmul_(bias.unsqueeze(2), h_sum.unsqueeze(1), value=scale)
         answered = self._weighted_sum(weight, h_sum.unsqueeze(1), dim=2)  # (k, M)
         torch.sub(answered, targets.gene_sums, out=bias_gradient)
         bias_gradient.add_(bias, alpha=n_rows).mul_(scale)
-        return loss.to(h.dtype), xw.baddbmm_(h, ww, beta=-scale, alpha=scale).add_(bw.unsqueeze(1), alpha=scale)
+        delta = xw.baddbmm_(h, ww, beta=-scale, alpha=scale).add_(bw.unsqueeze(1), alpha=scale)
+        return (squares / targets.rows.numel()).to(h.dtype), delta
+
+    def _linear_output(
+        self, members: slice, h: torch.Tensor, targets: Targets
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """|r|^2 of each member, (k,) float64, without r; and h^T h, 1^T h, W^T W, b W, x W, of which it is made.
+
+        |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2.
+        That is a difference of near equals when the MSE is small: use it where the MSE is not below
+        RESIDUAL_FREE_MSE (float32: it is then right to 1e-5).
+        """
+        last = len(self.network.hidden)
+        weight, bias = self._layer(last, members, self.parameters)
+        x = targets.rows.expand(len(h), -1, -1)
+        hh, h_sum = torch.bmm(h.mT, h), h.sum(dim=1)  # (k, H, H), (k, H)
+        ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
+        xw = torch.bmm(x, weight, out=self.workspace(f"delta{last - 1}", *h.shape))  # (k, B, H)
+        squares = (hh * ww).sum(dim=(1, 2)) - 2 * (h * xw).sum(dim=(1, 2)) + 2 * (h_sum * bw).sum(dim=1)
+        squares = squares + (bias * (len(targets.rows) * bias - 2 * targets.gene_sums)).sum(dim=1)
+        return squares.double() + targets.square_sum, (hh, h_sum, ww, bw, xw)
 
     def _weighted_sum(self, weight: torch.Tensor, factors: torch.Tensor, dim: int) -> torch.Tensor:
         """Sum of weight * factors, (k, M, H), over `dim`.

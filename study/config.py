@@ -11,8 +11,9 @@ from data_utils.errors import InputError
 from data_utils.preparation import LAYOUTS, SCALINGS
 from models.architecture import Architecture, architecture
 from models.optimizers import OPTIMIZERS
+from models.parameters import INITIALISATIONS
 from models.sparsity import KINDS
-from models.stack import INITIALISATIONS, LOSSES
+from models.stack import LOSSES
 
 #: The paper's noise factors.
 NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))

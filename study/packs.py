@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -13,8 +15,10 @@ from study.variants import data_key
 
 #: Measured on a CPU: beyond 44 members a stack gains nothing more.
 LARGEST_CPU_PACK = 44
-#: Packs per worker at the least, so that none is idle for long at the end.
-PACKS_PER_WORKER = 4
+#: Packs that a worker's share of the work is cut into: few are long, many cost more, so several numbers are tried.
+PACKS_PER_WORKER = (2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
+#: What an epoch of a pack costs beside its members, in FLOPs a gene and training row: measured, 4 members of dense-2.
+PACK_COST = 1300.0
 #: Bytes of weights, gradients and moments that the packs of one worker may take.
 CPU_PACK_BYTES = 1 << 30
 GPU_PACK_BYTES = 4 << 30
@@ -50,6 +54,13 @@ def pack_order(member: MemberConfig) -> tuple:
     return (member.seed, str(member.phases), member.beta, member.member_id)
 
 
+def pack_cost(members: Sequence[MemberConfig], n_genes: int) -> float:
+    """Training work of a pack: its members' and its own, which makes a small pack dear."""
+    first = members[0]
+    own = PACK_COST * n_genes * first.epochs * first.train_fraction
+    return own + sum(cost(member, n_genes) for member in members)
+
+
 def plan_packs(
     members: list[MemberConfig],
     n_genes: int,
@@ -59,22 +70,45 @@ def plan_packs(
 ) -> list[Pack]:
     """Packs for this many workers, the longest first.
 
-    `size` sets the number of members; None chooses it: no pack takes more than a fraction of one worker's
-    share of the work, none more than `pack_bytes` of memory, and packs of one stack are of like size.
+    `size` sets the number of members; None chooses it: of packs of one seed, of at most `pack_bytes` of memory and
+    LARGEST_CPU_PACK members, and of like size for one stack, those with which all workers are done soonest.
     """
-    largest_cost = sum(cost(member, n_genes) for member in members) / (workers * PACKS_PER_WORKER)
+    if size is not None:
+        return _cut(members, n_genes, lambda same: size, one_seed=False)
+    share = sum(cost(member, n_genes) for member in members) / workers
+    plans = [
+        _cut(members, n_genes, lambda same, most=most: _largest(same[0], n_genes, most, pack_bytes))
+        for most in (share / n_packs for n_packs in PACKS_PER_WORKER)
+    ]
+    if workers == 1:
+        plans.append(_cut(members, n_genes, lambda same: _largest(same[0], n_genes, math.inf, pack_bytes)))
+    return min(plans, key=lambda packs: time_of(packs, n_genes, workers))
+
+
+def time_of(packs: list[Pack], n_genes: int, workers: int) -> float:
+    """Work until the last worker is done, when each takes the next pack as soon as it is free."""
+    busy = [0.0] * workers
+    for pack in packs:
+        heapq.heapreplace(busy, busy[0] + pack_cost(pack.members, n_genes))
+    return max(busy)
+
+
+def _cut(
+    members: list[MemberConfig], n_genes: int, limit: Callable[[list[MemberConfig]], int], one_seed: bool = True
+) -> list[Pack]:
+    """The members of each stack (and seed) in as few packs of at most `limit` as possible, the longest pack first."""
     packs: list[Pack] = []
     ordered = sorted(members, key=lambda member: (str(stack_key(member)), *pack_order(member)))
-    for _, group in groupby(ordered, key=lambda member: (stack_key(member), member.seed if size is None else 0)):
+    for _, group in groupby(ordered, key=lambda member: (stack_key(member), member.seed if one_seed else 0)):
         same = list(group)
-        limit = size if size is not None else _automatic_size(same[0], n_genes, largest_cost, pack_bytes)
-        n_packs = math.ceil(len(same) / limit)
+        n_packs = math.ceil(len(same) / limit(same))
         edges = [round(i * len(same) / n_packs) for i in range(n_packs + 1)]
         packs += [Pack(tuple(same[a:b])) for a, b in pairwise(edges)]
     return sorted(packs, key=lambda pack: -sum(cost(member, n_genes) for member in pack.members))
 
 
-def _automatic_size(member: MemberConfig, n_genes: int, largest_cost: float, pack_bytes: int) -> int:
-    by_work = int(largest_cost / cost(member, n_genes))
+def _largest(member: MemberConfig, n_genes: int, most: float, pack_bytes: int) -> int:
+    """Members of this kind that together have at most `most` work and take at most `pack_bytes`; at least 1."""
+    by_work = min(most / cost(member, n_genes), LARGEST_CPU_PACK)
     by_memory = pack_bytes // (4 * 4 * n_parameters(member.architecture, n_genes))  # values, gradients, two moments
-    return max(1, min(by_work, by_memory, LARGEST_CPU_PACK))
+    return max(1, min(int(by_work), by_memory))

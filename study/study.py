@@ -9,9 +9,9 @@ import shlex
 import shutil
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from rich.console import Console
@@ -29,7 +29,6 @@ from study.options import StudyOptions
 from study.packs import CPU_PACK_BYTES, GPU_PACK_BYTES, Pack, plan_packs
 from study.progress import ProgressLine
 from study.provenance import provenance
-from study.references import up_to_date, write_references
 from study.results import RunFolder
 from study.rows import FAILED
 from study.summary import summary_markdown
@@ -37,6 +36,8 @@ from study.worker import hparams
 
 #: Characters of a note on the screen.
 LONGEST_NOTE = 400
+#: Genes up to which references are measured: PCA and Wiener filter take their number cubed.
+REFERENCE_GENES = 6000
 
 
 @dataclass
@@ -85,11 +86,17 @@ class Study:
         return bool(self.unfinished(workers=1))
 
     def _training(self):
-        if self.options.local:
-            return local_executor(self)
-        from study.runner import ray_executor
+        return local_executor(self) if self.options.local else self._ray_executor()
 
-        return ray_executor(self)
+    @contextmanager
+    def _ray_executor(self) -> Iterator[Callable[[Interruption], None]]:
+        """The cluster starts in the background; Tune, too, takes its time to import."""
+        from study.cluster import cluster_of
+
+        with cluster_of(self) as ready:
+            from study.runner import train_packs
+
+            yield lambda interruption: train_packs(self, *ready(), interruption)
 
     @contextmanager
     def _begun(self) -> Iterator[float]:
@@ -244,13 +251,16 @@ class Study:
         if self.options.no_report:
             return True
         try:
-            if not up_to_date(self.folder):
+            from study.references import up_to_date, write_references  # loads scikit-learn, and the next what draws
+            from study.report.folder import write_report
+
+            if self.data.n_genes > REFERENCE_GENES:
+                self.say(f"no references: they need the covariance of all pairs of {self.data.n_genes} genes")
+            elif not up_to_date(self.folder):
                 self.say("measuring the references, and the error by gene and label ...")
                 measured = (self.folder, self.dataset, self.data, self.planned, members)
                 if not write_references(*measured, stopped=lambda: bool(interruption)):
                     return False
-            from study.report.folder import write_report  # needed by nobody else, and it loads what draws
-
             page = write_report([self.folder.path], out=self.folder.path / "report")
         except Exception as error:
             with open(self.folder.log_file, "a", encoding="utf-8") as log:
@@ -264,8 +274,7 @@ class Study:
 
 def resume_command(command: str) -> str:
     """The command line that goes on with an interrupted run."""
-    words = [word for word in shlex.split(command) if word not in ("--fresh", "--resume")]
-    return shlex.join([*words, "--resume"])
+    return shlex.join([*(word for word in shlex.split(command) if word not in ("--fresh", "--resume")), "--resume"])
 
 
 def open_study(
@@ -281,15 +290,11 @@ def open_study(
     options.check_folder()
     device = options.resolve_device()
     if options.address is not None:
-        from study.runner import check_address
+        from study.cluster import check_address
 
         check_address(options.address)
-    dataset = load_dataset(
-        options.data,
-        genes_in=options.genes_in,
-        transform=options.transform,
-        all_genes=options.all_genes,
-        data_seed=options.data_seed,
-    )
+    switches = ("genes_in", "transform", "all_genes", "data_seed")
+    dataset = load_dataset(options.data, **{name: getattr(options, name) for name in switches})
     data = prepare(dataset.matrix, options.split_seed)
+    dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are needed alone
     return Study(options, dataset, data, planned, RunFolder(options.folder), console, device)

@@ -16,8 +16,9 @@ from data_utils.preparation import SPLITS, PreparedData
 from models.architecture import ConvArchitecture
 from models.conv_stack import ConvStack
 from models.optimizers import OPTIMIZERS
+from models.parameters import initial_parameters
 from models.sparsity import Sparsity
-from models.stack import RESIDUAL_FREE_MSE, DenseStack, initial_parameters
+from models.stack import RESIDUAL_FREE_MSE, DenseStack
 from models.workspace import Targets, Workspace
 from study.blocks import Block, blocks_by_seed
 from study.config import NOISE_FACTORS, MemberConfig, Phase
@@ -229,11 +230,11 @@ class PackTraining:
             starts = range(0, len(clean), EVALUATION_ROWS)
             for start, normal in zip(starts, self._fixed_noise(seed, part, noisy), strict=True):
                 rows = slice(start, start + EVALUATION_ROWS)
+                targets = Targets(clean[rows])
                 for block in blocks:
                     of_rows = factors if factors.shape[1] == 1 else factors[:, rows]
                     inputs = self._inputs(block, of_rows, clean[rows], normal)
-                    output, code = self.stack.reconstruct(block.members, inputs)
-                    error = output.sub_(clean[rows]).square_().sum(dim=2).double().sum(dim=1)
+                    error, code = self.stack.squared_error(block.members, inputs, targets, block.small_error)
                     squared_error[block.members] += error
                     code = code.double()
                     moments[:, block.members] += torch.stack([code.sum(dim=1), code.square().sum(dim=1)])

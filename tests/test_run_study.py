@@ -33,7 +33,7 @@ from data_utils.landmarks import landmark_table
 from data_utils.preparation import prepare
 from models.baselines import reference_errors
 from study import grids, local
-from study import study as study_module
+from study import references as references_module
 from study.config import MemberConfig
 from study.options import StudyOptions
 from study.references import write_references
@@ -548,7 +548,7 @@ def test_references_are_measured_once(here, monkeypatch):
         calls.append(1)
         return write_references(*arguments, **options)
 
-    monkeypatch.setattr(study_module, "write_references", counted)
+    monkeypatch.setattr(references_module, "write_references", counted)
     assert study() == 0
     before = {name: (here / "run" / name).read_bytes() for name in REFERENCES}
     assert study("--resume") == 0
@@ -575,7 +575,7 @@ def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(part, here,
 
     with monkeypatch.context() as patch:
         if part == "references":
-            patch.setattr(study_module, "write_references", broken)
+            patch.setattr(references_module, "write_references", broken)
         else:
             patch.setitem(sys.modules, "study.report.folder", SimpleNamespace(write_report=broken))
         assert study() == 1
@@ -595,7 +595,7 @@ def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(part, here,
 def test_an_interrupted_run_has_no_report(interrupted, here, monkeypatch, capfd):
     owner, name = {
         "while it trains": (local, "run_pack"),
-        "while it measures": (study_module, "up_to_date"),
+        "while it measures": (references_module, "up_to_date"),
     }[interrupted]
     original = getattr(owner, name)
 

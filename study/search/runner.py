@@ -18,6 +18,7 @@ from ray.tune.search.optuna import OptunaSearch  # isort: skip
 import torch
 
 from data_utils.preparation import PreparedData
+from study.cluster import cluster_of
 from study.interruption import Interruption
 from study.search.loop import Search
 from study.search.space import Space
@@ -37,15 +38,10 @@ def ray_search(study: SearchStudy) -> Iterator[Callable[[Interruption], None]]:
 
     Raises InputError where no cluster answers, or has no GPU where one was asked for.
     """
-    options = study.options
-    with (
-        runner.chatter_to(study.folder.log_file),
-        runner.cluster(options.address, options.workers, study.data.nbytes) as resources,
-    ):
-        study.device, gpus = runner.place(options, study.device, resources)
-        workers = runner.worker_count(resources, gpus)
+    with cluster_of(study) as ready:
 
         def train(interruption: Interruption) -> None:
+            workers, gpus = ready()
             interruption.take_over()
             run_trials(study, workers, gpus, interruption)
             if not interruption and study.choose():

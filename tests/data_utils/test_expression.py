@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_utils import expression
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix, check_expression
+from data_utils.expression import ExpressionMatrix, check_expression, count_and_first, row_blocks
 
 
 def matrix(samples=24, genes=6, **changes):
@@ -112,3 +113,24 @@ def test_nineteen_samples_are_too_few_and_twenty_are_enough():
 def test_no_genes():
     with pytest.raises(InputError, match="no genes"):
         check_expression(ExpressionMatrix(np.zeros((20, 0)), range(20), []), "a.csv")
+
+
+def test_the_hash_stays_when_the_values_go():
+    whole = matrix()
+    names = matrix().without_values()
+    assert names.content_hash() == whole.content_hash()
+    assert (names.n_samples, names.n_genes) == (24, 6)
+    assert names.sample_labels.equals(whole.sample_labels)
+    assert np.isnan(names.values).all()
+    assert names.values.strides == (0, 0)  # one number in memory
+    assert np.isfinite(whole.values).all()
+
+
+def test_what_is_wrong_is_counted_over_all_blocks(monkeypatch):
+    monkeypatch.setattr(expression, "BLOCK", 12)  # 2 rows
+    values = np.zeros((25, 6), dtype=np.float32)
+    assert [(b.start, b.stop) for b in row_blocks(values[:5])] == [(0, 2), (2, 4), (4, 6)]
+    values[7, 4] = values[7, 2] = values[24, 0] = np.nan
+    with pytest.raises(InputError, match=r"file: 3 of 150 values are NaN .* nan at sample 's7', gene 'g2'"):
+        check_expression(matrix(samples=25, values=values), "file")
+    assert count_and_first(np.zeros((25, 6)), lambda block: block < 0) == (0, None)

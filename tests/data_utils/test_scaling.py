@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
+from data_utils import expression, preparation
 from data_utils.expression import ExpressionMatrix
 from data_utils.preparation import SPLITS, prepare
 from data_utils.scaling import ZScore
@@ -122,3 +123,16 @@ def test_a_gene_that_is_constant_in_training_only_stays_finite():
     prepared = prepare(matrix(data))
     assert (prepared.train[:, 2] == 0).all()
     np.testing.assert_allclose(prepared.test[:, 2], 0.5 / 1e-3, rtol=1e-5)
+
+
+def test_blocks_of_rows_and_genes_change_no_bit(monkeypatch):
+    data = values(60, 50)
+    data[:, 7] = 0.1
+    whole = prepare(matrix(data))
+    monkeypatch.setattr(expression, "BLOCK", 130)
+    monkeypatch.setattr(preparation, "GENE_BLOCK", 16)
+    in_blocks = prepare(matrix(data))
+    for part in SPLITS:
+        assert np.array_equal(getattr(in_blocks, part), getattr(whole, part))
+    assert np.array_equal(in_blocks.scaling.centre, whole.scaling.centre)
+    assert np.array_equal(in_blocks.scaling.scale, whole.scaling.scale)

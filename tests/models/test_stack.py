@@ -7,8 +7,9 @@ import torch
 
 from models.architecture import architecture
 from models.conv_stack import ConvStack
+from models.parameters import initial_parameters
 from models.sparsity import Sparsity
-from models.stack import DenseStack, initial_parameters
+from models.stack import DenseStack
 from models.workspace import Targets
 from tests.models import reference
 

@@ -15,8 +15,9 @@ from data_utils.scaling import ZScore
 from models.architecture import architecture
 from models.conv_stack import ConvStack
 from models.optimizers import Adadelta
+from models.parameters import initial_parameters
 from models.sparsity import Sparsity
-from models.stack import DenseStack, initial_parameters
+from models.stack import DenseStack
 from models.workspace import Targets
 from study.config import MemberConfig, Phase
 from study.grids import NOISE_FACTORS, Narrowing, plan

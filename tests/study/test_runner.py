@@ -1,4 +1,4 @@
-"""What the runner decides before a trial starts: places, workers, addresses. No cluster is started here."""
+"""What is decided before a trial starts: places, workers, addresses; and Ray's start beside it, without a cluster."""
 
 import socket
 import threading
@@ -6,8 +6,9 @@ import threading
 import pytest
 
 from data_utils.errors import InputError
+from study import cluster as module
+from study.cluster import check_address, cluster, place, worker_count
 from study.options import StudyOptions
-from study.runner import check_address, place, worker_count
 
 NO_GPU, TWO_GPUS = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
 
@@ -74,3 +75,49 @@ def test_a_port_that_is_not_rays_is_refused_in_time():
     finally:
         server.close()
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def ray_calls(monkeypatch):
+    """Ray's start and end are noted, and the start waits until `may_start` is set."""
+    calls, may_start = [], threading.Event()
+
+    def init(**options):
+        may_start.wait(30)
+        calls.append("init")
+
+    monkeypatch.setattr(module.ray, "init", init)
+    monkeypatch.setattr(module.ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(module.ray, "cluster_resources", lambda: NO_GPU)
+    return calls, may_start
+
+
+def test_a_cluster_starts_beside_other_work(ray_calls):
+    calls, may_start = ray_calls
+    with cluster(None, 2, 1000) as ready:
+        assert calls == []
+        may_start.set()
+        assert ready() == NO_GPU
+    assert calls == ["init", "shutdown"]
+
+
+def test_bad_input_while_ray_starts_leaves_no_ray_behind(ray_calls):
+    calls, may_start = ray_calls
+    may_start.set()
+    with pytest.raises(InputError, match="bad folder"), cluster(None, 2, 1000):
+        raise InputError("bad folder")
+    assert calls == ["init", "shutdown"]
+
+
+def test_what_stops_ray_from_starting_is_told_to_who_waits_for_it(ray_calls, monkeypatch):
+    def init(**options):
+        raise ConnectionError("nobody\nanswers")
+
+    monkeypatch.setattr(module.ray, "init", init)
+    with (
+        cluster("auto", None, 1000) as ready,
+        pytest.raises(InputError, match=r"auto: no Ray cluster answers \(nobody\)"),
+    ):
+        ready()
+    with cluster(None, 2, 1000) as ready, pytest.raises(ConnectionError):
+        ready()

@@ -12,7 +12,7 @@ import torch
 from data_utils.expression import ExpressionMatrix
 from data_utils.preparation import prepare
 from models.architecture import architecture
-from models.stack import initial_parameters
+from models.parameters import initial_parameters
 from study import training as training_module
 from study.config import MemberConfig, Phase
 from study.training import PackTraining

@@ -1,0 +1,156 @@
+"""The Ray cluster: a small one of this machine's own, started in the background, or one that is there already."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_enable_metrics_collection", "0")  # there is no dashboard that would show them
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")  # Tune's workers have an environment of their own
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # study.interruption handles SIGINT and SIGTERM
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run folder has its own tables and logs
+
+import ray
+
+from data_utils.errors import InputError
+from study.options import StudyOptions
+
+if TYPE_CHECKING:
+    from study.study import Study
+
+#: Seconds to wait for a cluster to answer.
+ADDRESS_SECONDS = 25.0
+
+
+@contextmanager
+def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
+    """Starts or joins the study's cluster; yields what waits for it and returns workers and share of a GPU for each.
+
+    Raises InputError where no cluster answers, or has no GPU where one was asked for.
+    """
+    options = study.options
+    with chatter_to(study.folder.log_file), cluster(options.address, options.workers, study.data.nbytes) as ready:
+        # On the CPUs of this machine nothing is wanting; what a cluster lacks is told before anything is written.
+        known = {} if options.address is None and study.device == "cpu" else ready()
+        study.device, gpus_per_pack = place(options, study.device, known)
+        worker_count(known, gpus_per_pack)
+        yield lambda: (worker_count(ready(), gpus_per_pack), gpus_per_pack)
+
+
+@contextmanager
+def cluster(address: str | None, workers: int | None, data_bytes: int) -> Iterator[Callable[[], dict[str, float]]]:
+    """A Ray cluster of this machine alone, with room for the data, or the one at `address`.
+
+    It starts in a thread, since that takes seconds in which there is other work; the function it yields waits for it
+    and returns its resources, or raises InputError where no cluster answers at `address`.
+    """
+    if address is not None:
+        check_address(address)
+    options = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
+    if address is None:
+        options["num_cpus"] = workers or len(os.sched_getaffinity(0))
+        options["object_store_memory"] = max(1 << 29, 2 * data_bytes)
+    else:
+        options = {"address": address, **{k: v for k, v in options.items() if k != "include_dashboard"}}
+    with ThreadPoolExecutor(1) as thread:
+        started = thread.submit(_start, options)
+        try:
+            yield started.result
+        finally:
+            started.exception()  # Ray can be shut down only once it is up
+            ray.shutdown()
+
+
+def _start(options: dict) -> dict[str, float]:
+    address = options.get("address")
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise
+        raise _no_cluster(address, str(error)) from None
+    return ray.cluster_resources()
+
+
+def check_address(address: str) -> None:
+    """Raise InputError within half a minute when no Ray cluster answers at host:port (or "auto")."""
+    if address == "auto":
+        return  # ray.init knows at once whether this machine belongs to a cluster
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--address {address}: give host:port of the cluster's head, or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+        health = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", f"{host}:{port}"]
+        subprocess.run(health, check=True, capture_output=True, timeout=ADDRESS_SECONDS - 10)
+    except (OSError, OverflowError, UnicodeError, subprocess.SubprocessError) as error:
+        raise _no_cluster(address, str(error)) from None
+
+
+def _no_cluster(address: str, reason: str) -> InputError:
+    first_line = reason.strip().splitlines()[0][:120] if reason.strip() else "no answer"
+    return InputError(
+        f"--address {address}: no Ray cluster answers ({first_line}): start one with `ray up cluster.yaml`, "
+        "or leave --address out to use this machine"
+    )
+
+
+def worker_count(resources: dict[str, float], gpus_per_pack: float) -> int:
+    """How many packs can train at once. Raises InputError where GPUs are asked for and there are none."""
+    cpus = int(resources.get("CPU", 0))
+    if gpus_per_pack == 0:
+        return max(1, cpus)
+    gpus = resources.get("GPU", 0)
+    if gpus < gpus_per_pack:
+        raise InputError(
+            f"--gpus-per-pack {gpus_per_pack:g}: the cluster has {gpus:g} GPUs: use --device cpu or a smaller share"
+        )
+    return max(1, min(cpus, math.floor(gpus / gpus_per_pack + 1e-9)))
+
+
+def place(options: StudyOptions, device: str, resources: dict[str, float]) -> tuple[str, float]:
+    """Device of the packs and the share of a GPU that each takes."""
+    if device == "auto":
+        device = "cuda" if resources.get("GPU", 0) > 0 else "cpu"
+    if device == "cpu":
+        if options.gpus_per_pack:
+            raise InputError(f"--gpus-per-pack {options.gpus_per_pack:g}: the packs run on the CPU: leave it out")
+        return device, 0.0
+    return device, 1.0 if options.gpus_per_pack is None else options.gpus_per_pack
+
+
+@contextmanager
+def chatter_to(log: Path) -> Iterator[None]:
+    """What Ray and its processes print goes to a log file; the study's own lines keep the screen."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as file:  # the run folder is made only when the cluster is there
+        try:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, original in zip((1, 2), saved, strict=True):
+                os.dup2(original, number)
+                os.close(original)
+            file.seek(0)
+            if log.parent.exists():
+                with open(log, "ab") as kept:
+                    shutil.copyfileobj(file, kept)

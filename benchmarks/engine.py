@@ -127,7 +127,7 @@ def _pack_turns(
 ) -> tuple[Costs, dict[str, list[float]]]:
     """CPU seconds of an epoch of one depth's pack by side and turn, and each side's validation MSE.
 
-    "floor" is what the pack's operations, training and validation, take at the rate of a large product in the same turn.
+    "floor" is what the pack's operations, validation's too, take at the rate of a large product in the same turn.
     """
     members = pack_of_44(model, 2 + repeats)
     for name, side in sides.items():

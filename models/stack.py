@@ -177,7 +177,7 @@ class DenseStack(Stack):
     def _residual(
         self, members: slice, h: torch.Tensor, clean: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """The reconstruction (None where linear), and it minus `clean`, (k, rows, genes), from the last hidden layer."""
+        """The reconstruction (None where linear), and it minus `clean`, (k, rows, genes), from the last layer."""
         if self.network.output == "linear":
             weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
             residual = self.workspace("residual", len(h), *clean.shape)

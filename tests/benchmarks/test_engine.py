@@ -163,7 +163,12 @@ def test_rows_compare_equal_networks(data, in_this_process, monkeypatch):
         ours, theirs = (float(part.split()[-1]) for part in rows[name].note.split("MSE: ")[1].split(","))
         assert ours == pytest.approx(theirs, abs=1e-5)
     floor = rows["SGEMM floor"]
-    flops = [work.pack_of_44(m, 1)[0].architecture.flops_per_sample(70) * 64 * 44 for m in SMALL.depths]
+    # per network: the training rows' step, and two operations per weight for each validation row
+    n_validation = round(len(data.validation) * 64 / len(data.train))
+    flops = []
+    for network in (work.pack_of_44(model, 1)[0].architecture for model in SMALL.depths):
+        weights = sum(math.prod(shape) for shape in network.layer_shapes(70))
+        flops.append(44 * (64 * network.flops_per_sample(70) + n_validation * 2 * weights))
     assert floor.peer == pytest.approx([1e-11 * math.sqrt(math.prod(flops))] * 2)
     text = engine.table(list(rows.values()))
     assert "target 2.8" in text

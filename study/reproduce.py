@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors import SafetensorError
 
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
@@ -57,7 +56,7 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     run = load_evidence([path]).runs[0]
     folder = RunFolder(run.path)
     member = _find(run, folder, member_id)
-    weights = _recorded_weights(folder, member)
+    _, weights = folder.load_model(member.member_id)
     prepared = _data(run, data)
     device = "cuda" if run.config.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
     Console(stderr=True).print(f"training {member.run_name} again: {member.epochs} epochs on {device}", markup=False)
@@ -79,14 +78,6 @@ def _find(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
     if not len(row) or row["status"].item() == FAILED:
         raise InputError(f"{found[0]}: has not ended in {run.path}: finish the run with --resume first")
     return planned[found[0]]
-
-
-def _recorded_weights(folder: RunFolder, member: MemberConfig) -> dict[str, np.ndarray]:
-    """Raises InputError where the run has no readable model of the member."""
-    try:
-        return folder.load_model(member.member_id)[1]
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{folder.path / 'models'}: no readable model of {member.member_id} ({error})") from None
 
 
 def _data(run: Run, path: str | None) -> PreparedData:

@@ -7,23 +7,26 @@ Networks come and go as numpy arrays by name: who only reads a run needs no torc
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
 
 from data_utils.errors import InputError
+from study.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
 from study.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, typed
 
 if TYPE_CHECKING:
     from study.config import MemberConfig
+
+#: What reading a file that was cut short or damaged may raise.
+UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
 
 
 class RunFolder:
@@ -90,31 +93,40 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """A binary file in the folder."""
-        _atomically(self.path / name, lambda path: path.write_bytes(content))
+        write_atomically(self.path / name, lambda path: path.write_bytes(content))
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """A table as Parquet; the index is not kept."""
-        _atomically(self.path / name, lambda path: table.to_parquet(path, index=False))
+        write_atomically(self.path / name, lambda path: table.to_parquet(path, index=False))
 
     def save_model(self, member: MemberConfig, parameters: dict[str, np.ndarray]) -> None:
         """One network's parameters by name, with its configuration in the file's header."""
-        _save_arrays(self._model(member.member_id), parameters, {"member": member.as_dict()})
+        save_arrays(self._model(member.member_id), parameters, {"member": member.as_dict()})
 
     def load_model(self, member_id: str) -> tuple[dict, dict[str, np.ndarray]]:
-        """What `save_model` wrote: the configuration (for MemberConfig.from_dict) and the parameters."""
-        arrays, metadata = _load_arrays(self._model(member_id))
-        return json.loads(metadata["member"]), arrays
+        """What `save_model` wrote: the configuration (for MemberConfig.from_dict) and the parameters.
+
+        Raises InputError for a file that is not there or is damaged.
+        """
+        try:
+            arrays, metadata = load_arrays(self._model(member_id))
+            return metadata["member"], arrays
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self._model(member_id)}: no readable network ({reason}): --resume trains it again"
+            ) from None
 
     def save_checkpoint(self, pack_id: str, member_ids: list[str], arrays: dict[str, np.ndarray], facts: dict) -> None:
         """Where a pack's training stands."""
-        _save_arrays(self._checkpoint(pack_id), arrays, {"members": member_ids, "facts": facts})
+        save_arrays(self._checkpoint(pack_id), arrays, {"members": member_ids, "facts": facts})
 
     def load_checkpoint(self, pack_id: str) -> tuple[dict[str, np.ndarray], dict] | None:
         """Arrays and facts, or None where there is no readable checkpoint."""
         try:
-            arrays, metadata = _load_arrays(self._checkpoint(pack_id))
-            return arrays, json.loads(metadata["facts"])
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            arrays, metadata = load_arrays(self._checkpoint(pack_id))
+            return arrays, metadata["facts"]
+        except UNREADABLE:
             return None
 
     def checkpointed_packs(self) -> list[list[str]]:
@@ -122,17 +134,62 @@ class RunFolder:
         packs = []
         for path in sorted((self.path / "checkpoints").glob("*.safetensors")):
             try:
-                with safe_open(path, framework="np") as file:
-                    packs.append(json.loads(file.metadata()["members"]))
-            except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+                packs.append(load_metadata(path)["members"])
+            except UNREADABLE:
                 continue
         return packs
 
     def finish_pack(self, pack_id: str, members: pd.DataFrame, metrics: pd.DataFrame) -> None:
         """Record a pack's results and drop its checkpoint. The members' part comes last: it is what counts."""
-        self.write_table(f"parts/{pack_id}.metrics.parquet", metrics)
-        self.write_table(f"parts/{pack_id}.members.parquet", members)
+        parts = {"metrics": metrics.to_parquet(index=False), "members": members.to_parquet(index=False)}
+        self.write_json(f"parts/{pack_id}.sha256", {name: sha256(content) for name, content in parts.items()})
+        for name, content in parts.items():
+            self.write_bytes(f"parts/{pack_id}.{name}.parquet", content)
         self._checkpoint(pack_id).unlink(missing_ok=True)
+
+    def part(self, pack_id: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+        """The members and metrics tables of a finished pack; None where they are not there or not as written."""
+        try:
+            expected = json.loads((self.path / "parts" / f"{pack_id}.sha256").read_text("utf-8"))
+            tables = []
+            for name in ("members", "metrics"):
+                content = (self.path / "parts" / f"{pack_id}.{name}.parquet").read_bytes()
+                if sha256(content) != expected[name]:
+                    return None
+                tables.append(pd.read_parquet(io.BytesIO(content)))
+            return tables[0], tables[1]
+        except UNREADABLE:
+            return None
+
+    def drop_damaged(self) -> list[str]:
+        """Forget results and networks that are not as they were written, so that their members train again.
+
+        Returns a line for each file.
+        """
+        lines = []
+        for path in sorted((self.path / "parts").glob("*.members.parquet")):
+            pack_id = path.name.removesuffix(".members.parquet")
+            part = self.part(pack_id)
+            if part is None:
+                lines.append(f"{path}: cut short or damaged: its pack trains again")
+                path.unlink()
+                continue
+            members, metrics = part
+            bad = [member_id for member_id in members["member_id"] if not self._sound(member_id)]
+            if bad:
+                lines += [f"{self._model(member_id)}: damaged: it trains again" for member_id in bad]
+                self.finish_pack(pack_id, *(table[~table["member_id"].isin(bad)] for table in (members, metrics)))
+        return lines
+
+    def _sound(self, member_id: str) -> bool:
+        """Whether the network's file is as it was written, or is not there: that is a wish of whoever removed it."""
+        try:
+            load_arrays(self._model(member_id))
+        except FileNotFoundError:
+            return True
+        except UNREADABLE:
+            return False
+        return True
 
     def finished_members(self) -> pd.DataFrame:
         """One row for each member of a finished pack; a part that cannot be read does not count."""
@@ -171,37 +228,11 @@ class RunFolder:
 
     def _parts(self) -> Iterable[tuple[pd.DataFrame, pd.DataFrame]]:
         for path in sorted((self.path / "parts").glob("*.members.parquet")):
-            try:
-                metrics = path.with_name(path.name.replace(".members.", ".metrics."))
-                yield pd.read_parquet(path), pd.read_parquet(metrics)
-            except (OSError, ValueError):  # cut short: its members count as unfinished
-                continue
+            part = self.part(path.name.removesuffix(".members.parquet"))
+            if part is not None:  # else its members count as unfinished
+                yield part
 
 
 def _concat(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     tables = [table for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True).reindex(columns=columns) if tables else pd.DataFrame(columns=columns)
-
-
-def _atomically(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> None:
-    """Arrays by name, and JSON-able metadata in the header."""
-    # In C order: safetensors writes an array's memory as it lies, without a look at its strides.
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    header = {name: json.dumps(content) for name, content in metadata.items()}
-    _atomically(path, lambda path: save_file(arrays, path, header))
-
-
-def _load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    with safe_open(path, framework="np") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import shlex
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -24,6 +22,7 @@ from study.grids import plan
 from study.interruption import Interruption
 from study.levels import by_level
 from study.local import local_executor
+from study.lock import held
 from study.monitor import write_hparams_experiment
 from study.options import StudyOptions
 from study.packs import CPU_PACK_BYTES, GPU_PACK_BYTES, Pack, plan_packs
@@ -77,8 +76,12 @@ class Study:
 
     def _executor(self):
         """What trains packs: this process, or Ray (imported only where it is used); nothing where all is done."""
-        if self.options.resume and not self.work_left():
-            return nullcontext()
+        if self.options.resume:
+            with held(self.folder.path):
+                for line in self.folder.drop_damaged():
+                    self.say(line)
+            if not self.work_left():
+                return nullcontext()
         return self._training()
 
     def work_left(self) -> bool:
@@ -101,26 +104,11 @@ class Study:
     @contextmanager
     def _begun(self) -> Iterator[float]:
         """Hold the folder for this process, so that a second run on it is refused, and begin (see `_begin`)."""
-        path = self.folder.path
-        created = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = open(path / ".lock", "a")  # noqa: SIM115  (held until the end)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror}): give another --out") from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"{path}: another run is using this folder: give another --out") from None
+        with held(self.folder.path) as undo:
             try:
                 seconds_before = self._begin()
             except InputError:  # nothing is left of what was made for it
-                if created:
-                    shutil.rmtree(path, ignore_errors=True)
-                for parent in created[1:]:
-                    with suppress(OSError):  # somebody else uses it by now
-                        parent.rmdir()
+                undo()
                 raise
             yield seconds_before
 

@@ -65,3 +65,10 @@ def contents(folder):
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(Path(folder).rglob("*"))
     }
+
+
+def flipped(path, at, bit=3):
+    """Flip one bit of the file, at a share of its length: 0 is its first byte, 1 its last."""
+    content = bytearray(path.read_bytes())
+    content[int(at * (len(content) - 1))] ^= 1 << bit
+    path.write_bytes(bytes(content))

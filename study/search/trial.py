@@ -47,13 +47,13 @@ def run_trial(
     pack = Pack(space.members(trial.params))
     judge = Judge(trial, space, folder)
     try:
-        known = folder.pack_tables(pack.pack_id)
+        known = folder.part(pack.pack_id)
         if known is not None:
             trial = replace(completed(trial, space, known), seconds=0.0)
         elif run_pack(
             pack, data, folder, device, should_stop=should_stop, checkpoint_seconds=checkpoint_seconds, judge=judge
         ):
-            trial = completed(trial, space, folder.pack_tables(pack.pack_id))
+            trial = completed(trial, space, folder.part(pack.pack_id))
         elif judge.trial.state != RUNNING:
             trial = judge.trial
             folder.drop_checkpoint(pack.pack_id)

@@ -106,14 +106,6 @@ class TrialsFolder(RunFolder):
         """A stopped trial does not go on."""
         self._checkpoint(pack_id).unlink(missing_ok=True)
 
-    def pack_tables(self, pack_id: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-        """The members and metrics tables of a finished pack; None where they are not there or cannot be read."""
-        part = self.path / "parts" / pack_id
-        try:
-            return pd.read_parquet(f"{part}.members.parquet"), pd.read_parquet(f"{part}.metrics.parquet")
-        except (OSError, ValueError):
-            return None
-
 
 def _trial(content: dict) -> Trial:
     curve = tuple((epoch, value) for epoch, value in content["curve"])

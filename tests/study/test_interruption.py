@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from study.interruption import Interruption
 from study.results import RunFolder
 from study.study import Study
 from study.training import PackTraining
-from tests.small import ROOT, assert_same_tables, contents, expression_file, models
+from tests.small import ROOT, assert_same_tables, contents, expression_file, flipped, models
 
 EPOCHS = 120  # seconds, where a checkpoint follows every batch
 STUDY = ["--grid", "smoke", "--local", "--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01"]
@@ -167,6 +168,31 @@ def test_only_what_is_unfinished_is_trained_again(data, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in running.out.glob("parts/*.members.parquet")}
     assert resumed(data, running.out, "--pack", "1") == 0  # packs may be others the second time
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(("pattern", "trained_again"), [("parts/*.metrics.parquet", 2), ("models/*.safetensors", 1)])
+def test_a_flipped_bit_is_told_and_costs_what_it_hit_alone(pattern, trained_again, data, unbroken, tmp_path, capfd):
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    damaged = sorted(out.glob(pattern))[1]
+    flipped(damaged, 0.7)
+    before = {path: path.stat().st_mtime_ns for path in (out / "models").iterdir()}
+    assert resumed(data, out) == 0
+    assert_same_run(out, unbroken)
+    assert damaged.name.split(".")[0] in capfd.readouterr().err
+    again = [path for path, written in before.items() if path.stat().st_mtime_ns != written]
+    assert len([path for path in again if path.suffix == ".safetensors"]) == trained_again
+    assert resumed(data, out) == 0  # with nothing left to do
+
+
+def test_a_damaged_checkpoint_counts_as_none(data, unbroken, tmp_path):
+    with Running(data, tmp_path) as running:
+        running.wait_for("checkpoints/*.safetensors")
+        running.send(signal.SIGKILL)
+    for path in running.out.glob("checkpoints/*.safetensors"):
+        flipped(path, 0.7)
+    assert resumed(data, running.out) == 0
+    assert_same_run(running.out, unbroken)
 
 
 def test_interrupted_before_any_batch(data, unbroken, tmp_path, monkeypatch):

@@ -182,7 +182,7 @@ def test_other_data_are_refused_and_the_same_elsewhere_are_not(run, tmp_path):
 
 def test_a_model_that_is_gone_is_bad_input(run):
     (run.path / "models" / f"{PLANNED[0].member_id}.safetensors").unlink()
-    with pytest.raises(InputError, match=f"no readable model of {PLANNED[0].member_id}"):
+    with pytest.raises(InputError, match=f"{PLANNED[0].member_id}.safetensors: no readable network"):
         reproduce(run.path, PLANNED[0].member_id)
 
 

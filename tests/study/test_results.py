@@ -18,7 +18,7 @@ from study.packs import Pack
 from study.results import RunFolder
 from study.rows import DIVERGED, FINISHED, MEMBER_COLUMNS, METRIC_COLUMNS, member_rows, metric_rows
 from study.training import PackTraining
-from tests.small import contents, member, models, prepared
+from tests.small import contents, flipped, member, models, prepared
 
 DATA = prepared(40, 30)
 MEMBERS = [member(noise=noise, beta=beta, seed=seed) for seed in (0, 1) for noise in (0.1, 0.5) for beta in (0.0, 0.01)]
@@ -209,12 +209,46 @@ def test_a_model_that_torch_wrote_is_read(folder):
     content, arrays = folder.load_model(MEMBERS[0].member_id)
     assert MemberConfig.from_dict(content) == MEMBERS[0]
     assert_same_arrays(arrays, PARAMETERS)
-    before = path.read_bytes()
+
+
+@pytest.mark.parametrize("at", [0.0, 0.02, 0.3, 0.6, 0.97, 1.0])
+def test_one_bit_of_a_checkpoint_or_a_network_is_noticed(folder, at):
+    folder.save_checkpoint("pack", ["a"], PARAMETERS, FACTS)
     folder.save_model(MEMBERS[0], PARAMETERS)
-    assert path.read_bytes() == before
+    flipped(folder.path / "checkpoints" / "pack.safetensors", at)
+    assert folder.load_checkpoint("pack") is None
+    flipped(folder.path / "models" / f"{MEMBERS[0].member_id}.safetensors", at)
+    with pytest.raises(InputError, match=r"no readable network .*--resume trains it again"):
+        folder.load_model(MEMBERS[0].member_id)
 
 
 # parts and tables
+
+
+@pytest.mark.parametrize("name", ["members.parquet", "metrics.parquet", "sha256"])
+@pytest.mark.parametrize("at", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_one_bit_of_a_part_is_noticed_and_its_pack_alone_is_forgotten(folder, name, at):
+    broken, whole = finish(folder, MEMBERS[:2]), finish(folder, MEMBERS[2:4])
+    assert folder.drop_damaged() == []
+    flipped(folder.path / "parts" / f"{broken.pack_id}.{name}", at)
+    kept = [member.member_id for member in whole.members]
+    assert folder.finished_members()["member_id"].tolist() == kept
+    [line] = folder.drop_damaged()
+    assert f"{broken.pack_id}.members.parquet: cut short or damaged" in line
+    assert folder.finished_members()["member_id"].tolist() == kept
+    assert folder.drop_damaged() == []
+
+
+def test_a_damaged_network_trains_again_alone(folder):
+    pack = finish(folder, MEMBERS[:3])
+    for config in pack.members[:2]:
+        folder.save_model(config, PARAMETERS)
+    damaged, sound, removed = (config.member_id for config in pack.members)
+    flipped(folder.path / "models" / f"{damaged}.safetensors", 0.9)
+    [line] = folder.drop_damaged()
+    assert f"{damaged}.safetensors: damaged" in line
+    assert folder.finished_members()["member_id"].tolist() == [sound, removed]
+    assert folder.drop_damaged() == []
 
 
 def test_a_finished_pack_has_its_rows_and_no_checkpoint(folder):

@@ -1,0 +1,80 @@
+"""Files that are whole or not there, and that tell when they were damaged: each array file holds its own checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+#: The one entry of an array file's header, and the checksum in it.
+ENTRY, CHECKSUM = "json", "sha256"
+
+
+class DamagedFile(ValueError):
+    """A file whose content is not what was written."""
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """`write` fills a file of a temporary name, which is then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(content: bytes) -> str:
+    """Hex digits of the checksum."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> None:
+    """Arrays by name, and JSON-able metadata in the header, with the checksum of both."""
+    # In C order: safetensors writes an array's memory as it lies, without a look at its strides.
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    # One entry: safetensors writes several in any order, and equal networks should be equal files.
+    header = {ENTRY: json.dumps({**metadata, CHECKSUM: _checksum(arrays, metadata)})}
+    write_atomically(path, lambda path: save_file(arrays, path, header))
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """What `save_arrays` wrote: the arrays and the metadata. Nothing in the file is executed.
+
+    Raises OSError, SafetensorError or ValueError for a file that cannot be read, DamagedFile where the checksum does
+    not match. A file of safetensors without a checksum is read as it is, each entry of its header as JSON.
+    """
+    with safe_open(path, framework="np") as file:
+        arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, _metadata(file)  # noqa: SIM118
+    expected = metadata.pop(CHECKSUM, None)
+    if expected is not None and expected != _checksum(arrays, metadata):
+        raise DamagedFile(f"{path}: its content does not match its checksum")
+    return arrays, metadata
+
+
+def load_metadata(path: Path) -> dict:
+    """The metadata alone, unchecked; raises as `load_arrays` does."""
+    with safe_open(path, framework="np") as file:
+        return _metadata(file)
+
+
+def _metadata(file: safe_open) -> dict:
+    header = file.metadata() or {}
+    return json.loads(header[ENTRY]) if ENTRY in header else {name: json.loads(text) for name, text in header.items()}
+
+
+def _checksum(arrays: dict[str, np.ndarray], metadata: dict) -> str:
+    digest = hashlib.sha256(json.dumps(metadata).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    return digest.hexdigest()

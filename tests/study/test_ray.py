@@ -99,7 +99,7 @@ def alive(pids):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted_run_saves_stops_and_goes_on_with_equal_tables(number, small_cohort, unbroken, tmp_path):
     process = start(small_cohort, tmp_path / "run")
     wait_for(lambda: checkpoints(tmp_path / "run"))

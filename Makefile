@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 export RAY_USAGE_STATS_ENABLED = 0
 
-.PHONY: study test test-slow bench lint format env lock clean
+.PHONY: study test test-slow fuzz bench lint format env lock clean
 
 study: env
 	$(BIN)/python run_study.py --grid paper $(ARGS)
@@ -16,6 +16,10 @@ test: env
 
 test-slow: env
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Some minutes: drawn and damaged input of every kind (tests/fuzz), of which `make test` has a few hundred.
+fuzz: env
+	FUZZ_INPUTS=$(or $(INPUTS),25000) $(BIN)/python -m pytest -m fuzz tests/fuzz $(ARGS)
 
 # About an hour; `make bench QUICK=1` a few minutes. Without a network the rows whose peer is absent are left out.
 bench: env

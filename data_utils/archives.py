@@ -1,6 +1,7 @@
 """h5ad (AnnData) and npz: containers of arrays. Nothing in them is ever unpickled."""
 
 import warnings
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -9,9 +10,11 @@ import pandas as pd
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.textio import replacing
+from data_utils.hdf5 import check_attributes, check_heaps, check_numbers, check_written
+from data_utils.textio import replacing, shown
 
 SAMPLE_LABEL, GENE_LABEL = "sample_label:", "gene_label:"
+NEEDED = ("values", "sample_ids", "gene_ids")
 
 
 def read_h5ad(path: Path) -> ExpressionMatrix:
@@ -19,16 +22,23 @@ def read_h5ad(path: Path) -> ExpressionMatrix:
     from anndata.io import read_elem  # takes a second to import, and only this format needs it
 
     with h5py.File(path, "r") as file:
+        check_heaps(path, file)
+        check_attributes(path, file)
         missing = [name for name in ("X", "obs", "var") if name not in file]
         if missing:
             raise InputError(f"{path}: has no {missing[0]}; it is an HDF5 file but not a usable h5ad file")
+        for name in ("X", "obs", "var"):
+            check_written(path, file[name])
         values, obs, var = (read_elem(file[name]) for name in ("X", "obs", "var"))
-    values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+    check_numbers(path, "the values of X", getattr(values, "dtype", type(values).__name__))
     if values.shape != (len(obs), len(var)):
         raise InputError(
             f"{path}: X is {values.shape} for {len(obs)} samples in obs and {len(var)} genes in var; "
             "the file is damaged, get it again"
         )
+    if hasattr(values, "toarray"):
+        values.check_format(full_check=True)  # toarray would write wherever damaged indices point
+        values = values.toarray()
     return ExpressionMatrix(values, obs.index, var.index, obs, var)
 
 
@@ -44,26 +54,41 @@ def write_h5ad(matrix: ExpressionMatrix, path: Path) -> None:
 
 def read_npz(path: Path) -> ExpressionMatrix:
     """Read values, sample_ids, gene_ids, and labels from keys "sample_label:NAME" and "gene_label:NAME"."""
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in ("values", "sample_ids", "gene_ids") if name not in file.files]
+    arrays = _arrays(path)
+    values, samples, genes = (arrays[name] for name in NEEDED)
+    check_numbers(path, "values", values.dtype)
+    if values.shape != (*samples.shape, *genes.shape):
+        raise InputError(
+            f"{path}: values are {values.shape} for {samples.size} sample_ids and {genes.size} gene_ids; "
+            "values must be (samples, genes)"
+        )
+    sample_labels, gene_labels = (
+        pd.DataFrame({key.removeprefix(kind): arrays[key] for key in arrays if key.startswith(kind)}, rows)
+        for kind, rows in ((SAMPLE_LABEL, range(len(samples))), (GENE_LABEL, range(len(genes))))
+    )
+    return ExpressionMatrix(values, samples, genes, sample_labels, gene_labels)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays that count, each read to the end of its member: there, and not before, zip compares its checksum."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        missing = [name for name in NEEDED if name not in names]
         if missing:
             raise InputError(
-                f"{path}: has no array {missing[0]!r}, only {', '.join(file.files[:5])}; "
-                "it needs values, sample_ids and gene_ids"
+                f"{path}: has no array {missing[0]!r}, only {', '.join(map(shown, names[:5]))}; "
+                f"it needs {', '.join(NEEDED)}"
             )
-        values, samples, genes = file["values"], file["sample_ids"], file["gene_ids"]
-        if values.dtype.kind not in "fiub":
-            raise InputError(f"{path}: values are of type {values.dtype}; they must be numbers")
-        if values.shape != (len(samples), len(genes)):
-            raise InputError(
-                f"{path}: values are {values.shape} for {len(samples)} sample_ids and {len(genes)} gene_ids; "
-                "values must be (samples, genes)"
-            )
-        sample_labels, gene_labels = (
-            pd.DataFrame({key.removeprefix(kind): file[key] for key in file.files if key.startswith(kind)}, rows)
-            for kind, rows in ((SAMPLE_LABEL, range(len(samples))), (GENE_LABEL, range(len(genes))))
-        )
-    return ExpressionMatrix(values, samples, genes, sample_labels, gene_labels)
+        for member, name in zip(archive.infolist(), names, strict=True):
+            if name not in NEEDED and not name.startswith((SAMPLE_LABEL, GENE_LABEL)):
+                continue
+            with archive.open(member) as stream:
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+                if name in arrays or stream.read(1):
+                    raise InputError(f"{path}: array {shown(name)} is there twice or too long; get the file again")
+            arrays[name] = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+    return arrays
 
 
 def write_npz(matrix: ExpressionMatrix, path: Path) -> None:

@@ -160,8 +160,13 @@ def where(matrix: ExpressionMatrix, row: int, column: int) -> str:
 
 def _id_array(ids: Any) -> np.ndarray:
     array = np.empty(len(ids), dtype=object)
-    array[:] = [text if type(text) is str else str(text) for text in ids]
+    array[:] = [_sound(text if type(text) is str else str(text)) for text in ids]
     return array
+
+
+def _sound(text: str) -> str:
+    """The text. Raises ValueError for one that no file can hold: half a surrogate pair, from damaged memory."""
+    return text if text.isascii() else text.encode().decode()
 
 
 def _label_frame(labels: pd.DataFrame | None, ids: np.ndarray, what: str) -> pd.DataFrame:
@@ -177,7 +182,7 @@ def _label_frame(labels: pd.DataFrame | None, ids: np.ndarray, what: str) -> pd.
         raise ValueError(f"{what} is indexed by other ids than the values")
     columns = {}
     for i, name in enumerate(map(str, labels.columns)):
-        columns.setdefault(name, _text_or_number(labels.iloc[:, i]))
+        columns.setdefault(_sound(name), _text_or_number(labels.iloc[:, i]))
     return pd.DataFrame(columns, index=index)
 
 
@@ -187,4 +192,4 @@ def _text_or_number(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column.dtype) and isinstance(column.dtype, np.dtype):
         return column.to_numpy()
     text = column.astype(object)
-    return text.where(text.notna(), "").map(str).to_numpy(dtype=object)
+    return text.where(text.notna(), "").map(lambda cell: _sound(str(cell))).to_numpy(dtype=object)

@@ -67,9 +67,10 @@ def read_expression(path: str | Path, genes_in: str | None = None) -> Expression
     except EOFError as error:
         raise InputError(f"{path}: its compressed data end too early; get the whole file again") from error
     except Exception as error:  # h5py, pyarrow, anndata, zlib and zipfile share no class of errors
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        reason = "".join(c if c.isprintable() else "?" for c in reason)  # it may quote bytes of the file
         raise InputError(
-            f"{path}: cannot be read as {path.suffix} ({reason[:200]}); it is damaged or another format"
+            f"{path}: cannot be read as {path.suffix} ({reason}); it is damaged or another format"
         ) from error
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
+from data_utils.hdf5 import check_heaps, check_numbers, check_written
 from data_utils.textio import replacing, shown
 
 MATRIX, GENES, SAMPLES = "0/DATA/0/matrix", "0/META/ROW", "0/META/COL"
@@ -28,13 +29,15 @@ def read_gctx(path: Path | str, samples=None, genes=None) -> ExpressionMatrix:
         for needed in (MATRIX, f"{GENES}/id", f"{SAMPLES}/id"):
             if not isinstance(file.get(needed), h5py.Dataset):
                 raise InputError(f"{path}: has no {needed}; it is an HDF5 file but not a GCTX file")
-        sample_ids, gene_ids = _texts(file[f"{SAMPLES}/id"]), _texts(file[f"{GENES}/id"])
-        matrix = file[MATRIX]
-        if matrix.shape != (len(sample_ids), len(gene_ids)):
+            check_written(path, file[needed])
+        matrix, sample_ids, gene_ids = file[MATRIX], file[f"{SAMPLES}/id"], file[f"{GENES}/id"]
+        if matrix.shape != (*sample_ids.shape, *gene_ids.shape):
             raise InputError(
-                f"{path}: the matrix is {matrix.shape} for {len(sample_ids)} sample and {len(gene_ids)} "
+                f"{path}: the matrix is {matrix.shape} for {sample_ids.size} sample and {gene_ids.size} "
                 "gene ids; the file is damaged, get it again"
             )
+        check_numbers(path, f"the values of {MATRIX}", matrix.dtype)
+        sample_ids, gene_ids = _texts(sample_ids), _texts(gene_ids)
         rows = _positions(samples, sample_ids, f"{path}: sample")
         columns = _positions(genes, gene_ids, f"{path}: gene")
         return ExpressionMatrix(
@@ -106,6 +109,8 @@ def _read_labels(group: h5py.Group, picked: np.ndarray, count: int) -> pd.DataFr
 
 
 def _texts(dataset: h5py.Dataset) -> np.ndarray:
+    if dataset.dtype.kind == "O":
+        check_heaps(Path(dataset.file.filename), dataset.file)
     raw = dataset[()]
     return np.array([t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in raw], dtype=object)
 

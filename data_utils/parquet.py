@@ -21,10 +21,12 @@ def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
 
     Files written here say where their genes lie; others are told as CSV is (see `tables`).
     """
-    table = parquet.read_table(path, use_pandas_metadata=True)
+    # Not read_table: it refuses columns of one name, and takes a folder called a=b for a column.
+    with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        table = file.read(use_pandas_metadata=True)
     own = json.loads((table.schema.metadata or {}).get(OWN, b"null"))
     if own is not None:
-        return _read_own(table, own)
+        return _read_own(path, table, own)
     names, columns = _ids_first(path, table)
     text = [i == 0 or not _is_number(column.type) for i, column in enumerate(columns)]
     if len(names) < 2:
@@ -48,12 +50,15 @@ def write_parquet(matrix: ExpressionMatrix, path: Path) -> None:
     }
     table = pa.Table.from_arrays(columns, ["sample_id", *labels.columns, *matrix.gene_ids])
     with replacing(path) as temporary:
-        parquet.write_table(table.replace_schema_metadata({OWN: json.dumps(own)}), temporary)
+        table = table.replace_schema_metadata({OWN: json.dumps(own)})
+        parquet.write_table(table, temporary, write_page_checksum=True)
 
 
-def _read_own(table: pa.Table, own: dict) -> ExpressionMatrix:
+def _read_own(path: Path, table: pa.Table, own: dict) -> ExpressionMatrix:
     left = 1 + len(own["labels"])
     genes = table.column_names[left:]
+    if table.column_names[1:left] != own["labels"] or not all(_is_number(f.type) for f in list(table.schema)[left:]):
+        raise InputError(f"{path}: its columns are not those that its schema tells of; get the file again")
     values = np.empty((table.num_rows, len(genes)), dtype=np.float32)
     for place in range(len(genes)):
         values[:, place] = table.column(left + place).to_numpy()

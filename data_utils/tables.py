@@ -34,6 +34,8 @@ from data_utils.textio import (
 
 PEEK_ROWS = 10  # rows that tell which columns are text
 CLEAR_MATCHES = 10  # landmark names that cannot be chance; the other side must have a tenth of them at most
+#: First names of a table that names its id column.
+ID_NAMES = ("", "id", "ids", "sample", "sample_id", "gene", "gene_id", "name")
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
 
 
@@ -146,6 +148,10 @@ def _peek(path: Path) -> tuple[str, list[str], list[str]]:
             "give a line of column names, then one row per sample or gene"
         )
     if len(_cells(rows[0], delimiter)) == len(names) + 1:
+        if names[0].strip().lower() in ID_NAMES:  # then another name is missing, and all that follow would shift
+            raise InputError(
+                f"{path}: its first line has {len(names)} names for {len(names) + 1} columns; name them all"
+            )
         names = ["id", *names]  # write.table of R leaves out the name of the id column
     return delimiter, names, rows
 

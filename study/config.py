@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 from data_utils.errors import InputError
 from data_utils.preparation import LAYOUTS, SCALINGS
@@ -61,6 +61,7 @@ class MemberConfig:
     noise_input: bool = False
 
     def __post_init__(self):
+        self._check_types()
         self._normalise()
         self._check_choices()
         if not self.phases or not all(phase.noise_factors for phase in self.phases):
@@ -84,11 +85,19 @@ class MemberConfig:
         if not 0 < self.rho < 1:
             raise InputError(f"rho is {self.rho}: a mean activation lies between 0 and 1")
 
+    def _check_types(self) -> None:
+        """Raise InputError for a text, a whole number or a switch that is something else, as 3.0 epochs are."""
+        values = [(field.name, field.type, getattr(self, field.name)) for field in fields(self)]
+        values += [("epochs", "int", phase.epochs) for phase in self.phases]
+        for name, kind, value in values:
+            if kind in _TYPES and (not isinstance(value, _TYPES[kind]) or (kind == "int" and isinstance(value, bool))):
+                raise InputError(f"{name} is {value!r:.60}: give a value of type {kind}")
+
     def _check_choices(self) -> None:
         """Raise InputError for a choice that is not known, or two that do not go together."""
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
-                raise InputError(f"unknown {name} {getattr(self, name)!r}: use one of {', '.join(known)}")
+                raise InputError(f"unknown {name} {getattr(self, name)!r:.60}: use one of {', '.join(known)}")
         network = self.architecture
         if self.loss == "bce" and network.output != "sigmoid":
             raise InputError("loss 'bce' needs answers between 0 and 1: give output 'sigmoid'")
@@ -159,9 +168,15 @@ class MemberConfig:
 
     @classmethod
     def from_dict(cls, content: dict) -> MemberConfig:
-        """The inverse of `as_dict`, also after a passage through JSON."""
-        phases = tuple(Phase(tuple(p["noise_factors"]), p["epochs"]) for p in content["phases"])
-        return cls(**{**content, "phases": phases})
+        """The inverse of `as_dict`, also after a passage through JSON. Raises InputError for what is no network."""
+        try:
+            phases = tuple(Phase(tuple(p["noise_factors"]), p["epochs"]) for p in content["phases"])
+            return cls(**{**content, "phases": phases})
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {str(error)!r:.100}"
+            raise InputError(f"a network's description is damaged ({reason}): start anew with --fresh") from None
 
 
 _SWITCHES = (
@@ -169,6 +184,7 @@ _SWITCHES = (
     *("gene_order", "train_fraction", "noise_input"),
 )
 _FURTHER = ("rho", "sparsity", "learning_rate", "batch_size", "optimizer", "output", *_SWITCHES)
+_TYPES = {"str": str, "int": int, "bool": bool}
 _CHOICES = {
     "sparsity": KINDS,
     "optimizer": tuple(OPTIMIZERS),

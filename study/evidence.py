@@ -86,6 +86,11 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
     )
 
 
+#: Columns without which the tables of a run say nothing.
+_NEEDED = {
+    "members": ("member_id", "status", "noise_factor", "test_mse", "train_clean_mse"),
+    "metrics": ("member_id", "epoch", "split", "metric", "noise_factor", "value"),
+}
 _OPTIONAL = {"references": REFERENCE_COLUMNS, "genes": GENE_COLUMNS, "labels": LABEL_COLUMNS}
 
 
@@ -94,25 +99,42 @@ def _load_run(path: Path) -> Run:
     wanted = path / "config.json"
     try:
         config = json.loads(wanted.read_text("utf-8"))
-        tables = []
-        for name in ("members", "metrics"):
-            wanted = path / f"{name}.parquet"
-            tables.append(pd.read_parquet(wanted))
         if not {"data", "identity"} <= config.keys() or not {"data", "split_seed"} <= config["identity"].keys():
             raise ValueError("it does not say what data the run had")
     except FileNotFoundError:
-        raise InputError(
-            f"{wanted}: is not there: give the folder of a run that has ended, such as runs/paper"
-        ) from None
-    except (OSError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{wanted}: cannot be read ({reason}): finish the run with --resume") from None
-    return Run(path, config, *tables)
+        raise _absent(wanted) from None
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise _unreadable(wanted, error) from None
+    return Run(path, config, *(_table(path / f"{name}.parquet", columns) for name, columns in _NEEDED.items()))
+
+
+def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Raises InputError for a table that is not there, cannot be read, or has not these columns."""
+    try:
+        table = pd.read_parquet(path, page_checksum_verification=True)
+        missing = [name for name in columns if name not in table]
+        if missing:
+            raise ValueError(f"it has no column {missing[0]}")
+        return table
+    except FileNotFoundError:
+        raise _absent(path) from None
+    except Exception as error:  # those of pyarrow share no class
+        raise _unreadable(path, error) from None
+
+
+def _absent(path: Path) -> InputError:
+    return InputError(f"{path}: is not there: give the folder of a run that has ended, such as runs/paper")
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    reason = "".join(c if c.isprintable() else " " for c in str(error))[:120]
+    return InputError(f"{path}: cannot be read ({reason}): finish the run with --resume")
 
 
 def _optional(runs: tuple[Run, ...], name: str, columns: list[str]) -> pd.DataFrame:
     """A table of all runs that have it."""
-    tables = [pd.read_parquet(run.path / name).assign(run=run.name) for run in runs if (run.path / name).exists()]
+    found = [run for run in runs if (run.path / name).exists()]
+    tables = [_table(run.path / name, columns).assign(run=run.name) for run in found]
     tables = [table for table in tables if len(table)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "run"])
 

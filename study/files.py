@@ -50,12 +50,13 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """What `save_arrays` wrote: the arrays and the metadata. Nothing in the file is executed.
 
     Raises OSError, SafetensorError or ValueError for a file that cannot be read, DamagedFile where the checksum does
-    not match. A file of safetensors without a checksum is read as it is, each entry of its header as JSON.
+    not match. A file of safetensors of an earlier version, without ENTRY and checksum, is read as it is.
     """
     with safe_open(path, framework="np") as file:
         arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, _metadata(file)  # noqa: SIM118
+        own = ENTRY in (file.metadata() or {})
     expected = metadata.pop(CHECKSUM, None)
-    if expected is not None and expected != _checksum(arrays, metadata):
+    if (own or expected is not None) and expected != _checksum(arrays, metadata):
         raise DamagedFile(f"{path}: its content does not match its checksum")
     return arrays, metadata
 
@@ -68,7 +69,10 @@ def load_metadata(path: Path) -> dict:
 
 def _metadata(file: safe_open) -> dict:
     header = file.metadata() or {}
-    return json.loads(header[ENTRY]) if ENTRY in header else {name: json.loads(text) for name, text in header.items()}
+    found = json.loads(header[ENTRY]) if ENTRY in header else {name: json.loads(text) for name, text in header.items()}
+    if not isinstance(found, dict):
+        raise DamagedFile("its header is no JSON object")
+    return found
 
 
 def _checksum(arrays: dict[str, np.ndarray], metadata: dict) -> str:

@@ -11,6 +11,7 @@ def wide_codes(narrowing):
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def own_grid(spec: str, narrowing) -> list[MemberConfig]:
     raises, or where it returns something else than members.
     """
     path, _, name = spec.rpartition(":")
-    file = Path(path).expanduser()
-    if not file.is_file():
+    file = Path(os.path.expanduser(path))
+    if not os.path.isfile(file):  # False, too, for a path that cannot even be asked for
         raise InputError(f"--grid {spec}: there is no file {file}: give FILE.py:FUNCTION")
     try:
         module_spec = importlib.util.spec_from_file_location(file.stem, file)
@@ -37,10 +38,11 @@ def own_grid(spec: str, narrowing) -> list[MemberConfig]:
         if not callable(function):
             raise InputError(f"--grid {spec}: {file} has no function {name!r}: give FILE.py:FUNCTION")
         members = list(function(narrowing))
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"--grid {spec}: {type(error).__name__}: {error}: mend the file") from error
+    except InputError as error:
+        raise error if str(error).startswith("--grid ") else InputError(f"--grid {spec}: {error}") from None
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--grid {spec}: {type(error).__name__}: {reason}: mend the file") from error
     if not all(isinstance(member, MemberConfig) for member in members):
         raise InputError(f"--grid {spec}: {name} must return MemberConfigs (study/config.py): mend the file")
     return members

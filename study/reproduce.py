@@ -67,7 +67,8 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
 
 def _find(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
     """The member of that id, or whose id alone begins so. Raises InputError for none, several or a failed one."""
-    planned = {item.member_id: item for item in map(MemberConfig.from_dict, folder.read_json("plan.json")["members"])}
+    plan = folder.read_json("plan.json", members=list)["members"]
+    planned = {item.member_id: item for item in map(MemberConfig.from_dict, plan)}
     found = [name for name in planned if name.startswith(member_id)]
     if len(found) != 1:
         named = found or get_close_matches(member_id, planned, NAMED, cutoff=0)

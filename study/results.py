@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from study.config import MemberConfig
 
 #: What reading a file that was cut short or damaged may raise.
-UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError)
+UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
 
 
 class RunFolder:
@@ -78,11 +78,17 @@ class RunFolder:
         """`content` as an indented JSON file in the folder."""
         self.write_text(name, json.dumps(content, indent=1) + "\n")
 
-    def read_json(self, name: str) -> dict:
-        """Raises InputError when the file is not there or is not JSON."""
+    def read_json(self, name: str, **kinds: type | tuple[type, ...]) -> dict:
+        """Raises InputError when the file is not there, is no JSON object or lacks an entry of one of the `kinds`."""
         try:
-            return json.loads((self.path / name).read_text("utf-8"))
-        except (OSError, ValueError) as error:
+            content = json.loads((self.path / name).read_text("utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError("it is no JSON object")
+            for key, kind in kinds.items():
+                if not isinstance(content.get(key), kind):
+                    raise ValueError(f"its entry {key!r} is missing or damaged")
+            return content
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{self.path / name}: not a readable run file ({error}): start anew with --fresh"
             ) from None
@@ -97,7 +103,7 @@ class RunFolder:
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """A table as Parquet; the index is not kept."""
-        write_atomically(self.path / name, lambda path: table.to_parquet(path, index=False))
+        write_atomically(self.path / name, lambda path: table.to_parquet(path, index=False, write_page_checksum=True))
 
     def save_model(self, member: MemberConfig, parameters: dict[str, np.ndarray]) -> None:
         """One network's parameters by name, with its configuration in the file's header."""
@@ -134,7 +140,9 @@ class RunFolder:
         packs = []
         for path in sorted((self.path / "checkpoints").glob("*.safetensors")):
             try:
-                packs.append(load_metadata(path)["members"])
+                member_ids = load_metadata(path)["members"]
+                if len(set(member_ids)) == len(member_ids) > 0:  # else no pack could have left it
+                    packs.append(list(member_ids))
             except UNREADABLE:
                 continue
         return packs

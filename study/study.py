@@ -124,7 +124,7 @@ class Study:
         """Check or write what the run is; returns the seconds that it has taken so far."""
         identity = self._identity()
         if self.options.resume:
-            config = self.folder.read_json("config.json")
+            config = self.folder.read_json("config.json", identity=dict, wall_seconds=(int, float))
             different = [key for key, value in identity.items() if config["identity"].get(key) != value]
             if different:
                 raise InputError(

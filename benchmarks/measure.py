@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -84,19 +83,6 @@ def wall_seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of this process: what other programs do to the clock does not show in it."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
-def cpu_seconds_of_children() -> float:
-    """CPU seconds of all ended child processes so far."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def geometric_mean_turns(parts: list[tuple[float, ...]]) -> tuple[float, ...]:

@@ -159,8 +159,7 @@ class DenseStack(Stack):
             if slopes and i in code_layers:
                 delta += slopes[code_layers.index(i)]
             if i in self.sigmoid_layers:
-                slope = torch.mul(h, h, out=self.workspace("slope", *h.shape))
-                delta *= torch.sub(h, slope, out=slope)  # h (1 - h)
+                self._times_slope_(delta, h)
             else:
                 torch.ops.aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
             weight, _ = self._layer(i, members, self.parameters)
@@ -170,6 +169,11 @@ class DenseStack(Stack):
             if i > 0:
                 delta = torch.bmm(delta, weight, out=self.workspace(f"delta{i - 1}", *activations[i].shape))
         return loss
+
+    def _times_slope_(self, delta: torch.Tensor, answers: torch.Tensor) -> None:
+        """delta times a sigmoid's slope where it answered so, s (1 - s), in place."""
+        slope = torch.mul(answers, answers, out=self.workspace("slope", *answers.shape))
+        delta *= torch.sub(answers, slope, out=slope)
 
     def _needs_no_residual(self, small_error: bool) -> bool:
         return self.network.output == "linear" and self.network.hidden[-1] <= RESIDUAL_FREE_WIDTH and not small_error
@@ -197,8 +201,7 @@ class DenseStack(Stack):
             loss = _square_sums(delta) / clean.numel()
             scale = 2 / clean.numel()
             if self.network.output == "sigmoid":
-                slope = torch.mul(output, output, out=self.workspace("slope", *output.shape))
-                delta *= torch.sub(output, slope, out=slope)
+                self._times_slope_(delta, output)
         weight, _ = self._layer(last, members, self.parameters)
         weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
         torch.baddbmm(weight_gradient, delta.mT, h, beta=0, alpha=scale, out=weight_gradient)

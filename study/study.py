@@ -35,8 +35,6 @@ from study.worker import hparams
 
 #: Characters of a note on the screen.
 LONGEST_NOTE = 400
-#: Genes up to which references are measured: PCA and Wiener filter take their number cubed.
-REFERENCE_GENES = 6000
 
 
 @dataclass
@@ -242,9 +240,7 @@ class Study:
             from study.references import up_to_date, write_references  # loads scikit-learn, and the next what draws
             from study.report.folder import write_report
 
-            if self.data.n_genes > REFERENCE_GENES:
-                self.say(f"no references: they need the covariance of all pairs of {self.data.n_genes} genes")
-            elif not up_to_date(self.folder):
+            if not up_to_date(self.folder):
                 self.say("measuring the references, and the error by gene and label ...")
                 measured = (self.folder, self.dataset, self.data, self.planned, members)
                 if not write_references(*measured, stopped=lambda: bool(interruption)):

@@ -17,6 +17,7 @@ from rich.console import Console
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import Dataset, load_dataset
+from data_utils.splits import group_values, split_notes
 from study.config import MemberConfig
 from study.grids import plan
 from study.interruption import Interruption
@@ -48,6 +49,7 @@ class Study:
     folder: RunFolder
     console: Console
     device: str = "cpu"
+    group: str | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> int:
@@ -116,6 +118,8 @@ class Study:
             "members": [member.member_id for member in self.planned],
             "data": self.dataset.matrix.content_hash(),
             "split_seed": self.options.split_seed,
+            "group": self.group,
+            "split": None if self.group is None else self.data.split.digest(),  # labels are no part of the data's hash
         }
 
     def _begin(self) -> float:
@@ -157,12 +161,14 @@ class Study:
                 "sha256": dataset.matrix.content_hash(),
                 "file_sha256": dataset.file_sha256,
                 "file_size": dataset.file_size,
+                "origin": dataset.origin,
                 "transform": dataset.transform,
                 "transform_reason": dataset.transform_reason,
                 "genes_matched": dataset.genes_matched,
                 "genes_missing": list(dataset.genes_missing),
             },
             "split_seed": options.split_seed,
+            "group": self.group,
             "seeds": sorted({member.seed for member in self.planned}),
             "n_members": len(self.planned),
             "device": self.device,
@@ -173,6 +179,8 @@ class Study:
         """The split by sample, what turns expression values into a model's input, and HParams' columns."""
         matrix, scaling = self.dataset.matrix, self.data.scaling
         split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
+        if self.group is not None:
+            split["group"] = group_values(matrix.sample_labels, self.group)
         self.folder.write_table("split.parquet", split)
         content = {
             "transform": self.dataset.transform,
@@ -279,6 +287,8 @@ def open_study(
         check_address(options.address)
     switches = ("genes_in", "transform", "all_genes", "data_seed")
     dataset = load_dataset(options.data, **{name: getattr(options, name) for name in switches})
-    data = prepare(dataset.matrix, options.split_seed)
-    dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are needed alone
-    return Study(options, dataset, data, planned, RunFolder(options.folder), console, device)
+    group = options.resolve_group(dataset.group)
+    data = prepare(dataset.matrix, options.split_seed, group)
+    notes = (*dataset.notes, *split_notes(data.split, dataset.matrix.sample_labels, group))
+    dataset = replace(dataset, matrix=dataset.matrix.without_values(), notes=notes)  # its names are needed alone now
+    return Study(options, dataset, data, planned, RunFolder(options.folder), console, device, group)

@@ -217,6 +217,8 @@ def _data_line(evidence: Evidence) -> str:
 
 def _split(run: Run) -> str:
     seed = f"split seed {_said(run.config.get('split_seed'))}"
+    if run.config.get("group"):
+        seed += f"; all samples of one {run.config['group']} in one part"
     path = run.path / "split.parquet"
     if not path.exists():
         return f"{seed}; counts {UNKNOWN}"

@@ -68,7 +68,7 @@ def load_dataset(
     if data in RELEASES:
         path, known = _release(data, all_genes)
     elif data.startswith("gtex-") and not path.exists():
-        raise InputError(f"{data}: no such release, nor a file: give one of {', '.join(RELEASES)}, or a path")
+        raise InputError(f"{path}: no such file, nor a release of GTEx: give one of {', '.join(RELEASES)}, or a path")
     matrix = read_expression(path, genes_in)
     match = None
     if all_genes:

@@ -76,4 +76,5 @@ def _look(source: str, genes_in: str | None) -> None:
     if source in RELEASES:
         print(f"in the cache: {release_folder(source)}")
     more = "" if genes_in is None else f" --genes-in {genes_in}"
-    print(f"next: python run_study.py --grid paper --data {shlex.quote(source)}{more} --out runs/mine")
+    out = f"runs/{source}" if source in RELEASES else "runs/mine"
+    print(f"next: python run_study.py --grid paper --data {shlex.quote(source)}{more} --out {out}")

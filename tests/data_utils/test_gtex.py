@@ -179,7 +179,7 @@ def test_all_genes_is_refused_with_the_way_out(release):
 
 
 def test_an_unknown_release_lists_those_there_are():
-    with pytest.raises(InputError, match=r"gtex-v9: no such release.*gtex-v4, gtex-v6p, gtex-v8, gtex-v10"):
+    with pytest.raises(InputError, match=r"gtex-v9: no such file.*gtex-v4, gtex-v6p, gtex-v8, gtex-v10"):
         load_dataset("gtex-v9")
 
 

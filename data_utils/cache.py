@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import sys
@@ -11,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_utils.download import MOVE, file_sha256
 from data_utils.errors import InputError
 
 #: Environment variable that moves the cache.
 VARIABLE = "DAE_STUDY_CACHE"
+MOVE = f"move the cache with the environment variable {VARIABLE}"
 TABLE, RECORD = "expression.parquet", "source.json"
 
 
@@ -39,6 +40,12 @@ def cache_folder() -> Path:
     else:
         usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return usual / "dae-study"
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 (hex) of a file as it lies there."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load_cached(folder: Path) -> Cached | None:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from data_utils.cache import MOVE, file_sha256
 from data_utils.errors import InputError
 
 #: Seconds before each further try; a try that brought bytes begins the list anew.
@@ -30,7 +31,6 @@ CHUNK = 1 << 20
 #: Statuses that another moment may change; any other error status is the server's last word on that address.
 PASSING = (408, 429, 500, 502, 503, 504)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-MOVE = "move the cache with the environment variable DAE_STUDY_CACHE"
 #: What a try may end with: the connection's faults. An HTTPError is an OSError, too, and is looked at first.
 BROKEN = (OSError, http.client.HTTPException)
 
@@ -87,12 +87,6 @@ def download(
         except _Gone as error:
             gone.append(f"{url} ({error})")
     raise InputError(f"{path.name}: is at no address known: {', '.join(gone)}: {by_hand}")
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 (hex) of a file as it lies there."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _download(

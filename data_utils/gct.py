@@ -115,7 +115,7 @@ def _text(path: Path, line: bytes) -> str:
 
 def _numbers(path: Path, header: _Header, row: list[str]) -> np.ndarray:
     """The values of one gene, (samples,) float32, as Arrow reads them elsewhere."""
-    numbers = row[header.left :]
+    numbers = [cell.strip(" ") for cell in row[header.left :]]
     try:
         return pa.array(numbers).cast(pa.float32()).to_numpy()
     except pa.ArrowInvalid:

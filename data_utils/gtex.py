@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from data_utils.cache import VARIABLE, Cached, alone, cache_folder, load_cached, store
-from data_utils.download import Fetched, download, file_sha256
+from data_utils.cache import MOVE, Cached, alone, cache_folder, file_sha256, load_cached, store
+from data_utils.download import Fetched, download
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_expression
 from data_utils.gtex_releases import RELEASES, Release, WebFile
@@ -92,7 +92,7 @@ def _fetch(release: Release, folder: Path, show: Show) -> Cached:
     try:
         stored = store(folder, record, lambda path: write_parquet(matrix, path))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}): move the cache with {VARIABLE}") from None
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error}): {MOVE}") from None
     shutil.rmtree(folder / "download", ignore_errors=True)
     return stored
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_utils.download import file_sha256
+from data_utils.cache import file_sha256
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_expression
 from data_utils.gtex_releases import RELEASES

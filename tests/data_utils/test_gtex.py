@@ -276,6 +276,14 @@ def test_the_streaming_reader_is_the_reader(file):
     assert read_gct_genes(file, lambda name: False).values.shape == (len(gtex.sample_ids()), 0)
 
 
+def test_the_streaming_reader_reads_numbers_as_the_reader_does(tmp_path):
+    cells = ["+5", " 7", "7 ", "1.", ".5", "-0", "1e-50", "1E3", "16777217", "0.100000001490116119384765625", "3.4e38"]
+    path = tmp_path / "x.gct"
+    names, numbers = "\t".join(f"s{i}" for i in range(len(cells))), "\t".join(cells)
+    path.write_text(f"#1.2\n1\t{len(cells)}\nName\tDescription\t{names}\ng\td\t{numbers}\n")
+    assert_equal(read_gct_genes(path, lambda name: True), read_gct(path))
+
+
 def test_the_streaming_reader_reads_1_3(tmp_path):
     path = tmp_path / "x.gct"
     path.write_text("#1.3\n2\t3\t1\t1\nid\tsym\ta\tb\tc\ntissue\tna\tx\ty\tz\ng1\tA\t1\t2.5\t1e-3\ng2\tB\t4\t5\t0.1\n")

@@ -49,7 +49,7 @@ RELEASES = {
     for release in (
         Release(
             "gtex-v4",
-            "the paper's: GTEx V4, 2014",
+            "GTEx V4, the paper's",
             2921,
             "RPKM",
             # The storage's address is inferred from that of the file of reads beside it.

@@ -44,6 +44,6 @@ class Show:
             now = time.monotonic()
             if now - last >= QUIET_SECONDS or done == whole:
                 last = now
-                self.line(f"fetching {name}: {done / 1e6:,.0f}{'' if whole is None else f' of {whole / 1e6:,.0f}'} MB")
+                self.line(f"fetching {name}: {done / 1e6:,.1f}{'' if whole is None else f' of {whole / 1e6:,.1f}'} MB")
 
         return tell

@@ -44,17 +44,18 @@ def _list() -> None:
     from data_utils.gtex_releases import RELEASES
 
     table = Table("--data", "what it is", "samples", "unit", "download", "in the cache", box=None)
-    table.add_row("simulated", "built-in GTEx-like cohort", "2,921", "log2", "none", "-")
+    table.add_row("simulated", "GTEx-like cohort", "2,921", "log2", "none", "-")
     for release in RELEASES.values():
         cached, size = cached_release(release.name), release.expression.size
-        there = "no" if cached is None else f"yes, {cached.record['table_size'] / 1e6:,.0f} MB"
-        download = "size not known" if size is None else f"about {size / 1e9:.1f} GB"
+        there = "no" if cached is None else f"yes, {cached.record['table_size'] / 1e6:,.1f} MB"
+        download = "not known" if size is None else f"about {size / 1e9:.1f} GB"
         table.add_row(release.name, release.title, f"{release.samples:,}", release.unit, download, there)
-    table.add_row("PATH", "GCT, GCTX, h5ad, CSV, TSV, Parquet, npz", "yours", "any", "none", "-")
+    table.add_row("PATH", "a file of yours", "any", "any", "none", "-")
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(table)
-    print(f"cache: {cache_folder()}")
-    print("next:  python run_study.py data gtex-v8")
+    print("a file: GCT, GCTX, h5ad, CSV, TSV (also .gz), Parquet or npz")
+    print(f"cache:  {cache_folder()}, a folder for each release")
+    print("next:   python run_study.py data gtex-v8")
 
 
 def _look(source: str, genes_in: str | None) -> None:

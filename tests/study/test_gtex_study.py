@@ -191,7 +191,7 @@ def test_the_list_names_every_source(release, capsys):
     listed = capsys.readouterr().out
     for name in ("simulated", "gtex-v4", "gtex-v6p", "gtex-v8", "gtex-v10", "PATH", "17,382", "2,921", "1.5 GB"):
         assert name in listed
-    assert f"cache: {release.folder.parent}" in listed
+    assert f"cache:  {release.folder.parent}" in listed
     assert "yes" not in listed
     assert not release.site.requests
 
@@ -202,9 +202,10 @@ def test_fetching_says_what_is_there_and_what_to_run_next(release, capsys):
     assert f"sample labels: tissue (3 values), site (4 values), donor ({gtex.N_DONORS} values)" in out
     assert f"in the cache: {release.folder}" in out
     assert "next: python run_study.py --grid paper --data gtex-v8 --out runs/gtex-v8" in out
-    assert "fetching GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_tpm.gct.gz: 0 of 0 MB" in err
+    assert "fetching GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_tpm.gct.gz: 0.0 of 0.0 MB" in err
     assert run_study.main(["data"]) == 0
-    assert re.search(r"gtex-v8 .*yes, 0 MB", capsys.readouterr().out)
+    size = (release.folder / "expression.parquet").stat().st_size / 1e6
+    assert re.search(rf"gtex-v8 .* yes, {size:.1f} MB", capsys.readouterr().out)
 
 
 def test_a_file_is_looked_at(here, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -77,6 +76,8 @@ def alone(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
     Raises InputError where it cannot be written.
     """
+    import fcntl  # not on Windows, where all else here works
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a")  # noqa: SIM115  (held until the end)

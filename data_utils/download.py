@@ -231,7 +231,8 @@ def _reason(error: Exception) -> tuple[str, bool]:
     text = " ".join(str(inner).split()) or type(inner).__name__
     final = isinstance(inner, (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError))
     unreachable = isinstance(inner, OSError) and inner.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)
-    return text, final or unreachable
+    no_answer = inner is not error and isinstance(inner, TimeoutError)  # to the connecting: urllib wraps that one
+    return text, final or unreachable or no_answer
 
 
 def _part(path: Path) -> Path:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import socket
 from collections import namedtuple
 
 import numpy as np
@@ -172,6 +173,14 @@ def test_no_address_has_it(site, fetch, tmp_path):
 def test_no_network_is_said_at_once(fetch, tmp_path):
     url = f"{closed_port()}/{NAME}"
     refused(fetch, url, "cannot be reached (", "Connection refused", HAND, urls=[url], waits=(60.0,))
+    assert left(tmp_path) == []
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_for_ever(fetch, tmp_path, monkeypatch):
+    monkeypatch.setattr("data_utils.download.TIMEOUT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/{NAME}"
+        refused(fetch, url, "timed out", "try again later", HAND, urls=[url])
     assert left(tmp_path) == []
 
 

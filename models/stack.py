@@ -19,7 +19,6 @@ from models.workspace import Targets, Workspace
 RESIDUAL_FREE_WIDTH = 128
 RESIDUAL_FREE_MSE = 0.05
 
-LOSSES = ("mse", "bce")
 BCE_CLIP = 1e-7
 
 

@@ -11,7 +11,6 @@ from itertools import groupby, pairwise
 
 from models.architecture import n_parameters
 from study.config import MemberConfig
-from study.variants import data_key
 
 #: Measured on a CPU: beyond 44 members a stack gains nothing more.
 LARGEST_CPU_PACK = 44
@@ -35,6 +34,12 @@ class Pack:
         """Names the pack by its members, so the same members find their checkpoint again."""
         ids = "".join(member.member_id for member in self.members)
         return hashlib.sha256(ids.encode()).hexdigest()[:12]
+
+
+def data_key(member: MemberConfig) -> tuple:
+    """Members with the same key see the same data (study/variants.py)."""
+    seeded = member.gene_order in ("random", "shuffled") or member.train_fraction < 1
+    return (member.scaling, member.layout, member.gene_order, member.train_fraction, member.seed if seeded else None)
 
 
 def stack_key(member: MemberConfig) -> tuple:

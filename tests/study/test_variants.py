@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from study.packs import stack_key
+from study.packs import data_key, stack_key
 from study.training import PackTraining
-from study.variants import correlation_order, data_key, member_data
+from study.variants import correlation_order, member_data
 from tests.small import member, prepared
 
 DATA = prepared()

@@ -24,7 +24,7 @@ from study.levels import by_level
 from study.lock import held
 from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
-from study.packs import CPU_PACK_BYTES, GPU_PACK_BYTES, Pack, plan_packs
+from study.packs import Pack, plan_packs
 from study.progress import ProgressLine
 from study.provenance import provenance
 from study.results import RunFolder
@@ -214,8 +214,7 @@ class Study:
         for member_ids in self.folder.checkpointed_packs():
             if all(member_id in left for member_id in member_ids):
                 packs.append(Pack(tuple(left.pop(member_id) for member_id in member_ids)))
-        pack_bytes = CPU_PACK_BYTES if self.device == "cpu" else GPU_PACK_BYTES
-        return packs + plan_packs(list(left.values()), self.data.n_genes, workers, self.options.pack, pack_bytes)
+        return packs + plan_packs(list(left.values()), self.data.n_genes, workers, self.options.pack, self.device)
 
     def progress(self, packs: list[Pack]) -> ProgressLine:
         """The line on the screen for these packs."""

@@ -22,12 +22,11 @@ from models.stack import RESIDUAL_FREE_MSE, DenseStack
 from models.workspace import Targets, Workspace
 from study.blocks import Block, blocks_by_seed
 from study.config import NOISE_FACTORS, MemberConfig, Phase
+from study.packs import EVALUATION_ROWS
 from study.variants import member_data
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
 CPU_BLOCK = 4
-#: Rows that are evaluated at a time.
-EVALUATION_ROWS = 1024
 #: A code unit whose activation varies less than this over the rows tells nothing of them: it is dead.
 DEAD_UNIT_STD = 0.01
 

@@ -44,6 +44,17 @@ class Dataset:
     origin: dict | None = None
     cohort: Any = None
 
+    def facts(self) -> dict:
+        """What a run keeps of it, JSON-able: all but values, names, notes and cohort; `sha256` is that of the values."""
+        names = ("source", "simulated", "transform", "transform_reason", "genes_matched", "file_size", "file_sha256")
+        return {
+            **{name: getattr(self, name) for name in (*names, "origin")},
+            "genes_missing": list(self.genes_missing),
+            "n_samples": self.matrix.n_samples,
+            "n_genes": self.matrix.n_genes,
+            "sha256": self.matrix.content_hash(),
+        }
+
 
 def load_dataset(
     data: str = SIMULATED,
@@ -66,7 +77,8 @@ def load_dataset(
 
     path, known = Path(os.path.expanduser(data)).absolute(), {}
     if data in RELEASES:
-        path, known = _release(data, all_genes)
+        fetch(data, all_genes)
+        path, known = _release(data)
     elif data.startswith("gtex-") and not path.exists():
         raise InputError(f"{path}: no such file, nor a release of GTEx: give one of {', '.join(RELEASES)}, or a path")
     matrix = read_expression(path, genes_in)
@@ -91,15 +103,24 @@ def load_dataset(
     return replace(dataset, **(known or {"file_size": path.stat().st_size, "file_sha256": file_sha256(path)}))
 
 
-def _release(name: str, all_genes: bool) -> tuple[Path, dict]:
-    """The file in the cache with the landmark genes of a release, and what a Dataset tells of it."""
-    from data_utils.gtex import DONOR, addresses, open_release
+def fetch(data: str, all_genes: bool = False) -> None:
+    """Have a release of GTEx in the cache; nothing for other data. Raises InputError where that cannot be."""
+    if data not in RELEASES:
+        return
+    from data_utils.gtex import addresses, open_release
 
     if all_genes:
         raise InputError(
-            f"--all-genes: of {name} only the landmark genes are kept (all would take gigabytes): get "
-            f"{addresses(RELEASES[name].expression)[0]} by hand and give its path as --data"
+            f"--all-genes: of {data} only the landmark genes are kept (all would take gigabytes): get "
+            f"{addresses(RELEASES[data].expression)[0]} by hand and give its path as --data"
         )
+    open_release(data)
+
+
+def _release(name: str) -> tuple[Path, dict]:
+    """The file in the cache with the landmark genes of a release, and what a Dataset tells of it."""
+    from data_utils.gtex import DONOR, open_release
+
     cached = open_release(name)
     values = cached.record["expression"]
     return cached.path, {

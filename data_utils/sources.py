@@ -45,7 +45,7 @@ class Dataset:
     cohort: Any = None
 
     def facts(self) -> dict:
-        """What a run keeps of it, JSON-able: all but values, names, notes and cohort; `sha256` is that of the values."""
+        """What a run keeps of it, JSON-able: all but values, names, notes, cohort; `sha256` is that of the values."""
         names = ("source", "simulated", "transform", "transform_reason", "genes_matched", "file_size", "file_sha256")
         return {
             **{name: getattr(self, name) for name in (*names, "origin")},

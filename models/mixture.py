@@ -17,12 +17,14 @@ serves every noise level. What makes it better than the filter: samples differ i
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp, softmax
 from sklearn.cluster import KMeans
 from sklearn.decomposition import FactorAnalysis
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.isotonic import IsotonicRegression
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on validation rows of the
@@ -133,7 +135,9 @@ def _components(centred: np.ndarray, weights: np.ndarray, seed: int) -> np.ndarr
     """
     scaled = centred * np.sqrt(weights)[:, None]
     n_factors = max(1, min(N_FACTORS, len(scaled) // 4, scaled.shape[1] // 2))
-    model = FactorAnalysis(n_factors, max_iter=60, random_state=seed).fit(scaled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 60 steps are near enough: more change no error
+        model = FactorAnalysis(n_factors, max_iter=60, random_state=seed).fit(scaled)
     sample = scaled.T @ scaled / len(scaled)
     blend = FACTOR_SHARE * model.get_covariance() + (1 - FACTOR_SHARE) * sample
     return np.ascontiguousarray(np.linalg.eigh(blend)[1][:, ::-1])

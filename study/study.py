@@ -244,6 +244,11 @@ class Study:
         if interruption or not self._report(members, interruption) or not whole:
             self.say(f"go on with: {resume_command(self.options.command)}")
             return 128 + interruption.number if interruption else 1
+        run = shlex.quote(str(self.folder.path))
+        self.say(
+            f"next:    python run_study.py {'report' if self.options.no_report else 'export'} {run}"
+            f"{'' if self.options.no_report else ' --out denoiser'}"
+        )
         return 0
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -17,7 +18,9 @@ from rich.console import Console
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import Dataset, load_dataset
+from study.attempts import Attempts
 from study.config import MemberConfig
+from study.files import patiently
 from study.grids import plan
 from study.interruption import Interruption
 from study.levels import by_level
@@ -59,7 +62,11 @@ class Study:
                 train(interruption)
             else:
                 self.say("nothing left to train")
-            return self._end(seconds_before + time.monotonic() - started, interruption)
+            try:
+                return self._end(seconds_before + time.monotonic() - started, interruption)
+            except OSError as error:
+                self.say(f"{self.folder.path}: the tables cannot be written ({error}): see to it, then")
+                return self._unfinished(interruption)
 
     def say(self, text: str) -> None:
         """A line on the screen, as it is."""
@@ -67,10 +74,10 @@ class Study:
 
     def _note(self) -> None:
         """What was found out about the data: in short on the screen, in full in the log."""
-        with open(self.folder.log_file, "a", encoding="utf-8") as log:
-            for note in self.dataset.notes:
-                self.say(note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
-                print(note, file=log)
+        for note in self.dataset.notes:
+            self.say(note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
+        with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
+            print(*self.dataset.notes, sep="\n", file=log)
 
     def _executor(self):
         """What trains packs: this process, or Ray (imported only where it is used); nothing where all is done."""
@@ -108,6 +115,9 @@ class Study:
             except InputError:  # nothing is left of what was made for it
                 undo()
                 raise
+            except OSError as error:
+                undo()
+                raise InputError(f"{self.folder.path}: cannot be written ({error}): give another --out") from None
             yield seconds_before
 
     def _identity(self) -> dict:
@@ -205,14 +215,15 @@ class Study:
         total = len(self.planned)
         return ProgressLine(packs, self.data.n_genes, total - waiting, total, self.console)
 
-    def fail(self, pack: Pack, message: str) -> None:
-        """Keep the error of a pack's members, in one line."""
-        for member in pack.members:
-            self.errors[member.member_id] = " ".join(message.split())[:500]
+    def failed(self, attempts: Attempts) -> None:
+        """Keep the errors of the packs that were given up, in one line."""
+        for pack, error in attempts.errors:
+            self.errors |= {member.member_id: " ".join(error.split())[:500] for member in pack.members}
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
-        members, metrics = self.folder.merge(self.planned, self.errors)
+        merge = functools.partial(self.folder.merge, self.planned, self.errors)
+        members, metrics = patiently(merge, give_up=lambda: bool(interruption))
         config = {**self.folder.read_json("config.json"), "wall_seconds": seconds, "device": self.device}
         self.folder.write_json("config.json", config)
         self.folder.write_text("summary.md", summary_markdown(members, config, by_level(members, metrics)))
@@ -225,9 +236,13 @@ class Study:
         self.say(f"curves:  tensorboard --logdir {shlex.quote(str(self.folder.tensorboard))}")
         whole = not len(failed) and len(members) == len(self.planned)
         if interruption or not self._report(members, interruption) or not whole:
-            self.say(f"go on with: {resume_command(self.options.command)}")
-            return 128 + interruption.number if interruption else 1
+            return self._unfinished(interruption)
         return 0
+
+    def _unfinished(self, interruption: Interruption) -> int:
+        """Say how to go on. Returns the exit status."""
+        self.say(f"go on with: {resume_command(self.options.command)}")
+        return 128 + interruption.number if interruption else 1
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:
         """Measure the references, unless that is done, and write the report, if it is wanted; False for a fault.
@@ -247,7 +262,7 @@ class Study:
                     return False
             page = write_report([self.folder.path], out=self.folder.path / "report")
         except Exception as error:
-            with open(self.folder.log_file, "a", encoding="utf-8") as log:
+            with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)
             reason = " ".join(str(error).split())
             self.say(f"no report: {type(error).__name__}: {reason} (log: {self.folder.log_file})")

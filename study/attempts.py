@@ -21,7 +21,7 @@ NO_MEMORY = re.compile(
     r"MemoryError|can't allocate memory|Cannot allocate memory|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|"
     r"running low on memory"
 )
-#: No pack that comes after can be kept either.
+#: Then no pack that comes after can be kept either.
 FULL = re.compile(r"No space left on device|Disk quota exceeded")
 
 
@@ -30,7 +30,7 @@ class Attempts:
 
     A pack without memory is split in two at once, one whose worker dies again and again after some tries: the cause
     may be the kernel, which kills what takes too much memory, or one member. Packs do not change a member's numbers.
-    Where the disk is full no other pack begins.
+    Where the disk is full, or the folder has gone for good, no other pack begins.
     """
 
     def __init__(self, packs: list[Pack], folder: RunFolder, line: ProgressLine):
@@ -60,16 +60,23 @@ class Attempts:
     def failed(self, pack: Pack, error: str, died: bool = False) -> None:
         """It raised, or its worker died: from now on the pack itself waits, or its halves, or it is given up."""
         again = self._again(pack, error, died)
-        if FULL.search(error):
+        if FULL.search(error) or self._gone():
             again = []
             self.waiting.clear()
         if not again:
             self.errors.append((pack, error))
         elif again != [pack]:
             self.folder.drop_checkpoint(pack.pack_id)
-            reason = "its worker died again and again" if died else "no memory left"
+            reason = "no memory left" if NO_MEMORY.search(error) else "its worker died again and again"
             self.line.split(pack, again, f"a pack of {len(pack.members)} networks is split in two: {reason}")
         self.waiting.extendleft(reversed(again))
+
+    def _gone(self) -> bool:
+        try:
+            self.folder.check()
+        except OSError:
+            return True
+        return False
 
     def _again(self, pack: Pack, error: str, died: bool) -> list[Pack]:
         pack_id = pack.pack_id

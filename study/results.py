@@ -49,14 +49,18 @@ class RunFolder:
         try:
             for name in ("checkpoints", "parts", "models", "tensorboard"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
-            for name in ("", "checkpoints", "parts", "models"):
-                for leftover in (self.path / name).glob(".*tmp*"):  # half-written when an earlier run was killed
-                    leftover.unlink(missing_ok=True)
+            self.drop_half_written()
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror}): give another --out") from None
+
+    def drop_half_written(self) -> None:
+        """Remove what a process was writing when it was killed; nobody must be writing now."""
+        for name in ("", "checkpoints", "parts", "models"):
+            for leftover in (self.path / name).glob(".*tmp*"):
+                leftover.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raise OSError where the folder is not there: whoever writes below must not make another in its place."""
@@ -181,7 +185,8 @@ class RunFolder:
                 content = (self.path / "parts" / f"{pack_id}.{name}.parquet").read_bytes()
                 if sha256(content) != expected[name]:
                     return None
-                tables.append(pd.read_parquet(io.BytesIO(content)))
+                # No threads: the tables are small, and where memory is short pyarrow waits for ever for a thread.
+                tables.append(pd.read_parquet(io.BytesIO(content), use_threads=False))
             return tables[0], tables[1]
         except UNREADABLE:
             return None

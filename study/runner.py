@@ -142,8 +142,12 @@ class Watch(tune.Callback):
 
 
 def reason_of(text: str) -> tuple[str, bool]:
-    """Of what Ray says of a failure: the exception in one line, and whether the worker died instead of raising one."""
-    return text.splitlines()[-1].strip() if text else "its worker died", "Traceback" not in text
+    """Of what Ray says of a failure: the reason in one line, and whether the worker died instead of raising it."""
+    lines = text.splitlines()
+    died = "Traceback" not in text
+    if died:  # a heading of Tune, the reason, and what else may have caused it
+        return f"its worker died: {lines[1].strip()}" if len(lines) > 1 else "its worker died", died
+    return lines[-1].strip(), died
 
 
 def train_packs(study: Study, workers: int, gpus_per_pack: float, interruption: Interruption) -> None:

@@ -222,6 +222,7 @@ class Study:
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
+        self.folder.drop_half_written()
         merge = functools.partial(self.folder.merge, self.planned, self.errors)
         members, metrics = patiently(merge, give_up=lambda: bool(interruption))
         config = {**self.folder.read_json("config.json"), "wall_seconds": seconds, "device": self.device}

@@ -48,6 +48,10 @@ def run_pack(
     A search gives a `judge`, which is asked after every epoch but the last whether to go on (if not: False, too, and
     no results); its networks do not see the test rows and are not kept.
     """
+    known = folder.part(pack.pack_id) if judge is None else None
+    if known is not None and len(known[0]) == len(pack.members):  # its worker died in the moment after
+        folder.drop_checkpoint(pack.pack_id)
+        return True
     training = PackTraining(pack.members, data, device, tested=judge is None)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:

@@ -180,12 +180,13 @@ class Soak:
 
     def _inject(self, kind: str, run: Run) -> None:
         """At a random time of the training (and with luck one that hits the writing of a file)."""
+        if kind == "worker killed":
+            self._kill_workers(run)
+            return
         pattern = self.random.choice(["config.json", "checkpoints/*.safetensors", "parts/*.members.parquet"])
         if not run.until(pattern, self.random.uniform(0, 0.4 * self.seconds)):
             return
-        if kind == "worker killed":
-            self._kill_workers(run)
-        elif kind == "Ray killed":
+        if kind == "Ray killed":
             victims = [pid for pid, line in descendants(run.process.pid).items() if "ray" in line]
             self.random.shuffle(victims)
             self._send(kind, victims, signal.SIGKILL)
@@ -210,12 +211,12 @@ class Soak:
 
     def _kill_workers(self, run: Run) -> None:
         """Up to five of them, one after the other."""
-        for _ in range(self.random.randint(1, 5)):
+        kills = self.random.randint(1, 5)
+        while kills and run.until("config.json", self.random.uniform(0.05, 0.5)):
             workers = training_workers(run.process.pid)
             if workers:
                 self._send("worker killed", [self.random.choice(workers)], signal.SIGKILL)
-            if not run.until("config.json", self.random.uniform(0.2, 0.3 * self.seconds)):
-                return
+                kills -= 1
 
     def _finish(self, kind: str, run: Run) -> None:
         started = time.monotonic()
@@ -236,7 +237,8 @@ class Soak:
         assert_same_tables(run.out, self.unbroken)
         assert models(run.out) == models(self.unbroken), "the networks differ"
         assert len(models(run.out)) == N_MEMBERS
-        assert list((run.out / "checkpoints").iterdir()) == [], "a checkpoint is left"
+        left = [path.name for path in (run.out / "checkpoints").iterdir()]
+        assert left == [], f"left in checkpoints: {left}"
 
     def _resume(self, kind: str, out: Path) -> None:
         if not (out / "config.json").exists():  # killed before the run had begun

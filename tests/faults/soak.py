@@ -210,9 +210,9 @@ class Soak:
         self.injected[kind] += bool(pids)
 
     def _kill_workers(self, run: Run) -> None:
-        """Up to five of them, one after the other."""
+        """Up to five of them, one after the other, at random times."""
         kills = self.random.randint(1, 5)
-        while kills and run.until("config.json", self.random.uniform(0.05, 0.5)):
+        while kills and run.until("config.json", self.random.uniform(0.05, 1.0)):
             workers = training_workers(run.process.pid)
             if workers:
                 self._send("worker killed", [self.random.choice(workers)], signal.SIGKILL)

@@ -11,7 +11,7 @@ from tests.processes import alive, descendants, training_workers
 from tests.small import assert_same_tables, expression_file, models
 
 pytestmark = pytest.mark.slow
-LONG = ["--epochs", "1500"]  # a second or two of training for each pack, with a checkpoint every 0.1 s
+LONG = ["--epochs", "300"]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Interruption:
@@ -23,13 +24,28 @@ class Interruption:
         for number in self._previous:
             signal.signal(number, self._note)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While there is nothing to save: the first signal, or one that has come already, raises KeyboardInterrupt."""
+
+        def stop() -> None:
+            raise KeyboardInterrupt(self.number)
+
+        self.on_signal = stop
+        try:
+            if self:
+                stop()
+            yield
+        finally:
+            self.on_signal = lambda: None
+
     def __exit__(self, *_) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
     def _note(self, number: int, frame) -> None:
         if self.number is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self.number = number
         self.on_signal()
 

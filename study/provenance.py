@@ -3,6 +3,8 @@
 Nothing here may stop a study: what cannot be found out is None.
 """
 
+from __future__ import annotations
+
 import os
 import platform
 import shlex
@@ -11,6 +13,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_utils.sources import Dataset
+    from study.config import MemberConfig
+    from study.options import StudyOptions
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -143,3 +151,31 @@ def _output(command: Sequence[str], env: dict[str, str] | None = None, timeout: 
         return None
     # Only the end: the first column of `git status` can be a space that means something.
     return done.stdout.rstrip()
+
+
+def run_config(options: StudyOptions, dataset: Dataset, planned: list[MemberConfig], device: str) -> dict:
+    """Everything needed to repeat a run; the members are in its plan.json."""
+    return {
+        "command": options.command,
+        "grid": options.grid,
+        "data": {
+            "source": dataset.source,
+            "simulated": dataset.simulated,
+            "data_seed": options.data_seed if dataset.simulated else None,
+            "genes_in": options.genes_in,
+            "n_samples": dataset.matrix.n_samples,
+            "n_genes": dataset.matrix.n_genes,
+            "sha256": dataset.matrix.content_hash(),
+            "file_sha256": dataset.file_sha256,
+            "file_size": dataset.file_size,
+            "transform": dataset.transform,
+            "transform_reason": dataset.transform_reason,
+            "genes_matched": dataset.genes_matched,
+            "genes_missing": list(dataset.genes_missing),
+        },
+        "split_seed": options.split_seed,
+        "seeds": sorted({member.seed for member in planned}),
+        "n_members": len(planned),
+        "device": device,
+        "provenance": provenance(),
+    }

@@ -83,7 +83,7 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0 done, 1 something failed, 2 bad input, 130 Ctrl-C, 143 SIGTERM)."""
+    """Run the command line; returns the exit status: 0 done, 1 failures, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     words = sys.argv[1:] if argv is None else list(argv)
     command = words[0] if words and words[0] in COMMANDS else None
     if command is None:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 import run_study
 from study import local
 from study.search.loop import Search
@@ -57,6 +59,12 @@ def tenths(notes: list[tuple[float, int]]) -> list[float]:
             costs.append(1000 * (seconds - start) / (done - begun))
             start, begun = seconds, done
     return costs
+
+
+def growth(costs: list[float]) -> float:
+    """The last tenth's cost by the first's, on a straight line through all: another's load does not count so much."""
+    slope, first = np.polyfit(np.arange(len(costs)), costs, 1)
+    return float((first + slope * (len(costs) - 1)) / first)
 
 
 def size_of(folder: Path) -> int:
@@ -105,7 +113,7 @@ def main() -> int:
             if n:
                 costs, out = run(Path(folder), n)
                 text = " ".join(f"{cost:.2f}" for cost in costs)
-                print(f"{name} of {n}: ms by tenths {text}; last / first {costs[-1] / costs[0]:.3f}; ", end="")
+                print(f"{name} of {n}: ms by tenths {text}; last / first {growth(costs):.3f}; ", end="")
                 print(f"{size_of(out) / 1e6:.0f} MB, {sum(1 for _ in out.rglob('*'))} files", flush=True)
     return 0
 

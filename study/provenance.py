@@ -60,6 +60,11 @@ def command_line(argv: Sequence[str]) -> str:
     return shlex.join(words)
 
 
+def resume_command(command: str) -> str:
+    """The command line that goes on with an interrupted run."""
+    return shlex.join([*(word for word in shlex.split(command) if word not in ("--fresh", "--resume")), "--resume"])
+
+
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
     """From the installed packages' own records, without importing any of them."""
     versions = {}
@@ -159,19 +164,9 @@ def run_config(options: StudyOptions, dataset: Dataset, planned: list[MemberConf
         "command": options.command,
         "grid": options.grid,
         "data": {
-            "source": dataset.source,
-            "simulated": dataset.simulated,
+            **dataset.facts(),
             "data_seed": options.data_seed if dataset.simulated else None,
             "genes_in": options.genes_in,
-            "n_samples": dataset.matrix.n_samples,
-            "n_genes": dataset.matrix.n_genes,
-            "sha256": dataset.matrix.content_hash(),
-            "file_sha256": dataset.file_sha256,
-            "file_size": dataset.file_size,
-            "transform": dataset.transform,
-            "transform_reason": dataset.transform_reason,
-            "genes_matched": dataset.genes_matched,
-            "genes_missing": list(dataset.genes_missing),
         },
         "split_seed": options.split_seed,
         "seeds": sorted({member.seed for member in planned}),

@@ -17,7 +17,8 @@ from rich.console import Console
 
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
-from data_utils.sources import Dataset, load_dataset
+from data_utils.sources import Dataset, fetch, load_dataset
+from data_utils.splits import group_values, split_notes
 from study.attempts import Attempts
 from study.config import MemberConfig
 from study.files import patiently
@@ -29,7 +30,7 @@ from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
 from study.packs import Pack, plan_packs
 from study.progress import ProgressLine
-from study.provenance import run_config
+from study.provenance import resume_command, run_config
 from study.results import RunFolder
 from study.rows import FAILED
 from study.summary import summary_markdown
@@ -50,6 +51,7 @@ class Study:
     errors: dict[str, str] = field(default_factory=dict)
     dataset: Dataset = field(init=False)
     data: PreparedData = field(init=False)
+    group: str | None = field(init=False)
 
     def run(self) -> int:
         """Train what is unfinished and write the tables. Returns the exit status. Raises InputError for bad data."""
@@ -70,8 +72,11 @@ class Study:
         """Read the data. Raises InputError for bad data; nothing is written."""
         switches = ("genes_in", "transform", "all_genes", "data_seed")
         dataset = load_dataset(self.options.data, **{name: getattr(self.options, name) for name in switches})
-        self.data = prepare(dataset.matrix, self.options.split_seed)
-        self.dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are enough
+        self.group = self.options.resolve_group(dataset.group)
+        self.data = prepare(dataset.matrix, self.options.split_seed, self.group)
+        notes = (*dataset.notes, *split_notes(self.data.split, dataset.matrix.sample_labels, self.group))
+        names = dataset.matrix.without_values()  # from here on they are enough
+        self.dataset = replace(dataset, matrix=names, notes=notes)
 
     def say(self, text: str) -> None:
         """A line on the screen, as it is."""
@@ -144,6 +149,8 @@ class Study:
             "members": [member.member_id for member in self.planned],
             "data": self.dataset.matrix.content_hash(),
             "split_seed": self.options.split_seed,
+            "group": self.group,
+            "split": None if self.group is None else self.data.split.digest(),  # labels are no part of the data's hash
         }
 
     def _begin(self) -> float:
@@ -171,12 +178,14 @@ class Study:
 
     def _config(self) -> dict:
         """What config.json holds; a search adds to it."""
-        return run_config(self.options, self.dataset, self.planned, self.device)
+        return {**run_config(self.options, self.dataset, self.planned, self.device), "group": self.group}
 
     def _write_preparation(self) -> None:
         """The split by sample, what turns expression values into a model's input, and HParams' columns."""
         matrix, scaling = self.dataset.matrix, self.data.scaling
         split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
+        if self.group is not None:
+            split["group"] = group_values(matrix.sample_labels, self.group)
         self.folder.write_table("split.parquet", split)
         content = {
             "transform": self.dataset.transform,
@@ -265,11 +274,6 @@ class Study:
         return True
 
 
-def resume_command(command: str) -> str:
-    """The command line that goes on with an interrupted run."""
-    return shlex.join([*(word for word in shlex.split(command) if word not in ("--fresh", "--resume")), "--resume"])
-
-
 def open_study(
     options: StudyOptions, console: Console | None = None, planned: list[MemberConfig] | None = None
 ) -> Study:
@@ -286,4 +290,5 @@ def open_study(
         from study.cluster import check_address
 
         check_address(options.address)
+    fetch(options.data, options.all_genes)  # before Ray begins: it may take an hour
     return Study(options, planned, RunFolder(options.folder), console, device)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from study.completion import COMPLETION_HELP, SHELLS, PrintCompletion
+
 EXAMPLES = """examples:
   python run_study.py --grid smoke                      every model, for a few epochs
   python run_study.py --grid paper                      the paper's grid on the simulated cohort
@@ -65,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
     _add_machine(p.add_argument_group("the machine"))
+    p.add_argument("--print-completion", action=PrintCompletion, choices=SHELLS, help=COMPLETION_HELP)
     return p
 
 

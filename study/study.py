@@ -240,6 +240,11 @@ class Study:
         whole = not len(failed) and len(members) == len(self.planned)
         if interruption or not self._report(members, interruption) or not whole:
             return self._unfinished(interruption)
+        run = shlex.quote(str(self.folder.path))
+        self.say(
+            f"next:    python run_study.py {'report' if self.options.no_report else 'export'} {run}"
+            f"{'' if self.options.no_report else ' --out denoiser'}"
+        )
         return 0
 
     def _unfinished(self, interruption: Interruption) -> int:

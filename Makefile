@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 export RAY_USAGE_STATS_ENABLED = 0
 
-.PHONY: study test test-slow fuzz bench docs lint format env lock clean
+.PHONY: study test test-slow fuzz soak bench docs lint format env lock clean
 
 study: env
 	$(BIN)/python run_study.py --grid paper $(ARGS)
@@ -20,6 +20,10 @@ test-slow: env
 # Some minutes: drawn and damaged input of every kind (tests/fuzz), of which `make test` has a few hundred.
 fuzz: env
 	FUZZ_INPUTS=$(or $(INPUTS),25000) $(BIN)/python -m pytest -m fuzz tests/fuzz $(ARGS)
+
+# Random faults over runs in a row (tests/faults/soak.py), of which `make test` has one of each kind; N=20 is enough to see it.
+soak: env
+	$(BIN)/python -m tests.faults.soak --faults $(or $(N),200) $(ARGS)
 
 # About an hour; `make bench QUICK=1` a few minutes. Without a network the rows whose peer is absent are left out.
 bench: env

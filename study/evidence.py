@@ -18,6 +18,10 @@ GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
 
 
+#: What the best of the grid `best` is called: it serves all noise levels, so it stands with the references.
+MIXTURE = "Wiener mixture"
+
+
 @dataclass(frozen=True)
 class Run:
     """One run folder: where it is, its config.json, and its tables."""

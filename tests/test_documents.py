@@ -1,8 +1,11 @@
 """README, docs and the files about the project: their commands are those of the command line, their facts its own."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -44,7 +47,7 @@ def test_every_command_in_the_documents_is_one(page):
 
 def test_the_documents_show_the_commands():
     shown = {words[0] for page in PAGES for words in commands(page.read_text(encoding="utf-8"))}
-    assert set(run_study.COMMANDS) <= shown | {"reproduce"}
+    assert set(run_study.COMMANDS) <= shown
     with pytest.raises(SystemExit):
         parse(["--no-such-option"])
 
@@ -99,3 +102,22 @@ def test_the_extra_docs_is_pinned_as_its_constraints_are():
     for requirement in PROJECT["optional-dependencies"]["docs"]:
         name, version = requirement.split("==")
         assert pinned[name] == version
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(tmp_path):
+    (tmp_path / "run_study.py").symlink_to(ROOT / "run_study.py")
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / "docs/own-data.md").read_text(encoding="utf-8"), flags=re.M | re.S
+    )
+    assert len(blocks) >= 5
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-euc", "".join(blocks)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/mine/report/index.html").exists()
+    assert (tmp_path / "my-model/README.md").exists()
+    assert (tmp_path / "clean.check.html").exists()
+    assert (tmp_path / "clean.tsv.gz").stat().st_size > 0

@@ -67,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
     _add_machine(p.add_argument_group("the machine"))
-    p.add_argument("--print-completion", action=PrintCompletion, choices=SHELLS, help=COMPLETION_HELP)
+    shell = {"choices": SHELLS, "default": argparse.SUPPRESS, "help": COMPLETION_HELP}  # no option of a study
+    p.add_argument("--print-completion", action=PrintCompletion, **shell)
     return p
 
 

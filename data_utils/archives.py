@@ -19,7 +19,6 @@ NEEDED = ("values", "sample_ids", "gene_ids")
 
 def read_h5ad(path: Path) -> ExpressionMatrix:
     """Read X, obs and var of an AnnData file (samples in rows, dense or sparse), and no layers."""
-    from anndata.io import read_elem  # takes a second to import, and only this format needs it
 
     with h5py.File(path, "r") as file:
         obs, var = _frames(path, file)

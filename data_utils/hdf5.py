@@ -86,7 +86,7 @@ def check_numbers(path: Path, name: str, dtype: object) -> None:
 
 
 def append_rows(file: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
-    """Add rows (samples, genes) to a dataset of the file, which the first of them make: gzip, in chunks of both sides."""
+    """Add rows (samples, genes) to a dataset of the file, which the first of them make, in gzipped chunks."""
     if name not in file:
         if not values.size:
             return file.create_dataset(name, data=values)

@@ -2,10 +2,10 @@
 
 With V the eigenvectors of the training rows' covariance and y = s + alpha n, E (v_j . y)^2 = lambda_j + alpha^2. White
 noise shows best where lambda is small. The mean over the lower half of the directions is a sample's energy there;
-its median over samples is m0 for clean rows of the kind that the model was trained on and m0 + alpha^2 for noisy ones,
-m0 that of the validation rows, which the eigenvectors have not seen. A median, because a few odd samples have several
-times the energy of the others. By sample the same difference also holds what that sample itself varies more than others,
-so one noise factor for all samples is what is used, and the others are shown.
+its median over samples is m0 for clean rows of the kind that the model was trained on and m0 + alpha^2 for noisy
+ones, m0 that of the validation rows, which the eigenvectors have not seen. A median, because a few odd samples have
+several times the energy of the others. By sample the same difference also holds what that sample itself varies more
+than others, so one noise factor for all samples is what is used, and the others are shown.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A model folder: a denoiser with all that it takes to use it on other data. Loading one executes nothing in it.
 
-model.safetensors   weights, scaling and the spectrum of the training rows, with their own checksum
+model.safetensors   weights, scaling and leading directions of the training rows, with their checksum
 model.json          kind, genes, transform, noise factors, training data, versions, MSE beside the references
 README.md           the model card
 SHA256SUMS          of the others: `sha256sum -c SHA256SUMS`
@@ -44,10 +44,10 @@ _DAMAGE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeE
 class Model:
     """A denoiser and what its input is.
 
-    genes: a row a gene, in the denoiser's order: ensembl_id (its id, whatever it is), gene_symbol, probe_id, "" where
-    not known. scaling is of expression after `transform`. noise_factors: those it was trained for; empty: any. training:
-    source, sha256 (of values and ids), n_samples, simulated (None: not known). metrics: METRIC_COLUMNS, MSE in z units
-    of validation and test rows, of OWN and the references. gauge: None where there were too many genes for a spectrum.
+    genes: a row a gene, in the denoiser's order: ensembl_id (its id, whatever that is), gene_symbol, probe_id; "" where
+    not known. scaling is of expression after `transform`. noise_factors: those it was trained for; empty: any.
+    training: source, sha256 (of values and ids), n_samples, simulated (None: not known). metrics: METRIC_COLUMNS, MSE
+    in z units of validation and test rows, of OWN and the references.
     """
 
     name: str
@@ -58,14 +58,14 @@ class Model:
     noise_factors: tuple[float, ...]
     training: dict
     metrics: pd.DataFrame
-    gauge: Gauge | None = None
+    gauge: Gauge
     versions: dict = field(default_factory=lambda: package_versions())
 
     def mse(self, part: str) -> pd.DataFrame:
         """MSE on "validation" or "test" rows: a row a noise factor, a column a method."""
         rows = self.metrics[self.metrics["part"] == part]
         table = rows.pivot(index="noise_factor", columns="method", values="mse")
-        return table[[name for name in dict.fromkeys(rows["method"])]]
+        return table[list(dict.fromkeys(rows["method"]))]
 
     def relative_mse(self, noise_factor: float, method: str = "identity") -> float:
         """Its validation MSE over that of a reference at the nearest noise factor measured; NaN where none was."""
@@ -100,14 +100,13 @@ def save_model(model: Model, folder: Path | str, force: bool = False) -> None:
     check_target(folder, force)
     arrays = {f"denoiser.{name}": array for name, array in model.denoiser.arrays().items()}
     arrays |= {"centre": model.scaling.centre, "scale": model.scaling.scale}
-    if model.gauge is not None:
-        arrays |= {f"gauge.{name}": array for name, array in zip(ARRAYS, arrays_of(model.gauge), strict=True)}
+    arrays |= {f"gauge.{name}": array for name, array in zip(ARRAYS, arrays_of(model.gauge), strict=True)}
     facts = {
         "format": FORMAT,
         "name": model.name,
         "kind": model.denoiser.kind,
         "denoiser": model.denoiser.facts(),
-        "gauge": None if model.gauge is None else model.gauge.facts(),
+        "gauge": model.gauge.facts(),
         "transform": model.transform,
         "noise_factors": list(model.noise_factors),
         "training": model.training,
@@ -192,9 +191,9 @@ def _assemble(facts: dict, arrays: Mapping[str, np.ndarray]) -> Model:
     scaling = ZScore(arrays["centre"].astype(np.float64), arrays["scale"].astype(np.float64))
     parts = {part: _below(arrays, f"{part}.") for part in ("denoiser", "gauge")}
     denoiser = denoiser_class(facts["kind"]).from_arrays(parts["denoiser"], facts["denoiser"])
-    gauge = None if facts["gauge"] is None else Gauge.from_arrays(parts["gauge"], facts["gauge"])
-    sizes = {len(genes), *scaling.centre.shape, *scaling.scale.shape, denoiser.n_genes}
-    if len(sizes | (set() if gauge is None else {gauge.mean.size})) != 1 or scaling.scale.min() <= 0:
+    gauge = Gauge.from_arrays(parts["gauge"], facts["gauge"])
+    sizes = {len(genes), *scaling.centre.shape, *scaling.scale.shape, denoiser.n_genes, gauge.mean.size}
+    if len(sizes) != 1 or scaling.scale.min() <= 0:
         raise ValueError("genes, scaling and weights do not fit together")
     texts = genes.map(lambda cell: isinstance(cell, str)).all(axis=None) and isinstance(facts["name"], str)
     if not texts or facts["transform"] not in TRANSFORMS[1:] or genes["ensembl_id"].duplicated().any():

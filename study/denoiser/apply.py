@@ -25,7 +25,7 @@ class Task:
     """What is done to every block: found from the first one, its values and names.
 
     rows: where the model's genes lie in the file; columns: where those lie in the model (both (matched,)). transform:
-    what takes the file's values to the model's log scale. gauge: the model's, for the genes that are there, or None.
+    what takes the file's values to the model's log scale. gauge: the model's, for the genes that are there.
     noise_factor: the one used; estimated: whether from the data. left_alone: whether nothing is changed, because the
     model would do harm at that noise factor or there is no noise.
     """
@@ -35,7 +35,7 @@ class Task:
     match: LandmarkMatch
     transform: str
     transform_reason: str
-    gauge: Gauge | None
+    gauge: Gauge
     noise_factor: float
     estimated: bool
     left_alone: bool
@@ -82,10 +82,9 @@ class Notes:
         self.gene_squares = self.gene_squares + squares.sum(axis=0)
         self.changed.append(np.sqrt(squares.mean(axis=1)))
         self.sample_ids.append(ids)
-        if task.gauge is not None:
-            known = z[:, np.sort(places)] if task.missing else z
-            self.energy.append(task.gauge.energy(known))
-            self.distances.append(task.gauge.distances(known, task.noise_factor))
+        known = z[:, np.sort(places)] if task.missing else z
+        self.energy.append(task.gauge.energy(known))
+        self.distances.append(task.gauge.distances(known, task.noise_factor))
 
     @property
     def n_samples(self) -> int:
@@ -97,22 +96,16 @@ def prepare_task(
 ) -> Task:
     """Find the genes, the transform and, where `noise_factor` is None, the noise of a file from its first block.
 
-    Raises InputError, naming `name` (the file), where genes are missing and `impute` does not allow it, and where the
-    noise is to be estimated and the model cannot.
+    Raises InputError, naming `name` (the file), where genes are missing and `impute` does not allow it.
     """
     match = match_matrix(model.genes, first, name, least=max(1, len(model.genes) // 20))
     if not match.matched or (match.missing and not impute):
         raise _missing(model, match, first, name)
     chosen, reason = choose_transform(first.values[:, match.rows], transform)
-    gauge = model.gauge
-    if gauge is not None and match.missing:
-        gauge = gauge.restricted(np.sort(match.landmarks))
+    gauge = model.gauge.restricted(np.sort(match.landmarks)) if match.missing else model.gauge
     task = Task(model, name, match, chosen, reason, gauge, noise_factor or 0.0, noise_factor is None, False)
     if noise_factor is None:
-        if gauge is None:
-            raise InputError(f"{name}: the model has no spectrum to estimate the noise by: give --noise-factor A")
-        z = task.scaled(first)
-        task.noise_factor = gauge.noise_factor(gauge.energy(z[:, np.sort(match.landmarks)]))
+        task.noise_factor = gauge.noise_factor(task.scaled(first)[:, np.sort(match.landmarks)])
         harmful = model.relative_mse(task.noise_factor) > 1
         task.left_alone = task.noise_factor == 0 or harmful
     return task
@@ -136,8 +129,8 @@ def _missing(model: Model, match: LandmarkMatch, first: ExpressionMatrix, name: 
     if match.matched < total / 20:
         wanted, found = (", ".join(map(repr, ids[:3])) for ids in (model.genes["ensembl_id"], first.gene_ids))
         return InputError(
-            f"{name}: {match.matched} of the model's {total} genes found among {first.n_genes} ({found}, ...); it needs "
-            f"genes such as {wanted}: name genes by Ensembl id, symbol or L1000 probe id"
+            f"{name}: {match.matched} of the model's {total} genes found among {first.n_genes} ({found}, ...); it "
+            f"needs genes such as {wanted}: name genes by Ensembl id, symbol or L1000 probe id"
         )
     named = ", ".join(match.missing[:NAMED]) + (", ..." if len(match.missing) > NAMED else "")
     return InputError(

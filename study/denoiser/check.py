@@ -23,7 +23,7 @@ GENES, SAMPLES = 25, 200
 #: Points of a picture; of more samples these many are drawn, evenly spaced, and all that are unlike.
 POINTS = 5000
 #: Shares of unlike samples up to which the rest is trusted, and above which nothing is; of clean data 1 or 2 % are.
-FEW, MANY = 0.05, 0.5
+FEW, MANY = 0.1, 0.5
 #: Share of the model's genes that may be missing.
 MISSING_GENES = 0.1
 #: Lines at a noise factor beyond which the model was not measured.
@@ -46,15 +46,14 @@ def write_check(page: Path, task: Task, notes: Notes, first: ExpressionMatrix, s
 
 
 def sample_table(task: Task, notes: Notes) -> pd.DataFrame:
-    """A row a sample: id, change (z units), and where the model has a spectrum noise, inside, outside, unlike."""
+    """A row a sample: id, change (z units), noise estimate, both distances, their limits, and whether it is unlike."""
     table = pd.DataFrame({"sample": np.concatenate(notes.sample_ids), "change": np.concatenate(notes.changed)})
-    if task.gauge is not None:
-        inside, outside = np.concatenate(notes.distances, axis=1)
-        limits = task.gauge.limits_at(task.noise_factor)
-        table["noise"] = task.gauge.noise_by_sample(np.concatenate(notes.energy))
-        table["inside"], table["outside"] = inside, outside
-        table["limit_inside"], table["limit_outside"] = limits
-        table["unlike"] = (inside > limits[0]) | (outside > limits[1])
+    inside, outside = np.concatenate(notes.distances, axis=1)
+    limits = task.gauge.limits_at(task.noise_factor)
+    table["noise"] = task.gauge.noise_by_sample(np.concatenate(notes.energy))
+    table["inside"], table["outside"] = inside, outside
+    table["limit_inside"], table["limit_outside"] = limits
+    table["unlike"] = (inside > limits[0]) | (outside > limits[1])
     return table
 
 
@@ -77,9 +76,6 @@ def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, str]:
         reasons.append(f"{len(task.missing):,} of the model's {len(task.model.genes):,} genes are missing")
     if task.noise_factor > LARGEST_NOISE:
         reasons.append(f"the model was measured up to noise factor {LARGEST_NOISE:g} only")
-    if "unlike" not in samples:
-        reasons.append("the model has no spectrum to compare the samples with")
-        return False, f"Nobody can say whether to trust this: {'; '.join(reasons)}."
     unlike, total = int(samples["unlike"].sum()), len(samples)
     share = unlike / total
     marked = f"{unlike:,} of {total:,} samples ({share:.0%}) are unlike the training data"
@@ -104,7 +100,7 @@ def _document(task, samples, genes, verdict, trusted, source, out, first) -> Doc
         _noise(task, samples),
         _change(task, genes),
     )
-    return Document(f"Check of {out.name}", subtitle, "" if trusted else verdict, tuple(s for s in sections if s))
+    return Document(f"Check of {out.name}", subtitle, "" if trusted else verdict, sections)
 
 
 def _facts(task: Task, samples: pd.DataFrame, source: Path, out: Path, first: ExpressionMatrix) -> Table:
@@ -138,13 +134,11 @@ def _measured(model, method: str) -> bool:
     return np.isfinite(model.relative_mse(0.5, method))
 
 
-def _unlike(task: Task, samples: pd.DataFrame) -> Section | None:
-    if "unlike" not in samples:
-        return None
+def _unlike(task: Task, samples: pd.DataFrame) -> Section:
     text = (
         f"A sample is marked when it is further from the training data than {WITHIN:.0%} of the model's own validation "
-        f"rows under as much noise: in the leading directions ({task.gauge.n_leading}, half of the variance), or by its "
-        "energy outside them. Both are 1 for a sample like the training data. A model pulls a sample that it does not "
+        f"rows under as much noise: in the {len(task.gauge.variances)} leading directions of the training data, or by "
+        "its energy outside them. Both are 1 for a sample like the training data. A model pulls a sample that it does not "
         "know towards those that it does."
     )
     plot = Plot(
@@ -175,14 +169,12 @@ def _thinned(samples: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([samples.iloc[::step], samples[samples["unlike"]].head(POINTS)]).drop_duplicates("sample")
 
 
-def _noise(task: Task, samples: pd.DataFrame) -> Section | None:
-    if "noise" not in samples:
-        return None
+def _noise(task: Task, samples: pd.DataFrame) -> Section:
     low, middle, high = np.quantile(samples["noise"], [0.05, 0.5, 0.95])
     text = (
-        f"One noise factor is used for all samples, {task.noise_factor:.3g}. By itself a sample has {middle:.2g} in the "
-        f"middle, {low:.2g} to {high:.2g} for 90 % of them; that holds, beside noise, what the sample itself varies more "
-        "than others in the directions in which the training data vary least."
+        f"One noise factor is used for all samples, {task.noise_factor:.3g}. By itself a sample has {middle:.2g} in "
+        f"the middle, {low:.2g} to {high:.2g} for 90 % of them; that holds, beside noise, what the sample itself varies "
+        "more than others."
     )
     plot = Plot(
         "noise", "Noise by sample", "", f"Histogram of {len(samples):,} estimates.",

@@ -117,7 +117,7 @@ def _errors(denoise, data: PreparedData, part: str) -> list[float]:
 
 
 def _finished(run: Run, folder: RunFolder) -> list[MemberConfig]:
-    """The networks that may be chosen: whose input is a sample, scaled by training rows, its genes in the given order."""
+    """The networks that may be chosen: whose input is a sample, scaled by training rows, genes in the given order."""
     done = set(run.members.loc[run.members["status"] == FINISHED, "member_id"])
     plan = map(MemberConfig.from_dict, folder.read_json("plan.json", members=list)["members"])
     usual = ("train", "sample", "given")
@@ -189,8 +189,7 @@ def _model(run: Run, folder: RunFolder, data: PreparedData, chosen: Candidate, f
     if chosen.member is not None:
         training["member"] = chosen.name
         factors = tuple(sorted({a for phase in chosen.member.phases for a in phase.noise_factors}))
-    wiener = next((r for r in fitted if isinstance(r, Wiener)), None)
-    gauge = None if wiener is None else Gauge.fit(wiener, data.validation)
+    gauge = Gauge.fit(data.train, data.validation)
     metrics = pd.DataFrame(rows, columns=METRIC_COLUMNS)
     genes = gene_table(data.gene_ids)
     return Model(chosen.name, denoiser, genes, data.scaling, recorded["transform"], factors, training, metrics, gauge)

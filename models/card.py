@@ -28,7 +28,7 @@ def card(model: Model) -> str:
 def _purpose(model: Model) -> str:
     kind = KINDS.get(model.denoiser.kind, model.denoiser.kind)
     return (
-        "Removes noise of one size for all genes, in units of a gene's standard deviation (y = z + α n, n from N(0, 1)), "
+        "Removes noise, alike for all genes in units of a gene's standard deviation (y = z + α n, n from N(0, 1)), "
         f"from gene expression profiles of {len(model.genes):,} genes. It is {kind}. It works on z-scores: "
         "the centre and scale of each gene in the training rows are in the folder, applied and undone."
     )
@@ -97,8 +97,8 @@ def _limits(model: Model) -> str:
         else:
             points.append(f"At no noise factor measured is it worse than {words}.")
     points += [
-        "On other tissues, platforms or scales than the training data it pulls profiles towards those: `denoise` writes "
-        "a page that marks samples unlike them.",
+        "On other tissues, platforms or scales than the training data it pulls profiles towards them: `denoise` "
+        "writes a page that marks samples unlike them.",
         "It knows no batch effects, dropouts or outliers: noise here is Gaussian and alike for all genes.",
     ]
     if model.training.get("simulated"):

@@ -82,7 +82,7 @@ class Gauge:
         return reader.astype(np.float32), components.astype(np.float32), np.square(reader).sum(axis=0)
 
     def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Code (samples, k) of z-scored rows, and what is left outside, scaled so that its sum of squares is the energy."""
+        """Code (samples, k) of z-scored rows, and what is left outside; its sum of squares is the energy."""
         centred = (np.asarray(rows, dtype=np.float32) - self.mean)[:, self._used]
         reader, components, _ = self._reader
         code = centred @ reader

@@ -79,15 +79,13 @@ def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, str]:
     unlike, total = int(samples["unlike"].sum()), len(samples)
     share = unlike / total
     marked = f"{unlike:,} of {total:,} samples ({share:.0%}) are unlike the training data"
-    if share > MANY:
-        return False, f"Do not trust this: {'; '.join([marked, *reasons])}."
-    if reasons:
-        return False, f"Do not trust this: {'; '.join(reasons)}. {marked}."
+    if share > MANY or reasons:
+        return False, " ".join(["Do not trust this.", f"{marked}.", *(f"{r[0].upper()}{r[1:]}." for r in reasons)])
     if share > FEW:
-        return False, f"Trust it with care: {marked}; they are named below."
+        return False, f"Trust it with care. {marked}; they are named below."
     return (
         True,
-        f"The samples are like those that the model was trained on. {marked}; of those themselves 1 to 2 % are.",
+        f"The samples are like those that the model was trained on. {marked}; of its own test rows 1 to 3 % are.",
     )
 
 
@@ -107,8 +105,9 @@ def _facts(task: Task, samples: pd.DataFrame, source: Path, out: Path, first: Ex
     match, model = task.match, task.model
     how = "estimated from the data" if task.estimated else "as given"
     training = model.training
-    simulated = ", simulated" if training.get("simulated") else ""
-    ratios = [f"{model.relative_mse(task.noise_factor, m):.3g} of {w}" for m, w in _BESIDE if _measured(model, m)]
+    simulated = "simulated data" if training.get("simulated") else training.get("source", "data not known")
+    beside = [(m, w) for m, w in _BESIDE if m.lower() != model.denoiser.kind and _measured(model, m)]
+    ratios = [f"{model.relative_mse(task.noise_factor, m):.3g} of {w}" for m, w in beside]
     rows = {
         "in": source.name,
         "out": out.name,
@@ -120,10 +119,10 @@ def _facts(task: Task, samples: pd.DataFrame, source: Path, out: Path, first: Ex
         if task.left_alone
         else f"{np.sqrt(np.mean(samples['change'] ** 2)):.3g} standard deviations",
         "scale": f"{'log2(x + 1), and back' if task.transform == 'log2p1' else 'as it was'}: {task.transform_reason}",
-        "trained on": f"{training.get('source', 'data not known')}{simulated}",
+        "trained on": str(simulated),
         "the model's validation MSE there": "; ".join(ratios) or "not measured",
     }
-    frame = pd.DataFrame({"what": rows.keys(), "": rows.values()})
+    frame = pd.DataFrame({"what": rows.keys(), "value": rows.values()})
     return Table("facts", "What was done", "", frame)
 
 
@@ -138,8 +137,8 @@ def _unlike(task: Task, samples: pd.DataFrame) -> Section:
     text = (
         f"A sample is marked when it is further from the training data than {WITHIN:.0%} of the model's own validation "
         f"rows under as much noise: in the {len(task.gauge.variances)} leading directions of the training data, or by "
-        "its energy outside them. Both are 1 for a sample like the training data. A model pulls a sample that it does not "
-        "know towards those that it does."
+        "its energy outside them. Both are 1 for a sample like the training data. A model pulls a sample that it does "
+        "not know towards those that it does."
     )
     plot = Plot(
         "distances",
@@ -173,8 +172,8 @@ def _noise(task: Task, samples: pd.DataFrame) -> Section:
     low, middle, high = np.quantile(samples["noise"], [0.05, 0.5, 0.95])
     text = (
         f"One noise factor is used for all samples, {task.noise_factor:.3g}. By itself a sample has {middle:.2g} in "
-        f"the middle, {low:.2g} to {high:.2g} for 90 % of them; that holds, beside noise, what the sample itself varies "
-        "more than others."
+        f"the middle, {low:.2g} to {high:.2g} for 90 % of them; that holds, beside noise, what the sample itself "
+        "varies more than others."
     )
     plot = Plot(
         "noise", "Noise by sample", "", f"Histogram of {len(samples):,} estimates.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from study.report.style import BLUE, DARK, ORANGE, RED, WIDTH, canvas, panel
 
@@ -49,10 +50,14 @@ def draw_distances(data: pd.DataFrame) -> Figure:
     axes.axvline(limits.iloc[0], color=DARK, linewidth=1.2, linestyle=(0, (6, 3)))
     axes.axhline(limits.iloc[1], color=DARK, linewidth=1.2, linestyle=(0, (6, 3)))
     axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="distance in the leading directions (1: as the training data)", ylabel="energy outside them")
     for axis, column in ((axes.xaxis, "inside"), (axes.yaxis, "outside")):
         low, high = np.nanmin(data[column]), np.nanmax(data[column])
         low, high = min(low, 0.5), max(high, 2.0)
         axis.axes.set(**{f"{axis.axis_name}lim": (low / 1.2, high * 1.2)})
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="lower right", framealpha=0.8)
     return figure

@@ -153,7 +153,7 @@ def _lines(task: Task, notes: Notes, n_genes: int) -> list[str]:
         lines.append(f"nothing was changed: {why}")
     elif ratio > 1 and task.noise_factor > 0:
         lines.append(
-            f"warning: at that noise factor the model is worse than leaving the data alone: {ratio:.2g} times the MSE on "
-            "its validation rows"
+            f"warning: at that noise factor the model is worse than leaving the data alone: {ratio:.2g} times the MSE "
+            "on its validation rows"
         )
     return lines

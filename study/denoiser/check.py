@@ -107,7 +107,7 @@ def _facts(task: Task, samples: pd.DataFrame, source: Path, out: Path, first: Ex
     training = model.training
     simulated = "simulated data" if training.get("simulated") else training.get("source", "data not known")
     beside = [(m, w) for m, w in _BESIDE if m.lower() != model.denoiser.kind and _measured(model, m)]
-    ratios = [f"{model.relative_mse(task.noise_factor, m):.3g} of {w}" for m, w in beside]
+    ratios = [f"{model.relative_mse(task.noise_factor, m):.3g} times {w}" for m, w in beside]
     rows = {
         "in": source.name,
         "out": out.name,

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from data_utils.expression import ExpressionMatrix
 from data_utils.formats import read_expression, write_expression
 from data_utils.landmarks import landmark_table
 from models.folder import load_model
-from tests.small import contents, expression, expression_file, flipped
+from tests.small import ROOT, contents, expression, expression_file, flipped
 
 NOISE = 0.4
 
@@ -145,6 +147,49 @@ def test_missing_genes_are_named_and_imputed_only_when_asked(models, tmp_path, c
     for i, symbol in enumerate(model.genes["gene_symbol"]):
         if symbol in place:
             np.testing.assert_allclose(found.values[:, place[symbol]], by_hand[:, i], atol=1e-4)
+
+
+def test_a_run_is_a_model_too_and_needs_neither_ray_nor_torch_for_a_folder(run_folder, models, tmp_path, capsys):
+    path, _ = noisy_file(tmp_path, models["wiener"])
+    assert run_study.main(["export", str(run_folder), "--out", str(tmp_path / "best")]) == 0
+    for source, out in ((run_folder, "a.npz"), (tmp_path / "best", "b.npz")):
+        assert run_study.main(["denoise", "--model", str(source), str(path), str(tmp_path / out)]) == 0
+    one, other = (read_expression(tmp_path / name).values for name in ("a.npz", "b.npz"))
+    np.testing.assert_array_equal(one, other)
+    words = ["denoise", "--model", str(models["wiener"]), str(path), str(tmp_path / "c.npz")]
+    code = (
+        f"import sys, run_study; run_study.main({words}); assert not {{'ray', 'torch', 'sklearn'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=120)
+    assert read_expression(tmp_path / "c.npz").n_samples == 40
+
+
+def test_export_refuses_what_it_should(run_folder, models, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    before = contents(tmp_path)
+    for words, message in (
+        (["--out", str(tmp_path / "mine"), "--force"], "is no model folder"),
+        (["--out", str(models["wiener"])], "holds a model already"),
+        (["--out", str(tmp_path / "x"), "--member", "zzz"], "no member has that id"),
+        (["--out", str(tmp_path / "x"), "--reference", "oracle"], "is not known"),
+        (["--out", str(tmp_path / "x"), "--reference", "pca", "--member", "a"], "leave one of them out"),
+        (["--out", str(tmp_path / "no" / "x")], "does not exist"),
+        ([], "give --out FOLDER"),
+    ):
+        assert run_study.main(["export", str(run_folder), *words]) == 2
+        assert message in (error := capsys.readouterr().err)
+        assert error.count("\n") == 1
+    assert contents(tmp_path) == before
+
+
+def test_export_of_an_onnx_file(models, tmp_path, capsys):
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    onnx = tmp_path / "model.onnx"
+    assert run_study.main(["export", str(models["network"]), "--onnx", str(onnx)]) == 0
+    assert onnx.stat().st_size > 1000
+    assert run_study.main(["export", str(models["network"]), "--onnx", str(onnx)]) == 2
+    assert "is there already; give --force" in capsys.readouterr().err
 
 
 BAD = {

@@ -108,5 +108,6 @@ def _validation_mse(stack, clean: torch.Tensor, settings: Settings, small_error:
     for start in range(0, len(clean), ROWS):
         rows = slice(start, start + ROWS)
         inputs = _noisy(stack.network, clean[rows], of_rows[rows], normal[rows])
-        total += float(stack.squared_error(ONE, inputs, Targets(clean[rows]), small_error)[0][0])
+        [(squares, _)] = stack.squared_errors(ONE, [inputs], Targets(clean[rows]), small_error)
+        total += float(squares[0])
     return total / clean.numel()

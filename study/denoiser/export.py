@@ -136,13 +136,14 @@ def _network(
     stack.set_member(0, {name: torch.from_numpy(array) for name, array in arrays.items()})
     clean = torch.from_numpy(data.validation)
     normal = evaluation_noise(0, "validation", *clean.shape)
-    errors = []
-    for a in MEASURED_AT:
-        noisy = add_noise(clean, a, normal)
-        if network.noise_input:
-            noisy = torch.cat([noisy, torch.full((len(noisy), 1), a)], dim=1)
-        total, _ = stack.squared_error(slice(0, 1), noisy.unsqueeze(0), Targets(clean), small_error=True)
-        errors.append(float(total[0]) / clean.numel())
+
+    def noisy(a: float) -> torch.Tensor:
+        rows = add_noise(clean, a, normal)
+        return torch.cat([rows, torch.full((len(rows), 1), a)], dim=1) if network.noise_input else rows
+
+    inputs = (noisy(a).unsqueeze(0) for a in MEASURED_AT)
+    measured = stack.squared_errors(slice(0, 1), inputs, Targets(clean), small_error=True)
+    errors = [float(squares[0]) / clean.numel() for squares, _ in measured]
     wiener = next((c.errors for c in of_references if c.name == "Wiener"), np.square(MEASURED_AT))
     name = f"{member.run_name} ({member.member_id})"
     return Candidate(name, tuple(errors), _relative(errors, wiener), member=member)

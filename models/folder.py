@@ -115,7 +115,7 @@ def save_model(model: Model, folder: Path | str, force: bool = False) -> None:
         "genes": model.genes.to_dict("list"),
         "versions": model.versions,
     }
-    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
     try:
         new.mkdir()
         save_arrays(new / ARRAY_FILE, arrays, {"format": FORMAT})
@@ -124,8 +124,9 @@ def save_model(model: Model, folder: Path | str, force: bool = False) -> None:
         sums = [f"{sha256((new / name).read_bytes())}  {name}\n" for name in (ARRAY_FILE, FACT_FILE, CARD)]
         (new / SUMS).write_text("".join(sums), "utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
     finally:

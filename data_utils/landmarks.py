@@ -1,5 +1,6 @@
 """The 943 L1000 landmark genes that GTEx measures too: finding them under whatever name a file gives them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -69,6 +70,11 @@ def match_matrix(table: pd.DataFrame, matrix: ExpressionMatrix, name: str, least
     return match
 
 
+def is_landmark(ensembl_id: str) -> bool:
+    """Whether this is the Ensembl id of a landmark gene, in whatever case and version."""
+    return re.sub(ENSEMBL_VERSION, r"\1", ensembl_id.upper()) in _landmark_ids()
+
+
 def count_landmarks(ids: Sequence[str]) -> int:
     """How many different landmark genes `ids` name."""
     return match_landmarks(ids).matched
@@ -100,6 +106,11 @@ def select_landmarks(matrix: ExpressionMatrix, name: str) -> tuple[ExpressionMat
 def _table() -> pd.DataFrame:
     path = Path(__file__).with_name("landmark_genes.csv")
     return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+@cache
+def _landmark_ids() -> frozenset[str]:
+    return frozenset(_table()["ensembl_id"].str.upper())
 
 
 def _folded(names: pd.Series) -> pd.Series:

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from data_utils.noise import add_noise, evaluation_noise, standard_normal, stream
-from models.architecture import Architecture, ConvArchitecture
-from models.conv_stack import ConvStack
+from models.architecture import Architecture
 from models.optimizers import OPTIMIZERS
 from models.parameters import initial_parameters
 from models.sparsity import Sparsity
-from models.stack import RESIDUAL_FREE_MSE, DenseStack
+from models.stack import RESIDUAL_FREE_MSE
+from models.stacks import stack_class
 from models.workspace import Targets
 
 ONE = slice(0, 1)
@@ -54,7 +54,7 @@ class Trained:
 
 def train_network(network: Architecture, train: np.ndarray, validation: np.ndarray, settings: Settings) -> Trained:
     """Train on z-scored rows (samples, genes) float32. Raises ValueError where no epoch has a finite error."""
-    stack = (ConvStack if isinstance(network, ConvArchitecture) else DenseStack)(network, train.shape[1], 1)
+    stack = stack_class(network)(network, train.shape[1], 1)
     stack.set_member(0, initial_parameters(network, train.shape[1], settings.seed, settings.initialisation))
     optimizer = OPTIMIZERS[settings.optimizer](stack.flat.values, [settings.learning_rate])
     sparsity = Sparsity.of(["kl"], [settings.beta], [settings.rho])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.architecture import Architecture, ConvArchitecture, architecture
+from models.architecture import Architecture, architecture
 from models.linear import by_row
 
 if TYPE_CHECKING:
@@ -48,11 +48,9 @@ class NetworkDenoiser:
     def _stack(self) -> Stack:
         import torch
 
-        if isinstance(self.network, ConvArchitecture):
-            from models.conv_stack import ConvStack as Kind
-        else:
-            from models.stack import DenseStack as Kind
-        stack = Kind(self.network, self.n_genes, 1, dtype=torch.float64)
+        from models.stacks import stack_class
+
+        stack = stack_class(self.network)(self.network, self.n_genes, 1, dtype=torch.float64)
         stack.set_member(0, {name: torch.tensor(value) for name, value in self.parameters.items()})
         return stack
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from data_utils.errors import InputError
 from data_utils.textio import replacing
-from models.architecture import ConvArchitecture, image_shape
+from models.architecture import ConvArchitecture, DenseArchitecture, image_shape
 from models.folder import Model
 from models.linear import PCADenoiser, WienerDenoiser
 from models.network import NetworkDenoiser
@@ -68,7 +68,8 @@ def write_onnx(model: Model, path: Path) -> None:
     from onnx import TensorProto, checker, helper
 
     adder = _ADDERS.get(model.denoiser.kind)
-    if adder is None:
+    network = getattr(model.denoiser, "network", None)
+    if adder is None or not isinstance(network, ConvArchitecture | DenseArchitecture | None):
         raise InputError(f"--onnx {path}: a model of kind {model.denoiser.kind} cannot be written as ONNX")
     graph, told = Graph(), _is_told(model)
     z = _scaled(graph, model)

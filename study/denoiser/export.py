@@ -17,15 +17,13 @@ import torch
 from data_utils.errors import InputError
 from data_utils.noise import add_noise, evaluation_noise
 from data_utils.preparation import PreparedData
-from models.architecture import ConvArchitecture
 from models.baselines import PCA, Reference, Wiener, mse, noisy_rows, references
-from models.conv_stack import ConvStack
 from models.fitted import FittedDenoiser
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table
 from models.gauge import Gauge
 from models.linear import PCADenoiser, WienerDenoiser
 from models.network import NetworkDenoiser
-from models.stack import DenseStack
+from models.stacks import stack_class
 from models.workspace import Targets
 from study.config import NOISE_FACTORS, MemberConfig
 from study.evidence import Run, load_evidence
@@ -130,7 +128,7 @@ def _network(
     """A saved network, measured in float32 under the noise of seed 0, whatever its own seed."""
     _, arrays = folder.load_model(member.member_id)
     network = member.architecture
-    stack = (ConvStack if isinstance(network, ConvArchitecture) else DenseStack)(network, data.n_genes, 1)
+    stack = stack_class(network)(network, data.n_genes, 1)
     if {name: array.shape for name, array in arrays.items()} != network.parameter_shapes(data.n_genes):
         raise InputError(f"{member.member_id}: its weights do not fit the run's genes: --resume trains it again")
     stack.set_member(0, {name: torch.from_numpy(array) for name, array in arrays.items()})

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from data_utils.errors import InputError
 from data_utils.noise import standard_normal, stream
 from data_utils.scaling import ZScore
-from models.architecture import architecture
+from models.architecture import MixtureArchitecture, architecture
 from models.fitting import Settings, train_network
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table, load_model, save_model
 from models.gauge import Gauge
@@ -72,6 +72,8 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         values = validate_data(self, _frame(X), dtype=[np.float64, np.float32], ensure_min_samples=2)
         settings = self._settings(int(check_random_state(self.random_state).randint(2**31 - 1)))
         network = architecture(self.model, noise_input=self.noise_input)
+        if isinstance(network, MixtureArchitecture):
+            raise ValueError(f"model is {self.model!r}: the study alone fits mixtures: give a dense model or conv")
         order = torch.randperm(len(values), generator=stream(settings.seed, "validation-rows")).numpy()
         n_held_out = min(len(values) - 1, max(1, round(self.validation_fraction * len(values))))
         held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])

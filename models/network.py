@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.architecture import Architecture, architecture
+from models.architecture import Architecture, MixtureArchitecture, architecture
 from models.linear import by_row
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class NetworkDenoiser:
     def facts(self) -> dict:
         """What `models.architecture.architecture` needs to know, and the number of genes."""
         network = self.network
+        if isinstance(network, MixtureArchitecture):  # its name says all
+            return {"model": network.name, "n_genes": self.n_genes}
         return {
             "model": network.name,
             "output": network.output,

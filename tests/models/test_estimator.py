@@ -121,3 +121,19 @@ def test_no_global_random_state_is_touched():
     DenoisingAutoencoder(**FAST).fit(matrix())
     assert torch.equal(torch.get_rng_state(), torch_before)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+
+
+def test_a_mixture_of_a_run_is_kept_and_applied():
+    from models.architecture import architecture
+    from models.network import NetworkDenoiser
+
+    network, rng = architecture("mixture-2"), np.random.default_rng(0)
+    shapes = network.parameter_shapes(12)
+    parameters = {name: np.full(shape, 1 / shape[0], np.float32) for name, shape in shapes.items()}
+    parameters["components"] = np.linalg.qr(rng.standard_normal((12, 12)))[0].astype(np.float32)
+    parameters["means"] = rng.standard_normal((2, 12)).astype(np.float32)
+    kept = NetworkDenoiser(network, 12, parameters)
+    again = NetworkDenoiser.from_arrays(kept.arrays(), kept.facts())
+    noisy, factors = rng.standard_normal((5, 12)).astype(np.float32), np.linspace(0.1, 1, 5)
+    np.testing.assert_array_equal(again.denoise(noisy, factors), kept.denoise(noisy, factors))
+    np.testing.assert_allclose(kept.denoise(noisy, 1e-4), noisy, atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -19,14 +20,6 @@ other commands (python run_study.py COMMAND --help tells more):
   grids                          every grid: its question, members, minutes, and the section of the report it feeds
   report RUN [RUN ...]           one page with every table and figure of the paper beside those of one run or several
   reproduce MEMBER_ID --run RUN  train one network of a run again and compare
-"""
-REPORT_EXAMPLES = """examples:
-  python run_study.py report runs/paper
-  python run_study.py report runs/paper runs/as-published runs/autopsy --out report
-"""
-REPRODUCE_EXAMPLES = """examples:
-  python run_study.py reproduce 1f6a --run runs/paper
-  python run_study.py reproduce 1f6a0c22b3de --run runs/mine --data /elsewhere/expression.gct.gz
 """
 
 
@@ -89,47 +82,15 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--confirm-seeds", type=int, metavar="N", help="seeds of the chosen setting's test (default: 9)")
 
 
-def grids_parser() -> argparse.ArgumentParser:
-    """The options of `grids`: none."""
-    p = _command_parser("grids", "List the grids: what each asks, its command, networks, minutes on 2 cores, section.")
-    p.epilog = "example:\n  python run_study.py grids"
-    return p
-
-
-def report_parser() -> argparse.ArgumentParser:
-    """The options of `report`."""
-    p = _command_parser("report", "Write one page, report/index.html, from the tables of one run or several.")
-    p.epilog = REPORT_EXAMPLES
-    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run that has ended; all on one data")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: report/ in the first RUN)")
-    return p
-
-
-def reproduce_parser() -> argparse.ArgumentParser:
-    """The options of `reproduce`."""
-    p = _command_parser("reproduce", "Train one network of a run again, and compare; the run is left as it is.")
-    p.epilog = REPRODUCE_EXAMPLES
-    p.add_argument("member_id", metavar="MEMBER_ID", help="as in members.parquet, or how it begins")
-    p.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of the run")
-    p.add_argument("--data", metavar="PATH", help="where the run's data file is now (default: where it was)")
-    return p
-
-
-def _command_parser(name: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=f"{Path(sys.argv[0]).name} {name}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (0 done, 1 something failed, 2 bad input, 130 Ctrl-C)."""
     words = sys.argv[1:] if argv is None else list(argv)
     command = words[0] if words and words[0] in COMMANDS else None
-    parse, run = COMMANDS.get(command, (parser, _run))
-    arguments = parse().parse_args(words if command is None else words[1:])
+    if command is None:
+        arguments, run = parser().parse_args(words), _run
+    else:
+        module = importlib.import_module(f"study.commands.{command}")
+        arguments, run = module.parser().parse_args(words[1:]), module.run
     from data_utils.errors import InputError  # after parsing, so that --help and a typing slip answer at once
 
     try:
@@ -187,35 +148,11 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
     return open_search(StudyOptions(command=command, **options), SearchOptions(**search)).run()
 
 
-def _grids(arguments: argparse.Namespace, words: list[str]) -> int:
-    from study.grids import describe_grids
-
-    print(describe_grids(), end="")
-    return 0
-
-
-def _report(arguments: argparse.Namespace, words: list[str]) -> int:
-    from study.report.folder import write_report
-
-    print(f"report: {write_report(arguments.runs, arguments.out or arguments.runs[0] / 'report')}")
-    return 0
-
-
-def _reproduce(arguments: argparse.Namespace, words: list[str]) -> int:
-    from study.reproduce import reproduce
-
-    return reproduce(arguments.run, arguments.member_id, arguments.data)
-
-
 #: Options of a search.
 SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
-#: A command's first word: its options and what runs it.
-COMMANDS = {
-    "grids": (grids_parser, _grids),
-    "report": (report_parser, _report),
-    "reproduce": (reproduce_parser, _reproduce),
-}
+#: A command is its first word; study/commands/ has a module of that name with its `parser` and `run`.
+COMMANDS = ("grids", "report", "reproduce")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data_utils", "models", "study")
-ROOMS = ("study.claims", "study.questions", "study.report", "study.search")
+ROOMS = ("study.claims", "study.commands", "study.questions", "study.report", "study.search")
 SOURCES = [ROOT / "run_study.py", *(path for name in PACKAGES for path in sorted((ROOT / name).glob("**/*.py")))]
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("**/*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40

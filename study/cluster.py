@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # study.interruption 
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run folder has its own tables and logs
 
 import ray
+from ray._private import ray_constants
+from ray._raylet import AuthenticationTokenLoader, Config
 
 from data_utils.errors import InputError
 from study.options import StudyOptions
@@ -32,6 +35,8 @@ from study.options import StudyOptions
 if TYPE_CHECKING:
     from study.study import Study
 
+#: What tells Ray whether a token is asked for, and where it is.
+ACCESS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 #: Seconds to wait for a cluster to answer.
 ADDRESS_SECONDS = 25.0
 
@@ -66,13 +71,39 @@ def cluster(address: str | None, workers: int | None, data_bytes: int) -> Iterat
         options["object_store_memory"] = max(1 << 29, 2 * data_bytes)
     else:
         options = {"address": address, **{k: v for k, v in options.items() if k != "include_dashboard"}}
-    with ThreadPoolExecutor(1) as thread:
+    with nullcontext() if address else closed(), ThreadPoolExecutor(1) as thread:
         started = thread.submit(_start, options)
         try:
             yield started.result
         finally:
             started.exception()  # Ray can be shut down only once it is up
             ray.shutdown()
+
+
+@contextmanager
+def closed() -> Iterator[None]:
+    """Whatever Ray starts meanwhile listens on loopback alone, and wants a token that is made for this run.
+
+    The token is in a file of mode 600, which goes with the run; it is in no log, argument or run folder.
+    """
+    saved = {name: os.environ.pop(name, None) for name in ACCESS}  # without a mode, ray.init asks for a token
+    everywhere, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read at import elsewhere
+    try:
+        with tempfile.TemporaryDirectory(prefix="dae-study-") as folder:
+            path = Path(folder) / "token"
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+            os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+            AuthenticationTokenLoader.instance().reset_cache()
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = everywhere
+        for name, value in saved.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        Config.initialize("")  # Ray keeps what it read
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _start(options: dict) -> dict[str, float]:

@@ -51,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of the 70/10/20 split")
     run = p.add_argument_group("the run")
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
+    run.add_argument(
+        "--storage", metavar="URL", help="where machines without a common folder keep the run: s3://, gs://"
+    )
     run.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     run.add_argument("--fresh", action="store_true", help="delete the run in the folder and start anew")
     run.add_argument(

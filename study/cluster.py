@@ -28,9 +28,11 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run fold
 import ray
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader, Config
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_utils.errors import InputError
 from study.options import StudyOptions
+from study.storage import mark, seen
 
 if TYPE_CHECKING:
     from study.study import Study
@@ -51,6 +53,8 @@ def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
     with chatter_to(study.folder.log_file), cluster(options.address, options.workers, study.data.nbytes) as ready:
         # On the CPUs of this machine nothing is wanting; what a cluster lacks is told before anything is written.
         known = {} if options.address is None and study.device == "cpu" else ready()
+        if options.address is not None:
+            check_nodes(options)
         study.device, gpus_per_pack = place(options, study.device, known)
         worker_count(known, gpus_per_pack)
         yield lambda: (worker_count(ready(), gpus_per_pack), gpus_per_pack)
@@ -78,6 +82,29 @@ def cluster(address: str | None, workers: int | None, data_bytes: int) -> Iterat
         finally:
             started.exception()  # Ray can be shut down only once it is up
             ray.shutdown()
+
+
+def check_nodes(options: StudyOptions) -> None:
+    """Raise InputError where a node of the cluster does not see what is written to the run folder, or the storage."""
+    with mark(options) as there:
+        asked = {}
+        for node in ray.nodes():
+            if node["Alive"]:
+                place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                task = ray.remote(seen).options(num_cpus=0, scheduling_strategy=place)
+                asked[node["NodeManagerAddress"]] = task.remote(*there)
+        found = dict(zip(asked, ray.get(list(asked.values())), strict=True))
+    blind = [f"{name} ({reason})" for name, reason in found.items() if reason]
+    if blind and options.storage is None:
+        raise InputError(
+            f"{options.folder}: is not one folder for the whole cluster: not seen by {', '.join(blind)}: "
+            "give an --out that all nodes share, or --storage s3://BUCKET/PATH"
+        )
+    if blind:
+        raise InputError(
+            f"--storage {options.storage}: cannot be read by {', '.join(blind)}: give the nodes the credentials, or "
+            "a storage that all of them reach"
+        )
 
 
 @contextmanager

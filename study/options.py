@@ -29,6 +29,7 @@ class StudyOptions:
     data_seed: int = 0
     split_seed: int = 0
     out: Path | None = None
+    storage: str | None = None
     resume: bool = False
     fresh: bool = False
     local: bool = False

@@ -57,6 +57,9 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror}): give another --out") from None
 
+    def publish(self) -> None:
+        """Bring what is here to where the run's other machines find it: this folder is that (see study/storage.py)."""
+
     def clear(self) -> None:
         """Delete all of an earlier run but the lock, which this process holds."""
         for path in self.path.iterdir():

@@ -30,6 +30,7 @@ from study.progress import ProgressLine
 from study.provenance import provenance
 from study.results import RunFolder
 from study.rows import FAILED
+from study.storage import open_folder
 from study.summary import summary_markdown
 from study.worker import hparams
 
@@ -59,7 +60,9 @@ class Study:
                 train(interruption)
             else:
                 self.say("nothing left to train")
-            return self._end(seconds_before + time.monotonic() - started, interruption)
+            status = self._end(seconds_before + time.monotonic() - started, interruption)
+            self.folder.publish()
+            return status
 
     def say(self, text: str) -> None:
         """A line on the screen, as it is."""
@@ -271,6 +274,7 @@ def open_study(
     # A copy of the screen's descriptor: Ray's output on the original is sent to a file.
     console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
     planned = plan(options.grid, options.narrowing) if planned is None else planned
+    folder = open_folder(options)
     options.check_folder()
     device = options.resolve_device()
     if options.address is not None:
@@ -281,4 +285,4 @@ def open_study(
     dataset = load_dataset(options.data, **{name: getattr(options, name) for name in switches})
     data = prepare(dataset.matrix, options.split_seed)
     dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are needed alone
-    return Study(options, dataset, data, planned, RunFolder(options.folder), console, device)
+    return Study(options, dataset, data, planned, folder, console, device)

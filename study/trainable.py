@@ -7,12 +7,19 @@ from ray import tune
 
 from data_utils.preparation import PreparedData
 from study.packs import Pack
-from study.results import RunFolder
+from study.storage import worker_folder
 from study.worker import run_pack
 
 
 def train_pack(
-    config: dict, *, packs: list[Pack], data: PreparedData, folder: str, device: str, checkpoint_seconds: float
+    config: dict,
+    *,
+    packs: list[Pack],
+    data: PreparedData,
+    folder: str,
+    storage: str | None,
+    device: str,
+    checkpoint_seconds: float,
 ) -> None:
     """Train pack `config["pack"]` of `packs` into the run folder, from its checkpoint where it has one.
 
@@ -21,14 +28,14 @@ def train_pack(
     """
     torch.set_num_threads(1)
     pack = packs[config["pack"]]
-    run = RunFolder(folder)
-    whole = run_pack(
-        pack,
-        data,
-        run,
-        device,
-        report=tune.report,
-        should_stop=run.stop_requested,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    with worker_folder(folder, storage) as run:
+        whole = run_pack(
+            pack,
+            data,
+            run,
+            device,
+            report=tune.report,
+            should_stop=run.stop_requested,
+            checkpoint_seconds=checkpoint_seconds,
+        )
     tune.report({"epoch": pack.members[0].epochs if whole else 0, "ended": whole})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from data_utils.errors import InputError
 from models.baselines import reference_errors
 from study.config import MemberConfig
 from study.interruption import Interruption
@@ -164,6 +165,8 @@ def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:
 
     Raises InputError for a bad option or bad data.
     """
+    if options.storage is not None:
+        raise InputError(f"--storage {options.storage}: not with --search: give an --out that all machines share")
     study = open_study(replace(options, grid=f"search-{search.search}"), planned=[])
     space = Space(search, study.data.n_genes)
     fields = {name: getattr(study, name) for name in study.__dataclass_fields__}

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 #: What tells Ray whether a token is asked for, and where it is.
 ACCESS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-#: Seconds to wait for a cluster to answer.
-ADDRESS_SECONDS = 25.0
+#: Seconds to wait for a cluster to answer, and for each of its nodes.
+ADDRESS_SECONDS, NODE_SECONDS = 25.0, 60.0
 
 
 @contextmanager
@@ -93,7 +93,8 @@ def check_nodes(options: StudyOptions) -> None:
                 place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 task = ray.remote(seen).options(num_cpus=0, scheduling_strategy=place)
                 asked[node["NodeManagerAddress"]] = task.remote(*there)
-        found = dict(zip(asked, ray.get(list(asked.values())), strict=True))
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_SECONDS)
+        found = {name: _answer(task) for name, task in asked.items()}
     blind = [f"{name} ({reason})" for name, reason in found.items() if reason]
     if blind and options.storage is None:
         raise InputError(
@@ -105,6 +106,13 @@ def check_nodes(options: StudyOptions) -> None:
             f"--storage {options.storage}: cannot be read by {', '.join(blind)}: give the nodes the credentials, or "
             "a storage that all of them reach"
         )
+
+
+def _answer(task: ray.ObjectRef) -> str:
+    try:
+        return ray.get(task, timeout=0.1)
+    except ray.exceptions.RayError as error:
+        return f"no answer: {type(error).__name__}"
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """`--storage`: a run's home where its machines share no file system: an object store, or a path that they do share.
 
-The driver's run folder stays as it is. Whatever is written to a StoredFolder is written through to the storage, and what
-others wrote is fetched from it. So workers deliver their parts, networks and checkpoints from a scratch folder of
-their own, and `--resume` on a new machine fetches the run first. Credentials come from the usual environment variables
-or the machine's role (AWS_ACCESS_KEY_ID, ..., GOOGLE_APPLICATION_CREDENTIALS); AWS_ENDPOINT_URL is honoured.
+The driver's run folder stays as it is. Whatever is written to a StoredFolder is written through to the storage, and
+what others wrote is fetched from it. So workers deliver their parts, networks and checkpoints from a scratch folder
+of their own, and `--resume` on a new machine fetches the run first. Credentials come from the usual environment
+variables (AWS_ACCESS_KEY_ID ..., GOOGLE_APPLICATION_CREDENTIALS) or the machine's role; AWS_ENDPOINT_URL is honoured.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ def worker_folder(path: str, storage: str | None) -> Iterator[RunFolder]:
 
 @contextmanager
 def mark(options: StudyOptions) -> Iterator[tuple[str | None, str]]:
-    """Leaves a file where the run will be, for as long as it takes to look for it from elsewhere; yields what `seen` wants."""
+    """Leaves a file where the run will be while others look for it; yields what `seen` wants."""
     name = f".dae-study-{os.urandom(8).hex()}"
     if options.storage is not None:
         storage = Storage(options.storage)

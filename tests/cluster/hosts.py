@@ -1,9 +1,9 @@
 """Hosts of one machine's own, for tests of a Ray cluster. Not a test itself.
 
-Each host is a process tree with a network, process ids, hostname, home, /tmp/ray and /dev/shm of its own; the rest of the
-file system is the machine's, and so serves as what the hosts share. Host 0 is the user's desk, from which `ray up` is
-called; the others run sshd. Their network hangs on the desk: nothing is named on the machine itself, nothing of
-it can be reached from there, and all of it is gone once the processes are, whatever ended the test.
+Each host is a process tree with a network, process ids, hostname, home, /tmp/ray, /dev/shm and /run of its own. The
+rest of the file system is the machine's, and so serves as what the hosts share. Host 0 is the user's desk, from which
+`ray up` is called; the others run sshd. Their network hangs on the desk: nothing is named on the machine itself,
+nothing of it can be reached from there, and all of it is gone once the processes are, whatever ended the test.
 
 Needs Linux, root, iproute2, util-linux, openssh-server and rsync.
 """

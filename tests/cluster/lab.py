@@ -36,9 +36,9 @@ JOIN_SECONDS = 90
 class Cluster:
     """`ray up` and what follows, on hosts 1 (the head), 2 and 3, each with one core for the study."""
 
-    def __init__(self, hosts: Hosts, name: str = "dae", workers: tuple[int, ...] = (2, 3)):
-        self.hosts, self.workers = hosts, workers
-        self.config = self._config(f"{name}-{os.getpid()}")
+    def __init__(self, hosts: Hosts, workers: tuple[int, ...] = (2, 3), variables: dict[str, str] | None = None):
+        self.hosts, self.workers, self.variables = hosts, workers, variables or {}
+        self.config = self._config(f"dae-{os.getpid()}")
 
     @property
     def source(self) -> Path:
@@ -53,6 +53,9 @@ class Cluster:
         config["provider"] |= {"head_ip": hosts.address(1), "worker_ips": addresses}
         config["auth"] = {"ssh_user": "root", "ssh_private_key": str(hosts.folder / "id")}
         config["setup_commands"] = [f"ln -sfn {VENV} ~/dae-env", *config["setup_commands"][3:]]
+        if self.variables:  # of a shell of the hosts, as a user would set them
+            exports = " ".join(f"{name}={value}" for name, value in self.variables.items())
+            config["setup_commands"].append(f"echo 'export {exports}' >> ~/.dae-study.sh")
         config["head_setup_commands"] = []
         for key in ("head_start_ray_commands", "worker_start_ray_commands"):
             own = "ray start --num-cpus=1 --object-store-memory=200000000"
@@ -60,7 +63,7 @@ class Cluster:
         return config
 
     def prepare(self) -> None:
-        """On the desk: the checkout, cluster.yaml with these hosts in it, and the token, by the header's own command."""
+        """On the desk: the checkout, cluster.yaml with these hosts in it, and the token, by the header's command."""
         self.source.mkdir()
         for name in COPIED:
             if (ROOT / name).is_dir():

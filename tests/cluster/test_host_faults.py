@@ -16,7 +16,7 @@ from tests.study.test_ray import wait_for
 
 pytestmark = pytest.mark.slow
 
-LONG = ["--epochs", "800", "--pack", "1", "--checkpoint-seconds", "0.5"]
+LONG = ["--epochs", "400", "--pack", "1", "--checkpoint-seconds", "0.5"]
 
 
 @pytest.fixture

@@ -6,18 +6,18 @@ STAMP := $(VENV)/.installed
 
 export RAY_USAGE_STATS_ENABLED = 0
 
-# moto, the tests' S3 server, wants older packages than the lock file has: it has an environment of its own.
-S3 := $(VENV)-s3
+# Tools that want other versions than the lock file has: moto, the tests' S3 server, and pip-audit.
+TOOLS := $(VENV)-tools
 
 .PHONY: study test test-slow fuzz bench lint format env lock clean
 
 study: env
 	$(BIN)/python run_study.py --grid paper $(ARGS)
 
-test: env $(S3)
+test: env $(TOOLS)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-slow: env $(S3)
+test-slow: env $(TOOLS)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 # Some minutes: drawn and damaged input of every kind (tests/fuzz), of which `make test` has a few hundred.
@@ -31,9 +31,10 @@ bench: env
 		echo "bench: the extra 'bench' (jax) could not be installed: its rows are left out" >&2
 	$(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
 
-lint: env
+lint: env $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/audit.py $(TOOLS)/bin/pip-audit
 
 format: env
 	$(BIN)/ruff check --fix .
@@ -49,10 +50,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-$(S3):
-	@$(PYTHON) -m venv $(S3) && $(S3)/bin/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 \
-		moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 2> /dev/null || \
-		{ rm -rf $(S3); echo "test: moto could not be installed: the tests with an S3 server are left out" >&2; }
+$(TOOLS):
+	@$(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 \
+		moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 pip-audit==2.10.1 2> /dev/null || \
+		{ rm -rf $(TOOLS); echo "note: moto and pip-audit could not be installed: what needs them is left out" >&2; }
 
 # A new lock file from the ranges of pyproject.toml, solved in an environment of its own.
 lock:
@@ -64,4 +65,4 @@ lock:
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) $(S3) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) .pytest_cache .ruff_cache

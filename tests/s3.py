@@ -23,12 +23,12 @@ KEYS = {
 
 def server_program():
     """The server's program; skips the test where there is none."""
-    places = [ROOT / ".venv-s3" / "bin", Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-s3") / "bin"]
+    places = [ROOT / ".venv-tools" / "bin", Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-tools") / "bin"]
     for folder in (*map(str, places), os.environ["PATH"]):
         program = shutil.which("moto_server", path=folder)
         if program:
             return program
-    pytest.skip("no S3 server here: `make .venv-s3` installs moto")
+    pytest.skip("no S3 server here: `make .venv-tools` installs moto")
 
 
 def make_bucket(url):

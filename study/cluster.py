@@ -144,7 +144,7 @@ def closed() -> Iterator[None]:
 def _start(options: dict) -> dict[str, float]:
     address = options.get("address")
     try:
-        ray.init(**options)
+        ray.init(**{"address": "local", **options})  # whatever RAY_ADDRESS says
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise

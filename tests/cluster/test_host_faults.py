@@ -99,6 +99,7 @@ def test_after_the_head_was_killed_a_new_cluster_goes_on_from_the_storage(fresh,
         process.kill()
         process.communicate()
         fresh.hosts.start(1)
+        fresh.hosts.run(0, "rm /tmp/ray/cluster-*")  # what `ray up` remembers of the old one
         fresh.up()
         output, _ = finish(fresh.submit(out, *long_study, *storage, "--resume"), fresh, seconds=400)
         assert "8 of 8 members ended (8 finished)" in output, output

@@ -124,6 +124,7 @@ class StoredFolder(RunFolder):
         super().__init__(path)
         self.storage = storage
         self._asked, self._stop = -STOP_SECONDS, False
+        self._sent: dict[Path, int] = {}
 
     def _put(self, path: Path) -> None:
         self.storage.put(path.relative_to(self.path).as_posix(), path.read_bytes())
@@ -152,9 +153,11 @@ class StoredFolder(RunFolder):
         return super().load_checkpoint(pack_id)
 
     def finish_pack(self, pack_id: str, members: pd.DataFrame, metrics: pd.DataFrame) -> None:
-        for path in sorted(self.tensorboard.rglob("*")) if len(members) else ():
-            if path.is_file():
+        for path in sorted(path for path in self.tensorboard.rglob("*") if path.is_file()):
+            size = path.stat().st_size
+            if self._sent.get(path) != size:
                 self._put(path)
+                self._sent[path] = size
         super().finish_pack(pack_id, members, metrics)
         self.storage.delete(f"checkpoints/{self._checkpoint(pack_id).name}")
 
@@ -166,7 +169,7 @@ class StoredFolder(RunFolder):
         return lines
 
     def merge(self, planned, errors):
-        self.fetch()
+        self.fetch(KEPT)  # the rest is this process' own
         return super().merge(planned, errors)
 
     def clear(self) -> None:
@@ -184,18 +187,25 @@ class StoredFolder(RunFolder):
             self._asked, self._stop = now, self.storage.get(".stop") is not None
         return self._stop
 
-    def fetch(self) -> None:
-        """Bring here what the storage has: what may have changed, and what is not here."""
+    def fetch(self, below: tuple[str, ...] = ("",)) -> None:
+        """Bring here what the storage has `below` these folders: what may have changed, and what is not here."""
         for name, size in self.storage.sizes().items():
             if ".." in PurePosixPath(name).parts:
                 raise InputError(f"{self.storage.url}: holds a file of the name {name!r}: this is no run's storage")
-            path = self.path / name
-            if OWN.match(name) or (name.startswith(KEPT) and path.exists() and path.stat().st_size == size):
+            if OWN.match(name) or not name.startswith(below) or self._has(name, size):
                 continue
-            content = self.storage.get(name)
+            path, content = self.path / name, self.storage.get(name)
             if content is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, lambda path, content=content: path.write_bytes(content))
+
+    def _has(self, name: str, size: int) -> bool:
+        """Whether a file is here as it is in the storage."""
+        path = self.path / name
+        if not (name.startswith(KEPT) and path.exists() and path.stat().st_size == size):
+            return False
+        # A part that was half delivered when its host died is delivered again, in files of equal sizes.
+        return not name.startswith("parts/") or self.part(path.name.partition(".")[0]) is not None
 
     def publish(self) -> None:
         """Bring to the storage what is here: what may have changed, and what it lacks."""

@@ -66,6 +66,8 @@ def test_a_run_is_whole_in_its_storage_and_goes_on_elsewhere_from_there(data, pl
     assert pd.read_parquet(lost)["member_id"].tolist() == again
     new = {path.name for path in (storage / "parts").iterdir() if kept.get(path.name) != path.stat().st_mtime_ns}
     assert len(new) == 3  # the one pack's files alone
+    assert (tmp_path / "there" / "log.txt").read_text().count("60 genes") == 2  # of both machines
+    assert (storage / "log.txt").read_text().count("60 genes") == 2
 
 
 def test_a_storage_that_is_taken_is_left_alone(data, plain, tmp_path):
@@ -109,6 +111,21 @@ def test_a_worker_writes_through_from_a_scratch_folder_and_finds_its_checkpoint_
         run.finish_pack("abc", table, table)
         assert run.load_checkpoint("abc") is None or not (storage / "checkpoints" / "abc.safetensors").exists()
     assert set(settled(storage)) == {f"parts/abc.{end}" for end in ("sha256", "members.parquet", "metrics.parquet")}
+
+
+def test_a_part_that_was_half_delivered_is_fetched_again(tmp_path):
+    storage = tmp_path / "storage"
+    metrics = pd.DataFrame({"member_id": ["m"], "value": [0.5]})
+    for seconds in (1.0, 2.0):  # two attempts at a pack: files of equal sizes
+        with worker_folder("/nowhere", str(storage)) as run:
+            run.finish_pack("abc", pd.DataFrame({"member_id": ["m"], "seconds": [seconds]}), metrics)
+        if seconds == 1.0:
+            (storage / "parts" / "abc.members.parquet").unlink()
+            driver = StoredFolder(tmp_path / "run", Storage(str(storage)))
+            driver.fetch()
+            assert driver.part("abc") is None
+    driver.fetch()
+    assert driver.part("abc")[0]["seconds"].tolist() == [2.0]
 
 
 def test_a_stop_reaches_workers_elsewhere(tmp_path):

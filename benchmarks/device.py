@@ -11,7 +11,7 @@ from benchmarks.measure import Comparison, Measurement, Result, in_turns, wall_s
 from benchmarks.peers import Loop
 from benchmarks.trainers import Engine
 from benchmarks.work import DENSE, EPOCHS, conv_members, dense_grid, pack_of_44
-from study.packs import CPU_PACK_BYTES, GPU_PACK_BYTES, plan_packs
+from study.packs import plan_packs
 
 WALL = "s wall"
 
@@ -24,8 +24,7 @@ def dense_grid_rows(
     `pack` is the number of networks in a pack; None leaves it to the study.
     """
     members = dense_grid(3 + repeats * epochs, seeds)  # the last epoch, with its tests, is not reached
-    pack_bytes = CPU_PACK_BYTES if device == "cpu" else GPU_PACK_BYTES
-    packs = plan_packs(members, data.n_genes, 1, pack, pack_bytes)
+    packs = plan_packs(members, data.n_genes, 1, pack, device)
     grid_seconds = {"ours": [0.0] * repeats, "peer": [0.0] * repeats}
     for model in DENSE:
         ours = [Engine(list(p.members), data, device) for p in packs if p.members[0].model == model]

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import cholesky, solve_triangular
 
 from data_utils.expression import ExpressionMatrix
 from data_utils.mixture import SiteMixture
@@ -202,8 +201,8 @@ def _site_patterns(
     scores = np.sqrt(RELATED_SITES) * common + np.sqrt(1 - RELATED_SITES) * own
     scores = scores - prior @ scores
     # Orthonormal over samples (weights prior), so that the spectrum gives the eigenvalues between sites.
-    root = cholesky((scores * prior[:, None]).T @ scores, lower=True)
-    scores = solve_triangular(root, scores.T, lower=True).T
+    root = np.linalg.cholesky((scores * prior[:, None]).T @ scores)
+    scores = np.linalg.solve(root, scores.T).T
     patterns = _with_variance(scores @ (programmes * np.sqrt(BETWEEN_SPECTRUM)).T, prior, np.ones(n_genes))
     weight = np.bincount(tissue, prior)
     for gene in np.flatnonzero(rng.random(n_genes) < SPECIFIC_GENES):

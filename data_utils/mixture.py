@@ -11,7 +11,6 @@ So each of the T K components has a covariance of low rank plus diagonal, and E[
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +58,13 @@ class SiteMixture:
         """
         from scipy.special import logsumexp  # needed at a run's end, not at its start
 
+        from data_utils.precision import Precision
+
         y = np.asarray(noisy, dtype=np.float64)
         if noise_factor == 0:
             return y.copy()
         precisions = [
-            _Precision(s * self.factors, r**2 * self.gene_variance + noise_factor**2)
+            Precision(s * self.factors, r**2 * self.gene_variance + noise_factor**2)
             for s, r in zip(self.factor_scale, self.noise_scale, strict=True)
         ]
         with np.errstate(divide="ignore"):  # probability 0 has log weight -inf, as it should
@@ -75,33 +76,3 @@ class SiteMixture:
             of_class = weight[:, :, k]  # (samples, T)
             residual += precision.apply(of_class.sum(1)[:, None] * y - of_class @ self.site_means)
         return y - noise_factor**2 * residual
-
-
-class _Precision:
-    """P = (L L' + diag(v))^-1 by Woodbury: P = V - V L (I + L' V L)^-1 L' V with V = diag(1 / v)."""
-
-    def __init__(self, loadings: np.ndarray, variance: np.ndarray):  # (genes, R), (genes,)
-        self.variance = variance
-        self.weighted = loadings / variance[:, None]  # V L
-        core = np.eye(loadings.shape[1]) + loadings.T @ self.weighted
-        self.core = cholesky(core, lower=True)
-        # log |L L' + diag(v)| = sum log v + log |I + L' V L|
-        self.log_determinant = np.log(variance).sum() + 2 * np.log(np.diag(self.core)).sum()
-
-    def apply(self, rows: np.ndarray) -> np.ndarray:
-        """rows @ P: (samples, genes)."""
-        explained = cho_solve((self.core, True), (rows @ self.weighted).T).T @ self.weighted.T
-        return rows / self.variance - explained
-
-    def log_density(self, rows: np.ndarray, means: np.ndarray) -> np.ndarray:
-        """log N(row; mean, P^-1) + genes/2 log 2 pi, for every row and mean: (samples, T)."""
-
-        from scipy.spatial.distance import cdist
-
-        def explained(m: np.ndarray) -> np.ndarray:
-            return solve_triangular(self.core, (m @ self.weighted).T, lower=True).T
-
-        root = np.sqrt(self.variance)
-        distance = cdist(rows / root, means / root, "sqeuclidean")
-        distance -= cdist(explained(rows), explained(means), "sqeuclidean")
-        return -0.5 * (distance + self.log_determinant)

@@ -37,9 +37,6 @@ class FlatParameters:
         }
 
 
-INITIALISATIONS = ("centred", "glorot")
-
-
 def initial_parameters(
     network: Architecture, n_genes: int, seed: int, initialisation: str = "centred"
 ) -> dict[str, torch.Tensor]:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-KINDS = ("kl", "l1")
-
 #: rho_hat is kept this far from 0 and 1, where the divergence is infinite.
 CLAMP = 1e-6
 

@@ -7,6 +7,8 @@ CPU with one thread to the last bit, which a test holds).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 
 from models.architecture import Architecture, DenseArchitecture
@@ -19,7 +21,6 @@ from models.workspace import Targets, Workspace
 RESIDUAL_FREE_WIDTH = 128
 RESIDUAL_FREE_MSE = 0.05
 
-LOSSES = ("mse", "bce")
 BCE_CLIP = 1e-7
 
 
@@ -63,15 +64,16 @@ class Stack:
         self.parameters = self.flat.views(self.flat.values)
         self.gradients = self.flat.views(self.flat.gradients)
 
-    def squared_error(
-        self, members: slice, inputs: torch.Tensor, targets: Targets, small_error: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def squared_errors(
+        self, members: slice, inputs: Iterable[torch.Tensor], targets: Targets, small_error: bool = False
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Sum of squared errors over rows and genes, (k,) float64, and code activations (k, rows, code_units).
 
-        inputs is (k, rows, genes); `small_error` as in `backward`.
+        For each of the inputs (k, rows, genes), which have the targets in common; `small_error` as in `backward`.
         """
-        output, code = self.reconstruct(members, inputs)
-        return _square_sums(output.sub_(targets.rows)), code
+        for noisy in inputs:
+            output, code = self.reconstruct(members, noisy)
+            yield _square_sums(output.sub_(targets.rows)), code
 
     def set_member(self, k: int, parameters: dict[str, torch.Tensor]) -> None:
         """Give member k these parameters."""
@@ -123,16 +125,18 @@ class DenseStack(Stack):
         activations = self._hidden(members, inputs)
         return self._output(members, activations[-1]).clone(), self._code(activations)
 
-    def squared_error(
-        self, members: slice, inputs: torch.Tensor, targets: Targets, small_error: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def squared_errors(
+        self, members: slice, inputs: Iterable[torch.Tensor], targets: Targets, small_error: bool = False
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """As in `Stack`, without forming the reconstructions where that can be."""
-        activations = self._hidden(members, inputs)
-        if self._needs_no_residual(small_error):
-            squares, _ = self._linear_output(members, activations[-1], targets)
-        else:
-            squares = _square_sums(self._residual(members, activations[-1], targets.rows)[1])
-        return squares, self._code(activations)
+        products = self._output_products(members, targets) if self._needs_no_residual(small_error) else None
+        for noisy in inputs:
+            activations = self._hidden(members, noisy)
+            if products is not None:
+                squares, _ = self._linear_output(members, activations[-1], targets, products)
+            else:
+                squares = _square_sums(self._residual(members, activations[-1], targets.rows)[1])
+            yield squares, self._code(activations)
 
     def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
         """The code layers side by side, (k, rows, code_units)."""
@@ -214,14 +218,15 @@ class DenseStack(Stack):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same for a linear output, without forming the residual r = h W^T + b - x, (B, M).
 
-        With the products of `_linear_output`: r^T h = W (h^T h) + b (1^T h) - x^T h;
+        With the products of `_linear_output` and `_output_products`: r^T h = W (h^T h) + b (1^T h) - x^T h;
         r^T 1 = W (h^T 1) + B b - x^T 1; r W = h (W^T W) + b W - x W.
         """
         last = len(self.network.hidden)
         weight, bias = self._layer(last, members, self.parameters)  # (k, M, H), (k, M)
         weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
         n_rows, scale = len(targets.rows), 2 / targets.rows.numel()
-        squares, (hh, h_sum, ww, bw, xw) = self._linear_output(members, h, targets)
+        products = ww, bw, xw = self._output_products(members, targets)
+        squares, (hh, h_sum) = self._linear_output(members, h, targets, products)
         torch.bmm(targets.rows.expand(len(h), -1, -1).mT, h, out=weight_gradient)
         weight_gradient.baddbmm_(weight, hh, beta=-scale, alpha=scale)
         weight_gradient.addcmul_(bias.unsqueeze(2), h_sum.unsqueeze(1), value=scale)
@@ -231,24 +236,29 @@ class DenseStack(Stack):
         delta = xw.baddbmm_(h, ww, beta=-scale, alpha=scale).add_(bw.unsqueeze(1), alpha=scale)
         return (squares / targets.rows.numel()).to(h.dtype), delta
 
+    def _output_products(self, members: slice, targets: Targets) -> tuple[torch.Tensor, ...]:
+        """W^T W (k, H, H), b W (k, H) and x W (k, B, H) of the output layer: the same whatever the inputs are."""
+        last = len(self.network.hidden)
+        weight, bias = self._layer(last, members, self.parameters)
+        x = targets.rows.expand(len(weight), -1, -1)
+        ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
+        return ww, bw, torch.bmm(x, weight, out=self.workspace(f"delta{last - 1}", *x.shape[:2], weight.shape[2]))
+
     def _linear_output(
-        self, members: slice, h: torch.Tensor, targets: Targets
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """|r|^2 of each member, (k,) float64, without r; and h^T h, 1^T h, W^T W, b W, x W, of which it is made.
+        self, members: slice, h: torch.Tensor, targets: Targets, products: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """|r|^2 of each member, (k,) float64, without r, from `_output_products`; and h^T h, 1^T h, which it needs.
 
         |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2.
         That is a difference of near equals when the MSE is small: use it where the MSE is not below
         RESIDUAL_FREE_MSE (float32: it is then right to 1e-5).
         """
-        last = len(self.network.hidden)
-        weight, bias = self._layer(last, members, self.parameters)
-        x = targets.rows.expand(len(h), -1, -1)
+        _, bias = self._layer(len(self.network.hidden), members, self.parameters)
+        ww, bw, xw = products
         hh, h_sum = torch.bmm(h.mT, h), h.sum(dim=1)  # (k, H, H), (k, H)
-        ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
-        xw = torch.bmm(x, weight, out=self.workspace(f"delta{last - 1}", *h.shape))  # (k, B, H)
         squares = (hh * ww).sum(dim=(1, 2)) - 2 * (h * xw).sum(dim=(1, 2)) + 2 * (h_sum * bw).sum(dim=1)
         squares = squares + (bias * (len(targets.rows) * bias - 2 * targets.gene_sums)).sum(dim=1)
-        return squares.double() + targets.square_sum, (hh, h_sum, ww, bw, xw)
+        return squares.double() + targets.square_sum, (hh, h_sum)
 
     def _weighted_sum(self, weight: torch.Tensor, factors: torch.Tensor, dim: int) -> torch.Tensor:
         """Sum of weight * factors, (k, M, H), over `dim`.

@@ -37,6 +37,11 @@ from study.storage import mark, seen
 if TYPE_CHECKING:
     from study.study import Study
 
+# Processes of which a cluster of this machine alone has no use: autoscaler, dashboard and a reader of logs. `ray.init`
+# has no option for the first and the last, and starts the second without its pages. They take 2 CPU seconds of a start.
+for _name in ("start_monitor", "start_api_server", "start_log_monitor"):
+    setattr(ray._private.node.Node, _name, lambda *args, **options: None)
+
 #: What tells Ray whether a token is asked for, and where it is.
 ACCESS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 #: Seconds to wait for a cluster to answer, and for each of its nodes.
@@ -50,7 +55,7 @@ def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
     Raises InputError where no cluster answers, or has no GPU where one was asked for.
     """
     options = study.options
-    with chatter_to(study.folder.log_file), cluster(options.address, options.workers, study.data.nbytes) as ready:
+    with chatter_to(study.folder.log_file), cluster(options.address, options.workers) as ready:
         # On the CPUs of this machine nothing is wanting; what a cluster lacks is told before anything is written.
         known = {} if options.address is None and study.device == "cpu" else ready()
         if options.address is not None:
@@ -61,8 +66,8 @@ def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
 
 
 @contextmanager
-def cluster(address: str | None, workers: int | None, data_bytes: int) -> Iterator[Callable[[], dict[str, float]]]:
-    """A Ray cluster of this machine alone, with room for the data, or the one at `address`.
+def cluster(address: str | None, workers: int | None) -> Iterator[Callable[[], dict[str, float]]]:
+    """A Ray cluster of this machine alone, or the one at `address`.
 
     It starts in a thread, since that takes seconds in which there is other work; the function it yields waits for it
     and returns its resources, or raises InputError where no cluster answers at `address`.
@@ -72,7 +77,6 @@ def cluster(address: str | None, workers: int | None, data_bytes: int) -> Iterat
     options = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
     if address is None:
         options["num_cpus"] = workers or len(os.sched_getaffinity(0))
-        options["object_store_memory"] = max(1 << 29, 2 * data_bytes)
     else:
         options = {"address": address, **{k: v for k, v in options.items() if k != "include_dashboard"}}
     with nullcontext() if address else closed(), ThreadPoolExecutor(1) as thread:

@@ -10,10 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from data_utils.errors import InputError
 from data_utils.preparation import LAYOUTS, SCALINGS
 from models.architecture import Architecture, architecture
-from models.optimizers import OPTIMIZERS
-from models.parameters import INITIALISATIONS
-from models.sparsity import KINDS
-from models.stack import LOSSES
+from models.choices import INITIALISATIONS, LOSSES, OPTIMIZERS, SPARSITIES
 
 #: The paper's noise factors.
 NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))
@@ -186,8 +183,8 @@ _SWITCHES = (
 _FURTHER = ("rho", "sparsity", "learning_rate", "batch_size", "optimizer", "output", *_SWITCHES)
 _TYPES = {"str": str, "int": int, "bool": bool}
 _CHOICES = {
-    "sparsity": KINDS,
-    "optimizer": tuple(OPTIMIZERS),
+    "sparsity": SPARSITIES,
+    "optimizer": OPTIMIZERS,
     "initialisation": INITIALISATIONS,
     "loss": LOSSES,
     "scaling": SCALINGS,

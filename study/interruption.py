@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Interruption:
@@ -22,6 +23,21 @@ class Interruption:
         """Handle the signals here, also where a library has put a handler of its own since (ray.init does)."""
         for number in self._previous:
             signal.signal(number, self._note)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While there is nothing to save: the first signal, or one that has come already, raises KeyboardInterrupt."""
+
+        def stop() -> None:
+            raise KeyboardInterrupt
+
+        self.on_signal = stop
+        try:
+            if self:
+                stop()
+            yield
+        finally:
+            self.on_signal = lambda: None
 
     def __exit__(self, *_) -> None:
         for number, handler in self._previous.items():

@@ -20,10 +20,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+if TYPE_CHECKING:
+    from study.config import MemberConfig
 
 HParamValue = str | float | int | bool
 Row = tuple[int, str, float, float]  # epoch, tag, value, wall time in seconds since 1970
@@ -40,6 +44,11 @@ STATUS = {
 }
 
 _PREFIX = "events.out.tfevents."  # TensorBoard knows an event file by "tfevents" in its name
+
+
+def hparams(member: "MemberConfig") -> dict[str, HParamValue]:
+    """What the HParams tab shows of a member."""
+    return {name: getattr(member, name) for name in HPARAMS}
 
 
 class MemberLog:

@@ -7,13 +7,14 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from data_utils.errors import InputError
 from study.grids import Narrowing
 
 #: All that a run holds which was killed before its config.json was written.
 BEGUN = {".lock", "checkpoints", "parts", "models", "tensorboard", "split.parquet", "plan.json", "log.txt"}
+
+#: Device files of GPUs: NVIDIA's driver, the same under WSL, and AMD's.
+GPU_DEVICES = ("nvidiactl", "dxg", "kfd")
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,18 @@ class StudyOptions:
         """
         if self.address is not None:
             return self.device
-        available = torch.cuda.is_available()
+        available = gpu_available()
         if self.device == "cuda" and not available:
             raise InputError("--device cuda: this machine has no GPU that torch can use: use --device cpu or auto")
         if self.gpus_per_pack and not available:
             raise InputError(f"--gpus-per-pack {self.gpus_per_pack:g}: this machine has no GPU: leave it out")
         return "cuda" if available and self.device != "cpu" else "cpu"
+
+
+def gpu_available() -> bool:
+    """Whether torch can use a GPU. Where the machine shows no device of one, torch is not loaded to be asked."""
+    if not any(os.path.exists(f"/dev/{name}") for name in GPU_DEVICES):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

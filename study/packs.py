@@ -11,7 +11,6 @@ from itertools import groupby, pairwise
 
 from models.architecture import n_parameters
 from study.config import MemberConfig
-from study.variants import data_key
 
 #: Measured on a CPU: beyond 44 members a stack gains nothing more.
 LARGEST_CPU_PACK = 44
@@ -19,9 +18,11 @@ LARGEST_CPU_PACK = 44
 PACKS_PER_WORKER = (2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
 #: What an epoch of a pack costs beside its members, in FLOPs a gene and training row: measured, 4 members of dense-2.
 PACK_COST = 1300.0
-#: Bytes of weights, gradients and moments that the packs of one worker may take.
+#: Bytes that a pack may take (see `member_bytes`).
 CPU_PACK_BYTES = 1 << 30
 GPU_PACK_BYTES = 4 << 30
+#: Rows that are evaluated at a time.
+EVALUATION_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Pack:
         """Names the pack by its members, so the same members find their checkpoint again."""
         ids = "".join(member.member_id for member in self.members)
         return hashlib.sha256(ids.encode()).hexdigest()[:12]
+
+
+def data_key(member: MemberConfig) -> tuple:
+    """Members with the same key see the same data (study/variants.py)."""
+    seeded = member.gene_order in ("random", "shuffled") or member.train_fraction < 1
+    return (member.scaling, member.layout, member.gene_order, member.train_fraction, member.seed if seeded else None)
 
 
 def stack_key(member: MemberConfig) -> tuple:
@@ -66,22 +73,30 @@ def plan_packs(
     n_genes: int,
     workers: int,
     size: int | None = None,
-    pack_bytes: int = CPU_PACK_BYTES,
+    device: str = "cpu",
+    pack_bytes: int | None = None,
 ) -> list[Pack]:
     """Packs for this many workers, the longest first.
 
-    `size` sets the number of members; None chooses it: of packs of one seed, of at most `pack_bytes` of memory and
-    LARGEST_CPU_PACK members, and of like size for one stack, those with which all workers are done soonest.
+    `size` sets the number of members; None chooses it: of packs of one seed, of at most `pack_bytes` of memory (None:
+    the device's), on a CPU of at most LARGEST_CPU_PACK members, and of like size for one stack, those with which all
+    workers are done soonest.
     """
+    if pack_bytes is None:
+        pack_bytes = CPU_PACK_BYTES if device == "cpu" else GPU_PACK_BYTES
+
+    def largest(same: list[MemberConfig], most: float = math.inf) -> int:
+        return _largest(same[0], n_genes, most, device, pack_bytes)
+
     if size is not None:
         return _cut(members, n_genes, lambda same: size, one_seed=False)
     share = sum(cost(member, n_genes) for member in members) / workers
     plans = [
-        _cut(members, n_genes, lambda same, most=most: _largest(same[0], n_genes, most, pack_bytes))
+        _cut(members, n_genes, lambda same, most=most: largest(same, most))
         for most in (share / n_packs for n_packs in PACKS_PER_WORKER)
     ]
     if workers == 1:
-        plans.append(_cut(members, n_genes, lambda same: _largest(same[0], n_genes, math.inf, pack_bytes)))
+        plans.append(_cut(members, n_genes, largest))
     return min(plans, key=lambda packs: time_of(packs, n_genes, workers))
 
 
@@ -107,8 +122,21 @@ def _cut(
     return sorted(packs, key=lambda pack: -sum(cost(member, n_genes) for member in pack.members))
 
 
-def _largest(member: MemberConfig, n_genes: int, most: float, pack_bytes: int) -> int:
+def member_bytes(member: MemberConfig, n_genes: int, device: str) -> int:
+    """Memory that a member adds to its pack: float32 values, gradients and two moments.
+
+    On a GPU all members pass through the network together (on a CPU a few), so there each also adds the input, the
+    layers and the answer of EVALUATION_ROWS rows.
+    """
+    network = member.architecture
+    numbers = 4 * n_parameters(network, n_genes)
+    if device != "cpu":
+        numbers += EVALUATION_ROWS * (2 * n_genes + sum(getattr(network, "hidden", ())))
+    return 4 * numbers
+
+
+def _largest(member: MemberConfig, n_genes: int, most: float, device: str, pack_bytes: int) -> int:
     """Members of this kind that together have at most `most` work and take at most `pack_bytes`; at least 1."""
-    by_work = min(most / cost(member, n_genes), LARGEST_CPU_PACK)
-    by_memory = pack_bytes // (4 * 4 * n_parameters(member.architecture, n_genes))  # values, gradients, two moments
-    return max(1, min(int(by_work), by_memory))
+    by_work = most / cost(member, n_genes)
+    by_stack = LARGEST_CPU_PACK if device == "cpu" else math.inf
+    return max(1, int(min(by_work, by_stack, pack_bytes // member_bytes(member, n_genes, device))))

@@ -11,8 +11,8 @@ from models.baselines import noisy_rows
 from models.conv_stack import ConvStack
 from models.stack import DenseStack
 from study.config import MemberConfig
+from study.packs import EVALUATION_ROWS
 from study.results import RunFolder
-from study.training import EVALUATION_ROWS
 from study.variants import member_data
 
 

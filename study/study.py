@@ -8,7 +8,7 @@ import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -21,18 +21,16 @@ from study.config import MemberConfig
 from study.grids import plan
 from study.interruption import Interruption
 from study.levels import by_level
-from study.local import local_executor
 from study.lock import held
-from study.monitor import write_hparams_experiment
+from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
-from study.packs import CPU_PACK_BYTES, GPU_PACK_BYTES, Pack, plan_packs
+from study.packs import Pack, plan_packs
 from study.progress import ProgressLine
 from study.provenance import provenance
 from study.results import RunFolder
 from study.rows import FAILED
 from study.storage import open_folder
 from study.summary import summary_markdown
-from study.worker import hparams
 
 #: Characters of a note on the screen.
 LONGEST_NOTE = 400
@@ -40,29 +38,34 @@ LONGEST_NOTE = 400
 
 @dataclass
 class Study:
-    """A study that is ready to train."""
+    """A study whose options are checked. `load` gives it its data, `run` does the rest."""
 
     options: StudyOptions
-    dataset: Dataset
-    data: PreparedData
     planned: list[MemberConfig]
     folder: RunFolder
     console: Console
     device: str = "cpu"
     errors: dict[str, str] = field(default_factory=dict)
+    dataset: Dataset = field(init=False)
+    data: PreparedData = field(init=False)
 
     def run(self) -> int:
-        """Train what is unfinished and write the tables. Returns the exit status."""
+        """Train what is unfinished and write the tables. Returns the exit status. Raises InputError for bad data."""
         started = time.monotonic()
-        with Interruption() as interruption, self._executor() as train, self._begun() as seconds_before:
+        with Interruption() as interruption, self._executor(interruption) as train, self._begun() as seconds_before:
             self._note()
             if self.work_left():
                 train(interruption)
             else:
                 self.say("nothing left to train")
-            status = self._end(seconds_before + time.monotonic() - started, interruption)
-            self.folder.publish()
-            return status
+            return self._end(seconds_before + time.monotonic() - started, interruption)
+
+    def load(self) -> None:
+        """Read the data. Raises InputError for bad data; nothing is written."""
+        switches = ("genes_in", "transform", "all_genes", "data_seed")
+        dataset = load_dataset(self.options.data, **{name: getattr(self.options, name) for name in switches})
+        self.data = prepare(dataset.matrix, self.options.split_seed)
+        self.dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are enough
 
     def say(self, text: str) -> None:
         """A line on the screen, as it is."""
@@ -75,22 +78,35 @@ class Study:
                 self.say(note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
                 print(note, file=log)
 
-    def _executor(self):
-        """What trains packs: this process, or Ray (imported only where it is used); nothing where all is done."""
-        if self.options.resume:
+    @contextmanager
+    def _executor(self, interruption: Interruption) -> Iterator[Callable[[Interruption], None] | None]:
+        """What trains packs: this process, or Ray, which begins beside the reading of the data; None if all is done."""
+        if self.options.resume:  # whether there is work is known only then
+            with interruption.at_once():
+                self.load()
             with held(self.folder.path):
                 for line in self.folder.drop_damaged():
                     self.say(line)
             if not self.work_left():
-                return nullcontext()
-        return self._training()
+                yield None
+                return
+        with self._training() as train:
+            if not self.options.resume:
+                with interruption.at_once():
+                    self.load()
+            yield train
 
     def work_left(self) -> bool:
         """Whether there is anything to train."""
         return bool(self.unfinished(workers=1))
 
-    def _training(self):
-        return local_executor(self) if self.options.local else self._ray_executor()
+    def _training(self) -> AbstractContextManager[Callable[[Interruption], None]]:
+        """Yields what trains the packs."""
+        if self.options.local:
+            from study.local import local_executor  # with torch, which the driver of workers does without
+
+            return local_executor(self)
+        return self._ray_executor()
 
     @contextmanager
     def _ray_executor(self) -> Iterator[Callable[[Interruption], None]]:
@@ -112,6 +128,7 @@ class Study:
                 undo()
                 raise
             yield seconds_before
+            self.folder.publish()
 
     def _identity(self) -> dict:
         """What makes it this study and no other."""
@@ -199,8 +216,7 @@ class Study:
         for member_ids in self.folder.checkpointed_packs():
             if all(member_id in left for member_id in member_ids):
                 packs.append(Pack(tuple(left.pop(member_id) for member_id in member_ids)))
-        pack_bytes = CPU_PACK_BYTES if self.device == "cpu" else GPU_PACK_BYTES
-        return packs + plan_packs(list(left.values()), self.data.n_genes, workers, self.options.pack, pack_bytes)
+        return packs + plan_packs(list(left.values()), self.data.n_genes, workers, self.options.pack, self.device)
 
     def progress(self, packs: list[Pack]) -> ProgressLine:
         """The line on the screen for these packs."""
@@ -267,9 +283,9 @@ def resume_command(command: str) -> str:
 def open_study(
     options: StudyOptions, console: Console | None = None, planned: list[MemberConfig] | None = None
 ) -> Study:
-    """Check everything that can be checked and load the data; nothing is written yet. Without `planned`: the grid's.
+    """Check everything that can be checked without the data; nothing is written yet. Without `planned`: the grid's.
 
-    Raises InputError for a bad option or bad data.
+    Raises InputError for a bad option.
     """
     # A copy of the screen's descriptor: Ray's output on the original is sent to a file.
     console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
@@ -281,8 +297,4 @@ def open_study(
         from study.cluster import check_address
 
         check_address(options.address)
-    switches = ("genes_in", "transform", "all_genes", "data_seed")
-    dataset = load_dataset(options.data, **{name: getattr(options, name) for name in switches})
-    data = prepare(dataset.matrix, options.split_seed)
-    dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are needed alone
-    return Study(options, dataset, data, planned, folder, console, device)
+    return Study(options, planned, folder, console, device)

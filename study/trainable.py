@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from ray import tune
 
 from data_utils.preparation import PreparedData
 from study.packs import Pack
 from study.storage import worker_folder
-from study.worker import run_pack
 
 
 def train_pack(
@@ -26,6 +24,10 @@ def train_pack(
     One thread: workers share the cores by processes, and results do not depend on a number of threads.
     Checkpoints are the run folder's own (`Tuner.restore` loses work), so a restarted trial goes on by itself.
     """
+    import torch  # here and not above: the driver loads this module, too, and needs no torch
+
+    from study.worker import run_pack
+
     torch.set_num_threads(1)
     pack = packs[config["pack"]]
     with worker_folder(folder, storage) as run:

@@ -22,12 +22,11 @@ from models.stack import RESIDUAL_FREE_MSE, DenseStack
 from models.workspace import Targets, Workspace
 from study.blocks import Block, blocks_by_seed
 from study.config import NOISE_FACTORS, MemberConfig, Phase
+from study.packs import EVALUATION_ROWS
 from study.variants import member_data
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
 CPU_BLOCK = 4
-#: Rows that are evaluated at a time.
-EVALUATION_ROWS = 1024
 #: A code unit whose activation varies less than this over the rows tells nothing of them: it is dead.
 DEAD_UNIT_STD = 0.01
 
@@ -147,12 +146,14 @@ class PackTraining:
         return factors[:, :1] if choice is None else factors[:, choice]
 
     def _inputs(self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
-        """Noisy inputs (k, rows, genes) of a block for the members' noise factors, (K, 1 or rows).
+        """Noisy inputs (k, rows, genes) of a block for the members' noise factors, (K or 1, 1 or rows).
 
         Networks that are told the noise factor get it as one more column.
         """
         n_members = block.members.stop - block.members.start
-        factors = factors[block.members][: 1 if block.shares_input else n_members].unsqueeze(2)
+        if len(factors) > 1:
+            factors = factors[block.members][: 1 if block.shares_input else n_members]
+        factors = factors.unsqueeze(2)
         told = self.stack.network.noise_input
         inputs = self.workspace("inputs", len(factors), len(clean), self.n_genes + told)
         add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
@@ -167,7 +168,7 @@ class PackTraining:
         losses = (self.loss_sum / len(self.rows["train"])).tolist()
         n_factors, n_rows = len(self.members[0].phases[phase].noise_factors), len(self.rows["validation"])
         in_turn = torch.arange(n_rows, device=self.device) % n_factors if n_factors > 1 else None
-        mse, activation, dead = self._evaluate("validation", self._phase_factors(phase, in_turn))
+        [(mse, activation, dead)] = self._evaluate("validation", [self._phase_factors(phase, in_turn)])
         self._record(epoch, phase, None, "train", "loss", losses)
         self._record(epoch, phase, None, "validation", "mse", mse)
         self._record(epoch, phase, None, "validation", "mean_activation", activation)
@@ -187,22 +188,21 @@ class PackTraining:
     def _measure_phase(self, epoch: int, phase: int) -> None:
         """Every part at each of the phase's noise factors, and the training rows without noise, as the paper did."""
         n_factors = len(self.members[0].phases[phase].noise_factors)
+        levels = [self._phase_factors(phase, torch.tensor([i], device=self.device)) for i in range(n_factors)]
+        parts = [part for part in self.parts if part != "validation" or n_factors > 1]  # else: in every epoch
+        clean_levels = {"train": self._phase_factors(phase, None)}
+        measured = {part: self._evaluate(part, levels, clean_levels.get(part)) for part in parts}
         for factor in range(n_factors):
-            factors = self._phase_factors(phase, torch.tensor([factor], device=self.device))
-            for part in self.parts:
-                if part == "validation" and n_factors == 1:
-                    continue  # measured at the end of every epoch
-                self._record(epoch, phase, factor, part, "mse", self._evaluate(part, factors)[0])
-        mse = self._evaluate("train", self._phase_factors(phase, None), noisy=False)[0]
-        self._record(epoch, phase, None if n_factors > 1 else 0, "train-clean", "mse", mse)
+            for part in parts:
+                self._record(epoch, phase, factor, part, "mse", measured[part][factor][0])
+        self._record(epoch, phase, None if n_factors > 1 else 0, "train-clean", "mse", measured["train"][-1][0])
 
     def _measure_across(self, epoch: int) -> None:
         """The test rows at every noise factor of the study, whatever the members were trained on."""
-        for noise_factor in NOISE_FACTORS:
-            factors = torch.full((len(self.members), 1), noise_factor, device=self.device)
-            values = self._evaluate("test", factors)[0]
-            noise_factors = [noise_factor] * len(self.members)
-            self.records.append(Record(epoch, "test-across", "mse", noise_factors, values, time.time()))
+        levels = [torch.tensor([[noise_factor]], device=self.device) for noise_factor in NOISE_FACTORS]
+        for noise_factor, (values, _, _) in zip(NOISE_FACTORS, self._evaluate("test", levels), strict=True):
+            here = [noise_factor] * len(self.members)
+            self.records.append(Record(epoch, "test-across", "mse", here, values, time.time()))
 
     def _note_small_errors(self) -> None:
         """From each member's own last validation, so that its numbers stay its own."""
@@ -216,39 +216,41 @@ class PackTraining:
         self.records.append(Record(epoch, split, metric, noise_factors, values, time.time()))
 
     def _evaluate(
-        self, part: str, factors: torch.Tensor, noisy: bool = True
-    ) -> tuple[list[float], list[float], list[float]]:
+        self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
+    ) -> list[tuple[list[float], list[float], list[float]]]:
         """MSE (eq. 11), mean code activation and share of dead code units of each member, on its seed's fixed noise.
 
-        factors is (K, 1), or (K, rows) for a noise factor a row; without `noisy` the input is clean.
+        For each level, given as noise factors (K, 1), one for all members (1, 1), or (K, rows) with one a row; and at
+        last for `clean_level`, where the input has no noise. What depends on the targets alone is computed once.
         """
-        clean, n_members = self.rows[part], len(self.members)
-        squared_error = torch.zeros(n_members, dtype=torch.float64, device=self.device)
-        n_units = self.stack.code_units
-        moments = torch.zeros(2, n_members, n_units, dtype=torch.float64, device=self.device)  # sums of code, code^2
+        clean, n_members, n_units = self.rows[part], len(self.members), self.stack.code_units
+        n_levels = len(levels) + (clean_level is not None)
+        squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
+        moments = squared_error.new_zeros(n_levels, 2, n_members, n_units)  # sums of the code and its square
         for seed, blocks in self.seeds:
             starts = range(0, len(clean), EVALUATION_ROWS)
-            for start, normal in zip(starts, self._fixed_noise(seed, part, noisy), strict=True):
+            for start, normal in zip(starts, self._fixed_noise(seed, part), strict=True):
                 rows = slice(start, start + EVALUATION_ROWS)
                 targets = Targets(clean[rows])
+                noisy = [(factors if factors.shape[1] == 1 else factors[:, rows], normal) for factors in levels]
+                if clean_level is not None:
+                    noisy.append((clean_level, torch.zeros(1, 1, device=self.device)))
                 for block in blocks:
-                    of_rows = factors if factors.shape[1] == 1 else factors[:, rows]
-                    inputs = self._inputs(block, of_rows, clean[rows], normal)
-                    error, code = self.stack.squared_error(block.members, inputs, targets, block.small_error)
-                    squared_error[block.members] += error
-                    code = code.double()
-                    moments[:, block.members] += torch.stack([code.sum(dim=1), code.square().sum(dim=1)])
-        mean, square = moments / len(clean)
+                    inputs = (self._inputs(block, factors, clean[rows], draws) for factors, draws in noisy)
+                    measured = self.stack.squared_errors(block.members, inputs, targets, block.small_error)
+                    for level, (error, code) in enumerate(measured):
+                        squared_error[level, block.members] += error
+                        code = code.double()
+                        moments[level, :, block.members] += torch.stack([code.sum(dim=1), code.square().sum(dim=1)])
+        mean, square = (moments / len(clean)).unbind(dim=1)
         spread = (square - mean.square()).clamp(min=0).sqrt()
         dead = torch.where(spread.isfinite(), (spread < DEAD_UNIT_STD).double(), math.nan)
-        measures = squared_error / clean.numel(), mean.mean(dim=1), dead.mean(dim=1)
-        return tuple(measure.tolist() for measure in measures)
+        measures = squared_error / clean.numel(), mean.mean(dim=2), dead.mean(dim=2)
+        return list(zip(*(measure.tolist() for measure in measures), strict=True))
 
-    def _fixed_noise(self, seed: int, part: str, noisy: bool = True) -> Iterable[torch.Tensor]:
+    def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
         """The evaluation noise of a seed, EVALUATION_ROWS rows at a time; kept for validation, measured every epoch."""
         n_rows = len(self.rows[part])
-        if not noisy:
-            return torch.zeros(1, 1, device=self.device).expand(n_rows, self.n_genes).split(EVALUATION_ROWS)
         if part != "validation":
             blocks = evaluation_noise_blocks(seed, part, n_rows, self.n_genes, EVALUATION_ROWS)
             return (normal.to(self.device) for normal in blocks)

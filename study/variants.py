@@ -11,12 +11,6 @@ from models.architecture import image_shape
 from study.config import MemberConfig
 
 
-def data_key(member: MemberConfig) -> tuple:
-    """Members with the same key see the same data."""
-    seeded = member.gene_order in ("random", "shuffled") or member.train_fraction < 1
-    return (member.scaling, member.layout, member.gene_order, member.train_fraction, member.seed if seeded else None)
-
-
 def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
     """`data` as the member's switches say.
 

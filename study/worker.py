@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from data_utils.preparation import PreparedData
-from study.config import MemberConfig
-from study.monitor import MemberLog
+from study.monitor import MemberLog, hparams
 from study.packs import Pack
 from study.results import RunFolder
 from study.rows import DIVERGED, FINISHED, member_rows, metric_rows
@@ -123,9 +122,3 @@ class Board:
 
 def _rows(records: list[Record], k: int) -> list[tuple[int, str, float, float]]:
     return [(r.epoch, TAGS[r.split, r.metric], r.values[k], r.wall_time) for r in records]
-
-
-def hparams(member: MemberConfig) -> dict[str, str | float | int]:
-    """What the HParams tab shows of a member."""
-    names = ("model", "beta", "rho", "seed", "learning_rate")
-    return {**{name: getattr(member, name) for name in names}, "noise_factor": member.noise_factor}

@@ -130,6 +130,11 @@ def test_reports_load_neither_torch_nor_ray(name):
     assert not packages(loaded_after(f"import study.{name}")) & {"torch", "ray"}
 
 
+@pytest.mark.parametrize("name", ["config", "options", "grids", "packs", "trainable", "cluster", "runner"])
+def test_plans_and_the_driver_of_workers_load_no_torch(name):
+    assert "torch" not in packages(loaded_after(f"import study.{name}"))
+
+
 def test_a_study_without_ray_never_loads_it():
     loaded = loaded_after("import study.study, study.training, study.worker, study.local, study.search.search")
     assert "study.local" in loaded

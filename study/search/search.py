@@ -11,7 +11,7 @@ from data_utils.errors import InputError
 from models.baselines import reference_errors
 from study.config import MemberConfig
 from study.interruption import Interruption
-from study.monitor import write_hparams_experiment
+from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
 from study.rows import FAILED
 from study.search.local import local_search
@@ -20,19 +20,24 @@ from study.search.results import answer, answer_text, load_search, search_markdo
 from study.search.space import PAPER_CODE, SearchOptions, Space
 from study.search.trials import COMPLETE, RUNNING, Trial, TrialsFolder, reopened, trials_table
 from study.study import Study, open_study, resume_command
-from study.worker import hparams
 
 
 @dataclass
 class SearchStudy(Study):
     """A study whose planned networks are those of the setting that its trials choose: they alone are tested."""
 
-    space: Space = field(kw_only=True)
+    wanted: SearchOptions = field(kw_only=True)
+    space: Space = field(init=False)
 
     def __post_init__(self):
         self.trials = TrialsFolder(self.folder)
         self.search: Search | None = None
         self.chosen: dict | None = None
+
+    def load(self) -> None:
+        """Read the data, and see what can be searched on them. Raises InputError for bad data or options."""
+        super().load()
+        self.space = Space(self.wanted, self.data.n_genes)
         if self.options.resume:
             self._plan()
 
@@ -161,13 +166,11 @@ class SearchStudy(Study):
 
 
 def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:
-    """Check everything that can be checked and load the data; nothing is written yet.
+    """Check everything that can be checked without the data; nothing is written yet.
 
-    Raises InputError for a bad option or bad data.
+    Raises InputError for a bad option.
     """
     if options.storage is not None:
         raise InputError(f"--storage {options.storage}: not with --search: give an --out that all machines share")
     study = open_study(replace(options, grid=f"search-{search.search}"), planned=[])
-    space = Space(search, study.data.n_genes)
-    fields = {name: getattr(study, name) for name in study.__dataclass_fields__}
-    return SearchStudy(**fields, space=space)
+    return SearchStudy(study.options, study.planned, study.folder, study.console, study.device, wanted=search)

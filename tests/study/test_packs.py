@@ -87,6 +87,17 @@ def test_memory_bounds_the_pack():
     assert len(plan_packs(eights, 943, 1, pack_bytes=1)) == len(eights)
 
 
+def test_on_a_gpu_memory_alone_bounds_the_pack():
+    many = [replace(m, rho=rho) for m in PAPER if (m.model, m.seed) == ("dense-2", 0) for rho in (0.05, 0.1, 0.2)]
+    assert len(many) == 99
+    assert [len(pack.members) for pack in plan_packs(many, 943, 1, device="cuda")] == [99]
+    assert max(len(pack.members) for pack in plan_packs(many, 943, 1)) <= 44
+    each = 4 * (4 * 62_383 + 1024 * (2 * 943 + 2 * 32))  # weights, gradients, moments; inputs, answers, two layers
+    planned = plan_packs(many, 943, 1, device="cuda", pack_bytes=60 * each)
+    assert [len(pack.members) for pack in planned] == [50, 49]
+    assert max(len(pack.members) for pack in plan_packs(many, 943, 1, device="cuda", pack_bytes=10 * each)) == 10
+
+
 def test_pack_1_is_one_configuration_a_trial():
     planned = plan_packs(PAPER, 943, 2, size=1)
     assert len(planned) == 429

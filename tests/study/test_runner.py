@@ -94,7 +94,7 @@ def ray_calls(monkeypatch):
 
 def test_a_cluster_starts_beside_other_work(ray_calls):
     calls, may_start = ray_calls
-    with cluster(None, 2, 1000) as ready:
+    with cluster(None, 2) as ready:
         assert calls == []
         may_start.set()
         assert ready() == NO_GPU
@@ -104,7 +104,7 @@ def test_a_cluster_starts_beside_other_work(ray_calls):
 def test_bad_input_while_ray_starts_leaves_no_ray_behind(ray_calls):
     calls, may_start = ray_calls
     may_start.set()
-    with pytest.raises(InputError, match="bad folder"), cluster(None, 2, 1000):
+    with pytest.raises(InputError, match="bad folder"), cluster(None, 2):
         raise InputError("bad folder")
     assert calls == ["init", "shutdown"]
 
@@ -115,9 +115,9 @@ def test_what_stops_ray_from_starting_is_told_to_who_waits_for_it(ray_calls, mon
 
     monkeypatch.setattr(module.ray, "init", init)
     with (
-        cluster("auto", None, 1000) as ready,
+        cluster("auto", None) as ready,
         pytest.raises(InputError, match=r"auto: no Ray cluster answers \(nobody\)"),
     ):
         ready()
-    with cluster(None, 2, 1000) as ready, pytest.raises(ConnectionError):
+    with cluster(None, 2) as ready, pytest.raises(ConnectionError):
         ready()

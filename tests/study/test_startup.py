@@ -20,5 +20,20 @@ def test_training_needs_torch_and_numpy_alone():
 
 def test_a_study_of_the_simulated_cohort_loads_nothing_that_it_does_not_use():
     code = "import sys, study.study, data_utils.sources\ndata_utils.sources.load_dataset()\nprint(*sys.modules)"
-    unused = ["sklearn", "scipy.stats", "h5py", "anndata", "optuna", "matplotlib", "ray", "torch._dynamo"]
+    unused = ["sklearn", "scipy", "h5py", "anndata", "optuna", "matplotlib", "ray", "torch._dynamo"]
     assert not python(code) & set(unused)
+
+
+def test_the_driver_of_workers_loads_no_torch(tmp_path):
+    """All that it does until the workers train: check, plan, read the data, begin the run, cut packs, begin Ray."""
+    code = f"""
+import sys, study.cluster, study.runner
+from study.options import StudyOptions
+from study.study import open_study
+study = open_study(StudyOptions("smoke", device="cpu", out={str(tmp_path / "run")!r}))
+study.load()
+with study._begun():
+    packs = study.unfinished(workers=2)
+assert sum(len(pack.members) for pack in packs) == 18
+print(*sys.modules)"""
+    assert not python(code) & {"torch", "scipy", "sklearn", "matplotlib"}

@@ -32,7 +32,7 @@ TOOLS = {
     "rsync": "rsync",
 }
 #: Seconds to wait for a host to answer.
-PATIENCE = 20
+PATIENCE = 60
 
 #: Where Ray's launcher keeps its SSH connections, whatever TMPDIR says.
 RAY_SSH = Path("/tmp") / f"ray_ssh_{hashlib.sha256(b'root').hexdigest()[:10]}"
@@ -241,7 +241,7 @@ class Hosts:
         )
 
     def run(
-        self, i: int, command: str, timeout: float = 120, check: bool = True, **options
+        self, i: int, command: str, timeout: float = 300, check: bool = True, **options
     ) -> subprocess.CompletedProcess:
         """Run a shell command on a host; where `check`, one that fails fails the test with all that it wrote."""
         process = self.popen(i, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)

@@ -30,7 +30,7 @@ COPIED = (
 )
 COPIED += ("README.md", ".gitignore")
 #: Seconds for the workers to join: the head logs in to each and starts Ray there.
-JOIN_SECONDS = 90
+JOIN_SECONDS = 300
 
 
 class Cluster:

@@ -14,9 +14,11 @@ EXAMPLES = """examples:
   python run_study.py --grid paper                      the paper's grid on the simulated cohort
   python run_study.py --grid paper --resume             go on after Ctrl-C or a fault
   python run_study.py --search bottleneck               the code size with the least validation MSE
+  python run_study.py --data gtex-v8 --out runs/gtex    fetches the data first
   python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine
 
 other commands (python run_study.py COMMAND --help tells more):
+  data [SOURCE]                  what --data can name; fetch a release of GTEx, or look at a file
   grids                          every grid: its question, members, minutes, and the section of the report it feeds
   report RUN [RUN ...]           one page with every table and figure of the paper beside those of one run or several
   reproduce MEMBER_ID --run RUN  train one network of a run again and compare
@@ -42,26 +44,34 @@ def parser() -> argparse.ArgumentParser:
     _add_search(p.add_argument_group("a search, instead of a grid (also: --seeds, --epochs, --noise)"))
     data = p.add_argument_group("data")
     data.add_argument(
-        "--data", default="simulated", help="simulated, or a GCT, GCTX, h5ad, CSV, TSV, Parquet or npz file"
+        "--data",
+        default="simulated",
+        help="simulated, a release of GTEx (`data` lists them), or a GCT, GCTX, h5ad, CSV, TSV, Parquet or npz file",
     )
     data.add_argument("--genes-in", choices=("rows", "columns"), help="where a CSV, TSV or Parquet file has its genes")
     data.add_argument("--transform", choices=("auto", "none", "log2p1"), default="auto", help="default: auto")
     data.add_argument("--all-genes", action="store_true", help="keep every gene, not only the 943 landmark genes")
     data.add_argument("--data-seed", type=int, default=0, metavar="N", help="seed of the simulated cohort")
     data.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of the 70/10/20 split")
-    run = p.add_argument_group("the run")
-    run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
-    run.add_argument(
-        "--storage", metavar="URL", help="where machines without a common folder keep the run: s3://, gs://"
+    data.add_argument(
+        "--group", metavar="LABEL", help="keep samples of one LABEL together; none: do not (default: GTEx's donor)"
     )
-    run.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    run.add_argument("--fresh", action="store_true", help="delete the run in the folder and start anew")
-    run.add_argument(
-        "--checkpoint-seconds", type=float, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
-    )
-    run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
+    _add_run(p.add_argument_group("the run"))
     _add_machine(p.add_argument_group("the machine"))
     return p
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
+    group.add_argument(
+        "--storage", metavar="URL", help="where machines without a common folder keep the run: s3://, gs://"
+    )
+    group.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    group.add_argument("--fresh", action="store_true", help="delete the run in the folder and start anew")
+    group.add_argument(
+        "--checkpoint-seconds", type=float, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
+    )
+    group.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
@@ -155,7 +165,7 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
 SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
 #: A command is its first word; study/commands/ has a module of that name with its `parser` and `run`.
-COMMANDS = ("grids", "report", "reproduce")
+COMMANDS = ("data", "grids", "report", "reproduce")
 
 
 if __name__ == "__main__":

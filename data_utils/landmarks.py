@@ -1,5 +1,6 @@
 """The 943 L1000 landmark genes that GTEx measures too: finding them under whatever name a file gives them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -50,6 +51,11 @@ def match_landmarks(ids: Sequence[str]) -> LandmarkMatch:
     folded = given.str.upper().str.replace(ENSEMBL_VERSION, r"\1", regex=True)
     matches = [_match_kind(given, folded, column) for column in KINDS]
     return max(matches, key=lambda match: match.matched)
+
+
+def is_landmark(ensembl_id: str) -> bool:
+    """Whether this is the Ensembl id of a landmark gene, in whatever case and version."""
+    return re.sub(ENSEMBL_VERSION, r"\1", ensembl_id.upper()) in _lookup("ensembl_id", fold=True).index
 
 
 def count_landmarks(ids: Sequence[str]) -> int:

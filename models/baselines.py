@@ -21,6 +21,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.isotonic import IsotonicRegression
 
 from data_utils.noise import add_noise, evaluation_noise
+from models.architecture import LARGEST_COVARIANCE
 
 if TYPE_CHECKING:
     from data_utils.cohort import Cohort
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 #: Shares of the scaled identity in the covariance, from which the validation rows choose.
 SHRINKAGES = (0.0, *np.geomspace(1e-3, 1, 31).round(4).tolist())
 N_FOLDS = 5
-#: Genes up to which a covariance is estimated: six times its eigenvectors take minutes at 4,000 genes.
-LARGEST_COVARIANCE = 4000
 ERROR_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OPTIMIZERS = ("adam", "adadelta")
+OPTIMIZERS = ("adam", "adadelta", "em")
 INITIALISATIONS = ("centred", "glorot")
 SPARSITIES = ("kl", "l1")
 LOSSES = ("mse", "bce")

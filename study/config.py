@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 
 from data_utils.errors import InputError
 from data_utils.preparation import LAYOUTS, SCALINGS
-from models.architecture import Architecture, architecture
+from models.architecture import Architecture, MixtureArchitecture, architecture
 from models.choices import INITIALISATIONS, LOSSES, OPTIMIZERS, SPARSITIES
 
 #: The paper's noise factors.
@@ -96,6 +96,8 @@ class MemberConfig:
             if getattr(self, name) not in known:
                 raise InputError(f"unknown {name} {getattr(self, name)!r:.60}: use one of {', '.join(known)}")
         network = self.architecture
+        if (self.optimizer == "em") != isinstance(network, MixtureArchitecture):
+            raise InputError("optimizer 'em' fits mixtures, and nothing else does: give both, or neither")
         if self.loss == "bce" and network.output != "sigmoid":
             raise InputError("loss 'bce' needs answers between 0 and 1: give output 'sigmoid'")
         if self.gene_order != "given" and self.layout != "sample":
@@ -154,7 +156,8 @@ class MemberConfig:
         parts = [self.model, f"noise-{noise}", f"beta-{_short(self.beta)}", f"seed-{self.seed}"]
         if self.protocol != "as-written":  # the protocol's name stands for its switches
             return "/".join([parts[0], self.protocol.replace(", ", "/").replace(" ", "-"), *parts[1:]])
-        usual = MemberConfig(self.model, self.phases, self.seed, self.beta)
+        optimizer = "em" if self.optimizer == "em" else "adam"  # the only one that fits a mixture, and the usual one
+        usual = MemberConfig(self.model, self.phases, self.seed, self.beta, optimizer=optimizer)
         different = [name for name in _FURTHER if getattr(self, name) != getattr(usual, name)]
         parts[2:2] = [f"{name}-{getattr(self, name)}" for name in different]
         return "/".join(parts)

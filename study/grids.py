@@ -21,6 +21,10 @@ DENSE = ("2", "4", "6", "8")
 SMALL_DENSE = "dense-2x2"
 EPOCHS[SMALL_DENSE] = 160
 
+#: Groups of samples in a mixture of Wiener filters, of which validation chooses; and rounds of its fit.
+MIXTURE_GROUPS = (1, 8, 20, 40, 60)
+EPOCHS["mixture"] = 3
+
 
 @dataclass(frozen=True)
 class Narrowing:
@@ -123,6 +127,20 @@ def samples(narrowing: Narrowing) -> list[MemberConfig]:
     return members
 
 
+def best(narrowing: Narrowing) -> list[MemberConfig]:
+    """Mixtures of Wiener filters of 1 ... 60 groups x 5 seeds (of k-means and noise); each serves all noise factors."""
+    _refuse(narrowing, "best", "betas")
+    if narrowing.depths is not None:  # a mixture has no layers
+        return []
+    noise = NOISE_FACTORS[1:] if narrowing.noise is None else narrowing.noise
+    seeds = 5 if narrowing.seeds is None else narrowing.seeds
+    phase = Phase(tuple(noise), EPOCHS["mixture"] if narrowing.epochs is None else narrowing.epochs)
+    return [
+        MemberConfig(f"mixture-{groups}", (phase,), seed, grid="best", optimizer="em")
+        for groups, seed in product(MIXTURE_GROUPS, range(seeds))
+    ]
+
+
 def everything(narrowing: Narrowing) -> list[MemberConfig]:
     """The members of all other grids but smoke, each once."""
     members: dict[str, MemberConfig] = {}
@@ -158,6 +176,7 @@ GRIDS: dict[str, Grid] = {
     "sparsity": Grid(sparsity, "Does sparsity help, and against what?", "Sparsity", 4),
     "gene-order": Grid(gene_order, "Are there spatial features?", "Order of the genes", 6),
     "samples": Grid(samples, "How many samples are enough?", "Number of samples", 5),
+    "best": Grid(best, "What denoises best, whatever the noise?", "the Wiener mixture, in every figure", 5),
     "all": Grid(everything, "All of the questions above", "the whole report", 75),
 }
 

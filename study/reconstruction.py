@@ -1,4 +1,4 @@
-"""A saved network at work on the test rows that it was tested on. No Ray here."""
+"""A saved network at work on the rows that it was tested on. No Ray here."""
 
 from __future__ import annotations
 
@@ -6,24 +6,32 @@ import numpy as np
 import torch
 
 from data_utils.preparation import PreparedData
-from models.architecture import ConvArchitecture
 from models.baselines import noisy_rows
-from models.conv_stack import ConvStack
-from models.stack import DenseStack
+from models.stacks import stack_class
 from study.config import MemberConfig
 from study.packs import EVALUATION_ROWS
 from study.results import RunFolder
 from study.variants import member_data
 
 
-def reconstructed(folder: RunFolder, data: PreparedData, member: MemberConfig) -> tuple[np.ndarray, ...]:
-    """Clean and noisy test rows of a saved network, and what it makes of them: three times (samples, genes)."""
-    clean = member_data(data, member).test
-    noisy = torch.from_numpy(noisy_rows(clean, "test", member.noise_factor, member.seed))
+def reconstructed(
+    folder: RunFolder,
+    data: PreparedData,
+    member: MemberConfig,
+    noise_factor: float | None = None,
+    part: str = "test",
+) -> tuple[np.ndarray, ...]:
+    """Clean and noisy rows of a part, and what a saved network makes of them: three times (samples, genes).
+
+    noise_factor: of the rows; None is the member's own, which it must have.
+    """
+    noise_factor = member.noise_factor if noise_factor is None else noise_factor
+    clean = getattr(member_data(data, member), part)
+    noisy = torch.from_numpy(noisy_rows(clean, part, noise_factor, member.seed))
     network = member.architecture
     if network.noise_input:
-        noisy = torch.cat([noisy, torch.full((len(noisy), 1), member.noise_factor)], dim=1)
-    stack = (ConvStack if isinstance(network, ConvArchitecture) else DenseStack)(network, clean.shape[1], 1)
+        noisy = torch.cat([noisy, torch.full((len(noisy), 1), noise_factor)], dim=1)
+    stack = stack_class(network)(network, clean.shape[1], 1)
     _, parameters = folder.load_model(member.member_id)
     stack.set_member(0, {name: torch.from_numpy(value) for name, value in parameters.items()})
     blocks = noisy.split(EVALUATION_ROWS)

@@ -13,16 +13,16 @@ by the training rows. Columns: study/evidence.py. No Ray here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from data_utils.preparation import PreparedData
 from data_utils.sources import Dataset
-from models.baselines import error_table, mse_by_gene_and_sample, reference_guesses
+from models.baselines import error_table, mse, mse_by_gene_and_sample, reference_guesses
 from study.config import MemberConfig
-from study.evidence import GENE_COLUMNS, LABEL_COLUMNS
+from study.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
 from study.examples import write_examples
 from study.reconstruction import reconstructed
 from study.results import RunFolder
@@ -71,6 +71,13 @@ def write_references(
         errors.setdefault(key, []).append(mse_by_gene_and_sample(guess, data.test))
         if stopped():
             return False
+    for row, guess in _mixture_guesses(folder, data, finished, validation, noise_factors_of(finished)):
+        rows.append(row)
+        errors.setdefault(("", row["reference"], row["noise_factor"]), []).append(
+            mse_by_gene_and_sample(guess, data.test)
+        )
+        if stopped():
+            return False
     for key, members_of_setting in best_settings(finished, validation).items():
         errors[key] = [network_errors(folder, data, member) for member in members_of_setting]
         if stopped():
@@ -85,12 +92,53 @@ def write_references(
 
 def _reference_guesses(dataset: Dataset, data: PreparedData, finished: list[MemberConfig]):
     """models.baselines.reference_guesses at the noise factors, seeds and code sizes of these networks."""
-    noise_factors = {a for member in finished for phase in member.phases for a in phase.noise_factors}
     seeds = {member.seed for member in finished}
-    code_sizes = {member.architecture.code_size(data.n_genes) for member in finished if member.layout == "sample"}
+    networks = [member for member in finished if member.layout == "sample" and member.optimizer != "em"]
+    code_sizes = {member.architecture.code_size(data.n_genes) for member in networks} or {PAPER_CODE}
     if not finished:
         return ()
-    return reference_guesses(data, dataset.cohort, sorted(noise_factors), sorted(seeds), sorted(code_sizes))
+    return reference_guesses(data, dataset.cohort, noise_factors_of(finished), sorted(seeds), sorted(code_sizes))
+
+
+def noise_factors_of(members: Iterable[MemberConfig]) -> list[float]:
+    """All on which any of these was trained, ascending."""
+    return sorted({a for member in members for phase in member.phases for a in phase.noise_factors})
+
+
+def _mixture_guesses(
+    folder: RunFolder,
+    data: PreparedData,
+    finished: list[MemberConfig],
+    validation: dict[str, float],
+    noise_factors: list[float],
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """As models.baselines.reference_guesses, of the run's mixtures of Wiener filters, where it has any.
+
+    That number of groups counts which has the least mean validation MSE over seeds.
+    """
+    for member in least_validation([m for m in finished if m.optimizer == "em"], validation):
+        for noise_factor in noise_factors:
+            row = {"reference": MIXTURE, "noise_factor": noise_factor, "seed": member.seed, "choice": member.model}
+            guesses = {}
+            for part, name in (("validation", "val_mse"), ("test", "test_mse")):
+                clean, _, guesses[part] = reconstructed(folder, data, member, noise_factor, part)
+                row[name] = mse(guesses[part], clean)
+            yield row, guesses["test"]
+
+
+def least_validation(members: Iterable[MemberConfig], validation: dict[str, float]) -> list[MemberConfig]:
+    """All seeds of the setting with the least mean validation MSE over seeds; none of none.
+
+    A setting is all that makes a network but its seed: beta, rho, epochs ... `validation` is the MSE by member id.
+    """
+    settings: dict[str, list[MemberConfig]] = {}
+    for member in members:
+        settings.setdefault(repr({**member.as_dict(), "seed": None, "grid": None}), []).append(member)
+
+    def mean_over_seeds(of_setting: list[MemberConfig]) -> float:
+        return float(np.mean([validation[member.member_id] for member in of_setting]))
+
+    return min(settings.values(), key=mean_over_seeds, default=[])
 
 
 def method_name(reference: str, code_size: int | None) -> str:
@@ -101,22 +149,15 @@ def method_name(reference: str, code_size: int | None) -> str:
 def best_settings(finished: Iterable[MemberConfig], validation: dict[str, float]) -> dict[Key, list[MemberConfig]]:
     """By protocol, model and noise factor, all seeds of the setting with the least mean validation MSE over seeds.
 
-    A setting is all that makes a network but its seed: beta, rho, epochs ... `validation` is the MSE by member id.
     A network that was carried through several noise factors is the last one's: its weights are. Left out are those
     whose rows are no samples (layout "stream"), whose genes are in another order, and that mix noise factors.
     """
-    settings: dict[Key, dict[str, list[MemberConfig]]] = {}
+    of_key: dict[Key, list[MemberConfig]] = {}
     for member in finished:
         usual = (member.layout, member.gene_order) == ("sample", "given")
         if usual and not math.isnan(member.noise_factor):
-            setting = repr({**member.as_dict(), "seed": None, "grid": None})
-            same_key = settings.setdefault((member.protocol, member.model, member.noise_factor), {})
-            same_key.setdefault(setting, []).append(member)
-
-    def mean_over_seeds(members: list[MemberConfig]) -> float:
-        return float(np.mean([validation[member.member_id] for member in members]))
-
-    return {key: min(found.values(), key=mean_over_seeds) for key, found in settings.items()}
+            of_key.setdefault((member.protocol, member.model, member.noise_factor), []).append(member)
+    return {key: least_validation(members, validation) for key, members in of_key.items()}
 
 
 def network_errors(folder: RunFolder, data: PreparedData, member: MemberConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -97,7 +97,14 @@ def _data(run: Run, path: str | None) -> PreparedData:
             f"{dataset.source}: holds other data than the run had (sha256 {found[:12]}..., the run's "
             f"{recorded['sha256'][:12]}...): give the run's own file with --data"
         )
-    return prepare(dataset.matrix, run.config["split_seed"])
+    prepared = prepare(dataset.matrix, run.config["split_seed"], run.config.get("group"))
+    split = run.config["identity"].get("split")
+    if split is not None and prepared.split.digest() != split:
+        raise InputError(
+            f"{dataset.source}: its label {run.config['group']!r} groups the samples otherwise than in the run: "
+            "give the run's own file with --data"
+        )
+    return prepared
 
 
 def _train(member: MemberConfig, data: PreparedData, device: str) -> PackTraining:

@@ -222,11 +222,12 @@ class StoredFolder(RunFolder):
 
 
 def open_folder(options: StudyOptions) -> RunFolder:
-    """The study's run folder; with a storage that holds the run to go on with, what is there is fetched first.
+    """The study's run folder, checked; with a storage that holds the run to go on with, what is there is fetched first.
 
-    Raises InputError for a storage that cannot be used, or holds a run that is neither to go on nor to be replaced.
+    Raises InputError for a folder or a storage that cannot be used, or holds what is neither to go on nor to replace.
     """
     if options.storage is None:
+        options.check_folder()
         return RunFolder(options.folder)
     if re.match(r"\w+://[^/]*@", options.storage):
         raise InputError("--storage: credentials do not belong in it: set the environment variables of the store")
@@ -246,6 +247,7 @@ def open_folder(options: StudyOptions) -> RunFolder:
     elif names and not (options.fresh and is_run):
         way = "--resume to go on, --fresh to replace it, or " if is_run else ""
         raise InputError(f"--storage {storage.url}: holds {'a run' if is_run else 'files'} already: give {way}another")
+    options.check_folder()
     return folder
 
 

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
-from data_utils.sources import Dataset, load_dataset
+from data_utils.sources import Dataset, fetch, load_dataset
+from data_utils.splits import group_values, split_notes
 from study.config import MemberConfig
 from study.grids import plan
 from study.interruption import Interruption
@@ -48,6 +49,7 @@ class Study:
     errors: dict[str, str] = field(default_factory=dict)
     dataset: Dataset = field(init=False)
     data: PreparedData = field(init=False)
+    group: str | None = field(init=False)
 
     def run(self) -> int:
         """Train what is unfinished and write the tables. Returns the exit status. Raises InputError for bad data."""
@@ -64,8 +66,11 @@ class Study:
         """Read the data. Raises InputError for bad data; nothing is written."""
         switches = ("genes_in", "transform", "all_genes", "data_seed")
         dataset = load_dataset(self.options.data, **{name: getattr(self.options, name) for name in switches})
-        self.data = prepare(dataset.matrix, self.options.split_seed)
-        self.dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are enough
+        self.group = self.options.resolve_group(dataset.group)
+        self.data = prepare(dataset.matrix, self.options.split_seed, self.group)
+        notes = (*dataset.notes, *split_notes(self.data.split, dataset.matrix.sample_labels, self.group))
+        names = dataset.matrix.without_values()  # from here on they are enough
+        self.dataset = replace(dataset, matrix=names, notes=notes)
 
     def say(self, text: str) -> None:
         """A line on the screen, as it is."""
@@ -136,6 +141,8 @@ class Study:
             "members": [member.member_id for member in self.planned],
             "data": self.dataset.matrix.content_hash(),
             "split_seed": self.options.split_seed,
+            "group": self.group,
+            "split": None if self.group is None else self.data.split.digest(),  # labels are no part of the data's hash
         }
 
     def _begin(self) -> float:
@@ -168,21 +175,12 @@ class Study:
             "command": options.command,
             "grid": options.grid,
             "data": {
-                "source": dataset.source,
-                "simulated": dataset.simulated,
+                **dataset.facts(),
                 "data_seed": options.data_seed if dataset.simulated else None,
                 "genes_in": options.genes_in,
-                "n_samples": dataset.matrix.n_samples,
-                "n_genes": dataset.matrix.n_genes,
-                "sha256": dataset.matrix.content_hash(),
-                "file_sha256": dataset.file_sha256,
-                "file_size": dataset.file_size,
-                "transform": dataset.transform,
-                "transform_reason": dataset.transform_reason,
-                "genes_matched": dataset.genes_matched,
-                "genes_missing": list(dataset.genes_missing),
             },
             "split_seed": options.split_seed,
+            "group": self.group,
             "seeds": sorted({member.seed for member in self.planned}),
             "n_members": len(self.planned),
             "device": self.device,
@@ -193,6 +191,8 @@ class Study:
         """The split by sample, what turns expression values into a model's input, and HParams' columns."""
         matrix, scaling = self.dataset.matrix, self.data.scaling
         split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
+        if self.group is not None:
+            split["group"] = group_values(matrix.sample_labels, self.group)
         self.folder.write_table("split.parquet", split)
         content = {
             "transform": self.dataset.transform,
@@ -291,10 +291,10 @@ def open_study(
     console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
     planned = plan(options.grid, options.narrowing) if planned is None else planned
     folder = open_folder(options)
-    options.check_folder()
     device = options.resolve_device()
     if options.address is not None:
         from study.cluster import check_address
 
         check_address(options.address)
+    fetch(options.data, options.all_genes)  # before Ray begins: it may take an hour
     return Study(options, planned, folder, console, device)

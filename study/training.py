@@ -13,12 +13,11 @@ import torch
 
 from data_utils.noise import add_noise, evaluation_noise, evaluation_noise_blocks, standard_normal, stream
 from data_utils.preparation import SPLITS, PreparedData
-from models.architecture import ConvArchitecture
-from models.conv_stack import ConvStack
 from models.optimizers import OPTIMIZERS
 from models.parameters import initial_parameters
 from models.sparsity import Sparsity
-from models.stack import RESIDUAL_FREE_MSE, DenseStack
+from models.stack import RESIDUAL_FREE_MSE
+from models.stacks import stack_class
 from models.workspace import Targets, Workspace
 from study.blocks import Block, blocks_by_seed
 from study.config import NOISE_FACTORS, MemberConfig, Phase
@@ -54,14 +53,13 @@ class PackTraining:
         self.members, self.device = members, device
         first = members[0]
         self.phases_epochs = [phase.epochs for phase in first.phases]
-        self.batch_size = first.batch_size
         data = member_data(data, first)
         self.parts = [part for part in SPLITS if tested or part != "test"]
         self.rows = {part: _tensor(getattr(data, part), device) for part in self.parts}
+        self.batch_size = len(self.rows["train"]) if first.optimizer == "em" else first.batch_size
         self.n_genes = data.n_genes
         network = first.architecture
-        stack = ConvStack if isinstance(network, ConvArchitecture) else DenseStack
-        self.stack = stack(network, self.n_genes, len(members), device, loss=first.loss)
+        self.stack = stack_class(network)(network, self.n_genes, len(members), device, loss=first.loss)
         for k, member in enumerate(members):
             initial = initial_parameters(network, self.n_genes, member.seed, member.initialisation)
             self.stack.set_member(k, initial)

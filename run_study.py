@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from study.completion import COMPLETION_HELP, SHELLS, PrintCompletion
+
 EXAMPLES = """examples:
   python run_study.py --grid smoke                      every model, for a few epochs
   python run_study.py --grid paper                      the paper's grid on the simulated cohort
@@ -58,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_run(p.add_argument_group("the run"))
     _add_machine(p.add_argument_group("the machine"))
+    shell = {"choices": SHELLS, "default": argparse.SUPPRESS, "help": COMPLETION_HELP}  # no option of a study
+    p.add_argument("--print-completion", action=PrintCompletion, **shell)
     return p
 
 
@@ -96,7 +100,7 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0 done, 1 something failed, 2 bad input, 130 Ctrl-C)."""
+    """Run the command line; returns the exit status: 0 done, 1 failures, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     words = sys.argv[1:] if argv is None else list(argv)
     command = words[0] if words and words[0] in COMMANDS else None
     if command is None:
@@ -111,10 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as signalled:
         resume = "" if command else "; where the run had begun, go on with the same command and --resume"
         print(f"interrupted{resume}", file=sys.stderr)
-        return 130
+        return 128 + (signalled.args[0] if signalled.args else 2)
 
 
 def _run(arguments: argparse.Namespace, words: list[str]) -> int:

@@ -52,19 +52,24 @@ class Mixture:
     class_scales: np.ndarray  # (classes,), of the variance
     class_weights: np.ndarray  # (classes,), sum 1
 
-    def posterior_mean(self, noisy: np.ndarray, noise_factor: float) -> tuple[np.ndarray, np.ndarray]:
-        """E[x | y], (rows, genes), and the probability of each group, (rows, groups), for y (rows, genes)."""
+    def posterior_mean(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """E[x | y], (rows, genes), and the probability of each group, (rows, groups), for y (rows, genes).
+
+        noise_factor is a number, or (rows,).
+        """
         rotated = noisy @ self.components
         means = self.means @ self.components
-        variances = self.class_scales[:, None] * self.variances + noise_factor**2  # (classes, genes), of y
-        squares = np.stack([_squared_distances(rotated, means, v) for v in variances], axis=2)
-        log_density = -0.5 * (squares + np.log(variances).sum(axis=1))  # (rows, groups, classes)
+        noise = np.square(np.asarray(noise_factor, dtype=np.float64)).reshape(-1, 1)  # (1 or rows, 1)
+        log_density = np.empty((len(noisy), *np.shape(self.group_weights), *np.shape(self.class_weights)))
+        for c, scale in enumerate(self.class_scales):
+            variances = scale * self.variances + noise  # of y, (1 or rows, genes)
+            log_density[:, :, c] = -0.5 * _squared_distances(rotated, means, variances)
+            log_density[:, :, c] -= 0.5 * np.log(variances).sum(axis=1, keepdims=True)
         log_density += np.log(self.group_weights)[:, None] + np.log(self.class_weights)
-        shape = log_density.shape
-        probability = softmax(log_density.reshape(len(noisy), -1), axis=1).reshape(shape)
+        probability = softmax(log_density, axis=(1, 2))
         guess = np.zeros_like(rotated)
-        for c, variance in enumerate(variances):
-            left = noise_factor**2 / variance  # of the distance to the mean, the share that is taken as noise
+        for c, scale in enumerate(self.class_scales):
+            left = noise / (scale * self.variances + noise)  # of the distance to the mean, what is taken as noise
             of_class = probability[:, :, c]
             guess += of_class.sum(axis=1, keepdims=True) * (1 - left) * rotated + (of_class @ means) * left
         return guess @ self.components.T, probability.sum(axis=2)
@@ -177,7 +182,8 @@ def _descending(values: np.ndarray) -> np.ndarray:
 
 
 def _squared_distances(rows: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """sum_j (rows_j - means_j)^2 / variances_j of every row and mean, (rows, groups)."""
+    """sum_j (rows_j - means_j)^2 / variances_j of every row and mean, (rows, groups); variances (1 or rows, genes)."""
+    variances = np.atleast_2d(variances)
     scaled = rows / variances
-    squares = (rows * scaled).sum(axis=1, keepdims=True) - 2 * scaled @ means.T + (means**2 / variances).sum(axis=1)
+    squares = (rows * scaled).sum(axis=1, keepdims=True) - 2 * scaled @ means.T + (1 / variances) @ (means**2).T
     return np.maximum(squares, 0)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,6 +221,5 @@ def chatter_to(log: Path) -> Iterator[None]:
                 os.dup2(original, number)
                 os.close(original)
             file.seek(0)
-            if log.parent.exists():
-                with open(log, "ab") as kept:
-                    shutil.copyfileobj(file, kept)
+            with suppress(OSError), open(log, "ab") as kept:  # no folder, or a full disk
+                shutil.copyfileobj(file, kept)

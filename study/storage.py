@@ -101,12 +101,8 @@ class Storage:
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
-
-        def remove() -> None:
-            if self._files.get_file_info(name).type == fs.FileType.File:
-                self._files.delete_file(name)
-
-        self._again(remove)
+        if self._again(lambda: self._files.get_file_info(name)).type == fs.FileType.File:
+            self._again(lambda: self._files.delete_file(name))
 
     def _again(self, work: Callable[[], T]) -> T:
         for wait in self.waits:
@@ -159,7 +155,14 @@ class StoredFolder(RunFolder):
                 self._put(path)
                 self._sent[path] = size
         super().finish_pack(pack_id, members, metrics)
+
+    def drop_checkpoint(self, pack_id: str) -> None:
+        super().drop_checkpoint(pack_id)
         self.storage.delete(f"checkpoints/{self._checkpoint(pack_id).name}")
+
+    def standing(self, pack_id: str) -> tuple[int, int] | None:
+        self.load_checkpoint(pack_id)
+        return super().standing(pack_id)
 
     def drop_damaged(self) -> list[str]:
         before = self._files("parts")

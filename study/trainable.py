@@ -5,6 +5,7 @@ from __future__ import annotations
 from ray import tune
 
 from data_utils.preparation import PreparedData
+from study.config import MemberConfig
 from study.packs import Pack
 from study.storage import worker_folder
 
@@ -12,14 +13,14 @@ from study.storage import worker_folder
 def train_pack(
     config: dict,
     *,
-    packs: list[Pack],
+    members: list[MemberConfig],
     data: PreparedData,
     folder: str,
     storage: str | None,
     device: str,
     checkpoint_seconds: float,
 ) -> None:
-    """Train pack `config["pack"]` of `packs` into the run folder, from its checkpoint where it has one.
+    """Train a pack, members `first` to before `last` of `config`, into the run folder, from its checkpoint if any.
 
     One thread: workers share the cores by processes, and results do not depend on a number of threads.
     Checkpoints are the run folder's own (`Tuner.restore` loses work), so a restarted trial goes on by itself.
@@ -29,7 +30,7 @@ def train_pack(
     from study.worker import run_pack
 
     torch.set_num_threads(1)
-    pack = packs[config["pack"]]
+    pack = Pack(tuple(members[config["first"] : config["last"]]))
     with worker_folder(folder, storage) as run:
         whole = run_pack(
             pack,

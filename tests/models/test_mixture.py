@@ -59,6 +59,13 @@ def test_posterior_mean_is_bayes_rule(noise_factor):
     assert groups.sum(axis=1) == pytest.approx(1)
 
 
+def test_rows_may_have_noise_factors_of_their_own():
+    mixture, factors = drawn(), np.array([0.0, 0.3, 1.0])
+    noisy = samples(mixture, 3)
+    alone = [mixture.posterior_mean(noisy[i : i + 1], factors[i])[0][0] for i in range(3)]
+    assert mixture.posterior_mean(noisy, factors)[0] == pytest.approx(np.array(alone), abs=1e-12)
+
+
 def test_without_noise_the_input_is_the_answer():
     noisy = samples(drawn(), 20)
     assert drawn().posterior_mean(noisy, 0.0)[0] == pytest.approx(noisy, abs=1e-12)

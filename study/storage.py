@@ -21,7 +21,7 @@ import pandas as pd
 from pyarrow import ArrowException, fs
 
 from data_utils.errors import InputError
-from study.files import write_atomically
+from data_utils.files import write_atomically
 from study.lock import held
 from study.options import StudyOptions
 from study.results import RunFolder

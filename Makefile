@@ -14,8 +14,9 @@ TOOLS := $(VENV)-tools
 study: env
 	$(BIN)/python run_study.py --grid paper $(ARGS)
 
+# Files of tests side by side on two cores, each process with one thread.
 test: env $(TOOLS)
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile $(ARGS)
 
 test-slow: env $(TOOLS)
 	$(BIN)/python -m pytest -m slow $(ARGS)

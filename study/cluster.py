@@ -147,12 +147,17 @@ def closed() -> Iterator[None]:
 
 def _start(options: dict) -> dict[str, float]:
     address = options.get("address")
-    try:
-        ray.init(**{"address": "local", **options})  # whatever RAY_ADDRESS says
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
-            raise
-        raise _no_cluster(address, str(error)) from None
+    for tries_left in reversed(range(START_TRIES)):
+        try:
+            ray.init(**{"address": "local", **options})  # whatever RAY_ADDRESS says
+            break
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            if address is None:
+                raise
+            raise _no_cluster(address, str(error)) from None
+        except Exception as error:  # Ray has no class of its own for it
+            if "timed out during startup" not in str(error) or not tries_left:
+                raise
     return ray.cluster_resources()
 
 

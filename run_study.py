@@ -24,6 +24,8 @@ other commands (python run_study.py COMMAND --help tells more):
   grids                          every grid: its question, members, minutes, and the section of the report it feeds
   report RUN [RUN ...]           one page with every table and figure of the paper beside those of one run or several
   reproduce MEMBER_ID --run RUN  train one network of a run again and compare
+  export RUN --out FOLDER        a model folder, or an ONNX file, of the best denoiser of a run
+  denoise --model FOLDER IN OUT  denoise an expression file of your own
 """
 
 
@@ -67,8 +69,8 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
     _add_machine(p.add_argument_group("the machine"))
-    completion = {"action": PrintCompletion, "choices": SHELLS, "default": argparse.SUPPRESS}  # no option of a study
-    p.add_argument("--print-completion", **completion, help=COMPLETION_HELP)
+    shell = {"choices": SHELLS, "default": argparse.SUPPRESS, "help": COMPLETION_HELP}  # no option of a study
+    p.add_argument("--print-completion", action=PrintCompletion, **shell)
     return p
 
 
@@ -163,7 +165,7 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
 SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
 #: A command is its first word; study/commands/ has a module of that name with its `parser` and `run`.
-COMMANDS = ("data", "grids", "report", "reproduce")
+COMMANDS = ("data", "grids", "report", "reproduce", "export", "denoise")
 
 
 if __name__ == "__main__":

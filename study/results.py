@@ -20,7 +20,7 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from data_utils.errors import InputError
-from study.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
+from data_utils.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
 from study.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, typed
 
 if TYPE_CHECKING:

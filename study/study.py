@@ -16,12 +16,12 @@ import pandas as pd
 from rich.console import Console
 
 from data_utils.errors import InputError
+from data_utils.files import patiently
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import Dataset, fetch, load_dataset
 from data_utils.splits import group_values, split_notes
 from study.attempts import Attempts
 from study.config import MemberConfig
-from study.files import patiently
 from study.grids import plan
 from study.interruption import Interruption
 from study.levels import by_level

@@ -69,8 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
     _add_machine(p.add_argument_group("the machine"))
-    shell = {"choices": SHELLS, "default": argparse.SUPPRESS, "help": COMPLETION_HELP}  # no option of a study
-    p.add_argument("--print-completion", action=PrintCompletion, **shell)
+    p.add_argument("--print-completion", action=PrintCompletion, choices=SHELLS, help=COMPLETION_HELP)
     return p
 
 

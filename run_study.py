@@ -62,8 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_run(p.add_argument_group("the run"))
     _add_machine(p.add_argument_group("the machine"))
-    shell = {"choices": SHELLS, "default": argparse.SUPPRESS, "help": COMPLETION_HELP}  # no option of a study
-    p.add_argument("--print-completion", action=PrintCompletion, **shell)
+    p.add_argument("--print-completion", action=PrintCompletion, choices=SHELLS, help=COMPLETION_HELP)
     return p
 
 

@@ -59,7 +59,7 @@ def draw(table: pd.DataFrame, file: Path) -> None:
             axes.fill_between(rows["noise_factor"], rows["min"], rows["max"], color=colour, alpha=0.15, linewidth=0)
         axes.set(xlabel="noise factor", ylabel="test MSE (of a gene's variance)", xlim=(0, 1), ylim=(0, None))
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend(frameon=False, fontsize=9, loc=(0.02, 0.43))
         figure.savefig(file, format="svg", metadata={"Date": None})
 
 

@@ -17,7 +17,10 @@ NAME_OR_FILE = ("data", "source")
 
 
 class PrintCompletion(argparse.Action):
-    """Print the script for a shell and leave, as `--help` does."""
+    """Print the script for a shell and leave, as `--help` does; it is no option of a study."""
+
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options, default=argparse.SUPPRESS)
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         print(completion(parser, values))

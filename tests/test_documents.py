@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import run_study
-from study.completion import command_parsers
+from study.completion import SHELLS, command_parsers
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
@@ -34,6 +34,9 @@ def commands(text):
 
 def parse(words):
     """What the command line makes of them; SystemExit for what it refuses."""
+    if words[0] == "--print-completion":
+        assert words[1] in SHELLS
+        return None
     if words[0] in run_study.COMMANDS:
         return command_parsers()[words[0]].parse_args(words[1:])
     return run_study.parser().parse_args(words)

@@ -625,7 +625,9 @@ def test_report_is_of_the_runs_given(here, capsys):
     assert (here / "elsewhere" / "index.html").read_text() == "other"
     assert capsys.readouterr().out.splitlines() == [
         f"report: {Path('run/report/index.html')}",
+        "next:   python run_study.py export run --out denoiser",
         f"report: {Path('elsewhere/index.html')}",
+        "next:   python run_study.py export other --out denoiser",
     ]
 
 

@@ -68,3 +68,7 @@ def test_the_script_is_made_without_anything_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_it_is_no_option_of_a_study():
+    assert "print_completion" not in vars(run_study.parser().parse_args(["--grid", "smoke"]))

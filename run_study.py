@@ -20,6 +20,7 @@ other commands (python run_study.py COMMAND --help tells more):
   grids                          every grid: its question, members, minutes, and the section of the report it feeds
   report RUN [RUN ...]           one page with every table and figure of the paper beside those of one run or several
   reproduce MEMBER_ID --run RUN  train one network of a run again and compare
+  thinning --data COUNTS         denoise one half of raw counts and compare with the other half
 """
 
 
@@ -152,7 +153,7 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
 SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
 #: A command is its first word; study/commands/ has a module of that name with its `parser` and `run`.
-COMMANDS = ("grids", "report", "reproduce")
+COMMANDS = ("grids", "report", "reproduce", "thinning")
 
 
 if __name__ == "__main__":

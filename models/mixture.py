@@ -50,11 +50,20 @@ class Mixture:
     class_scales: np.ndarray  # (classes,), of the variance
     class_weights: np.ndarray  # (classes,), sum 1
 
-    def posterior_mean(self, noisy: np.ndarray, noise_factor: float) -> tuple[np.ndarray, np.ndarray]:
-        """E[x | y], (rows, genes), and the probability of each group, (rows, groups), for y (rows, genes)."""
+    def posterior_mean(
+        self, noisy: np.ndarray, noise_factor: float, row_noise: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """E[x | y], (rows, genes), and the probability of each group, (rows, groups), for y (rows, genes).
+
+        `row_noise` is the variance of the noise that the training rows had themselves: their variances then are
+        those of x plus it, and x has what is left, at least 0.
+        """
         rotated = noisy @ self.components
         means = self.means @ self.components
-        variances = self.class_scales[:, None] * self.variances + noise_factor**2  # (classes, genes), of y
+        clean = self.class_scales[:, None] * self.variances  # (classes, genes), of x
+        if row_noise:
+            clean = np.maximum(clean - row_noise, 0)
+        variances = clean + noise_factor**2  # of y
         squares = np.stack([_squared_distances(rotated, means, v) for v in variances], axis=2)
         log_density = -0.5 * (squares + np.log(variances).sum(axis=1))  # (rows, groups, classes)
         log_density += np.log(self.group_weights)[:, None] + np.log(self.class_weights)

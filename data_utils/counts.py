@@ -4,8 +4,10 @@ Thinning deals every counted molecule of x to one of two halves, by a coin that 
 
     a ~ Binomial(x, p),    b = x - a,    E[a | x] = p x,    Var[a | x] = Var[b | x] = p (1 - p) x.
 
-Where x is Poisson given the expression mu, a ~ Poisson(p mu) and b ~ Poisson((1 - p) mu) are independent given mu, so b
-judges a denoiser of a as fresh counts of the same sample would (molecular cross-validation, Batson, Royer and Webber 2019).
+Where x is Poisson given the expression mu, a ~ Poisson(p mu) and b ~ Poisson((1 - p) mu) are independent given mu: then
+b judges a denoiser of a as fresh counts of the sample would (molecular cross-validation: Batson, Royer, Webber 2019).
+In general Cov[a, b | mu] = p (1 - p) (Var[x | mu] - E[x | mu]): counts that vary more than Poisson counts, by copies
+made in the laboratory, say, have noise that both halves share, and that no thinning shows.
 """
 
 from __future__ import annotations

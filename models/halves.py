@@ -4,19 +4,21 @@ Counts a of an input half are brought to one depth D and stabilised; s is the sa
 
     y = sqrt(a D / s).
 
-The square root, not a logarithm: where a ~ Poisson(mu), Var[sqrt(a)] is 1/4 for every mu above a few counts, so noise is
-as large in every gene and at every level, as the model x + alpha n with one alpha (eq. 9) asks; that of log2(a + 1) falls
-as 1 / mu. What is left of differences is taken out by gene: Wiener filter and mixture see y / sd, with the standard
-deviation of each gene's noise from thinned training samples. A sample of half the depth has sqrt(2) times the noise.
+The square root, not a logarithm: where a ~ Poisson(mu), Var[sqrt(a)] is 1/4 for every mu above a few counts, so noise
+is as large in every gene and at every level, as the model x + alpha n with one alpha (eq. 9) asks; that of log2(a + 1)
+falls as 1 / mu. What is left of differences is taken out by gene: Wiener filter and mixture see y / sd, with the
+standard deviation of each gene's noise from thinned training samples. A sample of half the depth has sqrt(2) times the
+noise.
 
 The loss of molecular cross-validation is the MSE between the answer to one half and the other half, b, on that scale:
 
     E (g(a) - sqrt(b D / s'))^2 = E (g(a) - E[sqrt(b D / s')])^2 + noise of the target,
 
-where the halves are independent given the expression: so it is least where the true error is, and no molecule is in both
-halves. (Batson et al. subtract an overlap for halves that could share molecules, of the order of the share of a sample's
-molecules that was counted at all. Counts are a minute part of them, and the halves here are disjoint: it is 0.) For halves of
-equal share E[sqrt] is the same for both; otherwise it is off by up to 1 / (8 sqrt(mu)) at mu counts, and no correction is made.
+where the halves are independent given the expression: so it is least where the true error is. Two fresh samplings of a
+cell, each of which catches a molecule with probability p c or (1 - p) c, would have the share p (1 - p) c^2 of its
+molecules in common, and Batson et al. give both halves such an overlap. It vanishes with c, the share of the molecules
+that is counted, and that is minute in a tissue: the halves here are disjoint. For halves of equal share E[sqrt] is the same for
+both; otherwise they differ by about |1 / sqrt(p) - 1 / sqrt(1 - p)| / (8 sqrt(x)) at x counts, which is not corrected.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ DRAWS = 8
 #: Least standard deviation of a gene's noise: that of a gene with a count in one sample of a hundred.
 LEAST_NOISE = 0.1
 #: Groups of the mixture among which validation chooses, its classes of quality, and rounds of its fit: as grid `best`.
-MIXTURE_GROUPS, MIXTURE_CLASSES, MIXTURE_ROUNDS = (1, 8, 20), 12, 3
+MIXTURE_GROUPS, MIXTURE_CLASSES, MIXTURE_ROUNDS = (1, 20), 12, 3
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,10 @@ class NetworkOfHalves(HalfDenoiser):
 def train_networks(
     training: Training, validation: Sequence[Halves], seeds: Sequence[int], model: str = MODEL, epochs: int = EPOCHS
 ) -> list[NetworkOfHalves]:
-    """A network for each seed, trained as one stack: they differ in initial weights, and in the halves of the validation
+    """A network for each seed, trained as one stack; `validation` has the halves of each seed, which choose the epoch.
 
-    samples, one a seed, which choose the epoch. Loss: MSE of z-scored genes. The order of samples and the halves that
-    they are trained on are common to all.
+    Beside that they differ in their initial weights. Loss: MSE of z-scored genes. The order of the samples and the
+    halves that they are trained on are common to all.
     """
     scaling = ZScore.fit(training.rows)
     network = architecture(model)

@@ -60,7 +60,7 @@ class NeighbourSmoothing(HalfDenoiser):
         self.chosen_, self.choice = (k, t), f"{k} neighbours, {t} steps"
 
     def _affinities(self, code: np.ndarray, k: int, own: bool) -> sparse.csr_matrix:
-        """From samples to training samples, (samples, training samples); `own`: they are those, and not to themselves."""
+        """From samples to training samples, (samples, training samples); `own`: they are those, less themselves."""
         reach = min(REACH * k, len(self.rows_) - own)
         query = None if own else code
         distance, neighbour = self.index_.kneighbors(query, reach)

@@ -47,6 +47,7 @@ class ThinningOptions:
     data_seed: int = 0
     genes_in: str | None = None
     all_genes: bool = False
+    no_network: bool = False
     out: Path | None = None
     fresh: bool = False
 
@@ -78,7 +79,9 @@ class Outcome:
     split: Split
 
 
-def measure(counts: Counts, share: float, seeds: Sequence[int], split_seed: int = 0) -> Outcome:
+def measure(
+    counts: Counts, share: float, seeds: Sequence[int], split_seed: int = 0, with_networks: bool = True
+) -> Outcome:
     """Fit every denoiser to the training samples, and test them on the halves of each seed.
 
     Everything is fitted to the training samples, once, whatever the seeds; a seed thins validation and test samples.
@@ -98,10 +101,10 @@ def measure(counts: Counts, share: float, seeds: Sequence[int], split_seed: int 
         for part, rows in (("validation", split.validation), ("test", split.test))
     }
     rows, by_sample = [], []
-    networks = train_networks(training, parts["validation"], seeds)
     fitted = [denoiser.fit(training) for denoiser in denoisers()]
-    for seed, validation, test, network in zip(seeds, parts["validation"], parts["test"], networks, strict=True):
-        for denoiser in [*fitted, network]:
+    networks = train_networks(training, parts["validation"], seeds) if with_networks else []
+    for i, (seed, validation, test) in enumerate(zip(seeds, parts["validation"], parts["test"], strict=True)):
+        for denoiser in [*fitted, *networks[i : i + 1]]:
             denoiser.tune(validation)
             row, errors = errors_of(denoiser, validation, test, training)
             rows.append({"method": denoiser.name, "seed": seed, "choice": denoiser.choice, **row})
@@ -127,7 +130,7 @@ def halves(counts: np.ndarray, training: Training, part: str, seed: int) -> Halv
 def errors_of(
     denoiser: HalfDenoiser, validation: Halves, test: Halves, training: Training
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """Means over the test samples, with the validation MSE and what it chose; and each MEASURE by sample, (samples,)."""
+    """Means over the test samples, with what validation says; and each of MEASURES by sample, (samples,)."""
     guess = denoiser.denoise(validation.inputs, validation.levels)
     residual = ((guess - validation.targets) ** 2).mean(axis=0)  # (genes,)
     deviances = {
@@ -146,7 +149,7 @@ def errors_of(
 
 
 def predicted_counts(guess: np.ndarray, spread: np.ndarray, halves: Halves, share: float) -> np.ndarray:
-    """Expected counts of the other half, (samples, genes), from a guess at its stabilised values and a variance by gene.
+    """Expected counts of the other half, (samples, genes), from a guess at its roots and a variance by gene.
 
     Y^2 has the mean E[Y]^2 + Var[Y]. The residual variance of validation samples is Var[Y] for a denoiser that answers
     E[Y | input], and too large for one that answers with noise of its own (no denoising: 0 is right); so validation
@@ -165,10 +168,10 @@ def deviance(predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _noise_removed(errors: pd.DataFrame, tests: Sequence[Halves], training: Training) -> pd.Series:
-    """Share of the input's noise that is gone: 1 for the expected value itself, 0 for no denoising, below it if worse.
+    """Share of the input's noise that is gone: 1 for the expected value itself, 0 for no denoising, less if worse.
 
-    The target's noise is in every MSE and cancels in the difference to no denoising; the input's is estimated as noise^2
-    of training samples at the level of each test sample.
+    The target's noise is in every MSE and cancels in the difference to no denoising; the input's is that of training
+    samples, noise^2, at the level of each test sample.
     """
     none = errors[errors["method"] == NoDenoising.name].set_index("seed")["mse"]
     noise = float((training.noise**2).mean())

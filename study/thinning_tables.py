@@ -99,7 +99,7 @@ def _means(columns: pd.DataFrame, reference: str) -> dict[str, tuple[float, Inte
 
 
 def table(outcome: Outcome, measure: str) -> pd.DataFrame:
-    """The methods, the best first: the measure, and how much more or less than without denoising and than Wiener, in %."""
+    """The methods, the best first: the measure, and how far it is from no denoising's and from Wiener's, in %."""
     means = outcome.errors.groupby("method")[measure].mean().sort_values()
     rows = {"method": means.index, measure: means.to_numpy()}
     for title, reference in (("none", NONE), ("Wiener", WIENER)):
@@ -143,7 +143,7 @@ def markdown(options: ThinningOptions, counts: Counts, outcome: Outcome, command
         "",
         f"{counts.data.matrix.n_samples:,} samples ({len(split.train):,} for training, {len(split.validation):,} for "
         f"validation, {len(split.test):,} for the test) of {counts.data.matrix.n_genes:,} genes{depth}. "
-        f"Every count was thinned: a share of {options.share:g} is denoised, and the rest is what the answer is compared "
+        f"Every count was thinned: a share of {options.share:g} is denoised, the rest is what the answer is compared "
         f"with. Differences are in %, paired, with 95 % intervals: over {n_seeds} thinnings of the same samples, and "
         "over the test samples, which say how far the result would carry to others.",
     ]

@@ -17,8 +17,9 @@ The loss of molecular cross-validation is the MSE between the answer to one half
 where the halves are independent given the expression: so it is least where the true error is. Two fresh samplings of a
 cell, each of which catches a molecule with probability p c or (1 - p) c, would have the share p (1 - p) c^2 of its
 molecules in common, and Batson et al. give both halves such an overlap. It vanishes with c, the share of the molecules
-that is counted, and that is minute in a tissue: the halves here are disjoint. For halves of equal share E[sqrt] is the same for
-both; otherwise they differ by about |1 / sqrt(p) - 1 / sqrt(1 - p)| / (8 sqrt(x)) at x counts, which is not corrected.
+that is counted, and that is minute in a tissue: the halves here are disjoint. For halves of equal share E[sqrt] is the
+same for both; otherwise they differ by about |1 / sqrt(p) - 1 / sqrt(1 - p)| / (8 sqrt(x)) at x counts, which is not
+corrected.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from models.workspace import Targets
 
 MODEL = "dense-256x128x256"
 BATCH_SIZE, LEARNING_RATE = 256, 1e-3
-#: At most so many epochs, or those of so many batches; training ends after PATIENCE of them without a better loss.
+#: At most so many epochs, or those of so many batches; training ends after that share of them without a better loss.
 EPOCHS, UPDATES, PATIENCE = 120, 600, 0.15
 
 
@@ -39,7 +39,11 @@ class NetworkOfHalves(HalfDenoiser):
 
 
 def train_networks(
-    training: Training, validation: Sequence[Halves], seeds: Sequence[int], model: str = MODEL, epochs: int = EPOCHS
+    training: Training,
+    validation: Sequence[Halves],
+    seeds: Sequence[int],
+    model: str = MODEL,
+    epochs: int | None = None,
 ) -> list[NetworkOfHalves]:
     """A network for each seed, trained as one stack; `validation` has the halves of each seed, which choose the epoch.
 
@@ -55,7 +59,7 @@ def train_networks(
     optimizer = OPTIMIZERS["adam"](stack.flat.values, [LEARNING_RATE] * len(seeds))
     no_penalty = Sparsity.of(["kl"] * len(seeds), [0.0] * len(seeds), [0.05] * len(seeds))
     pairs = [tuple(map(_tensor, (scaling, scaling), (v.inputs, v.targets))) for v in validation]
-    epochs = max(epochs, math.ceil(UPDATES / math.ceil(n_samples / BATCH_SIZE))) if epochs == EPOCHS else epochs
+    epochs = epochs or max(EPOCHS, math.ceil(UPDATES / math.ceil(n_samples / BATCH_SIZE)))
     best = [(math.inf, 0, stack.member(k)) for k in range(len(seeds))]
     small_error = False
     for epoch in range(epochs):

@@ -47,13 +47,15 @@ class ThinningOptions:
     data_seed: int = 0
     genes_in: str | None = None
     all_genes: bool = False
-    no_network: bool = False
+    epochs: int | None = None
     out: Path | None = None
     fresh: bool = False
 
     def __post_init__(self):
         if self.seeds < 1:
             raise InputError(f"--seeds {self.seeds}: give at least 1")
+        if self.epochs is not None and self.epochs < 0:
+            raise InputError(f"--epochs {self.epochs}: give at least 0, which leaves the network out")
         if not 0.05 <= self.share <= 0.95:
             raise InputError(f"--share {self.share:g}: give 0.05 to 0.95, the share of the counts that is denoised")
         for name in ("split_seed", "data_seed"):
@@ -80,12 +82,13 @@ class Outcome:
 
 
 def measure(
-    counts: Counts, share: float, seeds: Sequence[int], split_seed: int = 0, with_networks: bool = True
+    counts: Counts, share: float, seeds: Sequence[int], split_seed: int = 0, epochs: int | None = None
 ) -> Outcome:
     """Fit every denoiser to the training samples, and test them on the halves of each seed.
 
     Everything is fitted to the training samples, once, whatever the seeds; a seed thins validation and test samples.
     Test samples are thinned by a stream of their own, so that not even a random number of the fit depends on them.
+    `epochs` of the networks: None for the default, 0 for none of them.
     Raises InputError for more genes than a covariance is estimated of.
     """
     n_genes = counts.values.shape[1]
@@ -102,7 +105,7 @@ def measure(
     }
     rows, by_sample = [], []
     fitted = [denoiser.fit(training) for denoiser in denoisers()]
-    networks = train_networks(training, parts["validation"], seeds) if with_networks else []
+    networks = train_networks(training, parts["validation"], seeds, epochs=epochs) if epochs != 0 else []
     for i, (seed, validation, test) in enumerate(zip(seeds, parts["validation"], parts["test"], strict=True)):
         for denoiser in [*fitted, *networks[i : i + 1]]:
             denoiser.tune(validation)

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--depth", type=int, metavar="N", help="counts a sample: a deeper file is thinned to it first")
     p.add_argument("--genes-in", choices=("rows", "columns"), help="where a CSV, TSV or Parquet file has its genes")
     p.add_argument("--all-genes", action="store_true", help="keep every gene, not only the 943 landmark genes")
-    p.add_argument("--no-network", action="store_true", help="leave out the dense network, most of the time")
+    p.add_argument("--epochs", type=int, metavar="N", help="epochs of the dense network; 0 leaves it out")
     p.add_argument("--data-seed", type=int, default=0, metavar="N", help="seed of the simulated counts")
     p.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of the 70/10/20 split")
     p.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/thinning)")
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
         all_genes=options.all_genes,
         data_seed=options.data_seed,
     )
-    outcome = measure(counts, options.share, range(options.seeds), options.split_seed, not options.no_network)
+    outcome = measure(counts, options.share, range(options.seeds), options.split_seed, options.epochs)
     folder = write_run(options, counts, outcome, command_line([sys.argv[0], *words]))
     print(f"{printed(outcome)}\nrun folder: {folder}")
     return 0

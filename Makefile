@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 export RAY_USAGE_STATS_ENABLED = 0
 
-.PHONY: study test test-slow fuzz bench lint format env lock clean
+.PHONY: study test test-slow fuzz soak bench docs lint format env lock clean
 
 study: env
 	$(BIN)/python run_study.py --grid paper $(ARGS)
@@ -21,12 +21,24 @@ test-slow: env
 fuzz: env
 	FUZZ_INPUTS=$(or $(INPUTS),25000) $(BIN)/python -m pytest -m fuzz tests/fuzz $(ARGS)
 
+# Random faults over runs in a row (tests/faults/soak.py), of which `make test` has one of each kind; N=20 is enough to see it.
+soak: env
+	$(BIN)/python -m tests.faults.soak --faults $(or $(N),200) $(ARGS)
+
 # About an hour; `make bench QUICK=1` a few minutes. Without a network the rows whose peer is absent are left out.
 bench: env
 	@$(BIN)/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 --constraint requirements.lock \
 		--no-build-isolation --editable '.[bench]' 2> /dev/null || \
 		echo "bench: the extra 'bench' (jax) could not be installed: its rows are left out" >&2
 	$(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(ARGS)
+
+# The site, site/index.html, with links checked and the notebook run. Where its tools are not to be had it is left out, but not in CI.
+docs: env
+	@if $(BIN)/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 --constraint requirements.lock \
+		--constraint docs/requirements.txt --no-build-isolation --editable '.[docs]' 2> /dev/null; \
+	then $(BIN)/python docs/notebook.py docs/notebooks/own_data.ipynb && NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet; \
+	else echo "docs: the extra 'docs' (mkdocs-material and others) could not be installed: no site is built" >&2; test "$$CI" != true; \
+	fi
 
 lint: env
 	$(BIN)/ruff check .

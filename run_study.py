@@ -9,17 +9,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from study.completion import COMPLETION_HELP, SHELLS, PrintCompletion
+
 EXAMPLES = """examples:
   python run_study.py --grid smoke                      every model, for a few epochs
   python run_study.py --grid paper                      the paper's grid on the simulated cohort
   python run_study.py --grid paper --resume             go on after Ctrl-C or a fault
   python run_study.py --search bottleneck               the code size with the least validation MSE
+  python run_study.py --data gtex-v8 --out runs/gtex    fetches the data first
   python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine
 
 other commands (python run_study.py COMMAND --help tells more):
+  data [SOURCE]                  what --data can name; fetch a release of GTEx, or look at a file
   grids                          every grid: its question, members, minutes, and the section of the report it feeds
   report RUN [RUN ...]           one page with every table and figure of the paper beside those of one run or several
   reproduce MEMBER_ID --run RUN  train one network of a run again and compare
+  export RUN --out FOLDER        a model folder, or an ONNX file, of the best denoiser of a run
+  denoise --model FOLDER IN OUT  denoise an expression file of your own
   thinning --data COUNTS         denoise one half of raw counts and compare with the other half
 """
 
@@ -43,13 +49,18 @@ def parser() -> argparse.ArgumentParser:
     _add_search(p.add_argument_group("a search, instead of a grid (also: --seeds, --epochs, --noise)"))
     data = p.add_argument_group("data")
     data.add_argument(
-        "--data", default="simulated", help="simulated, or a GCT, GCTX, h5ad, CSV, TSV, Parquet or npz file"
+        "--data",
+        default="simulated",
+        help="simulated, a release of GTEx (`data` lists them), or a GCT, GCTX, h5ad, CSV, TSV, Parquet or npz file",
     )
     data.add_argument("--genes-in", choices=("rows", "columns"), help="where a CSV, TSV or Parquet file has its genes")
     data.add_argument("--transform", choices=("auto", "none", "log2p1"), default="auto", help="default: auto")
     data.add_argument("--all-genes", action="store_true", help="keep every gene, not only the 943 landmark genes")
     data.add_argument("--data-seed", type=int, default=0, metavar="N", help="seed of the simulated cohort")
     data.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of the 70/10/20 split")
+    data.add_argument(
+        "--group", metavar="LABEL", help="keep samples of one LABEL together; none: do not (default: GTEx's donor)"
+    )
     run = p.add_argument_group("the run")
     run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
     run.add_argument("--resume", action="store_true", help="go on with the run in the folder")
@@ -59,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
     _add_machine(p.add_argument_group("the machine"))
+    shell = {"choices": SHELLS, "default": argparse.SUPPRESS, "help": COMPLETION_HELP}  # no option of a study
+    p.add_argument("--print-completion", action=PrintCompletion, **shell)
     return p
 
 
@@ -84,7 +97,7 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0 done, 1 something failed, 2 bad input, 130 Ctrl-C)."""
+    """Run the command line; returns the exit status: 0 done, 1 failures, 2 bad input, 130 Ctrl-C, 143 SIGTERM."""
     words = sys.argv[1:] if argv is None else list(argv)
     command = words[0] if words and words[0] in COMMANDS else None
     if command is None:
@@ -99,10 +112,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as signalled:
         resume = "" if command else "; where the run had begun, go on with the same command and --resume"
         print(f"interrupted{resume}", file=sys.stderr)
-        return 130
+        return 128 + (signalled.args[0] if signalled.args else 2)
 
 
 def _run(arguments: argparse.Namespace, words: list[str]) -> int:
@@ -153,7 +166,7 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
 SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
 #: A command is its first word; study/commands/ has a module of that name with its `parser` and `run`.
-COMMANDS = ("grids", "report", "reproduce", "thinning")
+COMMANDS = ("data", "grids", "report", "reproduce", "export", "denoise", "thinning")
 
 
 if __name__ == "__main__":

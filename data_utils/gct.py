@@ -5,7 +5,7 @@
       one line per sample label / one line per gene
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from data_utils.expression import ExpressionMatrix
 from data_utils.textio import (
     bad_cell,
     find_bad_cell,
+    is_number,
     number_texts,
+    open_bytes,
     plain,
     read_cells,
     read_lines,
@@ -75,6 +77,52 @@ def read_gct(path: Path) -> ExpressionMatrix:
     return _assemble(header, table)
 
 
+def read_gct_genes(path: Path, keep: Callable[[str], bool]) -> ExpressionMatrix:
+    """The genes of a .gct or .gct.gz whose ids `keep` says true to, a line in memory at a time; else as `read_gct`.
+
+    A gene that is left out is counted, and its cells are counted, not read.
+    """
+    header = _read_header(path)
+    cells: list[list[str]] = []
+    values: list[np.ndarray] = []
+    rows = 0
+    with open_bytes(path) as stream:
+        for _ in range(header.lines):
+            stream.readline()
+        for number, line in enumerate(stream, header.lines + 1):
+            if not line.strip():
+                continue
+            rows += 1
+            found, name = line.count(b"\t") + 1, _text(path, line.partition(b"\t")[0])
+            if found != len(header.names):
+                raise _ragged(path, number, name, found, len(header.names))
+            if keep(name):
+                row = _text(path, line).rstrip("\r\n").split("\t")
+                cells.append(row[: header.left])
+                values.append(_numbers(path, header, row))
+    if rows != header.genes:
+        raise _count_error(path, "gene rows", header.genes, rows)
+    table = np.ascontiguousarray(np.array(values, dtype=np.float32).reshape(len(values), header.samples).T)
+    return _labelled(header, table, list(zip(*cells, strict=True)) or [()] * header.left)
+
+
+def _text(path: Path, line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text ({shown(line[:60])}); save it as UTF-8") from error
+
+
+def _numbers(path: Path, header: _Header, row: list[str]) -> np.ndarray:
+    """The values of one gene, (samples,) float32, as Arrow reads them elsewhere."""
+    numbers = [cell.strip(" ") for cell in row[header.left :]]
+    try:
+        return pa.array(numbers).cast(pa.float32()).to_numpy()
+    except pa.ArrowInvalid:
+        column = next((i for i, cell in enumerate(numbers) if not is_number(cell)), 0)
+        raise bad_cell(path, numbers[column], header.names[header.left + column], row[0]) from None
+
+
 def write_gct(matrix: ExpressionMatrix, path: Path, version: str = "1.3") -> None:
     """Write GCT 1.3, or 1.2 (which carries no sample labels, and the first gene label as Description)."""
     with replacing(path) as temporary:
@@ -102,10 +150,7 @@ def _read_header(path: Path) -> _Header:
     label_rows = [line.split("\t") for line in read_lines(path, 3 + sample_labels)[3:]]
     for number, row in enumerate(label_rows, 4):
         if len(row) != len(names):
-            raise InputError(
-                f"{path}: line {number}, {shown(row[0])}, has {len(row)} cells where {len(names)} are "
-                "expected; the file is damaged or cut short, get it again"
-            )
+            raise _ragged(path, number, row[0], len(row), len(names))
     if len(label_rows) != sample_labels:
         raise _count_error(path, "sample label rows", sample_labels, len(label_rows))
     return _Header(genes, samples, gene_labels, sample_labels, names, label_rows)
@@ -117,14 +162,26 @@ def _count_error(path: Path, what: str, promised: int, found: int) -> InputError
     )
 
 
+def _ragged(path: Path, number: int, name: str, found: int, expected: int) -> InputError:
+    return InputError(
+        f"{path}: line {number}, {shown(name)}, has {found} cells where {expected} are "
+        "expected; the file is damaged or cut short, get it again"
+    )
+
+
 def _assemble(header: _Header, table: pa.Table) -> ExpressionMatrix:
     values = np.empty((header.samples, header.genes), dtype=np.float32)
     for sample in range(header.samples):
         values[sample] = table.column(header.left + sample).to_numpy()
+    return _labelled(header, values, [table.column(i).to_pylist() for i in range(header.left)])
+
+
+def _labelled(header: _Header, values: np.ndarray, texts: list) -> ExpressionMatrix:
+    """(samples, genes) values with the header's names; texts: the columns before the numbers."""
     names = header.names
-    gene_labels = {names[i]: table.column(i).to_pylist() for i in range(1, header.left)}
+    gene_labels = {names[i]: list(texts[i]) for i in range(1, header.left)}
     sample_labels = {row[0]: row[header.left :] for row in header.label_rows}
-    genes, samples = table.column(0).to_pylist(), names[header.left :]
+    genes, samples = list(texts[0]), names[header.left :]
     return ExpressionMatrix(
         values,
         samples,

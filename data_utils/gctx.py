@@ -3,6 +3,7 @@
 ROW and COL are named after GCT, where genes lie in rows; as h5py sees it the matrix has samples in rows.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
@@ -10,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix
-from data_utils.hdf5 import check_heaps, check_numbers, check_written
+from data_utils.expression import ExpressionMatrix, row_blocks
+from data_utils.hdf5 import append_rows, check_heaps, check_numbers, check_written
 from data_utils.textio import replacing, shown
 
 MATRIX, GENES, SAMPLES = "0/DATA/0/matrix", "0/META/ROW", "0/META/COL"
@@ -26,18 +27,7 @@ def read_gctx(path: Path | str, samples=None, genes=None) -> ExpressionMatrix:
     """
     path = Path(path)
     with h5py.File(path, "r") as file:
-        for needed in (MATRIX, f"{GENES}/id", f"{SAMPLES}/id"):
-            if not isinstance(file.get(needed), h5py.Dataset):
-                raise InputError(f"{path}: has no {needed}; it is an HDF5 file but not a GCTX file")
-            check_written(path, file[needed])
-        matrix, sample_ids, gene_ids = file[MATRIX], file[f"{SAMPLES}/id"], file[f"{GENES}/id"]
-        if matrix.shape != (*sample_ids.shape, *gene_ids.shape):
-            raise InputError(
-                f"{path}: the matrix is {matrix.shape} for {sample_ids.size} sample and {gene_ids.size} "
-                "gene ids; the file is damaged, get it again"
-            )
-        check_numbers(path, f"the values of {MATRIX}", matrix.dtype)
-        sample_ids, gene_ids = _texts(sample_ids), _texts(gene_ids)
+        matrix, sample_ids, gene_ids = _opened(path, file)
         rows = _positions(samples, sample_ids, f"{path}: sample")
         columns = _positions(genes, gene_ids, f"{path}: gene")
         return ExpressionMatrix(
@@ -49,22 +39,61 @@ def read_gctx(path: Path | str, samples=None, genes=None) -> ExpressionMatrix:
         )
 
 
+def gctx_blocks(path: Path) -> Iterator[ExpressionMatrix]:
+    """The file some samples at a time, in order."""
+    with h5py.File(path, "r") as file:
+        matrix, sample_ids, gene_ids = _opened(path, file)
+        columns = np.arange(len(gene_ids))
+        samples = _read_labels(file[SAMPLES], np.arange(len(sample_ids)), len(sample_ids))
+        genes = _read_labels(file[GENES], columns, len(gene_ids))
+        for rows in row_blocks(matrix):
+            values = _read_block(matrix, np.arange(len(sample_ids))[rows], columns)
+            labels = samples.iloc[rows].reset_index(drop=True)
+            yield ExpressionMatrix(values, sample_ids[rows], gene_ids, labels, genes)
+
+
+def _opened(path: Path, file: h5py.File) -> tuple[h5py.Dataset, np.ndarray, np.ndarray]:
+    """The matrix and the ids of samples and genes. Raises InputError where they are not all there, or disagree."""
+    for needed in (MATRIX, f"{GENES}/id", f"{SAMPLES}/id"):
+        if not isinstance(file.get(needed), h5py.Dataset):
+            raise InputError(f"{path}: has no {needed}; it is an HDF5 file but not a GCTX file")
+        check_written(path, file[needed])
+    matrix, sample_ids, gene_ids = file[MATRIX], file[f"{SAMPLES}/id"], file[f"{GENES}/id"]
+    if matrix.shape != (*sample_ids.shape, *gene_ids.shape):
+        raise InputError(
+            f"{path}: the matrix is {matrix.shape} for {sample_ids.size} sample and {gene_ids.size} "
+            "gene ids; the file is damaged, get it again"
+        )
+    check_numbers(path, f"the values of {MATRIX}", matrix.dtype)
+    return matrix, _texts(sample_ids), _texts(gene_ids)
+
+
 def write_gctx(matrix: ExpressionMatrix, path: Path | str) -> None:
     """Write GCTX 1.0. Labels that are numbers stay numbers."""
-    with replacing(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+    write_gctx_blocks([matrix], Path(path))
+
+
+def write_gctx_blocks(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
+    """Write GCTX 1.0 from blocks of samples with the same genes."""
+    ids, labels = [], []
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["version"] = np.bytes_("GCTX1.0")
-        chunks = (min(BATCH, matrix.n_samples), min(BATCH, matrix.n_genes)) if matrix.values.size else None
-        file.create_dataset(MATRIX, data=matrix.values, chunks=chunks, compression="gzip" if chunks else None)
-        for group, ids, labels in (
-            (GENES, matrix.gene_ids, matrix.gene_labels),
-            (SAMPLES, matrix.sample_ids, matrix.sample_labels),
-        ):
-            file[f"{group}/id"] = _fixed(ids)
-            for name in labels.columns:
-                # A slash would make a group, and "id" is taken.
-                key = "id_" if name == "id" else name.replace("/", "_")
-                column = labels[name].to_numpy()
-                file[f"{group}/{key}"] = _fixed(column) if column.dtype == object else column
+        for block in blocks:
+            if not ids:
+                _write_meta(file, GENES, block.gene_ids, block.gene_labels)
+            append_rows(file, MATRIX, block.values)
+            ids.append(block.sample_ids)
+            labels.append(block.sample_labels)
+        _write_meta(file, SAMPLES, np.concatenate(ids), pd.concat(labels))
+
+
+def _write_meta(file: h5py.File, group: str, ids: np.ndarray, labels: pd.DataFrame) -> None:
+    file[f"{group}/id"] = _fixed(ids)
+    for name in labels.columns:
+        # A slash would make a group, and "id" is taken.
+        key = "id_" if name == "id" else name.replace("/", "_")
+        column = labels[name].to_numpy()
+        file[f"{group}/{key}"] = _fixed(column) if column.dtype == object else column
 
 
 def _read_block(matrix: h5py.Dataset, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -6,11 +6,14 @@ import struct
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from data_utils.errors import InputError
 
 #: A global heap begins so: signature, version 1, three bytes of nothing.
 HEAP = b"GCOL\x01\0\0\0"
+#: Rows and columns of a chunk that is written.
+CHUNK = 256
 
 
 def check_heaps(path: Path, file: h5py.File) -> None:
@@ -80,3 +83,17 @@ def check_numbers(path: Path, name: str, dtype: object) -> None:
     """Raise InputError unless `dtype` is one of real numbers: numpy would read numbers from text, or half a complex."""
     if getattr(dtype, "kind", None) not in ("f", "i", "u", "b"):
         raise InputError(f"{path}: {name} are of type {dtype}; they must be numbers")
+
+
+def append_rows(file: h5py.File, name: str, values: np.ndarray) -> h5py.Dataset:
+    """Add rows (samples, genes) to a dataset of the file, which the first of them make, in gzipped chunks."""
+    if name not in file:
+        if not values.size:
+            return file.create_dataset(name, data=values)
+        chunks = tuple(min(CHUNK, side) for side in values.shape)
+        limits = (None, values.shape[1])
+        return file.create_dataset(name, data=values, chunks=chunks, maxshape=limits, compression="gzip")
+    dataset = file[name]
+    dataset.resize(len(dataset) + len(values), axis=0)
+    dataset[-len(values) :] = values
+    return dataset

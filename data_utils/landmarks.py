@@ -1,5 +1,6 @@
 """The 943 L1000 landmark genes that GTEx measures too: finding them under whatever name a file gives them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -41,15 +42,37 @@ def landmark_table() -> pd.DataFrame:
 
 
 def match_landmarks(ids: Sequence[str]) -> LandmarkMatch:
-    """Find the landmark genes among `ids`: the one kind of name (see KINDS) that finds the most of them.
+    """Find the landmark genes among `ids` as `match_genes` does."""
+    return match_genes(_table(), ids)
 
-    Case and Ensembl versions do not matter. Of several ids for one gene the first that is spelled exactly
-    as in the table is kept, else the first.
+
+def match_genes(table: pd.DataFrame, ids: Sequence[str]) -> LandmarkMatch:
+    """Find the genes of `table`, a row a gene, among `ids`: the one kind of name that finds the most of them.
+
+    The columns of the table are those of KINDS; a name that is not known is "". Case and Ensembl versions do not
+    matter. Of several ids for one gene the first that is spelled exactly as in the table is kept, else the first.
     """
     given = pd.Series(np.asarray(ids, dtype=object), dtype=object).map(str)
-    folded = given.str.upper().str.replace(ENSEMBL_VERSION, r"\1", regex=True)
-    matches = [_match_kind(given, folded, column) for column in KINDS]
+    folded = _folded(given)
+    matches = [_match_kind(table, given, folded, column) for column in KINDS]
     return max(matches, key=lambda match: match.matched)
+
+
+def match_matrix(table: pd.DataFrame, matrix: ExpressionMatrix, name: str, least: int = MIN_LANDMARKS) -> LandmarkMatch:
+    """Find the genes of `table` among those of a matrix: by their ids or, where `least` are not found, by a label.
+
+    Raises InputError, naming `name` (the file), when two genes bear one and the same id.
+    """
+    match = match_genes(table, matrix.gene_ids)
+    if match.matched < least:
+        return _best_label(table, matrix, match)
+    _refuse_repeated(matrix.gene_ids, match, name)
+    return match
+
+
+def is_landmark(ensembl_id: str) -> bool:
+    """Whether this is the Ensembl id of a landmark gene, in whatever case and version."""
+    return re.sub(ENSEMBL_VERSION, r"\1", ensembl_id.upper()) in _landmark_ids()
 
 
 def count_landmarks(ids: Sequence[str]) -> int:
@@ -64,11 +87,7 @@ def select_landmarks(matrix: ExpressionMatrix, name: str) -> tuple[ExpressionMat
     do not tell, by a text column of the gene labels. Raises InputError, naming `name`, when fewer than
     MIN_LANDMARKS are found, and when two genes bear one and the same id.
     """
-    match = match_landmarks(matrix.gene_ids)
-    if match.matched >= MIN_LANDMARKS:
-        _refuse_repeated(matrix.gene_ids, match, name)
-    else:
-        match = _best_label(matrix, match)
+    match = match_matrix(_table(), matrix, name)
     if match.matched < MIN_LANDMARKS:
         first = ", ".join(repr(gene) for gene in matrix.gene_ids[:3])
         raise InputError(
@@ -90,20 +109,29 @@ def _table() -> pd.DataFrame:
 
 
 @cache
-def _lookup(column: str, fold: bool) -> pd.Series:
-    """The position in the table of each name of one kind."""
-    names = _table()[column]
-    return pd.Series(np.arange(len(names)), index=names.str.upper() if fold else names)
+def _landmark_ids() -> frozenset[str]:
+    return frozenset(_table()["ensembl_id"].str.upper())
 
 
-def _match_kind(given: pd.Series, folded: pd.Series, column: str) -> LandmarkMatch:
-    table = _table()
-    place = folded.map(_lookup(column, fold=True))
-    hits = pd.DataFrame({"landmark": place, "inexact": given.map(_lookup(column, fold=False)).isna()})
+def _folded(names: pd.Series) -> pd.Series:
+    """Without what does not matter in a name: its case, and an Ensembl version."""
+    return names.str.upper().str.replace(ENSEMBL_VERSION, r"\1", regex=True)
+
+
+def _places(names: pd.Series) -> pd.Series:
+    """The position of each name, the first of those that repeat; of "" none."""
+    places = pd.Series(np.arange(len(names)), index=names.to_numpy())
+    return places[(places.index != "") & ~places.index.duplicated()]
+
+
+def _match_kind(table: pd.DataFrame, given: pd.Series, folded: pd.Series, column: str) -> LandmarkMatch:
+    place = folded.map(_places(_folded(table[column])))
+    hits = pd.DataFrame({"landmark": place, "inexact": given.map(_places(table[column])).isna()})
     hits = hits[place.notna()].sort_values(["landmark", "inexact"], kind="stable")
     kept = hits.drop_duplicates("landmark")
     landmarks = kept["landmark"].to_numpy(dtype=np.intp)
-    missing = np.delete(table["gene_symbol"].to_numpy(), landmarks)
+    symbols = table["gene_symbol"].where(table["gene_symbol"] != "", table["ensembl_id"])
+    missing = np.delete(symbols.to_numpy(), landmarks)
     return LandmarkMatch(
         matched=len(kept),
         missing=tuple(missing),
@@ -114,10 +142,10 @@ def _match_kind(given: pd.Series, folded: pd.Series, column: str) -> LandmarkMat
     )
 
 
-def _best_label(matrix: ExpressionMatrix, match: LandmarkMatch) -> LandmarkMatch:
-    """The match of the gene label column that finds the most landmarks, or `match` if none finds more."""
+def _best_label(table: pd.DataFrame, matrix: ExpressionMatrix, match: LandmarkMatch) -> LandmarkMatch:
+    """The match of the gene label column that finds the most genes, or `match` if none finds more."""
     for column in matrix.gene_labels.select_dtypes(include="object").columns:
-        found = match_landmarks(matrix.gene_labels[column])
+        found = match_genes(table, matrix.gene_labels[column])
         if found.matched > match.matched:
             match = replace(found, id_kind=f"{found.id_kind} in column {column}")
     return match

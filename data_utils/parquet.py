@@ -1,6 +1,8 @@
 """Parquet: a table like CSV, whose schema says what is text and can carry what a CSV cannot."""
 
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix
-from data_utils.tables import assemble
+from data_utils.expression import BLOCK, ExpressionMatrix
+from data_utils.tables import assemble, samples_in_rows
 from data_utils.textio import replacing, shown
 
 OWN = b"dae_study"  # schema key of files written here: it says which columns are labels
@@ -23,7 +25,21 @@ def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
     """
     # Not read_table: it refuses columns of one name, and takes a folder called a=b for a column.
     with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-        table = file.read(use_pandas_metadata=True)
+        return _matrix(path, file.read(use_pandas_metadata=True), genes_in)
+
+
+def parquet_blocks(path: Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
+    """The table some samples at a time, in order; all at once where samples do not lie in rows."""
+    with parquet.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+        n_rows = max(1, BLOCK // max(1, len(file.schema_arrow)))
+        if file.metadata.num_rows > n_rows and samples_in_rows(file.schema_arrow.names, genes_in):
+            for batch in file.iter_batches(n_rows, use_pandas_metadata=True):
+                yield _matrix(path, pa.Table.from_batches([batch]), "columns")
+            return
+    yield read_parquet(path, genes_in)
+
+
+def _matrix(path: Path, table: pa.Table, genes_in: str | None) -> ExpressionMatrix:
     own = json.loads((table.schema.metadata or {}).get(OWN, b"null"))
     if own is not None:
         return _read_own(path, table, own)
@@ -40,6 +56,21 @@ def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
 
 def write_parquet(matrix: ExpressionMatrix, path: Path) -> None:
     """Write samples in rows: sample_id, sample labels, genes; gene labels go into the schema."""
+    write_parquet_blocks([matrix], path)
+
+
+def write_parquet_blocks(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
+    """The same from blocks of samples with the same genes and labels: each is a row group."""
+    with replacing(path) as temporary, ExitStack() as stack:
+        writer = None
+        for block in blocks:
+            table = _table(block)
+            if writer is None:
+                writer = stack.enter_context(parquet.ParquetWriter(temporary, table.schema, write_page_checksum=True))
+            writer.write_table(table.cast(writer.schema), row_group_size=max(1, len(table)))
+
+
+def _table(matrix: ExpressionMatrix) -> pa.Table:
     labels = matrix.sample_labels
     columns = [pa.array(matrix.sample_ids, pa.string())]
     columns += [pa.array(labels[name].to_numpy(), from_pandas=False) for name in labels.columns]
@@ -49,9 +80,7 @@ def write_parquet(matrix: ExpressionMatrix, path: Path) -> None:
         "gene_labels": {name: matrix.gene_labels[name].tolist() for name in matrix.gene_labels.columns},
     }
     table = pa.Table.from_arrays(columns, ["sample_id", *labels.columns, *matrix.gene_ids])
-    with replacing(path) as temporary:
-        table = table.replace_schema_metadata({OWN: json.dumps(own)})
-        parquet.write_table(table, temporary, write_page_checksum=True)
+    return table.replace_schema_metadata({OWN: json.dumps(own)})
 
 
 def _read_own(path: Path, table: pa.Table, own: dict) -> ExpressionMatrix:

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_utils.expression import ExpressionMatrix, row_blocks
 from data_utils.scaling import STD_OFFSET, ZScore
-from data_utils.splits import Split, split_samples
+from data_utils.splits import Split, group_values, split_samples
 
 SPLITS = ("train", "validation", "test")
 
@@ -83,9 +83,12 @@ def _stream(values: np.ndarray) -> np.ndarray:
     return np.pad(stream, (0, -len(stream) % IMAGE_PIXELS)).reshape(-1, IMAGE_PIXELS)
 
 
-def prepare(matrix: ExpressionMatrix, split_seed: int = 0) -> PreparedData:
-    """Split the samples and z-score every part with the centre and scale of the training rows."""
-    split = split_samples(len(matrix.sample_ids), split_seed)
+def prepare(matrix: ExpressionMatrix, split_seed: int = 0, group: str | None = None) -> PreparedData:
+    """Split the samples and z-score every part with the centre and scale of the training rows.
+
+    group: a sample label whose samples stay together. Raises InputError for one that is not there.
+    """
+    split = split_samples(matrix.n_samples, split_seed, group_values(matrix.sample_labels, group))
     values = matrix.values
     starts = range(0, matrix.n_genes, GENE_BLOCK)
     fits = [ZScore.fit(np.take(values[:, start : start + GENE_BLOCK], split.train, axis=0)) for start in starts]

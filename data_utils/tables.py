@@ -8,7 +8,7 @@ table that does not quote its numbers is text even where it looks like numbers: 
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from data_utils.textio import (
     is_number,
     number_texts,
     plain,
+    read_cell_blocks,
     read_cells,
     read_lines,
     replacing,
@@ -45,9 +46,7 @@ def read_delimited(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
     Raises InputError for an orientation that cannot be told, letters among the numbers, empty cells, rows of
     unequal length, and a table without numbers.
     """
-    delimiter, names, rows = _peek(path)
-    text = _text_columns(path, names, rows, delimiter)
-    layout = {"delimiter": delimiter, "skip": 1, "text": text, "quoted": True}
+    names, layout = _layout(path)
     try:
         table = read_cells(path, **layout)
         complete = all(column.null_count == 0 for column in table.columns)
@@ -56,26 +55,72 @@ def read_delimited(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
         if find_bad_cell(path, **layout) is None:
             raise  # not text, for instance
     if not complete:
-        row, column = find_bad_cell(path, **layout)
-        in_rows = genes_in == "rows" or (genes_in is None and not _mostly_genes(names[1:]))
-        sample, gene = (names[column], row[0]) if in_rows else (row[0], names[column])
-        raise bad_cell(path, row[column], sample, gene)
-    return assemble(path, table.columns, names, text, genes_in)
+        raise _bad_cell(path, names, layout, genes_in)
+    return assemble(path, table.columns, names, layout["text"], genes_in)
+
+
+def delimited_blocks(path: Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
+    """The table some samples at a time, in order; all at once where samples do not lie in rows."""
+    names, layout = _layout(path)
+    if not samples_in_rows(names, genes_in):
+        yield read_delimited(path, genes_in)
+        return
+    try:
+        for batch in read_cell_blocks(path, **layout):
+            if any(column.null_count for column in batch.columns):
+                raise _bad_cell(path, names, layout, genes_in)
+            yield assemble(path, batch.columns, names, layout["text"], "columns")
+    except pa.ArrowInvalid:
+        if find_bad_cell(path, **layout) is None:
+            raise
+        raise _bad_cell(path, names, layout, genes_in) from None
+
+
+def samples_in_rows(names: Sequence[str], genes_in: str | None) -> bool:
+    """Whether the names of the columns alone say that they are genes."""
+    if genes_in is not None:
+        return genes_in == "columns"
+    return _clear(count_landmarks(names), 0, len(names))
+
+
+def _layout(path: Path) -> tuple[list[str], dict]:
+    """The names of the columns, and what `read_cells` needs to know."""
+    delimiter, names, rows = _peek(path)
+    return names, {
+        "delimiter": delimiter,
+        "skip": 1,
+        "text": _text_columns(path, names, rows, delimiter),
+        "quoted": True,
+    }
+
+
+def _bad_cell(path: Path, names: list[str], layout: dict, genes_in: str | None) -> InputError:
+    """The error for the first cell that holds no number where one should be."""
+    row, column = find_bad_cell(path, **layout)
+    in_rows = genes_in == "rows" or (genes_in is None and not _mostly_genes(names[1:]))
+    sample, gene = (names[column], row[0]) if in_rows else (row[0], names[column])
+    return bad_cell(path, row[column], sample, gene)
 
 
 def write_delimited(matrix: ExpressionMatrix, path: Path) -> None:
     """Write samples in rows: id, sample labels (quoted), genes. Gene labels have no place in such a table."""
-    delimiter = _usual_delimiter(path)
-    labels = matrix.sample_labels
+    write_delimited_blocks([matrix], path)
+
+
+def write_delimited_blocks(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
+    """The same from blocks of samples with the same genes and labels."""
 
     def rows() -> Iterator[list[str]]:
-        yield [_quote(text) for text in ("sample_id", *labels.columns, *matrix.gene_ids)]
-        table = labels.to_numpy(dtype=object)
-        for i, sample in enumerate(matrix.sample_ids):
-            yield [*(_quote(text) for text in (sample, *table[i])), *number_texts(matrix.values[i])]
+        for number, block in enumerate(blocks):
+            labels = block.sample_labels
+            if number == 0:
+                yield [_quote(text) for text in ("sample_id", *labels.columns, *block.gene_ids)]
+            table = labels.to_numpy(dtype=object)
+            for i, sample in enumerate(block.sample_ids):
+                yield [*(_quote(text) for text in (sample, *table[i])), *number_texts(block.values[i])]
 
     with replacing(path) as temporary:
-        write_rows(temporary, rows(), delimiter)
+        write_rows(temporary, rows(), _usual_delimiter(path))
 
 
 def assemble(

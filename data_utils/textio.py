@@ -52,17 +52,29 @@ def read_cells(path: Path, *, delimiter: str, skip: int, text: Sequence[bool], q
     Columns are named "0", "1", ...: names in a file may repeat. A missing number is null. Raises
     pyarrow.ArrowInvalid on ragged rows and on letters among the numbers; `find_bad_cell` then says where.
     """
+    with open_bytes(path) as stream:
+        return arrow_csv.read_csv(stream, **_options(delimiter, skip, text, quoted))
+
+
+def read_cell_blocks(
+    path: Path, *, delimiter: str, skip: int, text: Sequence[bool], quoted: bool
+) -> Iterator[pa.RecordBatch]:
+    """The same cells some rows at a time, in order."""
+    with open_bytes(path) as stream, arrow_csv.open_csv(stream, **_options(delimiter, skip, text, quoted)) as blocks:
+        yield from (block for block in blocks if block.num_rows)
+
+
+def _options(delimiter: str, skip: int, text: Sequence[bool], quoted: bool) -> dict:
+    """Arrow's options for cells whose columns are known to be text or numbers."""
     names = [str(i) for i in range(len(text))]
     types = {name: pa.string() if is_text else pa.float32() for name, is_text in zip(names, text, strict=True)}
-    with open_bytes(path) as stream:
-        return arrow_csv.read_csv(
-            stream,
-            read_options=arrow_csv.ReadOptions(skip_rows=skip, column_names=names, block_size=BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoted else False),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=types, null_values=list(MISSING), strings_can_be_null=False
-            ),
-        )
+    return {
+        "read_options": arrow_csv.ReadOptions(skip_rows=skip, column_names=names, block_size=BLOCK_BYTES),
+        "parse_options": arrow_csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoted else False),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=types, null_values=list(MISSING), strings_can_be_null=False
+        ),
+    }
 
 
 def find_bad_cell(path: Path, *, delimiter: str, skip: int, text: Sequence[bool], quoted: bool):

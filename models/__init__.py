@@ -1,0 +1,12 @@
+"""The networks, the references, and what keeps and applies them.
+
+from models import DenoisingAutoencoder      # a scikit-learn estimator; loads torch, which other modules may not
+"""
+
+
+def __getattr__(name: str):
+    if name == "DenoisingAutoencoder":
+        from models.estimator import DenoisingAutoencoder
+
+        return DenoisingAutoencoder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

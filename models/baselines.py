@@ -22,6 +22,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from data_utils.noise import add_noise, evaluation_noise
 from models.architecture import LARGEST_COVARIANCE
+from models.linear import wiener_gain
 
 if TYPE_CHECKING:
     from data_utils.cohort import Cohort
@@ -104,7 +105,7 @@ class PCA(Reference):
     def denoise(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:
         code = self.pca_.transform(np.asarray(noisy, dtype=np.float64))  # (samples, code_size)
         if self.gain:
-            code *= _gain(self.pca_.explained_variance_, noise_factor)
+            code *= wiener_gain(self.pca_.explained_variance_, noise_factor)
         return self.pca_.inverse_transform(code)
 
 
@@ -153,7 +154,7 @@ class Wiener(Reference):
         clean, cross, normal = self.moments_
         noisy = clean + 2 * noise_factor * cross + noise_factor**2 * normal  # mean square of the noisy input
         product = clean + noise_factor * cross  # mean of noisy times clean
-        gains = {name: _gain(spectrum, noise_factor) for name, spectrum in self.spectra_.items()}
+        gains = {name: wiener_gain(spectrum, noise_factor) for name, spectrum in self.spectra_.items()}
         return {name: float((g**2 * noisy - 2 * g * product + clean).mean()) for name, g in gains.items()}
 
     def choice(self, noise_factor: float) -> str:
@@ -164,7 +165,7 @@ class Wiener(Reference):
         return min(errors, key=errors.get)
 
     def denoise(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:
-        gain = _gain(self.spectra_[self.choice(noise_factor)], noise_factor)
+        gain = wiener_gain(self.spectra_[self.choice(noise_factor)], noise_factor)
         code = (np.asarray(noisy, dtype=np.float64) - self.mean_) @ self.components_
         return (code * gain) @ self.components_.T + self.mean_
 
@@ -179,13 +180,6 @@ class Oracle(Reference):
 
     def denoise(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:
         return self.cohort.posterior_mean(noisy, noise_factor, self.scaling.centre, self.scaling.scale)
-
-
-def _gain(variance: np.ndarray, noise_factor: float) -> np.ndarray:
-    """variance / (variance + noise_factor^2), and 1 where there is no noise, even for a variance of 0."""
-    if noise_factor == 0:
-        return np.ones_like(variance)
-    return variance / (variance + noise_factor**2)
 
 
 def _eigen(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -246,11 +246,7 @@ class MixtureOfHalves(HalfDenoiser):
         self.chosen_, self.choice = groups, f"{groups} groups" if groups > 1 else "1 group"
 
     def denoise(self, inputs: np.ndarray, levels: np.ndarray) -> np.ndarray:
-        rows, guess = inputs / self.noise_, np.empty(inputs.shape)
-        alike = np.exp2(np.round(8 * np.log2(levels)) / 8)  # within 4.5 %, so that few levels are computed
-        for level in np.unique(alike):
-            chosen = alike == level
-            guess[chosen], _ = self.mixtures_[self.chosen_].posterior_mean(rows[chosen], level, self.row_noise_)
+        guess, _ = self.mixtures_[self.chosen_].posterior_mean(inputs / self.noise_, levels, self.row_noise_)
         return guess * self.noise_
 
 

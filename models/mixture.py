@@ -17,12 +17,14 @@ serves every noise level. What makes it better than the filter: samples differ i
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logsumexp, softmax
 from sklearn.cluster import KMeans
 from sklearn.decomposition import FactorAnalysis
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.isotonic import IsotonicRegression
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on validation rows of the
@@ -51,27 +53,27 @@ class Mixture:
     class_weights: np.ndarray  # (classes,), sum 1
 
     def posterior_mean(
-        self, noisy: np.ndarray, noise_factor: float, row_noise: float = 0.0
+        self, noisy: np.ndarray, noise_factor: np.ndarray | float, row_noise: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """E[x | y], (rows, genes), and the probability of each group, (rows, groups), for y (rows, genes).
 
-        `row_noise` is the variance of the noise that the training rows had themselves: their variances then are
-        those of x plus it, and x has what is left, at least 0.
+        noise_factor is a number, or (rows,). `row_noise` is the variance of the noise that the training rows had
+        themselves: the variances then are those of x plus it, and x has what is left, at least 0.
         """
         rotated = noisy @ self.components
         means = self.means @ self.components
-        clean = self.class_scales[:, None] * self.variances  # (classes, genes), of x
-        if row_noise:
-            clean = np.maximum(clean - row_noise, 0)
-        variances = clean + noise_factor**2  # of y
-        squares = np.stack([_squared_distances(rotated, means, v) for v in variances], axis=2)
-        log_density = -0.5 * (squares + np.log(variances).sum(axis=1))  # (rows, groups, classes)
+        noise = np.square(np.asarray(noise_factor, dtype=np.float64)).reshape(-1, 1)  # (1 or rows, 1)
+        log_density = np.empty((len(noisy), *np.shape(self.group_weights), *np.shape(self.class_weights)))
+        clean = np.maximum(np.multiply.outer(self.class_scales, self.variances) - row_noise, 0)  # of x, by class
+        for c, of_x in enumerate(clean):
+            variances = of_x + noise  # of y, (1 or rows, genes)
+            log_density[:, :, c] = -0.5 * _squared_distances(rotated, means, variances)
+            log_density[:, :, c] -= 0.5 * np.log(variances).sum(axis=1, keepdims=True)
         log_density += np.log(self.group_weights)[:, None] + np.log(self.class_weights)
-        shape = log_density.shape
-        probability = softmax(log_density.reshape(len(noisy), -1), axis=1).reshape(shape)
+        probability = softmax(log_density, axis=(1, 2))
         guess = np.zeros_like(rotated)
-        for c, variance in enumerate(variances):
-            left = noise_factor**2 / variance  # of the distance to the mean, the share that is taken as noise
+        for c, of_x in enumerate(clean):
+            left = noise / (of_x + noise)  # of the distance to the mean, what is taken as noise
             of_class = probability[:, :, c]
             guess += of_class.sum(axis=1, keepdims=True) * (1 - left) * rotated + (of_class @ means) * left
         return guess @ self.components.T, probability.sum(axis=2)
@@ -142,7 +144,9 @@ def _components(centred: np.ndarray, weights: np.ndarray, seed: int) -> np.ndarr
     """
     scaled = centred * np.sqrt(weights)[:, None]
     n_factors = max(1, min(N_FACTORS, len(scaled) // 4, scaled.shape[1] // 2))
-    model = FactorAnalysis(n_factors, max_iter=60, random_state=seed).fit(scaled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 60 steps are near enough: more change no error
+        model = FactorAnalysis(n_factors, max_iter=60, random_state=seed).fit(scaled)
     sample = scaled.T @ scaled / len(scaled)
     blend = FACTOR_SHARE * model.get_covariance() + (1 - FACTOR_SHARE) * sample
     return np.ascontiguousarray(np.linalg.eigh(blend)[1][:, ::-1])
@@ -182,7 +186,8 @@ def _descending(values: np.ndarray) -> np.ndarray:
 
 
 def _squared_distances(rows: np.ndarray, means: np.ndarray, variances: np.ndarray) -> np.ndarray:
-    """sum_j (rows_j - means_j)^2 / variances_j of every row and mean, (rows, groups)."""
+    """sum_j (rows_j - means_j)^2 / variances_j of every row and mean, (rows, groups); variances (1 or rows, genes)."""
+    variances = np.atleast_2d(variances)
     scaled = rows / variances
-    squares = (rows * scaled).sum(axis=1, keepdims=True) - 2 * scaled @ means.T + (means**2 / variances).sum(axis=1)
+    squares = (rows * scaled).sum(axis=1, keepdims=True) - 2 * scaled @ means.T + (1 / variances) @ (means**2).T
     return np.maximum(squares, 0)

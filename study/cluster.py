@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,6 +155,5 @@ def chatter_to(log: Path) -> Iterator[None]:
                 os.dup2(original, number)
                 os.close(original)
             file.seek(0)
-            if log.parent.exists():
-                with open(log, "ab") as kept:
-                    shutil.copyfileobj(file, kept)
+            with suppress(OSError), open(log, "ab") as kept:  # no folder, or a full disk
+                shutil.copyfileobj(file, kept)

@@ -18,6 +18,10 @@ GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
 
 
+#: What the best of the grid `best` is called: it serves all noise levels, so it stands with the references.
+MIXTURE = "Wiener mixture"
+
+
 @dataclass(frozen=True)
 class Run:
     """One run folder: where it is, its config.json, and its tables."""
@@ -66,8 +70,8 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
     runs = tuple(_load_run(Path(folder)) for folder in dict.fromkeys(Path(f).resolve() for f in folders))
     first = runs[0]
     for run in runs[1:]:
-        for what, key in (("data", "data"), ("split", "split_seed")):
-            if run.config["identity"][key] != first.config["identity"][key]:
+        for what, key in (("data", "data"), ("split", "split_seed"), ("split", "group"), ("split", "split")):
+            if run.config["identity"].get(key) != first.config["identity"].get(key):  # earlier runs have no group
                 raise InputError(
                     f"{run.path}: has other {what} than {first.path}: report runs on the same {what} together"
                 )

@@ -130,7 +130,8 @@ def samples(narrowing: Narrowing) -> list[MemberConfig]:
 def best(narrowing: Narrowing) -> list[MemberConfig]:
     """Mixtures of Wiener filters of 1 ... 60 groups x 5 seeds (of k-means and noise); each serves all noise factors."""
     _refuse(narrowing, "best", "betas")
-    _refuse(narrowing, "best", "depths")
+    if narrowing.depths is not None:  # a mixture has no layers
+        return []
     noise = NOISE_FACTORS[1:] if narrowing.noise is None else narrowing.noise
     seeds = 5 if narrowing.seeds is None else narrowing.seeds
     phase = Phase(tuple(noise), EPOCHS["mixture"] if narrowing.epochs is None else narrowing.epochs)

@@ -29,7 +29,7 @@ class Interruption:
         """While there is nothing to save: the first signal, or one that has come already, raises KeyboardInterrupt."""
 
         def stop() -> None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(self.number)
 
         self.on_signal = stop
         try:
@@ -45,7 +45,7 @@ class Interruption:
 
     def _note(self, number: int, frame) -> None:
         if self.number is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self.number = number
         self.on_signal()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
+from study.attempts import Attempts
 from study.interruption import Interruption
 from study.worker import run_pack
 
@@ -37,25 +39,20 @@ def train_packs(study: Study, interruption: Interruption) -> None:
     """Train the study's unfinished packs."""
     packs = study.unfinished(workers=1)
     with study.progress(packs) as line:
-        for pack in packs:
-            if interruption:
-                return
-
-            def report(progress: dict, pack_id: str = pack.pack_id) -> None:
-                line.update(pack_id, progress)
-
+        attempts = Attempts(packs, study.folder, line)
+        while not interruption and (pack := attempts.next()) is not None:
             try:
                 whole = run_pack(
                     pack,
                     study.data,
                     study.folder,
                     study.device,
-                    report,
+                    functools.partial(line.update, pack),
                     lambda: bool(interruption),
                     study.options.checkpoint_seconds,
                 )
             except Exception as error:  # whatever it is, this pack alone has failed, as under Ray
-                study.fail(pack, f"{type(error).__name__}: {error}")
-                continue
-            if whole:
-                line.pack_done(pack.pack_id)
+                attempts.failed(pack, f"{type(error).__name__}: {error}")
+            else:
+                attempts.ended(pack, whole)
+    study.failed(attempts)

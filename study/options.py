@@ -29,6 +29,7 @@ class StudyOptions:
     all_genes: bool = False
     data_seed: int = 0
     split_seed: int = 0
+    group: str | None = None
     out: Path | None = None
     resume: bool = False
     fresh: bool = False
@@ -63,6 +64,10 @@ class StudyOptions:
         """The run folder."""
         out = Path("runs") / self.grid.rpartition(":")[2] if self.out is None else self.out
         return Path(os.path.expanduser(out)).absolute()
+
+    def resolve_group(self, usual: str | None) -> str | None:
+        """The sample label whose samples stay in one part of the split: --group's, else the `usual` one of the data."""
+        return {None: usual, "none": None}.get(self.group, self.group)
 
     def check_folder(self) -> None:
         """Raise InputError for a folder that is in the way, is not there to resume, or cannot be written."""

@@ -19,11 +19,13 @@ class ProgressLine:
 
     def __init__(self, packs: list[Pack], n_genes: int, members_done: int, members_all: int, console: Console):
         self.console = console
-        self.works = {pack.pack_id: sum(cost(member, n_genes) for member in pack.members) for pack in packs}
-        self.sizes = {pack.pack_id: len(pack.members) for pack in packs}
-        self.epochs = {pack.pack_id: pack.members[0].epochs for pack in packs}
-        self.shares = dict.fromkeys(self.works, 0.0)
+        self.n_genes = n_genes
+        self.works: dict[str, float] = {}
+        self.shares: dict[str, float] = {}
         self.first_shares: dict[str, float] = {}
+        self.work = self.done = self.before = 0.0  # sums over packs: all, reached, and found when they began
+        for pack in packs:
+            self._add(pack)
         self.members_done, self.members_all = members_done, members_all
         self.best_mse, self.best_name = math.inf, ""
         self.started = self.last_line = time.monotonic()
@@ -41,30 +43,44 @@ class ProgressLine:
         if self.console.is_terminal:
             self.live.stop()  # elsewhere it would print an empty line
 
-    def update(self, pack_id: str, progress: dict) -> None:
+    def _add(self, pack: Pack) -> None:
+        self.works[pack.pack_id] = sum(cost(member, self.n_genes) for member in pack.members)
+        self.work += self.works[pack.pack_id]
+        self.shares[pack.pack_id] = self.first_shares[pack.pack_id] = 0.0
+
+    def _reached(self, pack: Pack, share: float, first: float) -> None:
+        """Sums are kept up to date, not made anew: a run may have ten thousand packs."""
+        work, pack_id = self.works[pack.pack_id], pack.pack_id
+        self.done += work * (share - self.shares[pack_id])
+        self.before += work * (first - self.first_shares[pack_id])
+        self.shares[pack_id], self.first_shares[pack_id] = share, first
+
+    def update(self, pack: Pack, progress: dict) -> None:
         """A pack has reached `progress["epoch"]`, having gone on from `progress["first_epoch"]`."""
-        self.first_shares[pack_id] = progress["first_epoch"] / self.epochs[pack_id]
-        self.shares[pack_id] = progress["epoch"] / self.epochs[pack_id]
+        epochs = pack.members[0].epochs
+        self._reached(pack, progress["epoch"] / epochs, progress["first_epoch"] / epochs)
         if progress["best_mse"] < self.best_mse:
             self.best_mse, self.best_name = progress["best_mse"], progress["best_name"]
         self._show()
 
-    def pack_done(self, pack_id: str) -> None:
+    def pack_done(self, pack: Pack) -> None:
         """All members of a pack have ended."""
-        self.shares[pack_id] = 1.0
-        self.members_done += self.sizes[pack_id]
+        self._reached(pack, 1.0, self.first_shares[pack.pack_id])
+        self.members_done += len(pack.members)
         self._show()
 
-    def _share(self, shares: dict[str, float]) -> float:
-        """Share of all work, when each pack has done its share."""
-        done = sum(self.works[pack_id] * share for pack_id, share in shares.items())
-        return done / sum(self.works.values()) if self.works else 1.0
+    def split(self, pack: Pack, parts: list[Pack], reason: str) -> None:
+        """Others are trained in a pack's place, from the start."""
+        self._reached(pack, 0.0, 0.0)
+        self.work -= self.works.pop(pack.pack_id)
+        for part in parts:
+            self._add(part)
+        self.console.print(reason, soft_wrap=True, highlight=False, markup=False)
 
     def text(self) -> str:
         """The line."""
-        elapsed = time.monotonic() - self.started
-        done, before = self._share(self.shares), self._share(self.first_shares)
-        remaining = clock(elapsed * (1 - done) / (done - before)) if done > before else "-:--"
+        elapsed, new = time.monotonic() - self.started, self.done - self.before
+        remaining = clock(elapsed * max(0.0, self.work - self.done) / new) if new > 1e-9 * self.work else "-:--"
         parts = [f"{self.members_done}/{self.members_all} members", clock(elapsed), f"{remaining} left"]
         if self.best_name:
             parts.append(f"best {self.best_mse:.4f} {self.best_name}")
@@ -72,7 +88,7 @@ class ProgressLine:
 
     def _show(self, force: bool = False) -> None:
         if self.console.is_terminal:
-            self.live.update(self.task, completed=self._share(self.shares), description=self.text())
+            self.live.update(self.task, completed=self.done / self.work if self.work else 1.0, description=self.text())
         elif force or time.monotonic() - self.last_line > QUIET_SECONDS:
             self.console.print(self.text(), soft_wrap=True, highlight=False, markup=False)
             self.last_line = time.monotonic()

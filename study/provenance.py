@@ -3,6 +3,8 @@
 Nothing here may stop a study: what cannot be found out is None.
 """
 
+from __future__ import annotations
+
 import os
 import platform
 import shlex
@@ -11,6 +13,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_utils.sources import Dataset
+    from study.config import MemberConfig
+    from study.options import StudyOptions
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -50,6 +58,11 @@ def command_line(argv: Sequence[str]) -> str:
     if words and words[0].endswith(".py"):
         words.insert(0, "python")
     return shlex.join(words)
+
+
+def resume_command(command: str) -> str:
+    """The command line that goes on with an interrupted run."""
+    return shlex.join([*(word for word in shlex.split(command) if word not in ("--fresh", "--resume")), "--resume"])
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
@@ -143,3 +156,21 @@ def _output(command: Sequence[str], env: dict[str, str] | None = None, timeout: 
         return None
     # Only the end: the first column of `git status` can be a space that means something.
     return done.stdout.rstrip()
+
+
+def run_config(options: StudyOptions, dataset: Dataset, planned: list[MemberConfig], device: str) -> dict:
+    """Everything needed to repeat a run; the members are in its plan.json."""
+    return {
+        "command": options.command,
+        "grid": options.grid,
+        "data": {
+            **dataset.facts(),
+            "data_seed": options.data_seed if dataset.simulated else None,
+            "genes_in": options.genes_in,
+        },
+        "split_seed": options.split_seed,
+        "seeds": sorted({member.seed for member in planned}),
+        "n_members": len(planned),
+        "device": device,
+        "provenance": provenance(),
+    }

@@ -22,7 +22,7 @@ from data_utils.preparation import PreparedData
 from data_utils.sources import Dataset
 from models.baselines import error_table, mse, mse_by_gene_and_sample, reference_guesses
 from study.config import MemberConfig
-from study.evidence import GENE_COLUMNS, LABEL_COLUMNS
+from study.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
 from study.examples import write_examples
 from study.reconstruction import reconstructed
 from study.results import RunFolder
@@ -33,9 +33,6 @@ TABLES = ("references.parquet", "genes.parquet", "labels.parquet")
 MOST_VALUES = 100
 #: Components of the method called "PCA" in genes and labels, the paper's code; other sizes are in the name.
 PAPER_CODE = 32
-
-#: What the report calls the best of the grid `best`: a reference beside the networks, since it serves all noise levels.
-MIXTURE = "Wiener mixture"
 
 #: A protocol ("" of references), a method and a noise factor.
 Key = tuple[str, str, float]

@@ -55,9 +55,9 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     """
     run = load_evidence([path]).runs[0]
     folder = RunFolder(run.path)
-    member = _find(run, folder, member_id)
+    member = find_member(run, folder, member_id)
     _, weights = folder.load_model(member.member_id)
-    prepared = _data(run, data)
+    prepared = run_data(run, data)
     device = "cuda" if run.config.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
     Console(stderr=True).print(f"training {member.run_name} again: {member.epochs} epochs on {device}", markup=False)
     training = _train(member, prepared, device)
@@ -65,7 +65,7 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     return _tell(run, member, comparisons, device)
 
 
-def _find(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
+def find_member(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
     """The member of that id, or whose id alone begins so. Raises InputError for none, several or a failed one."""
     plan = folder.read_json("plan.json", members=list)["members"]
     planned = {item.member_id: item for item in map(MemberConfig.from_dict, plan)}
@@ -81,7 +81,7 @@ def _find(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
     return planned[found[0]]
 
 
-def _data(run: Run, path: str | None) -> PreparedData:
+def run_data(run: Run, path: str | None) -> PreparedData:
     """The run's data, loaded and split again. Raises InputError where they are not those of the run."""
     recorded = run.config["data"]
     dataset = load_dataset(
@@ -97,7 +97,14 @@ def _data(run: Run, path: str | None) -> PreparedData:
             f"{dataset.source}: holds other data than the run had (sha256 {found[:12]}..., the run's "
             f"{recorded['sha256'][:12]}...): give the run's own file with --data"
         )
-    return prepare(dataset.matrix, run.config["split_seed"])
+    prepared = prepare(dataset.matrix, run.config["split_seed"], run.config.get("group"))
+    split = run.config["identity"].get("split")
+    if split is not None and prepared.split.digest() != split:
+        raise InputError(
+            f"{dataset.source}: its label {run.config['group']!r} groups the samples otherwise than in the run: "
+            "give the run's own file with --data"
+        )
+    return prepared
 
 
 def _train(member: MemberConfig, data: PreparedData, device: str) -> PackTraining:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +20,7 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from data_utils.errors import InputError
-from study.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
+from data_utils.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
 from study.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, typed
 
 if TYPE_CHECKING:
@@ -48,14 +49,22 @@ class RunFolder:
         try:
             for name in ("checkpoints", "parts", "models", "tensorboard"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
-            for name in ("", "checkpoints", "parts", "models"):
-                for leftover in (self.path / name).glob(".*tmp*"):  # half-written when an earlier run was killed
-                    leftover.unlink(missing_ok=True)
+            self.drop_half_written()
             probe = self.path / ".writable"
             probe.touch()
             probe.unlink()
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror}): give another --out") from None
+
+    def drop_half_written(self) -> None:
+        """Remove what a process was writing when it was killed; nobody must be writing now."""
+        for name in ("", "checkpoints", "parts", "models"):
+            for leftover in (self.path / name).glob(".*tmp*"):
+                leftover.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise OSError where the folder is not there: whoever writes below must not make another in its place."""
+        os.stat(self.path / "parts")
 
     def clear(self) -> None:
         """Delete all of an earlier run but the lock, which this process holds."""
@@ -135,6 +144,18 @@ class RunFolder:
         except UNREADABLE:
             return None
 
+    def drop_checkpoint(self, pack_id: str) -> None:
+        """A pack that was stopped, or split, does not go on."""
+        self._checkpoint(pack_id).unlink(missing_ok=True)
+
+    def standing(self, pack_id: str) -> tuple[int, int] | None:
+        """Epoch and batch of a pack's checkpoint, None where there is none: two differ when the pack has come on."""
+        try:
+            facts = load_metadata(self._checkpoint(pack_id))["facts"]
+            return facts["epoch"], facts["batch"]
+        except UNREADABLE:
+            return None
+
     def checkpointed_packs(self) -> list[list[str]]:
         """The member ids of every pack that has a readable checkpoint."""
         packs = []
@@ -153,7 +174,7 @@ class RunFolder:
         self.write_json(f"parts/{pack_id}.sha256", {name: sha256(content) for name, content in parts.items()})
         for name, content in parts.items():
             self.write_bytes(f"parts/{pack_id}.{name}.parquet", content)
-        self._checkpoint(pack_id).unlink(missing_ok=True)
+        self.drop_checkpoint(pack_id)
 
     def part(self, pack_id: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         """The members and metrics tables of a finished pack; None where they are not there or not as written."""
@@ -164,7 +185,8 @@ class RunFolder:
                 content = (self.path / "parts" / f"{pack_id}.{name}.parquet").read_bytes()
                 if sha256(content) != expected[name]:
                     return None
-                tables.append(pd.read_parquet(io.BytesIO(content)))
+                # No threads: the tables are small, and where memory is short pyarrow waits for ever for a thread.
+                tables.append(pd.read_parquet(io.BytesIO(content), use_threads=False))
             return tables[0], tables[1]
         except UNREADABLE:
             return None
@@ -172,13 +194,14 @@ class RunFolder:
     def drop_damaged(self) -> list[str]:
         """Forget results and networks that are not as they were written, so that their members train again.
 
-        Returns a line for each file.
+        Returns a line for each file. Raises InputError where the storage does not let one be read.
         """
         lines = []
         for path in sorted((self.path / "parts").glob("*.members.parquet")):
             pack_id = path.name.removesuffix(".members.parquet")
             part = self.part(pack_id)
             if part is None:
+                _readable(path, path.with_name(f"{pack_id}.metrics.parquet"))
                 lines.append(f"{path}: cut short or damaged: its pack trains again")
                 path.unlink()
                 continue
@@ -239,6 +262,17 @@ class RunFolder:
             part = self.part(path.name.removesuffix(".members.parquet"))
             if part is not None:  # else its members count as unfinished
                 yield part
+
+
+def _readable(*paths: Path) -> None:
+    """Raise InputError for a file that is there and cannot be read now: it may be sound."""
+    for path in paths:
+        try:
+            path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}): see to the storage, then --resume") from None
 
 
 def _concat(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -16,8 +17,11 @@ from rich.console import Console
 
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
-from data_utils.sources import Dataset, load_dataset
+from data_utils.sources import Dataset, fetch, load_dataset
+from data_utils.splits import group_values, split_notes
+from study.attempts import Attempts
 from study.config import MemberConfig
+from study.files import patiently
 from study.grids import plan
 from study.interruption import Interruption
 from study.levels import by_level
@@ -26,7 +30,7 @@ from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
 from study.packs import Pack, plan_packs
 from study.progress import ProgressLine
-from study.provenance import provenance
+from study.provenance import resume_command, run_config
 from study.results import RunFolder
 from study.rows import FAILED
 from study.summary import summary_markdown
@@ -47,6 +51,7 @@ class Study:
     errors: dict[str, str] = field(default_factory=dict)
     dataset: Dataset = field(init=False)
     data: PreparedData = field(init=False)
+    group: str | None = field(init=False)
 
     def run(self) -> int:
         """Train what is unfinished and write the tables. Returns the exit status. Raises InputError for bad data."""
@@ -57,14 +62,21 @@ class Study:
                 train(interruption)
             else:
                 self.say("nothing left to train")
-            return self._end(seconds_before + time.monotonic() - started, interruption)
+            try:
+                return self._end(seconds_before + time.monotonic() - started, interruption)
+            except OSError as error:
+                self.say(f"{self.folder.path}: the tables cannot be written ({error}): see to it, then")
+                return self._unfinished(interruption)
 
     def load(self) -> None:
         """Read the data. Raises InputError for bad data; nothing is written."""
         switches = ("genes_in", "transform", "all_genes", "data_seed")
         dataset = load_dataset(self.options.data, **{name: getattr(self.options, name) for name in switches})
-        self.data = prepare(dataset.matrix, self.options.split_seed)
-        self.dataset = replace(dataset, matrix=dataset.matrix.without_values())  # from here on its names are enough
+        self.group = self.options.resolve_group(dataset.group)
+        self.data = prepare(dataset.matrix, self.options.split_seed, self.group)
+        notes = (*dataset.notes, *split_notes(self.data.split, dataset.matrix.sample_labels, self.group))
+        names = dataset.matrix.without_values()  # from here on they are enough
+        self.dataset = replace(dataset, matrix=names, notes=notes)
 
     def say(self, text: str) -> None:
         """A line on the screen, as it is."""
@@ -72,10 +84,10 @@ class Study:
 
     def _note(self) -> None:
         """What was found out about the data: in short on the screen, in full in the log."""
-        with open(self.folder.log_file, "a", encoding="utf-8") as log:
-            for note in self.dataset.notes:
-                self.say(note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
-                print(note, file=log)
+        for note in self.dataset.notes:
+            self.say(note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
+        with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
+            print(*self.dataset.notes, sep="\n", file=log)
 
     @contextmanager
     def _executor(self, interruption: Interruption) -> Iterator[Callable[[Interruption], None] | None]:
@@ -126,6 +138,9 @@ class Study:
             except InputError:  # nothing is left of what was made for it
                 undo()
                 raise
+            except OSError as error:
+                undo()
+                raise InputError(f"{self.folder.path}: cannot be written ({error}): give another --out") from None
             yield seconds_before
 
     def _identity(self) -> dict:
@@ -134,6 +149,8 @@ class Study:
             "members": [member.member_id for member in self.planned],
             "data": self.dataset.matrix.content_hash(),
             "split_seed": self.options.split_seed,
+            "group": self.group,
+            "split": None if self.group is None else self.data.split.digest(),  # labels are no part of the data's hash
         }
 
     def _begin(self) -> float:
@@ -160,37 +177,15 @@ class Study:
         return 0.0
 
     def _config(self) -> dict:
-        """Everything needed to repeat the run; the members are in plan.json."""
-        dataset, options = self.dataset, self.options
-        return {
-            "command": options.command,
-            "grid": options.grid,
-            "data": {
-                "source": dataset.source,
-                "simulated": dataset.simulated,
-                "data_seed": options.data_seed if dataset.simulated else None,
-                "genes_in": options.genes_in,
-                "n_samples": dataset.matrix.n_samples,
-                "n_genes": dataset.matrix.n_genes,
-                "sha256": dataset.matrix.content_hash(),
-                "file_sha256": dataset.file_sha256,
-                "file_size": dataset.file_size,
-                "transform": dataset.transform,
-                "transform_reason": dataset.transform_reason,
-                "genes_matched": dataset.genes_matched,
-                "genes_missing": list(dataset.genes_missing),
-            },
-            "split_seed": options.split_seed,
-            "seeds": sorted({member.seed for member in self.planned}),
-            "n_members": len(self.planned),
-            "device": self.device,
-            "provenance": provenance(),
-        }
+        """What config.json holds; a search adds to it."""
+        return {**run_config(self.options, self.dataset, self.planned, self.device), "group": self.group}
 
     def _write_preparation(self) -> None:
         """The split by sample, what turns expression values into a model's input, and HParams' columns."""
         matrix, scaling = self.dataset.matrix, self.data.scaling
         split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
+        if self.group is not None:
+            split["group"] = group_values(matrix.sample_labels, self.group)
         self.folder.write_table("split.parquet", split)
         content = {
             "transform": self.dataset.transform,
@@ -222,14 +217,16 @@ class Study:
         total = len(self.planned)
         return ProgressLine(packs, self.data.n_genes, total - waiting, total, self.console)
 
-    def fail(self, pack: Pack, message: str) -> None:
-        """Keep the error of a pack's members, in one line."""
-        for member in pack.members:
-            self.errors[member.member_id] = " ".join(message.split())[:500]
+    def failed(self, attempts: Attempts) -> None:
+        """Keep the errors of the packs that were given up, in one line."""
+        for pack, error in attempts.errors:
+            self.errors |= {member.member_id: " ".join(error.split())[:500] for member in pack.members}
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
-        members, metrics = self.folder.merge(self.planned, self.errors)
+        self.folder.drop_half_written()
+        merge = functools.partial(self.folder.merge, self.planned, self.errors)
+        members, metrics = patiently(merge, give_up=lambda: bool(interruption))
         config = {**self.folder.read_json("config.json"), "wall_seconds": seconds, "device": self.device}
         self.folder.write_json("config.json", config)
         self.folder.write_text("summary.md", summary_markdown(members, config, by_level(members, metrics)))
@@ -242,9 +239,18 @@ class Study:
         self.say(f"curves:  tensorboard --logdir {shlex.quote(str(self.folder.tensorboard))}")
         whole = not len(failed) and len(members) == len(self.planned)
         if interruption or not self._report(members, interruption) or not whole:
-            self.say(f"go on with: {resume_command(self.options.command)}")
-            return 128 + interruption.number if interruption else 1
+            return self._unfinished(interruption)
+        run = shlex.quote(str(self.folder.path))
+        self.say(
+            f"next:    python run_study.py {'report' if self.options.no_report else 'export'} {run}"
+            f"{'' if self.options.no_report else ' --out denoiser'}"
+        )
         return 0
+
+    def _unfinished(self, interruption: Interruption) -> int:
+        """Say how to go on. Returns the exit status."""
+        self.say(f"go on with: {resume_command(self.options.command)}")
+        return 128 + interruption.number if interruption else 1
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:
         """Measure the references, unless that is done, and write the report, if it is wanted; False for a fault.
@@ -264,18 +270,13 @@ class Study:
                     return False
             page = write_report([self.folder.path], out=self.folder.path / "report")
         except Exception as error:
-            with open(self.folder.log_file, "a", encoding="utf-8") as log:
+            with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
                 traceback.print_exc(file=log)
             reason = " ".join(str(error).split())
             self.say(f"no report: {type(error).__name__}: {reason} (log: {self.folder.log_file})")
             return False
         self.say(f"report:  {page}")
         return True
-
-
-def resume_command(command: str) -> str:
-    """The command line that goes on with an interrupted run."""
-    return shlex.join([*(word for word in shlex.split(command) if word not in ("--fresh", "--resume")), "--resume"])
 
 
 def open_study(
@@ -294,4 +295,5 @@ def open_study(
         from study.cluster import check_address
 
         check_address(options.address)
+    fetch(options.data, options.all_genes)  # before Ray begins: it may take an hour
     return Study(options, planned, RunFolder(options.folder), console, device)

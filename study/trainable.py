@@ -5,14 +5,21 @@ from __future__ import annotations
 from ray import tune
 
 from data_utils.preparation import PreparedData
+from study.config import MemberConfig
 from study.packs import Pack
 from study.results import RunFolder
 
 
 def train_pack(
-    config: dict, *, packs: list[Pack], data: PreparedData, folder: str, device: str, checkpoint_seconds: float
+    config: dict,
+    *,
+    members: list[MemberConfig],
+    data: PreparedData,
+    folder: str,
+    device: str,
+    checkpoint_seconds: float,
 ) -> None:
-    """Train pack `config["pack"]` of `packs` into the run folder, from its checkpoint where it has one.
+    """Train a pack, members `first` to before `last` of `config`, into the run folder, from its checkpoint if any.
 
     One thread: workers share the cores by processes, and results do not depend on a number of threads.
     Checkpoints are the run folder's own (`Tuner.restore` loses work), so a restarted trial goes on by itself.
@@ -22,7 +29,7 @@ def train_pack(
     from study.worker import run_pack
 
     torch.set_num_threads(1)
-    pack = packs[config["pack"]]
+    pack = Pack(tuple(members[config["first"] : config["last"]]))
     run = RunFolder(folder)
     whole = run_pack(
         pack,

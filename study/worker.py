@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import torch
 
 from data_utils.preparation import PreparedData
+from study.config import MemberConfig
+from study.files import patiently
 from study.monitor import MemberLog, hparams
 from study.packs import Pack
 from study.results import RunFolder
@@ -45,6 +48,10 @@ def run_pack(
     A search gives a `judge`, which is asked after every epoch but the last whether to go on (if not: False, too, and
     no results); its networks do not see the test rows and are not kept.
     """
+    known = folder.part(pack.pack_id) if judge is None else None
+    if known is not None and len(known[0]) == len(pack.members):  # its worker died in the moment after
+        folder.drop_checkpoint(pack.pack_id)
+        return True
     training = PackTraining(pack.members, data, device, tested=judge is None)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:
@@ -52,6 +59,7 @@ def run_pack(
         training.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, facts)
     first_epoch = training.epoch
     board = Board(folder, training)
+    patiently(board.flush, should_stop)
     saved = reported = time.monotonic()
     while not training.finished:
         ended = training.advance()
@@ -60,21 +68,29 @@ def run_pack(
             board.close()
             return False
         if should_stop() and not training.finished:
-            save(folder, pack, training)
+            with suppress(OSError):  # then the last one counts
+                save(folder, pack, training)
             return False
         if now - saved > checkpoint_seconds:
-            save(folder, pack, training)
-            board.flush()
+            with suppress(OSError):  # the next may be kept; what must be is the result
+                save(folder, pack, training)
+                board.flush()
             saved = time.monotonic()
         if ended and now - reported > REPORT_SECONDS:
             report(progress(training, first_epoch))
             reported = now
-    board.close()
-    for k, member in enumerate(pack.members if judge is None else ()):
-        folder.save_model(member, arrays_of(training.stack.member(k)))
-    folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
+    patiently(lambda: finish(pack, folder, training, board, kept=judge is None), should_stop)
     report(progress(training, first_epoch))
     return True
+
+
+def finish(pack: Pack, folder: RunFolder, training: PackTraining, board: Board, kept: bool) -> None:
+    """Write a trained pack's results, and its networks where they are `kept`."""
+    folder.check()
+    board.close()
+    for k, member in enumerate(pack.members if kept else ()):
+        folder.save_model(member, arrays_of(training.stack.member(k)))
+    folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
 
 
 def progress(training: PackTraining, first_epoch: int) -> dict:
@@ -99,24 +115,34 @@ def arrays_of(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 class Board:
-    """The TensorBoard runs of a pack's members."""
+    """The TensorBoard runs of a pack's members; what could not be written is made anew the next time."""
 
     def __init__(self, folder: RunFolder, training: PackTraining):
-        self.training, self.written = training, 0
-        self.logs = [MemberLog(folder.tensorboard, m.run_name, hparams(m)) for m in training.members]
-        self.flush()
+        self.folder, self.training, self.written = folder, training, 0
+        self.logs: list[MemberLog] | None = None
 
     def flush(self) -> None:
-        """Write what was measured since the last time."""
-        records = [r for r in self.training.records[self.written :] if (r.split, r.metric) in TAGS]
-        for k, log in enumerate(self.logs):
-            log.scalars(_rows(records, k))
-        self.written = len(self.training.records)
+        """Write what was measured since the last time. Raises OSError where that cannot be written."""
+        try:
+            if self.logs is None:
+                self.folder.check()
+                self.logs, self.written = [self._log(member) for member in self.training.members], 0
+            records = [r for r in self.training.records[self.written :] if (r.split, r.metric) in TAGS]
+            for k, log in enumerate(self.logs):
+                log.scalars(_rows(records, k))
+            self.written = len(self.training.records)
+        except OSError:
+            self.logs = None
+            raise
+
+    def _log(self, member: MemberConfig) -> MemberLog:
+        return MemberLog(self.folder.tensorboard, member.run_name, hparams(member))
 
     def close(self) -> None:
-        """Write the rest, and how each member ended."""
+        """Write the rest, and how each member ended; no more can be added."""
         self.flush()
-        for log, diverged in zip(self.logs, self.training.diverged_epoch, strict=True):
+        logs, self.logs = self.logs, None
+        for log, diverged in zip(logs, self.training.diverged_epoch, strict=True):
             log.close(FINISHED if diverged is None else DIVERGED)
 
 

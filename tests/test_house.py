@@ -14,7 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("data_utils", "models", "study")
-ROOMS = ("study.claims", "study.commands", "study.questions", "study.report", "study.search")
+ROOMS = ("study.claims", "study.commands", "study.denoiser", "study.questions", "study.report", "study.search")
 SOURCES = [ROOT / "run_study.py", *(path for name in PACKAGES for path in sorted((ROOT / name).glob("**/*.py")))]
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("**/*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
@@ -141,7 +141,7 @@ def test_a_study_without_ray_never_loads_it():
     assert "ray" not in packages(loaded)
 
 
-@pytest.mark.parametrize("command", ["", "grids", "report", "reproduce", "thinning"])
+@pytest.mark.parametrize("command", ["", "grids", "report", "reproduce", "denoise", "thinning"])
 def test_help_loads_neither_torch_nor_ray(command):
     words = [*command.split(), "--help"]
     code = f"import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main({words})"
@@ -222,7 +222,8 @@ def test_torch_is_pinned_exactly():
 
 def test_what_the_sources_import_is_among_the_dependencies():
     """Imported packages are declared, not there by luck because something else needs them."""
-    known = {canonicalize_name(requirement.name) for requirement in wanted()}
+    extras = [Requirement(text) for texts in PROJECT["optional-dependencies"].values() for text in texts]
+    known = {canonicalize_name(requirement.name) for requirement in [*wanted(), *extras]}
     other_names = {"sklearn": "scikit-learn"}
     found = packages(set().union(*IMPORTS.values())) - {*PACKAGES, "run_study"} - set(sys.stdlib_module_names)
     assert {canonicalize_name(other_names.get(name, name)) for name in found} <= known

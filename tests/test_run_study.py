@@ -36,9 +36,10 @@ from study import grids, local
 from study import references as references_module
 from study.config import MemberConfig
 from study.options import StudyOptions
+from study.provenance import resume_command
 from study.references import write_references
 from study.results import RunFolder
-from study.study import open_study, resume_command
+from study.study import open_study
 from tests.small import ROOT, assert_same_tables, contents, expression, expression_file, models
 
 SHORT = ["--grid", "smoke", "--local", "--depths", "2", "--noise", "0.5", "--betas", "0", "--epochs", "2"]

@@ -18,4 +18,5 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     from study.grids import describe_grids
 
     print(describe_grids(), end="")
+    print("next: python run_study.py --grid smoke")
     return 0

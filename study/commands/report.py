@@ -23,7 +23,10 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     """Write the page and say where it is. Returns the exit status."""
+    import shlex
+
     from study.report.folder import write_report
 
     print(f"report: {write_report(arguments.runs, arguments.out or arguments.runs[0] / 'report')}")
+    print(f"next:   python run_study.py export {shlex.quote(str(arguments.runs[0]))} --out denoiser")
     return 0

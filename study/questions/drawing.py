@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from study.evidence import MIXTURE
 from study.report.style import (
     BLACK,
     BLUE,
@@ -37,19 +38,20 @@ LOOKS = {
     "test": {"color": BLUE, "marker": "o"},
     "train": {"color": RED, "marker": "s", "linestyle": (0, (4, 2))},
 }
+REFERENCES = ("identity", "Wiener", MIXTURE)
 KL_LOOKS = [(BLUE, "o"), (RED, "s"), (GREEN, "^"), (PINK, "D"), (SKY, "P")]
 
 
 def draw_mixed(data: pd.DataFrame) -> Figure:
-    """A panel a model: test MSE against noise factor of the three kinds of networks and two references."""
-    names = [name for name in (*LOOKS, "identity", "Wiener") if name in set(data["series"])]
+    """A panel a model: test MSE against noise factor of the three kinds of networks and the references."""
+    names = [name for name in (*LOOKS, *REFERENCES) if name in set(data["series"])]
     figure, panels = _multiples(data["model"], names)
     measured = data[data["series"].isin(LOOKS)]
     high = 1.06 * np.nanmax(measured[["mse", "high"]].to_numpy(dtype=float))
     for i, (model, axes) in enumerate(panels):
         rows = data[data["model"] == model]
         for name, points in rows.groupby("series", sort=False):
-            _line(axes, points, "noise_factor", "mse", look(name) if name in ("identity", "Wiener") else LOOKS[name])
+            _line(axes, points, "noise_factor", "mse", LOOKS[name] if name in LOOKS else look(name))
         axes.set(title=model, ylim=(0, high), xlabel="noise factor α", ylabel=MSE if i % 2 == 0 else "")
     return figure
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from study.claims.judging import judge
-from study.evidence import Evidence
+from study.evidence import MIXTURE, Evidence
 from study.questions import drawing
 from study.questions.question import (
     Question,
@@ -34,9 +34,9 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
 
     Columns model, series (ONE or TOLD), seed, noise_factor, test_mse, own_mse and excess: MSE of the plain network of
     the same seed and epochs trained at that noise factor alone, and test_mse / own_mse - 1; NaN where there is none.
-    Of several mixtures the one of most noise factors.
+    Of several mixtures the one of most noise factors. Wiener mixtures have no specialists and are references.
     """
-    rows = of_one_kind(evidence.levels, "noise_input")
+    rows = of_one_kind(evidence.levels[evidence.levels["optimizer"] != "em"], "noise_input")
     schedule = rows["noise_schedule"].astype(str)
     rows = rows.assign(levels=schedule.str.count(r"\+"))[schedule.str.contains("+", regex=False)]
     rows = rows[~rows["noise_schedule"].str.contains("-", regex=False)]
@@ -101,7 +101,7 @@ def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
     data = pd.concat(curves, ignore_index=True)
     references = reference_curves(evidence)
     inside = references["noise_factor"].between(errors["noise_factor"].min(), errors["noise_factor"].max())
-    references = references[inside & references["series"].isin(["identity", "Wiener"])]
+    references = references[inside & references["series"].isin(["identity", "Wiener", MIXTURE])]
     parts = [references.assign(model=model)[[*data.columns]] for model in errors["model"].drop_duplicates()]
     data = in_order(pd.concat([data, *parts], ignore_index=True))
     ends = errors["noise_factor"].min(), errors["noise_factor"].max()
@@ -116,7 +116,7 @@ def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
         "One network for all noise factors",
         "Test MSE against noise factor: a network for each noise factor, one trained on all of them (a factor drawn "
         "for each row in each epoch), and one that is also given the factor as an input. The one is trained as long as "
-        "each of the others. The black lines are the input left alone (α²) and the Wiener filter, which is made for "
+        "each of the others. The black lines are the input left alone (α²), and the Wiener filter, which is made for "
         f"each noise factor. Bars are 95 % intervals over seeds.{wiener}",
         f"Test MSE against noise factor. {'; '.join(told)}.",
         data,

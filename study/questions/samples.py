@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data_utils.splits import TEST_SHARE, VALIDATION_SHARE
-from study.evidence import Evidence
+from study.evidence import MIXTURE, Evidence
 from study.published import published_table
 from study.questions import charts, drawing
 from study.questions.question import (
@@ -139,7 +139,8 @@ def _curves(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     data = in_order(pd.concat(parts, ignore_index=True)).assign(bounds=BOUNDS)
     noise = rows["noise_factor"].iloc[0]
     references = reference_curves(evidence)
-    wanted = (references["noise_factor"] == noise) & references["series"].isin(["identity", "Wiener", "oracle"])
+    shown = references["series"].isin(["identity", "Wiener", MIXTURE, "oracle"])
+    wanted = (references["noise_factor"] == noise) & shown
     references = references.loc[wanted, ["series", "mse", "low", "high", "seeds", "bounds"]]
     told = []
     for (model, series), points in data.groupby(["model", "series"], sort=False):

@@ -10,7 +10,7 @@ from study.published import AS_PUBLISHED
 from study.report.blueprints import MODELS
 from study.report.curves import AS_WRITTEN, BOUNDS, networks, over_seeds
 
-REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", "oracle")
+REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", "Wiener mixture", "oracle")
 FRESH = "fresh network per level"
 N_QUANTILES = 101
 

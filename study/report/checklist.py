@@ -43,6 +43,7 @@ def data_facts(evidence: Evidence) -> pd.DataFrame:
     missing = [str(gene) for gene in data.get("genes_missing") or ()]
     facts = {
         "source": "simulated: the built-in GTEx-like cohort" if evidence.simulated else data.get("source"),
+        **_origin(data.get("origin")),
         "seed of the simulation": data.get("data_seed"),
         "file size": _bytes(data.get("file_size")),
         "SHA-256 of the file": data.get("file_sha256"),
@@ -59,6 +60,14 @@ def data_facts(evidence: Evidence) -> pd.DataFrame:
     if not evidence.simulated:
         del kept["seed of the simulation"]
     return pd.DataFrame({"item": kept.keys(), "value": [_said(value) for value in kept.values()]})
+
+
+def _origin(origin: dict | None) -> dict:
+    """What is known of data that were fetched by name."""
+    if not origin:
+        return {}
+    url = origin["expression"]["url"] or "put into the cache by hand"
+    return {"fetched from": url, "in the cache since": origin["stored"]}
 
 
 def run_facts(evidence: Evidence) -> pd.DataFrame:
@@ -217,6 +226,8 @@ def _data_line(evidence: Evidence) -> str:
 
 def _split(run: Run) -> str:
     seed = f"split seed {_said(run.config.get('split_seed'))}"
+    if run.config.get("group"):
+        seed += f"; all samples of one {run.config['group']} in one part"
     path = run.path / "split.parquet"
     if not path.exists():
         return f"{seed}; counts {UNKNOWN}"

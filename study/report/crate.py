@@ -28,7 +28,7 @@ RUN_FILES = {
     "members.parquet": "One row a network: configuration, status, errors, parameters",
     "metrics.parquet": "One row a network x epoch x split x metric",
     "split.parquet": "Which sample trains, validates and tests",
-    "references.parquet": "MSE of identity, gene mean, PCA, Wiener and oracle",
+    "references.parquet": "MSE of identity, gene mean, PCA, Wiener, mixture of Wiener filters and oracle",
     "genes.parquet": "MSE by gene",
     "labels.parquet": "MSE by value of a sample label such as tissue",
 }

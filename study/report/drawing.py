@@ -39,7 +39,7 @@ TITLES = {
 }
 BLOCKS = {"input": PALE, "conv": BLUE, "pool": GREY, "up": RED}  # colour of what a block does
 NAMES = {"input": "input", "conv": "conv 3×3", "pool": "max-pool 2", "up": "upsample 2"}
-MARKS = {"PCA": "|", "Wiener": "o", "oracle": "*"}  # of references where there is no line
+MARKS = {"PCA": "|", "Wiener": "o", "Wiener mixture": "+", "oracle": "*"}  # of references where there is no line
 EXPECTED = {
     PRINTED: ("published", "as-published rerun"),
     CLEAN: ("published", "as-published rerun"),

@@ -93,8 +93,11 @@ def _environment(escaped: bool) -> Environment:
     )
 
 
-def html(document: Document, images: Mapping[str, Image]) -> str:
-    """The page: styles, script and images within; a policy in its head forbids everything else."""
+def html(document: Document, images: Mapping[str, Image], files: bool = True) -> str:
+    """The page: styles, script and images within; a policy in its head forbids everything else.
+
+    Without `files` it links to none beside it.
+    """
     script = (TEMPLATES / "report.js").read_text("utf-8")
     return (
         _environment(True)
@@ -110,6 +113,7 @@ def html(document: Document, images: Mapping[str, Image]) -> str:
             anchor=anchor,
             folds={block.name: f"#{anchor(block.name)}" for block in walk(document.sections) if block.kind == "fold"},
             most=MOST_ROWS,
+            files=files,
         )
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from study.claims.claims import Judgement
-from study.evidence import Evidence
+from study.evidence import MIXTURE, Evidence
 from study.published import AS_PUBLISHED
 from study.report.curves import (
     CLEAN,
@@ -131,6 +131,7 @@ def _best(evidence: Evidence) -> Words | None:
     references = reference_curves(evidence)
     at = references[np.isclose(references["noise_factor"], NOISE)].set_index("series")["mse"]
     others = [f"{at['Wiener']:.3f} for the linear Wiener filter"] if "Wiener" in at else []
+    others += [f"{at[MIXTURE]:.3f} for the mixture of such filters"] if MIXTURE in at else []
     others += [f"{NOISE**2:.3f} for leaving the noisy input alone"]
     others += [f"{at['oracle']:.3f} for the best denoiser that these simulated data allow"] if "oracle" in at else []
     interval = "" if np.isnan(best["low"]) else f" (95 % {best['low']:.3f} to {best['high']:.3f})"

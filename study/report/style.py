@@ -59,6 +59,7 @@ _LOOKS = {
     "PCA": (GREY, "", (0, (6, 2, 1, 2)), 1.4),
     "PCA with gain": (GREY, "", (0, (6, 2, 1, 2, 1, 2)), 1.4),
     "Wiener": (BLACK, "", (0, (2, 1.2)), 1.4),
+    "Wiener mixture": (BLACK, "", (0, (4, 1, 1, 1)), 1.8),
     "oracle": (BLACK, "", "-", 1.0),
     "as-published": (BLACK, "s", "-", 1.8),
     "fresh network per level": (RED, "o", "-", 1.8),

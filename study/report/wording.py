@@ -19,6 +19,7 @@ _REFERENCES = {
     "gene mean": "the mean of each gene",
     "PCA": "PCA with as many components as the code has numbers",
     "Wiener": "the Wiener filter, the best linear denoiser",
+    "Wiener mixture": "the mixture of Wiener filters of the grid best",
     "oracle": "the oracle, the best that can exist on this simulation",
 }
 

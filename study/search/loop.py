@@ -45,7 +45,9 @@ class Search:
             directions=directions(pareto),
         )
         self.journal = Journal(folder.path.parent / "optuna.journal", space.identity(), space.distributions, pareto)
-        for number, trial in enumerate(map(reopened, folder.trials())):
+        trials = folder.trials()
+        self.best = best_trial(trials)
+        for number, trial in enumerate(map(reopened, trials)):
             if trial.number != number:
                 raise InputError(f"{folder.path}: the file of trial {number} is missing: start anew with --fresh")
             if trial.state == RUNNING:
@@ -87,14 +89,14 @@ class Search:
                     if math.isfinite(value):
                         suggestion.report(value, epoch)
             self.journal.add(trial)
+            self.best = best_trial(known for known in (self.best, trial) if known is not None)
             self.say(self._line(trial))
         return trial
 
     def _line(self, trial: Trial) -> str:
         """For the screen, e.g. `trial 12 of 40: code 118, validation MSE 0.3412, 21 s (best 0.3398 at 96)`."""
         result = f"validation MSE {trial.value:.4f}" if trial.state == COMPLETE else trial.error or trial.state
-        best = best_trial(self.folder.trials())
-        known = f" (best {best.value:.4f} at {best.code_size})" if best is not None else ""
+        known = f" (best {self.best.value:.4f} at {self.best.code_size})" if self.best is not None else ""
         head = f"trial {trial.number + 1} of {self.options.trials}: code {trial.code_size}"
         return f"{head}, {result}, {trial.seconds:.0f} s{known}"
 

@@ -18,7 +18,7 @@ from study.search.loop import Search, chosen_trial
 from study.search.results import answer, answer_text, load_search, search_markdown
 from study.search.space import PAPER_CODE, SearchOptions, Space
 from study.search.trials import COMPLETE, RUNNING, Trial, TrialsFolder, reopened, trials_table
-from study.study import Study, open_study, resume_command
+from study.study import Study, open_study
 
 
 @dataclass
@@ -158,8 +158,7 @@ class SearchStudy(Study):
         self.say(f"results: {self.folder.path / 'summary.md'}")
         self.say(f"trials:  optuna-dashboard {shlex.quote(str(self.folder.path / 'optuna.journal'))}")
         if interruption or len(failed) or not complete:
-            self.say(f"go on with: {resume_command(self.options.command)}")
-            return 128 + interruption.number if interruption else 1
+            return self._unfinished(interruption)
         self._measure_references()
         return 0 if self._report(tested, interruption) else 1
 

@@ -102,10 +102,6 @@ class TrialsFolder(RunFolder):
         """All trials that have begun, by number."""
         return [_trial(self.read_json(path.name)) for path in sorted(self.path.glob("[0-9]*.json"))]
 
-    def drop_checkpoint(self, pack_id: str) -> None:
-        """A stopped trial does not go on."""
-        self._checkpoint(pack_id).unlink(missing_ok=True)
-
 
 def _trial(content: dict) -> Trial:
     curve = tuple((epoch, value) for epoch, value in content["curve"])

@@ -17,9 +17,9 @@ from scipy.sparse import csr_matrix
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
+from data_utils.files import DamagedFile, load_arrays
 from data_utils.formats import read_expression, write_expression
 from study.config import MemberConfig, Phase
-from study.files import DamagedFile, load_arrays
 from study.grids import Narrowing
 from study.own_grid import own_grid
 from study.results import RunFolder

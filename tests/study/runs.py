@@ -8,13 +8,14 @@ import pandas as pd
 
 from models.architecture import n_parameters
 from study.config import NOISE_FACTORS
-from study.grids import GRIDS, Narrowing
+from study.grids import GRIDS, MIXTURE_GROUPS, Narrowing
 from study.rows import MEMBER_COLUMNS, METRIC_COLUMNS, describe
 
 N_GENES = 30
 GENES = [f"ENSG{i:011d}" for i in range(N_GENES - 1)] + ["<script>alert('gene')</script>"]
 TISSUES = ["Liver", "Brain - Cortex", "<b>Blood</b>"]
 DEPTH = {"dense-2": 2, "dense-4": 4, "dense-6": 6, "dense-8": 8, "conv": 12, "dense-2x2": 2}
+DEPTH |= {f"mixture-{groups}": 1 for groups in MIXTURE_GROUPS}
 
 
 def effect_as_written(member, noise):
@@ -142,6 +143,7 @@ def _reference_tables(folder, planned, simulated):
         ("PCA", 32): lambda a: 0.45 + 0.1 * a**2,
         ("PCA with gain", 32): lambda a: 0.45 + 0.05 * a**2,
         ("Wiener", None): lambda a: 0.5 * a**2 / (1 + a**2),
+        ("Wiener mixture", None): lambda a: 0.45 * a**2 / (1 + a**2),
     }
     if simulated:
         formulas["oracle", None] = lambda a: 0.4 * a**2 / (1 + a**2)

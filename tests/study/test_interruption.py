@@ -39,7 +39,7 @@ def test_the_first_signal_is_noted_and_the_second_ends(number):
         assert interruption
         assert interruption.number == number
         assert called == [True]
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match=str(int(signal.SIGTERM))):
             os.kill(os.getpid(), signal.SIGTERM)
     assert called == [True]
 

@@ -7,18 +7,16 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from data_utils.cohort import simulate_cohort
 from data_utils.formats import write_expression
 from study.config import MemberConfig
+from tests.processes import alive, descendants, training_workers, wait_for
+from tests.small import ROOT, assert_same_tables, tables
 
-ROOT = Path(__file__).resolve().parents[2]
 STUDY = ["--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01", "--seeds", "1"]
 STUDY += ["--epochs", "400", "--checkpoint-seconds", "0.5", "--pack", "2", "--no-report"]
 
@@ -45,58 +43,9 @@ def start(data, out, *further):
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    pytest.fail(f"not within {seconds} s: {condition.__doc__}")
-
-
 def checkpoints(out):
     """A checkpoint is there."""
     return list((out / "checkpoints").glob("*.safetensors"))
-
-
-def tables(out):
-    members = pd.read_parquet(out / "members.parquet").drop(columns="seconds")
-    return members, pd.read_parquet(out / "metrics.parquet")
-
-
-def assert_same_tables(one, other):
-    for left, right in zip(tables(one), tables(other), strict=True):
-        pd.testing.assert_frame_equal(left, right, check_exact=True)
-
-
-def descendants(pid):
-    """{pid: command line} of all processes below one; others' Ray on this machine is not ours."""
-    parents, lines = {}, {}
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit():
-                after_name = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                parents[int(entry.name)] = int(after_name[1])
-                lines[int(entry.name)] = (entry / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return {child: lines.get(child, "") for child in found - {pid}}
-
-
-def alive(pids):
-    """Those that have not ended; a zombie has."""
-    found = set()
-    for pid in pids:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z":
-                found.add(pid)
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
@@ -131,13 +80,9 @@ def test_killed_driver_then_resume_gives_equal_tables(small_cohort, unbroken, tm
 
 
 def test_killed_worker_is_replaced_by_itself(small_cohort, unbroken, tmp_path):
-    def workers():
-        """A worker is training."""
-        return [pid for pid, line in descendants(process.pid).items() if line.startswith("ray::ImplicitFunc")]
-
     process = start(small_cohort, tmp_path / "run")
     wait_for(lambda: checkpoints(tmp_path / "run"))
-    os.kill(wait_for(workers)[0], signal.SIGKILL)
+    os.kill(wait_for(lambda: training_workers(process.pid))[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert_same_tables(tmp_path / "run", unbroken)

@@ -99,9 +99,10 @@ DATA_BY_WIDTH = {data.n_genes: data for data in DATA.values()}
 @pytest.mark.parametrize("model", MODELS)
 def test_members_equal_a_plain_loop(model, output):
     terms = [{}, {"beta": 0.1}, {"beta": 0.02, "sparsity": "l1"}, {"beta": 0.1, "rho": 0.2, "seed": 1}]
-    training = trained([member(model, output=output, **term) for term in terms])
+    # At 3e-3 a last bit that two kinds of CPU round differently grew to 5e-4 in dense-8; here none exceeds 1e-6.
+    training = trained([member(model, output=output, learning_rate=1e-3, **term) for term in terms])
     for k in range(len(terms)):
-        agrees(training, k)
+        agrees(training, k, relative=1e-5)
     losses = [measured(training, k)[3, "train", "loss", 0.5] for k in range(3)]
     assert min(abs(a - b) for a, b in ((losses[0], losses[1]), (losses[0], losses[2]))) > 1e-2
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+T = TypeVar("T")
 
 #: The one entry of an array file's header, and the checksum in it.
 ENTRY, CHECKSUM = "json", "sha256"
+
+#: What a storage says that may be back in a while: a mount, a network file system, a folder that somebody moved.
+PASSING = {errno.ENOENT, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EROFS}
+PASSING |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.EAGAIN}
+#: Seconds to wait for it.
+PATIENCE_SECONDS = 60.0
 
 
 class DamagedFile(ValueError):
@@ -32,6 +44,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def patiently(act: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
+    """What `act` gives, tried again while the storage is away, for a minute or until `give_up`.
+
+    Then its OSError is raised; at once where the disk is full, since that does not pass by itself.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return act()
+        except OSError as error:
+            if error.errno not in PASSING or give_up() or time.monotonic() > end:
+                raise
+        time.sleep(0.5)
+
+
 def sha256(content: bytes) -> str:
     """Hex digits of the checksum."""
     return hashlib.sha256(content).hexdigest()
@@ -43,7 +70,18 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> No
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     # One entry: safetensors writes several in any order, and equal networks should be equal files.
     header = {ENTRY: json.dumps({**metadata, CHECKSUM: _checksum(arrays, metadata)})}
-    write_atomically(path, lambda path: save_file(arrays, path, header))
+    write_atomically(path, lambda path: _save(arrays, path, header))
+
+
+def _save(arrays: dict[str, np.ndarray], path: Path, header: dict[str, str]) -> None:
+    """safetensors names an error of the system by its number alone, in a text."""
+    try:
+        save_file(arrays, path, header)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:

@@ -1,0 +1,122 @@
+"""What a member costs at the end of a large run, beside one at its beginning: `python -m tests.faults.scale`.
+
+CPU seconds, since a machine is not always ours alone; one epoch on tiny data, so that what is not training shows.
+Not a test itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import run_study
+from study import local
+from study.search.loop import Search
+from tests.small import expression_file
+
+GRID = '''"""A hundred noise factors and a hundred seeds."""
+from study.config import MemberConfig, Phase
+
+def large(narrowing):
+    noise = [round(0.01 * i, 2) for i in range(100)]
+    return [MemberConfig("dense-4x4", (Phase((a,), 1),), seed) for seed in range({n_seeds}) for a in noise]
+'''
+
+
+@contextlib.contextmanager
+def noting(owner: object, name: str, size: Callable):
+    """CPU seconds at each end of a call of `owner.name`, and how much it did: [(seconds, size of its arguments)]."""
+    original, notes = getattr(owner, name), []
+
+    def noted(*arguments, **further):
+        if not notes:
+            notes.append((time.process_time(), 0))
+        result = original(*arguments, **further)
+        notes.append((time.process_time(), size(*arguments)))
+        return result
+
+    setattr(owner, name, noted)
+    try:
+        yield notes
+    finally:
+        setattr(owner, name, original)
+
+
+def tenths(notes: list[tuple[float, int]]) -> list[float]:
+    """CPU milliseconds for each member or trial in each tenth of a run, by what `noting` noted."""
+    total, done, costs = sum(n for _, n in notes), 0, []
+    start, begun = notes[0][0], 0
+    for seconds, n in notes:
+        done += n
+        if done - begun >= total / 10:
+            costs.append(1000 * (seconds - start) / (done - begun))
+            start, begun = seconds, done
+    return costs
+
+
+def growth(costs: list[float]) -> float:
+    """The last tenth's cost by the first's, on a straight line through all: another's load does not count so much."""
+    slope, first = np.polyfit(np.arange(len(costs)), costs, 1)
+    return float((first + slope * (len(costs) - 1)) / first)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes on the disk."""
+    return sum(512 * path.stat().st_blocks for path in folder.rglob("*"))
+
+
+def large_grid(here: Path, n_members: int = 10_000, *words: str) -> tuple[list[float], Path]:
+    """Milliseconds for each member, by tenths of a grid of so many; the run folder."""
+    (here / "large.py").write_text(GRID.format(n_seeds=n_members // 100))
+    out = here / "grid"
+    command = ["--grid", f"{here / 'large.py'}:large", "--data", str(expression_file(here)), "--out", str(out)]
+    with noting(local, "run_pack", lambda pack, *_: len(pack.members)) as notes:
+        assert run_study.main([*command, "--local", "--no-report", *words]) == 0
+    return tenths(notes), out
+
+
+def large_search(here: Path, n_trials: int = 1000, *words: str) -> tuple[list[float], Path]:
+    """Milliseconds for each trial, by tenths of a search of so many; the run folder."""
+    out = here / "search"
+    command = ["--search", "bottleneck", "--trials", str(n_trials), "--epochs", "1", "--seeds", "1", "--sizes", "2"]
+    command += [
+        "60",
+        "--tune",
+        "learning_rate",
+        "--data",
+        str(expression_file(here)),
+        "--out",
+        str(out),
+        "--confirm-seeds",
+        "1",
+    ]
+    with noting(Search, "ended", lambda *_: 1) as notes:
+        assert run_study.main([*command, "--local", "--no-report", *words]) == 0
+    return tenths(notes), out
+
+
+def main() -> int:
+    """Print both; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--members", type=int, default=10_000)
+    parser.add_argument("--trials", type=int, default=1000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, run, n in (("grid", large_grid, options.members), ("search", large_search, options.trials)):
+            if n:
+                costs, out = run(Path(folder), n)
+                text = " ".join(f"{cost:.2f}" for cost in costs)
+                print(f"{name} of {n}: ms by tenths {text}; last / first {growth(costs):.3f}; ", end="")
+                print(f"{size_of(out) / 1e6:.0f} MB, {sum(1 for _ in out.rglob('*'))} files", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

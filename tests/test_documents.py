@@ -1,0 +1,123 @@
+"""README, docs and the files about the project: their commands are those of the command line, their facts its own."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import run_study
+from study.completion import command_parsers
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def commands(text):
+    """Words after `python run_study.py` (or dae-study) of every command in fenced or indented blocks, whole lines."""
+    blocks = re.findall(r"^```\w+\n(.*?)^```", text, flags=re.M | re.S) + re.findall(
+        r"^(?: {4}.*\n)+", text, flags=re.M
+    )
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    found = [
+        shlex.split(line, comments=True) for line in lines if re.match(r"\s*(python run_study\.py|dae-study) ", line)
+    ]
+    return [words[words.index("run_study.py") + 1 :] if "run_study.py" in words else words[1:] for words in found]
+
+
+def parse(words):
+    """What the command line makes of them; SystemExit for what it refuses."""
+    if words[0] in run_study.COMMANDS:
+        return command_parsers()[words[0]].parse_args(words[1:])
+    return run_study.parser().parse_args(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_in_the_documents_is_one(page):
+    for words in commands(page.read_text(encoding="utf-8")):
+        parse(words)
+
+
+def test_the_documents_show_the_commands():
+    shown = {words[0] for page in PAGES for words in commands(page.read_text(encoding="utf-8"))}
+    assert set(run_study.COMMANDS) <= shown
+    with pytest.raises(SystemExit):
+        parse(["--no-such-option"])
+
+
+def test_every_command_is_listed_and_has_an_example_of_itself():
+    parsers = command_parsers()
+    assert set(parsers) == set(run_study.COMMANDS)
+    for name, parser in parsers.items():
+        examples = [line for line in parser.epilog.splitlines() if line.strip().startswith("python run_study.py")]
+        assert examples
+        for line in examples:
+            words = shlex.split(line, comments=True)[2:]
+            assert words[0] == name
+            parse(words)
+        assert re.search(rf"^  {name}\b", run_study.EXAMPLES, flags=re.M), f"{name} is not in --help"
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    assert citation["authors"] == [{"name": PROJECT["authors"][0]["name"]}]
+    [paper] = citation["references"]
+    assert (paper["authors"][0]["family-names"], paper["year"]) == ("Sharma", 2019)
+    assert PROJECT["authors"][0]["name"] in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_links_are_there(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target and target != "notebooks/own_data.md":  # which `make docs` writes
+            assert (page.parent / target).exists(), target
+
+
+def test_the_site_has_every_page_once_and_loads_nothing_from_elsewhere():
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed = re.findall(r"[\w/-]+\.md", json.dumps(site["nav"]))
+    assert sorted(listed) == sorted([*(path.name for path in ROOT.glob("docs/*.md")), "notebooks/own_data.md"])
+    assert site["strict"]
+    assert site["theme"]["font"] is False
+
+
+def test_the_notebook_is_kept_without_outputs():
+    notebook = json.loads((ROOT / "docs/notebooks/own_data.ipynb").read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(code) >= 4
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+
+
+def test_the_extra_docs_is_pinned_as_its_constraints_are():
+    pinned = dict(line.split("==") for line in (ROOT / "docs/requirements.txt").read_text().split("\n") if "==" in line)
+    for requirement in PROJECT["optional-dependencies"]["docs"]:
+        name, version = requirement.split("==")
+        assert pinned[name] == version
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_it_stands(tmp_path):
+    (tmp_path / "run_study.py").symlink_to(ROOT / "run_study.py")
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / "docs/own-data.md").read_text(encoding="utf-8"), flags=re.M | re.S
+    )
+    assert len(blocks) >= 5
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-euc", "".join(blocks)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/mine/report/index.html").exists()
+    assert (tmp_path / "my-model/README.md").exists()
+    assert (tmp_path / "clean.check.html").exists()
+    assert (tmp_path / "clean.tsv.gz").stat().st_size > 0

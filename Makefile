@@ -6,15 +6,19 @@ STAMP := $(VENV)/.installed
 
 export RAY_USAGE_STATS_ENABLED = 0
 
+# Tools that want other versions than the lock file has: moto, the tests' S3 server, and pip-audit.
+TOOLS := $(VENV)-tools
+
 .PHONY: study test test-slow fuzz soak bench docs lint format env lock clean
 
 study: env
 	$(BIN)/python run_study.py --grid paper $(ARGS)
 
-test: env
-	$(BIN)/python -m pytest $(ARGS)
+# Files of tests side by side on two cores, each process with one thread.
+test: env $(TOOLS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile $(ARGS)
 
-test-slow: env
+test-slow: env $(TOOLS)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 # Some minutes: drawn and damaged input of every kind (tests/fuzz), of which `make test` has a few hundred.
@@ -40,9 +44,10 @@ docs: env
 	else echo "docs: the extra 'docs' (mkdocs-material and others) could not be installed: no site is built" >&2; test "$$CI" != true; \
 	fi
 
-lint: env
+lint: env $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/audit.py $(TOOLS)/bin/pip-audit
 
 format: env
 	$(BIN)/ruff check --fix .
@@ -58,6 +63,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
+$(TOOLS):
+	@$(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 \
+		moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 pip-audit==2.10.1 2> /dev/null || \
+		{ rm -rf $(TOOLS); echo "note: moto and pip-audit could not be installed: what needs them is left out" >&2; }
+
 # A new lock file from the ranges of pyproject.toml, solved in an environment of its own.
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
@@ -68,4 +78,4 @@ lock:
 	rm -rf $(VENV)-lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) .pytest_cache .ruff_cache

@@ -61,18 +61,24 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--group", metavar="LABEL", help="keep samples of one LABEL together; none: do not (default: GTEx's donor)"
     )
-    run = p.add_argument_group("the run")
-    run.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
-    run.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    run.add_argument("--fresh", action="store_true", help="delete the run in the folder and start anew")
-    run.add_argument(
-        "--checkpoint-seconds", type=float, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
-    )
-    run.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
+    _add_run(p.add_argument_group("the run"))
     _add_machine(p.add_argument_group("the machine"))
     shell = {"choices": SHELLS, "default": argparse.SUPPRESS, "help": COMPLETION_HELP}  # no option of a study
     p.add_argument("--print-completion", action=PrintCompletion, **shell)
     return p
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
+    group.add_argument(
+        "--storage", metavar="URL", help="where machines without a common folder keep the run: s3://, gs://"
+    )
+    group.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    group.add_argument("--fresh", action="store_true", help="delete the run in the folder and start anew")
+    group.add_argument(
+        "--checkpoint-seconds", type=float, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
+    )
+    group.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,8 @@ class DamagedFile(ValueError):
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """`write` fills a file of a temporary name, which is then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Process ids are not enough: two hosts that share the folder have the same ones.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         write(temporary)
         with open(temporary, "rb") as file:

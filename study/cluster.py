@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,13 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # study.interruption 
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run folder has its own tables and logs
 
 import ray
+from ray._private import ray_constants
+from ray._raylet import AuthenticationTokenLoader, Config
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_utils.errors import InputError
 from study.options import StudyOptions
+from study.storage import mark, seen
 
 if TYPE_CHECKING:
     from study.study import Study
@@ -37,8 +42,10 @@ if TYPE_CHECKING:
 for _name in ("start_monitor", "start_api_server", "start_log_monitor"):
     setattr(ray._private.node.Node, _name, lambda *args, **options: None)
 
-#: Seconds to wait for a cluster to answer.
-ADDRESS_SECONDS = 25.0
+#: What tells Ray whether a token is asked for, and where it is.
+ACCESS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+#: Seconds to wait for a cluster to answer, and for each of its nodes.
+ADDRESS_SECONDS, NODE_SECONDS = 25.0, 60.0
 
 
 @contextmanager
@@ -51,6 +58,8 @@ def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
     with chatter_to(study.folder.log_file), cluster(options.address, options.workers) as ready:
         # On the CPUs of this machine nothing is wanting; what a cluster lacks is told before anything is written.
         known = {} if options.address is None and study.device == "cpu" else ready()
+        if options.address is not None:
+            check_nodes(options)
         study.device, gpus_per_pack = place(options, study.device, known)
         worker_count(known, gpus_per_pack)
         yield lambda: (worker_count(ready(), gpus_per_pack), gpus_per_pack)
@@ -70,7 +79,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Callable[[], d
         options["num_cpus"] = workers or len(os.sched_getaffinity(0))
     else:
         options = {"address": address, **{k: v for k, v in options.items() if k != "include_dashboard"}}
-    with ThreadPoolExecutor(1) as thread:
+    with nullcontext() if address else closed(), ThreadPoolExecutor(1) as thread:
         started = thread.submit(_start, options)
         try:
             yield started.result
@@ -79,10 +88,67 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Callable[[], d
             ray.shutdown()
 
 
+def check_nodes(options: StudyOptions) -> None:
+    """Raise InputError where a node of the cluster does not see what is written to the run folder, or the storage."""
+    with mark(options) as there:
+        asked = {}
+        for node in ray.nodes():
+            if node["Alive"]:
+                place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                task = ray.remote(seen).options(num_cpus=0, scheduling_strategy=place)
+                asked[node["NodeManagerAddress"]] = task.remote(*there)
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_SECONDS)
+        found = {name: _answer(task) for name, task in asked.items()}
+    blind = [f"{name} ({reason})" for name, reason in found.items() if reason]
+    if blind and options.storage is None:
+        raise InputError(
+            f"{options.folder}: is not one folder for the whole cluster: not seen by {', '.join(blind)}: "
+            "give an --out that all nodes share, or --storage s3://BUCKET/PATH"
+        )
+    if blind:
+        raise InputError(
+            f"--storage {options.storage}: cannot be read by {', '.join(blind)}: give the nodes the credentials, or "
+            "a storage that all of them reach"
+        )
+
+
+def _answer(task: ray.ObjectRef) -> str:
+    try:
+        return ray.get(task, timeout=0.1)
+    except ray.exceptions.RayError as error:
+        return f"no answer: {type(error).__name__}"
+
+
+@contextmanager
+def closed() -> Iterator[None]:
+    """Whatever Ray starts meanwhile listens on loopback alone, and wants a token that is made for this run.
+
+    The token is in a file of mode 600, which goes with the run; it is in no log, argument or run folder.
+    """
+    saved = {name: os.environ.pop(name, None) for name in ACCESS}  # without a mode, ray.init asks for a token
+    everywhere, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read at import elsewhere
+    try:
+        with tempfile.TemporaryDirectory(prefix="dae-study-") as folder:
+            path = Path(folder) / "token"
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+            os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+            AuthenticationTokenLoader.instance().reset_cache()
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = everywhere
+        for name, value in saved.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        Config.initialize("")  # Ray keeps what it read
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
 def _start(options: dict) -> dict[str, float]:
     address = options.get("address")
     try:
-        ray.init(**options)
+        ray.init(**{"address": "local", **options})  # whatever RAY_ADDRESS says
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise

@@ -31,6 +31,7 @@ class StudyOptions:
     split_seed: int = 0
     group: str | None = None
     out: Path | None = None
+    storage: str | None = None
     resume: bool = False
     fresh: bool = False
     local: bool = False

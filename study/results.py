@@ -56,6 +56,9 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"{self.path}: cannot be written ({error.strerror}): give another --out") from None
 
+    def publish(self) -> None:
+        """Bring what is here to where the run's other machines find it: this folder is that (see study/storage.py)."""
+
     def drop_half_written(self) -> None:
         """Remove what a process was writing when it was killed; nobody must be writing now."""
         for name in ("", "checkpoints", "parts", "models"):

@@ -38,6 +38,7 @@ def run_packs(study: Study, gpus_per_pack: float, watch: Watch) -> None:
         members=watch.members,
         data=study.data,
         folder=str(folder.path),
+        storage=study.options.storage,
         device=study.device,
         checkpoint_seconds=study.options.checkpoint_seconds,
     )

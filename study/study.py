@@ -16,12 +16,12 @@ import pandas as pd
 from rich.console import Console
 
 from data_utils.errors import InputError
+from data_utils.files import patiently
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import Dataset, fetch, load_dataset
 from data_utils.splits import group_values, split_notes
 from study.attempts import Attempts
 from study.config import MemberConfig
-from study.files import patiently
 from study.grids import plan
 from study.interruption import Interruption
 from study.levels import by_level
@@ -33,6 +33,7 @@ from study.progress import ProgressLine
 from study.provenance import resume_command, run_config
 from study.results import RunFolder
 from study.rows import FAILED
+from study.storage import open_folder
 from study.summary import summary_markdown
 
 #: Characters of a note on the screen.
@@ -142,6 +143,7 @@ class Study:
                 undo()
                 raise InputError(f"{self.folder.path}: cannot be written ({error}): give another --out") from None
             yield seconds_before
+            self.folder.publish()
 
     def _identity(self) -> dict:
         """What makes it this study and no other."""
@@ -289,11 +291,10 @@ def open_study(
     # A copy of the screen's descriptor: Ray's output on the original is sent to a file.
     console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
     planned = plan(options.grid, options.narrowing) if planned is None else planned
-    options.check_folder()
-    device = options.resolve_device()
+    folder, device = open_folder(options), options.resolve_device()
     if options.address is not None:
         from study.cluster import check_address
 
         check_address(options.address)
     fetch(options.data, options.all_genes)  # before Ray begins: it may take an hour
-    return Study(options, planned, RunFolder(options.folder), console, device)
+    return Study(options, planned, folder, console, device)

@@ -7,7 +7,7 @@ from ray import tune
 from data_utils.preparation import PreparedData
 from study.config import MemberConfig
 from study.packs import Pack
-from study.results import RunFolder
+from study.storage import worker_folder
 
 
 def train_pack(
@@ -16,6 +16,7 @@ def train_pack(
     members: list[MemberConfig],
     data: PreparedData,
     folder: str,
+    storage: str | None,
     device: str,
     checkpoint_seconds: float,
 ) -> None:
@@ -30,14 +31,14 @@ def train_pack(
 
     torch.set_num_threads(1)
     pack = Pack(tuple(members[config["first"] : config["last"]]))
-    run = RunFolder(folder)
-    whole = run_pack(
-        pack,
-        data,
-        run,
-        device,
-        report=tune.report,
-        should_stop=run.stop_requested,
-        checkpoint_seconds=checkpoint_seconds,
-    )
+    with worker_folder(folder, storage) as run:
+        whole = run_pack(
+            pack,
+            data,
+            run,
+            device,
+            report=tune.report,
+            should_stop=run.stop_requested,
+            checkpoint_seconds=checkpoint_seconds,
+        )
     tune.report({"epoch": pack.members[0].epochs if whole else 0, "ended": whole})

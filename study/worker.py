@@ -10,9 +10,9 @@ from contextlib import suppress
 import numpy as np
 import torch
 
+from data_utils.files import patiently
 from data_utils.preparation import PreparedData
 from study.config import MemberConfig
-from study.files import patiently
 from study.monitor import MemberLog, hparams
 from study.packs import Pack
 from study.results import RunFolder

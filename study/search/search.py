@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from data_utils.errors import InputError
 from models.baselines import reference_errors
 from study.config import MemberConfig
 from study.interruption import Interruption
@@ -168,5 +169,7 @@ def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:
 
     Raises InputError for a bad option.
     """
+    if options.storage is not None:
+        raise InputError(f"--storage {options.storage}: not with --search: give an --out that all machines share")
     study = open_study(replace(options, grid=f"search-{search.search}"), planned=[])
     return SearchStudy(study.options, study.planned, study.folder, study.console, study.device, wanted=search)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import run_study
-from study import files
+from data_utils import files
 from study.results import RunFolder
 from study.training import PackTraining
 from tests.small import assert_same_tables, contents, expression_file, models

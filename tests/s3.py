@@ -1,0 +1,43 @@
+"""An S3 server for tests: moto's, from an environment of its own that `make test` sets up. Not a test itself."""
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from tests.small import ROOT
+
+BUCKET = "studies"
+#: What S3 clients read; the server takes any key.
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "test-key",
+    "AWS_SECRET_ACCESS_KEY": "test-secret-0123456789",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def server_program():
+    """The server's program; skips the test where there is none."""
+    places = [ROOT / ".venv-tools" / "bin", Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-tools") / "bin"]
+    for folder in (*map(str, places), os.environ["PATH"]):
+        program = shutil.which("moto_server", path=folder)
+        if program:
+            return program
+    pytest.skip("no S3 server here: `make .venv-tools` installs moto")
+
+
+def make_bucket(url):
+    """Wait for the server and make the bucket; for a process whose environment has the keys and AWS_ENDPOINT_URL."""
+    for _ in range(100):
+        try:
+            filesystem, _ = fs.FileSystem.from_uri(f"s3://{BUCKET}?allow_bucket_creation=true&endpoint_override={url}")
+            filesystem.create_dir(BUCKET)
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"no answer from {url}")

@@ -26,6 +26,7 @@ other commands (python run_study.py COMMAND --help tells more):
   reproduce MEMBER_ID --run RUN  train one network of a run again and compare
   export RUN --out FOLDER        a model folder, or an ONNX file, of the best denoiser of a run
   denoise --model FOLDER IN OUT  denoise an expression file of your own
+  thinning --data COUNTS         denoise one half of raw counts and compare with the other half
 """
 
 
@@ -170,7 +171,7 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
 SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
 
 #: A command is its first word; study/commands/ has a module of that name with its `parser` and `run`.
-COMMANDS = ("data", "grids", "report", "reproduce", "export", "denoise")
+COMMANDS = ("data", "grids", "report", "reproduce", "export", "denoise", "thinning")
 
 
 if __name__ == "__main__":

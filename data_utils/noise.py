@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 
@@ -20,9 +21,17 @@ def stream(seed: int, purpose: str, *counters: int, device: torch.device | str =
     The key is hashed (BLAKE2b), so neighbouring seeds and counters give unrelated streams. torch's CPU generator
     takes 32 bits of a seed: of n streams about n^2 / 2^33 pairs are alike, 0.002 in the paper's grid.
     """
+    return torch.Generator(device=device).manual_seed(_key(seed, purpose, counters) >> 1)
+
+
+def numpy_stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
+    """The same for what numpy alone can draw: numpy's generator (PCG64) of the stream of that name."""
+    return np.random.Generator(np.random.PCG64(_key(seed, purpose, counters)))
+
+
+def _key(seed: int, purpose: str, counters: tuple[int, ...]) -> int:
     key = f"{seed}/{purpose}/{'/'.join(map(str, counters))}".encode()
-    digest = hashlib.blake2b(key, digest_size=8).digest()
-    return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "big") >> 1)
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
 
 
 def standard_normal(

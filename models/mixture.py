@@ -52,24 +52,28 @@ class Mixture:
     class_scales: np.ndarray  # (classes,), of the variance
     class_weights: np.ndarray  # (classes,), sum 1
 
-    def posterior_mean(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    def posterior_mean(
+        self, noisy: np.ndarray, noise_factor: np.ndarray | float, row_noise: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """E[x | y], (rows, genes), and the probability of each group, (rows, groups), for y (rows, genes).
 
-        noise_factor is a number, or (rows,).
+        noise_factor is a number, or (rows,). `row_noise` is the variance of the noise that the training rows had
+        themselves: the variances then are those of x plus it, and x has what is left, at least 0.
         """
         rotated = noisy @ self.components
         means = self.means @ self.components
         noise = np.square(np.asarray(noise_factor, dtype=np.float64)).reshape(-1, 1)  # (1 or rows, 1)
         log_density = np.empty((len(noisy), *np.shape(self.group_weights), *np.shape(self.class_weights)))
-        for c, scale in enumerate(self.class_scales):
-            variances = scale * self.variances + noise  # of y, (1 or rows, genes)
+        clean = np.maximum(np.multiply.outer(self.class_scales, self.variances) - row_noise, 0)  # of x, by class
+        for c, of_x in enumerate(clean):
+            variances = of_x + noise  # of y, (1 or rows, genes)
             log_density[:, :, c] = -0.5 * _squared_distances(rotated, means, variances)
             log_density[:, :, c] -= 0.5 * np.log(variances).sum(axis=1, keepdims=True)
         log_density += np.log(self.group_weights)[:, None] + np.log(self.class_weights)
         probability = softmax(log_density, axis=(1, 2))
         guess = np.zeros_like(rotated)
-        for c, scale in enumerate(self.class_scales):
-            left = noise / (scale * self.variances + noise)  # of the distance to the mean, what is taken as noise
+        for c, of_x in enumerate(clean):
+            left = noise / (of_x + noise)  # of the distance to the mean, what is taken as noise
             of_class = probability[:, :, c]
             guess += of_class.sum(axis=1, keepdims=True) * (1 - left) * rotated + (of_class @ means) * left
         return guess @ self.components.T, probability.sum(axis=2)

@@ -141,10 +141,9 @@ def test_a_study_without_ray_never_loads_it():
     assert "ray" not in packages(loaded)
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["grids", "--help"], ["report", "--help"], ["reproduce", "--help"], ["denoise", "--help"]]
-)
-def test_help_loads_neither_torch_nor_ray(words):
+@pytest.mark.parametrize("command", ["", "grids", "report", "reproduce", "denoise", "thinning"])
+def test_help_loads_neither_torch_nor_ray(command):
+    words = [*command.split(), "--help"]
     code = f"import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main({words})"
     assert not packages(loaded_after(code)) & {"torch", "ray", "numpy", "pandas"}
     command = [sys.executable, "run_study.py", *words]

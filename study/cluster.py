@@ -44,6 +44,8 @@ for _name in ("start_monitor", "start_api_server", "start_log_monitor"):
 
 #: What tells Ray whether a token is asked for, and where it is.
 ACCESS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+#: Times that Ray is started here: it gives up after 30 s, which cannot be set and are too few on a very busy machine.
+START_TRIES = 3
 #: Seconds to wait for a cluster to answer, and for each of its nodes.
 ADDRESS_SECONDS, NODE_SECONDS = 25.0, 60.0
 

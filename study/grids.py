@@ -176,7 +176,7 @@ GRIDS: dict[str, Grid] = {
     "sparsity": Grid(sparsity, "Does sparsity help, and against what?", "Sparsity", 4),
     "gene-order": Grid(gene_order, "Are there spatial features?", "Order of the genes", 6),
     "samples": Grid(samples, "How many samples are enough?", "Number of samples", 5),
-    "best": Grid(best, "What denoises best, whatever the noise?", "the Wiener mixture, in every figure", 5),
+    "best": Grid(best, "What denoises best, whatever the noise?", "the Wiener mixture, in every figure", 6),
     "all": Grid(everything, "All of the questions above", "the whole report", 75),
 }
 

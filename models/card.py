@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from models.architecture import MixtureArchitecture
+
 if TYPE_CHECKING:
     from models.folder import Model
 
 KINDS = {
     "network": "a neural network (denoising autoencoder)",
+    "mixture": "a mixture of Wiener filters, the posterior mean of a mixture of Gaussians",
     "wiener": "a Wiener filter, the best linear denoiser, tuned on validation rows",
     "pca": "a projection on principal components",
 }
@@ -26,11 +29,12 @@ def card(model: Model) -> str:
 
 
 def _purpose(model: Model) -> str:
-    kind = KINDS.get(model.denoiser.kind, model.denoiser.kind)
+    mixture = isinstance(getattr(model.denoiser, "network", None), MixtureArchitecture)
+    kind = "mixture" if mixture else model.denoiser.kind
     return (
         "Removes noise, alike for all genes in units of a gene's standard deviation (y = z + α n, n from N(0, 1)), "
-        f"from gene expression profiles of {len(model.genes):,} genes. It is {kind}. It works on z-scores: "
-        "the centre and scale of each gene in the training rows are in the folder, applied and undone."
+        f"from gene expression profiles of {len(model.genes):,} genes. It is {KINDS.get(kind, kind)}. It works on "
+        "z-scores: the centre and scale of each gene in the training rows are in the folder, applied and undone."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -145,7 +146,7 @@ class Watch(tune.Callback):
 def reason_of(text: str) -> tuple[str, bool]:
     """Of what Ray says of a failure: the reason in one line, and whether the worker died instead of raising it."""
     lines = text.splitlines()
-    died = "Traceback" not in text
+    died = re.search(r'Traceback|^ +File "', text, re.MULTILINE) is None  # what raised shows where
     if died:  # a heading of Tune, the reason, and what else may have caused it
         return f"its worker died: {lines[1].strip()}" if len(lines) > 1 else "its worker died", died
     return lines[-1].strip(), died

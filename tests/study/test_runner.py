@@ -9,6 +9,7 @@ from data_utils.errors import InputError
 from study import cluster as module
 from study.cluster import check_address, cluster, place, worker_count
 from study.options import StudyOptions
+from study.runner import reason_of
 
 NO_GPU, TWO_GPUS = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
 
@@ -121,3 +122,19 @@ def test_what_stops_ray_from_starting_is_told_to_who_waits_for_it(ray_calls, mon
         ready()
     with cluster(None, 2) as ready, pytest.raises(ConnectionError):
         ready()
+
+
+RAISED = 'Failure # 1\n{}\n  File "a.py", line 1, in b\nIsADirectoryError: c'
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "died"),
+    [
+        (RAISED.format("Traceback (most recent call last):"), "IsADirectoryError: c", False),
+        (RAISED.format("ray::train() (pid=1)"), "IsADirectoryError: c", False),
+        ("Failure # 1\nThe actor died.\nThe process was killed.", "its worker died: The actor died.", True),
+        ("", "its worker died", True),
+    ],
+)
+def test_the_reason_of_a_failure_is_one_line(text, reason, died):
+    assert reason_of(text) == (reason, died)

@@ -304,6 +304,7 @@ def test_a_trial_that_had_begun_keeps_its_point(opened):
     """With several workers the trials known now are not those that its point was chosen by."""
     assert opened(trials=2).run() == 0
     again = opened(trials=4, resume=True)
+    again.load()
     begun = search_trial.begin_trial(2, {"code_size": 17}, again.space, again.trials)
     assert begun.state == "running"
     assert again.run() == 0

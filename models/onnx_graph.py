@@ -16,7 +16,7 @@ import numpy as np
 
 from data_utils.errors import InputError
 from data_utils.textio import replacing
-from models.architecture import ConvArchitecture, DenseArchitecture, image_shape
+from models.architecture import ConvArchitecture, MixtureArchitecture, image_shape
 from models.folder import Model
 from models.linear import PCADenoiser, WienerDenoiser
 from models.network import NetworkDenoiser
@@ -68,8 +68,7 @@ def write_onnx(model: Model, path: Path) -> None:
     from onnx import TensorProto, checker, helper
 
     adder = _ADDERS.get(model.denoiser.kind)
-    network = getattr(model.denoiser, "network", None)
-    if adder is None or not isinstance(network, ConvArchitecture | DenseArchitecture | None):
+    if adder is None:
         raise InputError(f"--onnx {path}: a model of kind {model.denoiser.kind} cannot be written as ONNX")
     graph, told = Graph(), _is_told(model)
     z = _scaled(graph, model)
@@ -146,7 +145,9 @@ def _gain(graph: Graph, variance: str, noise_factor: str) -> str:
 
 
 def add_network(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: str) -> str:
-    """Add the nodes of a dense or convolutional network, as `add_wiener` does."""
+    """Add the nodes of a dense or convolutional network, or of a mixture, as `add_wiener` does."""
+    if isinstance(denoiser.network, MixtureArchitecture):
+        return _add_mixture(graph, denoiser.parameters, z, noise_factor)
     add = _add_conv if isinstance(denoiser.network, ConvArchitecture) else _add_dense
     output = add(graph, denoiser, z, noise_factor)
     return graph("Sigmoid", output) if denoiser.network.output == "sigmoid" else output
@@ -162,6 +163,41 @@ def _add_dense(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: st
         if i < len(network.hidden):
             h = graph("Sigmoid" if i in sigmoid else "Relu", h)
     return h
+
+
+def _add_mixture(graph: Graph, parameters: dict[str, np.ndarray], z: str, noise_factor: str) -> str:
+    """The posterior mean as in models/mixture.py; in float64, because densities are differences of large numbers."""
+    p = {name: np.asarray(value, dtype=np.float64) for name, value in parameters.items()}
+    means = p["means"] @ p["components"]  # (groups, genes)
+    n_groups = len(means)
+
+    def const(value: np.ndarray | float) -> str:
+        return graph.constant(value, np.float64)
+
+    def total(value: str) -> str:
+        return graph("ReduceSum", value, graph.constant([1], np.int64), keepdims=1)
+
+    noise = graph.cast(noise_factor, np.float64)
+    noise = graph("Mul", noise, noise)  # (samples, 1)
+    y = graph("MatMul", graph.cast(z, np.float64), const(p["components"]))
+    variances = [graph("Add", noise, const(scale * p["variances"][None])) for scale in p["class_scales"]]
+    densities = []
+    for v, weight in zip(variances, p["class_weights"], strict=True):
+        scaled = graph("Div", y, v)
+        cross = graph("MatMul", scaled, const(-2 * means.T))
+        squares = graph("Add", cross, graph("MatMul", graph("Reciprocal", v), const(means.T**2)))
+        squares = graph("Add", squares, graph("Add", total(graph("Mul", y, scaled)), total(graph("Log", v))))
+        prior = const(np.log(p["group_weights"] * weight)[None])
+        densities.append(graph("Add", graph("Mul", squares, const(-0.5)), prior))
+    probability = graph("Softmax", graph("Concat", *densities, axis=1), axis=1)  # (samples, classes x groups)
+    guess = const(np.zeros((1, means.shape[1])))
+    for c, v in enumerate(variances):
+        ends = (graph.constant([value], np.int64) for value in (c * n_groups, (c + 1) * n_groups, 1))
+        of_class = graph("Slice", probability, *ends)
+        left = graph("Div", noise, v)
+        kept = graph("Mul", graph("Mul", total(of_class), y), graph("Sub", const(1.0), left))
+        guess = graph("Add", guess, graph("Add", kept, graph("Mul", graph("MatMul", of_class, const(means)), left)))
+    return graph.cast(graph("MatMul", guess, const(p["components"].T)), np.float32)
 
 
 def _add_conv(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: str) -> str:

@@ -10,6 +10,7 @@ from models.baselines import PCA, Wiener
 from models.folder import METRIC_COLUMNS, Model, gene_table
 from models.gauge import Gauge
 from models.linear import PCADenoiser, WienerDenoiser
+from models.mixture import fit_round
 from models.network import NetworkDenoiser
 from models.parameters import initial_parameters
 from tests.small import expression
@@ -26,6 +27,12 @@ def network(name, **switches):
     return NetworkDenoiser(made, DATA.n_genes, parameters)
 
 
+def mixture():
+    made, fitted = architecture("mixture-3"), fit_round(DATA.train.astype(np.float64), None, 3, 12, seed=0)
+    parameters = {name: getattr(fitted, name).astype(np.float32) for name in made.parameter_shapes(DATA.n_genes)}
+    return NetworkDenoiser(made, DATA.n_genes, parameters)
+
+
 DENOISERS = {
     "wiener": lambda: WienerDenoiser.of(Wiener().fit(DATA.train, DATA.validation)),
     "pca": lambda: PCADenoiser.of(PCA(8).fit(DATA.train)),
@@ -34,6 +41,7 @@ DENOISERS = {
     "dense, relu code, sigmoid output": lambda: network("dense-16x8", code_activation="relu", output="sigmoid"),
     "dense, told": lambda: network("dense-16x8x16", noise_input=True),
     "conv": lambda: network("conv"),
+    "mixture": lambda: mixture(),
 }
 
 

@@ -28,12 +28,17 @@ def card(model: Model) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def what_it_is(model: Model) -> str:
+    """The kind of a model in words."""
+    if isinstance(getattr(model.denoiser, "network", None), MixtureArchitecture):
+        return KINDS["mixture"]
+    return KINDS.get(model.denoiser.kind, model.denoiser.kind)
+
+
 def _purpose(model: Model) -> str:
-    mixture = isinstance(getattr(model.denoiser, "network", None), MixtureArchitecture)
-    kind = "mixture" if mixture else model.denoiser.kind
     return (
         "Removes noise, alike for all genes in units of a gene's standard deviation (y = z + α n, n from N(0, 1)), "
-        f"from gene expression profiles of {len(model.genes):,} genes. It is {KINDS.get(kind, kind)}. It works on "
+        f"from gene expression profiles of {len(model.genes):,} genes. It is {what_it_is(model)}. It works on "
         "z-scores: the centre and scale of each gene in the training rows are in the folder, applied and undone."
     )
 

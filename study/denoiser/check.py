@@ -10,7 +10,7 @@ import pandas as pd
 
 from data_utils.expression import ExpressionMatrix
 from data_utils.textio import replacing
-from models.card import KINDS
+from models.card import what_it_is
 from models.gauge import WITHIN
 from study.denoiser.apply import Notes, Task
 from study.denoiser.drawing import draw_change, draw_distances, draw_noise
@@ -90,8 +90,7 @@ def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, str]:
 
 
 def _document(task, samples, genes, verdict, trusted, source, out, first) -> Document:
-    kind = KINDS.get(task.model.denoiser.kind, task.model.denoiser.kind)
-    subtitle = f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: {kind}."
+    subtitle = f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: {what_it_is(task.model)}."
     sections = (
         Section("In short", (Words(verdict), Sheet(_facts(task, samples, source, out, first)))),
         _unlike(task, samples),

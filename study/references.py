@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -65,17 +66,11 @@ def write_references(
     finished = [member for member in planned if member.member_id in validation]
     rows: list[dict] = []
     errors: Errors = {}
-    for row, guess in _reference_guesses(dataset, data, finished):
+    mixtures = _mixture_guesses(folder, data, finished, validation, noise_factors_of(finished))
+    for row, guess in chain(_reference_guesses(dataset, data, finished), mixtures):
         rows.append(row)
         key = ("", method_name(row["reference"], row["code_size"]), row["noise_factor"])
         errors.setdefault(key, []).append(mse_by_gene_and_sample(guess, data.test))
-        if stopped():
-            return False
-    for row, guess in _mixture_guesses(folder, data, finished, validation, noise_factors_of(finished)):
-        rows.append(row)
-        errors.setdefault(("", row["reference"], row["noise_factor"]), []).append(
-            mse_by_gene_and_sample(guess, data.test)
-        )
         if stopped():
             return False
     for key, members_of_setting in best_settings(finished, validation).items():
@@ -118,7 +113,8 @@ def _mixture_guesses(
     """
     for member in least_validation([m for m in finished if m.optimizer == "em"], validation):
         for noise_factor in noise_factors:
-            row = {"reference": MIXTURE, "noise_factor": noise_factor, "seed": member.seed, "choice": member.model}
+            row = {"reference": MIXTURE, "noise_factor": noise_factor, "seed": member.seed}
+            row |= {"code_size": None, "choice": member.model}
             guesses = {}
             for part, name in (("validation", "val_mse"), ("test", "test_mse")):
                 clean, _, guesses[part] = reconstructed(folder, data, member, noise_factor, part)

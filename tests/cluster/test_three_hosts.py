@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,22 +15,30 @@ from tests.cluster.conftest import finish, python
 from tests.cluster.sockets import listening
 from tests.s3 import KEYS
 from tests.small import ROOT, assert_same_tables, models
-from tests.study.test_ray import wait_for
 
 #: What ssh does on port 22 is its own affair.
 SSH = 22
 
 
+#: A driver on the head, and a worker there that waits as long as one that trains would take.
+WAITING = """
+import ray, sys
+ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
+here = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
+worker = ray.remote(type("Waiting", (), {"begin": lambda self: True})).options(**here).remote()
+ray.get(worker.begin.remote())
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
 @pytest.fixture(scope="module")
 def shared(cluster, study, tmp_path_factory):
-    """A run of three hosts in a folder that they share: the folder, the hosts that trained, what a stranger found."""
+    """A run of three hosts in a folder that they share: the folder, and the hosts that trained."""
     out = tmp_path_factory.mktemp("runs") / "shared"
-    process = cluster.submit(out, *study)
-    wait_for(lambda: 1 in cluster.training() or process.poll() is not None)
-    ports = try_all_ports(cluster.hosts)
-    output, trained = finish(process, cluster)
+    output, trained = finish(cluster.submit(out, *study), cluster)
     assert "8 of 8 members ended (8 finished)" in output, output
-    return out, trained, ports
+    return out, trained
 
 
 def try_all_ports(hosts):
@@ -43,7 +52,7 @@ def try_all_ports(hosts):
 
 
 def test_three_hosts_make_the_tables_of_one(shared, one_host):
-    out, trained, _ = shared
+    out, trained = shared
     assert trained == {1, 2, 3}
     assert_same_tables(out, one_host)
     assert models(out) == models(one_host)
@@ -91,14 +100,20 @@ def test_the_token_is_in_no_log_no_result_and_no_process_list(cluster, shared):
         assert not [path for path in files if path.is_file() and token in path.read_bytes()]
 
 
-def test_every_port_of_the_head_refuses_another_host_without_the_token(cluster, shared):
-    found = shared[2]
+def test_every_port_of_the_head_refuses_another_host_without_the_token(cluster):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    driver = cluster.hosts.popen(1, f". ~/.dae-study.sh; python -c {shlex.quote(WAITING)}", **pipes)
+    try:
+        assert driver.stdout.readline() == "begun\n"
+        found = try_all_ports(cluster.hosts)
+    finally:
+        driver.communicate()
     print(*found.items(), sep="\n")
     assert all(line["open"] == line["outside"] for line in found.values())
     assert {name: line["answered"] for name, line in found.items() if line.get("answered")} == {}
     refused = {name for (name, _), line in found.items() if line.get("grpc", {}).get("UNAUTHENTICATED")}
-    assert {"gcs_server", "raylet"} <= refused
-    assert any(name.startswith("ray::Impl") for name in refused)  # a worker that trains
+    assert {"gcs_server", "raylet", "python"} <= refused
+    assert any(name.startswith("ray::Waiting") for name in refused)
     gcs = next(port for name, port in found if name == "gcs_server")
     method = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
     for token, status in ((cluster.token, "OK"), ("0" * 64, "UNAUTHENTICATED")):  # so that a refusal means something

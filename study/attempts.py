@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from study.packs import Pack
@@ -14,8 +16,12 @@ if TYPE_CHECKING:
 
 #: Times a pack is tried again that raised; it starts to count anew when it has come on since its last try.
 RETRIES = 2
-#: The same for a pack whose worker died: most often that is none of its doing, so it is tried more often.
-RETRIES_AFTER_DEATH = 4
+#: The same for a pack whose worker died: most often that is none of its doing, so it is tried more often; for the
+#: last time as a network by itself, which cannot be split.
+RETRIES_AFTER_DEATH, LAST_RETRIES = 4, 8
+#: Seconds before it is tried again: twice as many after each death without progress, up to the second number. What
+#: kills workers may go on for a while.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 16.0
 #: How Python, numpy, torch, CUDA and Ray's memory monitor say that there is no memory left.
 NO_MEMORY = re.compile(
     r"MemoryError|can't allocate memory|Cannot allocate memory|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|"
@@ -33,18 +39,22 @@ class Attempts:
     Where the disk is full, or the folder has gone for good, no other pack begins.
     """
 
-    def __init__(self, packs: list[Pack], folder: RunFolder, line: ProgressLine):
-        self.waiting, self.folder, self.line = deque(packs), folder, line
+    def __init__(
+        self, packs: list[Pack], folder: RunFolder, line: ProgressLine, now: Callable[[], float] = time.monotonic
+    ):
+        self.waiting, self.folder, self.line, self.now = deque(packs), folder, line, now
+        self.not_before: dict[str, float] = {}
         self.begun: dict[str, object] = {}
         self.failures: Counter[str] = Counter()
         self.errors: list[tuple[Pack, str]] = []
 
     def next(self) -> Pack | None:
-        """The pack to train now; None where none waits. Until `ended` or `failed` it is in training."""
-        if not self.waiting:
-            return None
-        pack = self.waiting.popleft()
-        self.begun[pack.pack_id] = self.folder.standing(pack.pack_id)
+        """The pack to train now; None where none waits, or all wait for a pause to end. Then it is in training."""
+        now = self.now()
+        pack = next((pack for pack in self.waiting if self.not_before.get(pack.pack_id, now) <= now), None)
+        if pack is not None:
+            self.waiting.remove(pack)
+            self.begun[pack.pack_id] = self.folder.standing(pack.pack_id)
         return pack
 
     @property
@@ -85,9 +95,13 @@ class Attempts:
         self.failures[pack_id] += 1
         if NO_MEMORY.search(error) and len(pack.members) > 1:
             return halves(pack)
-        if self.failures[pack_id] <= (RETRIES_AFTER_DEATH if died else RETRIES):
-            return [pack]
-        return halves(pack) if died else []
+        if not died:
+            return [pack] if self.failures[pack_id] <= RETRIES else []
+        if self.failures[pack_id] > (RETRIES_AFTER_DEATH if len(pack.members) > 1 else LAST_RETRIES):
+            return halves(pack)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures[pack_id] - 1))
+        self.not_before[pack_id] = self.now() + pause
+        return [pack]
 
 
 def halves(pack: Pack) -> list[Pack]:

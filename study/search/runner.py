@@ -18,7 +18,7 @@ from ray.tune.search.optuna import OptunaSearch  # isort: skip
 import torch
 
 from data_utils.preparation import PreparedData
-from study.attempts import RETRIES_AFTER_DEATH
+from study.attempts import LAST_RETRIES
 from study.cluster import cluster_of
 from study.interruption import Interruption
 from study.search.loop import Search
@@ -78,7 +78,7 @@ def run_trials(study: SearchStudy, workers: int, gpus: float, interruption: Inte
             storage_path=str(study.folder.path),
             verbose=0,
             callbacks=[watch],
-            failure_config=tune.FailureConfig(max_failures=RETRIES_AFTER_DEATH),
+            failure_config=tune.FailureConfig(max_failures=LAST_RETRIES),
         ),
     )
     with runner.stopping(study.folder, watch):

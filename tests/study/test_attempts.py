@@ -1,11 +1,12 @@
 """What is tried after a failure: the pack, its halves, or nothing."""
 
 import io
+from collections import Counter
 
 import pytest
 from rich.console import Console
 
-from study.attempts import NO_MEMORY, RETRIES, RETRIES_AFTER_DEATH, Attempts
+from study.attempts import LAST_RETRIES, LONGEST_PAUSE, NO_MEMORY, RETRIES, RETRIES_AFTER_DEATH, Attempts
 from study.packs import Pack
 from study.progress import ProgressLine
 from study.results import RunFolder
@@ -22,8 +23,8 @@ def attempts(tmp_path):
     folder.create()
     said = io.StringIO()
     line = ProgressLine([PACK, OTHER], 60, 0, 5, Console(file=said, width=200))
-    attempts = Attempts([PACK, OTHER], folder, line)
-    attempts.said = said
+    attempts = Attempts([PACK, OTHER], folder, line, lambda: attempts.clock)
+    attempts.said, attempts.clock = said, 0.0
     return attempts
 
 
@@ -34,6 +35,7 @@ def tried(attempts, error, died=False):
         if pack != PACK:
             return n - 1, pack
         attempts.failed(pack, error, died)
+        attempts.clock += LONGEST_PAUSE
     pytest.fail("it never ends")
 
 
@@ -62,6 +64,7 @@ def test_a_pack_that_came_on_is_not_given_up(attempts):
         assert pack == PACK
         attempts.folder.save_checkpoint(pack.pack_id, ["a"], {}, {"epoch": epoch, "batch": 0})
         attempts.failed(pack, "The actor died unexpectedly", died=True)
+        attempts.clock += 0.5
     assert attempts.failures[PACK.pack_id] == 1
     assert tried(attempts, "The actor died unexpectedly", died=True)[0] == RETRIES_AFTER_DEATH
 
@@ -99,15 +102,34 @@ def test_a_pack_whose_worker_dies_again_and_again_is_split(attempts):
     assert attempts.folder.load_checkpoint(PACK.pack_id) is None
 
 
+def test_after_a_death_the_others_come_first_and_the_pause_grows(attempts):
+    attempts.failed(attempts.next(), "The actor died unexpectedly", died=True)
+    assert attempts.next() == OTHER
+    pauses = []
+    for _ in range(RETRIES_AFTER_DEATH):
+        assert not attempts.over
+        begun = attempts.clock
+        while (pack := attempts.next()) is None:
+            attempts.clock += 0.125
+        assert pack == PACK
+        pauses.append(attempts.clock - begun)
+        attempts.failed(pack, "The actor died unexpectedly", died=True)
+    assert pauses == [0.5, 1, 2, 4]
+    assert attempts.next() == Pack(PACK.members[:2])
+
+
 @pytest.mark.parametrize(("error", "died"), [(MEMORY, False), ("The actor died unexpectedly", True)])
 def test_in_the_end_each_network_that_fails_is_reported_by_itself(attempts, error, died):
-    poison = PACK.members[2]
+    poison, tries = PACK.members[2], Counter()
     while (pack := attempts.next()) is not None:
+        tries[pack] += 1
         if poison in pack.members:
             attempts.failed(pack, error, died)
         else:
             attempts.ended(pack, whole=True)
+        attempts.clock += LONGEST_PAUSE
     assert attempts.over
+    assert tries[Pack((poison,))] == 1 + (LAST_RETRIES if died else RETRIES)
     assert attempts.errors == [(Pack((poison,)), error)]
     assert attempts.line.members_done == 4
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,9 @@ from ray._raylet import AuthenticationTokenLoader, Config
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data_utils.errors import InputError
+from study.guard import guarded
 from study.options import StudyOptions
+from study.provenance import resume_command
 from study.storage import mark, seen
 
 if TYPE_CHECKING:
@@ -57,7 +59,14 @@ def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
     Raises InputError where no cluster answers, or has no GPU where one was asked for.
     """
     options = study.options
-    with chatter_to(study.folder.log_file), cluster(options.address, options.workers) as ready:
+
+    def last_words(reason: str) -> None:
+        study.console.show_cursor()
+        study.say(f"{reason}, and the run ends with it: what had ended is kept")
+        study.say(f"go on with: {resume_command(options.command)}")
+        keep()
+
+    with chatter_to(study.folder.log_file) as keep, cluster(options.address, options.workers, last_words) as ready:
         # On the CPUs of this machine nothing is wanting; what a cluster lacks is told before anything is written.
         known = {} if options.address is None and study.device == "cpu" else ready()
         if options.address is not None:
@@ -68,11 +77,14 @@ def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
 
 
 @contextmanager
-def cluster(address: str | None, workers: int | None) -> Iterator[Callable[[], dict[str, float]]]:
+def cluster(
+    address: str | None, workers: int | None, last_words: Callable[[str], None] = lambda reason: None
+) -> Iterator[Callable[[], dict[str, float]]]:
     """A Ray cluster of this machine alone, or the one at `address`.
 
     It starts in a thread, since that takes seconds in which there is other work; the function it yields waits for it
-    and returns its resources, or raises InputError where no cluster answers at `address`.
+    and returns its resources, or raises InputError where no cluster answers at `address`. Where this machine's own
+    dies, the process ends after its `last_words` (see study/guard.py).
     """
     if address is not None:
         check_address(address)
@@ -81,12 +93,24 @@ def cluster(address: str | None, workers: int | None) -> Iterator[Callable[[], d
         options["num_cpus"] = workers or len(os.sched_getaffinity(0))
     else:
         options = {"address": address, **{k: v for k, v in options.items() if k != "include_dashboard"}}
-    with nullcontext() if address else closed(), ThreadPoolExecutor(1) as thread:
-        started = thread.submit(_start, options)
+    with nullcontext() if address else closed() as token, ExitStack() as watch, ThreadPoolExecutor(1) as thread:
+
+        def ended(reason: str) -> None:
+            last_words(reason)
+            shutil.rmtree(token.parent)
+
+        def start() -> dict[str, float]:
+            resources = _start(options)
+            if token is not None:
+                watch.enter_context(guarded(ray._private.worker._global_node, ended))
+            return resources
+
+        started = thread.submit(start)
         try:
             yield started.result
         finally:
             started.exception()  # Ray can be shut down only once it is up
+            watch.close()
             ray.shutdown()
 
 
@@ -122,10 +146,11 @@ def _answer(task: ray.ObjectRef) -> str:
 
 
 @contextmanager
-def closed() -> Iterator[None]:
+def closed() -> Iterator[Path]:
     """Whatever Ray starts meanwhile listens on loopback alone, and wants a token that is made for this run.
 
-    The token is in a file of mode 600, which goes with the run; it is in no log, argument or run folder.
+    The token is in a file of mode 600, which goes with the run; it is in no log, argument or run folder. Yields the
+    file's path.
     """
     saved = {name: os.environ.pop(name, None) for name in ACCESS}  # without a mode, ray.init asks for a token
     everywhere, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False  # read at import elsewhere
@@ -136,7 +161,7 @@ def closed() -> Iterator[None]:
                 file.write(secrets.token_hex(32))
             os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
             AuthenticationTokenLoader.instance().reset_cache()
-            yield
+            yield path
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = everywhere
         for name, value in saved.items():
@@ -211,22 +236,29 @@ def place(options: StudyOptions, device: str, resources: dict[str, float]) -> tu
 
 
 @contextmanager
-def chatter_to(log: Path) -> Iterator[None]:
-    """What Ray and its processes print goes to a log file; the study's own lines keep the screen."""
+def chatter_to(log: Path) -> Iterator[Callable[[], None]]:
+    """What Ray and its processes print goes to a log file, at the end or when what is yielded is called.
+
+    The study's own lines keep the screen.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
     with tempfile.TemporaryFile() as file:  # the run folder is made only when the cluster is there
+
+        def keep() -> None:
+            file.seek(0)
+            with suppress(OSError), open(log, "ab") as kept:  # no folder, or a full disk
+                shutil.copyfileobj(file, kept)
+
         try:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-            yield
+            yield keep
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             for number, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, number)
                 os.close(original)
-            file.seek(0)
-            with suppress(OSError), open(log, "ab") as kept:  # no folder, or a full disk
-                shutil.copyfileobj(file, kept)
+            keep()

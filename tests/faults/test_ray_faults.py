@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 
 import pytest
@@ -50,7 +51,9 @@ def test_the_runtime_killed_and_resumed(data, unbroken, tmp_path, kind):
     for pid, line in descendants(run.process.pid).items():
         if kind in line:
             os.kill(pid, signal.SIGKILL)
-    assert run.wait(120) != 0, run.said()
+    assert run.wait(10) == 1, run.said()
+    assert re.search("Ray's (raylet|gcs_server) has died, and the run ends with it: what had ended is kept", run.said())
+    assert "--resume" in run.said().splitlines()[-1]
     assert run.end() == set()
     ended = [path.name.split(".")[0] for path in run.out.glob("parts/*.members.parquet")]
     assert 0 < len(ended) < 4

@@ -1,0 +1,58 @@
+"""What becomes of a process whose servers die. Processes that sleep stand for Ray's."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.processes import alive
+from tests.small import ROOT
+
+#: A server with a child of its own, which outlives it; `{act}` is what happens while they are guarded.
+PROGRAM = """
+import os, subprocess, sys, time
+from types import SimpleNamespace
+from study.guard import guarded
+
+server = subprocess.Popen(["bash", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE, start_new_session=True)
+print(server.pid, int(server.stdout.readline()), flush=True)
+node = SimpleNamespace(all_processes={{"{name}": [SimpleNamespace(process=server)]}})
+with guarded(node, lambda reason: print(reason, flush=True)):
+    {act}
+print("went on", flush=True)
+{after}
+time.sleep(2)
+"""
+
+
+def run(name="raylet", act="pass", after="server.kill()"):
+    """The exit status and the lines of the program, and which of its processes are left, which are then ended."""
+    code = PROGRAM.format(name=name, act=act, after=after)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    first, *lines = done.stdout.splitlines()
+    pids = [int(pid) for pid in first.split()]
+    left = alive(pids)
+    for pid in left:
+        os.kill(pid, 9)
+    return done.returncode, lines, [pids.index(pid) for pid in left]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+@pytest.mark.parametrize("name", ["gcs_server", "raylet"])
+def test_with_a_server_the_process_ends_and_all_that_it_began(name):
+    """In the middle of a call that never ends, too; the server's child is then nobody's."""
+    assert run(name, "server.kill(); time.sleep(60)") == (1, [f"Ray's {name} has died"], [])
+
+
+def test_another_process_may_die():
+    assert run("log_monitor", "server.kill(); time.sleep(2)")[:2] == (0, ["went on"])
+
+
+def test_afterwards_nothing_is_guarded():
+    assert run()[:2] == (0, ["went on"])
+
+
+def test_last_words_that_cannot_be_said_do_not_keep_it_from_ending():
+    assert run("raylet", "sys.stdout.close(); server.kill(); time.sleep(60)") == (1, [], [])

@@ -15,14 +15,15 @@ import os, subprocess, sys, time
 from types import SimpleNamespace
 from study.guard import guarded
 
-server = subprocess.Popen(["bash", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE, start_new_session=True)
+pipes = {{"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}}
+server = subprocess.Popen(["bash", "-c", "sleep 600 & echo $!; wait"], start_new_session=True, **pipes)
 print(server.pid, int(server.stdout.readline()), flush=True)
 node = SimpleNamespace(all_processes={{"{name}": [SimpleNamespace(process=server)]}})
 with guarded(node, lambda reason: print(reason, flush=True)):
     {act}
 print("went on", flush=True)
 {after}
-time.sleep(2)
+time.sleep(1.2)
 """
 
 
@@ -47,7 +48,7 @@ def test_with_a_server_the_process_ends_and_all_that_it_began(name):
 
 
 def test_another_process_may_die():
-    assert run("log_monitor", "server.kill(); time.sleep(2)")[:2] == (0, ["went on"])
+    assert run("log_monitor", "server.kill(); time.sleep(1.2)")[:2] == (0, ["went on"])
 
 
 def test_afterwards_nothing_is_guarded():

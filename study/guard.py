@@ -1,12 +1,14 @@
 """What becomes of a run whose own Ray dies: it ends at once and says why, instead of waiting for what cannot come back.
 
-Left alone, Ray's driver waits a minute for a server that died, deaf to every signal, and then ends without a word.
+Left alone, Ray's driver waits a minute for a server that died, deaf to every signal, and then ends without a word;
+and where it is the driver that is killed, some of Ray's processes wait a minute for each other.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Seconds between looks.
 LOOK_SECONDS = 0.5
+#: For a process that only waits for the end of this one.
+QUIET = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 #: Of Ray's processes, those without which nothing goes on, and which it does not start again.
 SERVERS = ("gcs_server", "raylet")
 
@@ -27,9 +31,12 @@ SERVERS = ("gcs_server", "raylet")
 def guarded(node: Node, last_words: Callable[[str], None]) -> Iterator[None]:
     """Meanwhile: when a server of `node` has died, `last_words` is told which, and this process ends with status 1.
 
-    With it end all its descendants, which would linger for minutes.
+    With it end all its descendants; so do Ray's where this process is killed.
     """
     over, first = threading.Event(), descendants()
+    pids = " ".join(str(pid) for pid, _ in first)
+    # It reads until this process is gone, and then gives Ray's own reaper, which ends most of them, its time.
+    heir = subprocess.Popen(["sh", "-c", f"read _; sleep 2; kill -9 {pids}"], **QUIET, start_new_session=True)
 
     def watch() -> None:
         while not over.wait(LOOK_SECONDS):
@@ -47,6 +54,8 @@ def guarded(node: Node, last_words: Callable[[str], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+        heir.kill()
+        heir.communicate()
 
 
 def dead_server(node: Node) -> str:

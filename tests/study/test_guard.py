@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -27,13 +28,15 @@ time.sleep(1.2)
 """
 
 
-def run(name="raylet", act="pass", after="server.kill()"):
+def run(name="raylet", act="pass", after="server.kill()", wait=0.0):
     """The exit status and the lines of the program, and which of its processes are left, which are then ended."""
     code = PROGRAM.format(name=name, act=act, after=after)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
     first, *lines = done.stdout.splitlines()
-    pids = [int(pid) for pid in first.split()]
+    pids, end = [int(pid) for pid in first.split()], time.monotonic() + wait
+    while alive(pids) and time.monotonic() < end:
+        time.sleep(0.1)
     left = alive(pids)
     for pid in left:
         os.kill(pid, 9)
@@ -45,6 +48,11 @@ def run(name="raylet", act="pass", after="server.kill()"):
 def test_with_a_server_the_process_ends_and_all_that_it_began(name):
     """In the middle of a call that never ends, too; the server's child is then nobody's."""
     assert run(name, "server.kill(); time.sleep(60)") == (1, [f"Ray's {name} has died"], [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+def test_where_the_process_itself_is_killed_nothing_is_left():
+    assert run(act="os.kill(os.getpid(), 9)", wait=20) == (-9, [], [])
 
 
 def test_another_process_may_die():

@@ -28,7 +28,7 @@ time.sleep(1.2)
 """
 
 
-def run(name="raylet", act="pass", after="server.kill()", wait=0.0):
+def run(name="raylet", act="pass", after="server.kill()", wait=10.0):
     """The exit status and the lines of the program, and which of its processes are left, which are then ended."""
     code = PROGRAM.format(name=name, act=act, after=after)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -52,15 +52,15 @@ def test_with_a_server_the_process_ends_and_all_that_it_began(name):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 def test_where_the_process_itself_is_killed_nothing_is_left():
-    assert run(act="os.kill(os.getpid(), 9)", wait=20) == (-9, [], [])
+    assert run(act="os.kill(os.getpid(), 9)") == (-9, [], [])
 
 
 def test_another_process_may_die():
-    assert run("log_monitor", "server.kill(); time.sleep(1.2)")[:2] == (0, ["went on"])
+    assert run("log_monitor", "server.kill(); time.sleep(1.2)", wait=0)[:2] == (0, ["went on"])
 
 
 def test_afterwards_nothing_is_guarded():
-    assert run()[:2] == (0, ["went on"])
+    assert run(wait=0)[:2] == (0, ["went on"])
 
 
 def test_last_words_that_cannot_be_said_do_not_keep_it_from_ending():

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 export RAY_USAGE_STATS_ENABLED = 0
 
-# Tools that want other versions than the lock file has: moto, the tests' S3 server, and pip-audit.
+# Tools that want other versions than the lock file has: the tests' S3 and Google servers, and pip-audit.
 TOOLS := $(VENV)-tools
 
 .PHONY: study test test-slow fuzz soak bench docs lint format env lock clean
@@ -65,8 +65,8 @@ $(STAMP): requirements.lock pyproject.toml
 
 $(TOOLS):
 	@$(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 \
-		moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 pip-audit==2.10.1 2> /dev/null || \
-		{ rm -rf $(TOOLS); echo "note: moto and pip-audit could not be installed: what needs them is left out" >&2; }
+		moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 gcp-storage-emulator==2026.7.19 pip-audit==2.10.1 2> /dev/null || \
+		{ rm -rf $(TOOLS); echo "note: moto, gcp-storage-emulator and pip-audit could not be installed: what needs them is left out" >&2; }
 
 # A new lock file from the ranges of pyproject.toml, solved in an environment of its own.
 lock:

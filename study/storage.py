@@ -2,8 +2,7 @@
 
 The driver's run folder stays as it is. Whatever is written to a StoredFolder is written through to the storage, and
 what others wrote is fetched from it. So workers deliver their parts, networks and checkpoints from a scratch folder
-of their own, and `--resume` on a new machine fetches the run first. Credentials come from the usual environment
-variables (AWS_ACCESS_KEY_ID ..., GOOGLE_APPLICATION_CREDENTIALS) or the machine's role; AWS_ENDPOINT_URL is honoured.
+of their own, and `--resume` on a new machine fetches the run first.
 """
 
 from __future__ import annotations
@@ -12,105 +11,26 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 import pandas as pd
-from pyarrow import ArrowException, fs
+from pyarrow import ArrowException
 
 from data_utils.errors import InputError
 from data_utils.files import write_atomically
 from study.lock import held
+from study.object_store import Storage, one_line
 from study.options import StudyOptions
 from study.results import RunFolder
 
-#: Seconds to wait before each new attempt at what failed: a storage may vanish for a while.
-WAITS = (0.5, 1, 2, 4, 8, 15, 30)
 #: Folders whose files are not changed once they are there.
 KEPT = ("parts", "models", "checkpoints", "tensorboard")
 #: What stays on the machine that wrote it: the lock, temporary files, Tune's own.
 OWN = re.compile(r"\.|tune/")
 #: Seconds between two looks at whether a stop is asked for.
 STOP_SECONDS = 1.0
-
-T = TypeVar("T")
-
-
-class Storage:
-    """Files by name below a path or URL (s3://, gs://). What fails is tried again for a minute, then an OSError."""
-
-    def __init__(self, url: str, waits: tuple[float, ...] = WAITS):
-        self.url, self.waits = url, waits
-        try:
-            if "://" in url:
-                filesystem, path = fs.FileSystem.from_uri(url)
-            else:
-                filesystem, path = fs.LocalFileSystem(), str(Path(url).expanduser().absolute())
-        except (ArrowException, OSError, ValueError) as error:
-            raise InputError(f"--storage {url}: {_line(error)}: give a path, s3://BUCKET/PATH or gs://...") from None
-        self.is_path = isinstance(filesystem, fs.LocalFileSystem)
-        self._files = fs.SubTreeFileSystem(path, filesystem)
-        self._root = (filesystem, path)
-
-    def check(self) -> None:
-        """Raise InputError where it cannot be reached, or has no such bucket."""
-        filesystem, path = self._root
-        bucket = path if self.is_path else path.partition("/")[0]
-        try:
-            if self.is_path:
-                filesystem.create_dir(path)
-            if filesystem.get_file_info(bucket).type != fs.FileType.Directory:
-                raise FileNotFoundError(f"there is no {'folder' if self.is_path else 'bucket'} {bucket}")
-        except (ArrowException, OSError) as error:
-            raise InputError(
-                f"--storage {self.url}: cannot be used ({_line(error)}): make it first, and see to the credentials"
-            ) from None
-
-    def put(self, name: str, content: bytes) -> None:
-        """Write a file; it is there as a whole, or not."""
-        self._again(lambda: self._put(name, content))
-
-    def _put(self, name: str, content: bytes) -> None:
-        if self.is_path:
-            path = Path(self._root[1], name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda path: path.write_bytes(content))
-            return
-        with self._files.open_output_stream(name) as stream:  # an object is there when the stream is closed
-            stream.write(content)
-
-    def get(self, name: str) -> bytes | None:
-        """Read a file; None where there is none."""
-
-        def read() -> bytes | None:
-            try:
-                with self._files.open_input_stream(name) as stream:
-                    return stream.read()
-            except FileNotFoundError:
-                return None
-
-        return self._again(read)
-
-    def sizes(self) -> dict[str, int]:
-        """Bytes of every file by its name."""
-        selector = fs.FileSelector("", recursive=True, allow_not_found=True)
-        found = self._again(lambda: self._files.get_file_info(selector))
-        return {info.path: info.size for info in found if info.type == fs.FileType.File}
-
-    def delete(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        if self._again(lambda: self._files.get_file_info(name)).type == fs.FileType.File:
-            self._again(lambda: self._files.delete_file(name))
-
-    def _again(self, work: Callable[[], T]) -> T:
-        for wait in self.waits:
-            try:
-                return work()
-            except (ArrowException, OSError):
-                time.sleep(wait)
-        return work()
 
 
 class StoredFolder(RunFolder):
@@ -232,7 +152,7 @@ def open_folder(options: StudyOptions) -> RunFolder:
     if options.storage is None:
         options.check_folder()
         return RunFolder(options.folder)
-    if re.match(r"\w+://[^/]*@", options.storage):
+    if re.match(r"\w+://(?!anonymous@)[^/]*@", options.storage):
         raise InputError("--storage: credentials do not belong in it: set the environment variables of the store")
     storage = Storage(options.storage)
     folder = StoredFolder(options.folder, storage)
@@ -292,9 +212,5 @@ def seen(storage: str | None, name: str) -> str:
     try:
         there = os.path.exists(name) if storage is None else Storage(storage, waits=(1.0,)).get(name) is not None
     except (InputError, OSError, ArrowException) as error:
-        return _line(error)
+        return one_line(error)
     return "" if there else "it is not there"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -10,9 +10,9 @@ import pytest
 
 from data_utils.cohort import simulate_cohort
 from data_utils.formats import write_expression
+from tests.buckets import BUCKET, KEYS, server_program
 from tests.cluster.hosts import NETWORK, Hosts, missing
 from tests.cluster.lab import Cluster
-from tests.s3 import BUCKET, KEYS, server_program
 from tests.small import ROOT
 
 S3_PORT = 9100
@@ -57,7 +57,7 @@ def serve_s3(hosts):
     """The same, for other hosts."""
     server = hosts.popen(0, f"exec {server_program()} -H {hosts.address(0)} -p {S3_PORT} 2> s3.log")
     try:
-        python(hosts, 0, f"from tests.s3 import make_bucket; make_bucket({S3!r})")
+        python(hosts, 0, f"from tests.buckets import make_bucket; make_bucket({S3!r})")
         yield f"s3://{BUCKET}"
     finally:
         server.kill()

@@ -111,4 +111,6 @@ class Cluster:
 
     def training(self) -> set[int]:
         """The hosts on which a pack is being trained."""
-        return {i for i in (1, *self.workers) if any("ray::ImplicitFunc" in line for line in self.hosts.commands(i))}
+        return {
+            i for i in (1, *self.workers) if any("ray::ImplicitFunc.train" in line for line in self.hosts.commands(i))
+        }

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.buckets import KEYS
 from tests.cluster.conftest import finish, python
 from tests.cluster.sockets import listening
-from tests.s3 import KEYS
 from tests.small import ROOT, assert_same_tables, models
 
 #: What ssh does on port 22 is its own affair.

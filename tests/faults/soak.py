@@ -39,6 +39,8 @@ KINDS = {
 }
 #: Seconds in which a run must have gone after SIGINT or SIGTERM, and processes after a driver's death.
 GRACE = 10.0
+#: The same where the driver was killed while Ray began: its agents look for a server for a minute.
+LONG_GRACE = 75.0
 #: Seconds for a run that nothing hinders.
 LIMIT = 600.0
 
@@ -123,12 +125,12 @@ class Run:
         """All that it printed."""
         return self.log.read_text(errors="replace")
 
-    def end(self) -> set[int]:
+    def end(self, grace: float = GRACE) -> set[int]:
         """Kill what is left of it; returns the processes that were, after some seconds."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        end = time.monotonic() + GRACE
+        end = time.monotonic() + grace
         while alive(self.seen) and time.monotonic() < end:
             time.sleep(0.1)
         left = alive(self.seen)
@@ -230,7 +232,7 @@ class Soak:
         if kind in ("SIGINT", "SIGTERM"):
             self.slowest_end = max(self.slowest_end, took)
             assert status == 0 or "go on with: " in said, "no command to go on with"
-        left = run.end()
+        left = run.end(LONG_GRACE if kind == "driver killed" else GRACE)
         assert not left, f"{len(left)} processes left"
         if status != 0:
             self._resume(kind, run.out)

@@ -1,4 +1,4 @@
-"""An S3 server for tests: moto's, from an environment of its own that `make test` sets up. Not a test itself."""
+"""S3 and Google servers for tests, from an environment of their own that `make test` sets up. Not a test itself."""
 
 import shutil
 import sys
@@ -20,14 +20,14 @@ KEYS = {
 }
 
 
-def server_program():
-    """The server's program; skips the test where there is none."""
+def server_program(name="moto_server"):
+    """The S3 server's program, or the other's; skips the test where there is none."""
     places = [ROOT / ".venv-tools" / "bin", Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-tools") / "bin"]
     for folder in places:  # not the PATH: an old moto answers uploads so that the client waits for ever
-        program = shutil.which("moto_server", path=str(folder))
+        program = shutil.which(name, path=str(folder))
         if program:
             return program
-    pytest.skip("no S3 server here: `make .venv-tools` installs moto")
+    pytest.skip(f"no {name} here: `make .venv-tools` installs it")
 
 
 def make_bucket(url):

@@ -86,14 +86,9 @@ class Run:
         if "--local" in further:
             self.process = Forked(self.words, str(self.log))
         else:
+            command = [sys.executable, "run_study.py", *self.words]
             with open(self.log, "a") as log:
-                self.process = subprocess.Popen(
-                    [sys.executable, "run_study.py", *self.words],
-                    cwd=ROOT,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+                self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
 
     def look(self) -> bool:
         """Note its processes; whether it still runs."""

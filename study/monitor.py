@@ -70,7 +70,7 @@ class MemberLog:
         if not parts or Path(run_name).is_absolute() or ".." in parts:
             raise ValueError(f"run_name {run_name!r} must name a folder below the log folder")
         self.run_name = run_name
-        self.path = _new_event_file(Path(logdir) / run_name, start_time)
+        self.path = _new_event_file(Path(logdir), parts, start_time)
         start_time = time.time() if start_time is None else start_time
         # The run's name as trial id: each member is its own row of HParams, under a name one can read.
         start = summary_v2.hparams_pb(
@@ -123,7 +123,7 @@ def write_hparams_experiment(
         metrics=[summary_v2.Metric(tag, group="") for tag in metrics],
         time_created_secs=created,
     )
-    _append(_new_event_file(Path(logdir), created), [_event(created, summary=config)])
+    _append(_new_event_file(Path(logdir), (), created), [_event(created, summary=config)])
 
 
 def _is_known(value: HParamValue | None) -> bool:
@@ -139,9 +139,13 @@ def _domain(values: Sequence[HParamValue | None] | None) -> summary_v2.Discrete 
     return summary_v2.Discrete(unique)
 
 
-def _new_event_file(folder: Path, start_time: float | None) -> Path:
+def _new_event_file(logdir: Path, run: tuple[str, ...], start_time: float | None) -> Path:
     """The path of a run's one event file, with its header written and earlier files gone."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = logdir
+    folder.mkdir(exist_ok=True)
+    for name in run:  # one by one: where the run folder has just gone away, no other is made in its place
+        folder /= name
+        folder.mkdir(exist_ok=True)
     for old in folder.glob(f"{_PREFIX}*"):
         old.unlink()
     # A new name each time, later in the alphabet: a TensorBoard that is open goes on to the next name, but

@@ -156,7 +156,8 @@ class Soak:
     def fault(self, kind: str, ray: bool) -> None:
         """One run with a fault of this kind, and what comes after it."""
         out = self.folder / "run"
-        shutil.rmtree(out, ignore_errors=True)
+        for name in ("run", "away"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         run = Run(self.data, out, *(["--workers", "2"] if ray else ["--local"]))
         before = self.injected[kind]
         try:

@@ -121,6 +121,12 @@ def test_a_run_name_outside_the_log_folder_is_refused(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_the_run_folder_none_is_made_in_its_place(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        MemberLog(tmp_path / "run" / "tensorboard", RUN, HP)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_end_is_refused(tmp_path):
     log = MemberLog(tmp_path, RUN, HP)
     with pytest.raises(ValueError, match="'done' is none of finished, diverged, failed"):

@@ -69,6 +69,9 @@ class RunFolder:
         """Raise OSError where the folder is not there: whoever writes below must not make another in its place."""
         os.stat(self.path / "parts")
 
+    def close(self) -> None:
+        """The run that holds the folder is over (see study/storage.py)."""
+
     def clear(self) -> None:
         """Delete all of an earlier run but the lock, which this process holds."""
         for path in self.path.iterdir():

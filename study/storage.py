@@ -20,6 +20,7 @@ from pyarrow import ArrowException
 
 from data_utils.errors import InputError
 from data_utils.files import write_atomically
+from study.lease import LEASE, Lease
 from study.lock import held
 from study.object_store import Storage, one_line
 from study.options import StudyOptions
@@ -41,6 +42,7 @@ class StoredFolder(RunFolder):
         self.storage = storage
         self._asked, self._stop = -STOP_SECONDS, False
         self._sent: dict[Path, int] = {}
+        self.lease = Lease(storage)
 
     def _put(self, path: Path) -> None:
         self.storage.put(path.relative_to(self.path).as_posix(), path.read_bytes())
@@ -98,7 +100,8 @@ class StoredFolder(RunFolder):
     def clear(self) -> None:
         super().clear()
         for name in self.storage.sizes():
-            self.storage.delete(name)
+            if name != LEASE:
+                self.storage.delete(name)
 
     def request_stop(self, stop: bool) -> None:
         super().request_stop(stop)
@@ -109,6 +112,9 @@ class StoredFolder(RunFolder):
         if now - self._asked > STOP_SECONDS:
             self._asked, self._stop = now, self.storage.get(".stop") is not None
         return self._stop
+
+    def close(self) -> None:
+        self.lease.release()
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
         """Bring here what the storage has `below` these folders: what may have changed, and what is not here."""
@@ -163,14 +169,18 @@ def open_folder(options: StudyOptions) -> RunFolder:
     storage.check()
     names = {name for name in storage.sizes() if not name.startswith(".")}
     is_run = {"config.json", "plan.json"} <= names
-    if options.resume and (is_run or folder.path.is_dir()):
+    goes_on = options.resume and (is_run or folder.path.is_dir())
+    if names and not goes_on and not (options.fresh and is_run):
+        way = "--resume to go on, --fresh to replace it, or " if is_run else ""
+        raise InputError(f"--storage {storage.url}: holds {'a run' if is_run else 'files'} already: give {way}another")
+    if not goes_on:
+        options.check_folder()
+    folder.lease.acquire()
+    if goes_on:
         with held(folder.path):
             folder.fetch()
             folder.publish()
-    elif names and not (options.fresh and is_run):
-        way = "--resume to go on, --fresh to replace it, or " if is_run else ""
-        raise InputError(f"--storage {storage.url}: holds {'a run' if is_run else 'files'} already: give {way}another")
-    options.check_folder()
+        options.check_folder()
     return folder
 
 

@@ -9,7 +9,7 @@ import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -133,7 +133,7 @@ class Study:
     @contextmanager
     def _begun(self) -> Iterator[float]:
         """Hold the folder for this process, so that a second run on it is refused, and begin (see `_begin`)."""
-        with held(self.folder.path) as undo:
+        with closing(self.folder), held(self.folder.path) as undo:
             try:
                 seconds_before = self._begin()
             except InputError:  # nothing is left of what was made for it

@@ -13,6 +13,7 @@ from study.options import StudyOptions
 from study.search.search import open_search
 from study.search.space import SearchOptions
 from study.storage import Storage, StoredFolder, mark, open_folder, seen, worker_folder
+from tests.processes import wait_for
 from tests.small import ROOT, assert_same_tables, contents, expression_file, models
 
 STUDY = ["--grid", "smoke", "--depths", "2", "--betas", "0", "--epochs", "4", "--pack", "1", "--local"]
@@ -126,6 +127,39 @@ def test_a_part_that_was_half_delivered_is_fetched_again(tmp_path):
             assert driver.part("abc") is None
     driver.fetch()
     assert driver.part("abc")[0]["seconds"].tolist() == [2.0]
+
+
+def test_the_driver_sees_how_far_a_worker_elsewhere_has_come_and_drops_its_checkpoint_there(tmp_path):
+    storage = Storage(str(tmp_path / "storage"))
+    driver = StoredFolder(tmp_path / "run", storage)
+    driver.create()
+    assert driver.standing("abc") is None
+    for epoch in (3, 5):
+        with worker_folder("/nowhere", storage.url) as run:
+            run.save_checkpoint("abc", ["m"], {}, {"epoch": epoch, "batch": 2})
+        assert driver.standing("abc") == (epoch, 2)
+    driver.drop_checkpoint("abc")
+    assert driver.standing("abc") is None
+    assert settled(storage.url) == {}
+
+
+def test_a_second_driver_on_a_storage_is_refused(data, tmp_path):
+    words = ["--data", str(data), "--storage", str(tmp_path / "storage"), "--no-report", "--epochs", "1000000"]
+    command = [sys.executable, "run_study.py", *STUDY, *words]
+    log = open(tmp_path / "log", "w")  # noqa: SIM115
+    first = subprocess.Popen([*command, "--out", str(tmp_path / "one")], cwd=ROOT, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: (tmp_path / "storage" / "config.json").exists() or first.poll() is not None)
+        second = [*command, "--out", str(tmp_path / "two"), "--resume"]
+        done = subprocess.run(second, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert first.poll() is None, (tmp_path / "log").read_text()
+    finally:
+        first.kill()
+        first.wait()
+        log.close()
+    assert done.returncode == 2
+    assert f"another run is using it (process {first.pid} of " in done.stderr
+    assert not (tmp_path / "two").exists()
 
 
 def test_a_stop_reaches_workers_elsewhere(tmp_path):

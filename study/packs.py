@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -34,8 +34,12 @@ class Pack:
     @property
     def pack_id(self) -> str:
         """Names the pack by its members, so the same members find their checkpoint again."""
-        ids = "".join(member.member_id for member in self.members)
-        return hashlib.sha256(ids.encode()).hexdigest()[:12]
+        return pack_id(member.member_id for member in self.members)
+
+
+def pack_id(member_ids: Iterable[str]) -> str:
+    """The name of the pack of these members, in this order."""
+    return hashlib.sha256("".join(member_ids).encode()).hexdigest()[:12]
 
 
 def data_key(member: MemberConfig) -> tuple:

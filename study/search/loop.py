@@ -44,7 +44,7 @@ class Search:
             sampler=TrialSampler(self.options.sampler, self.options.search_seed),
             directions=directions(pareto),
         )
-        self.journal = Journal(folder.path.parent / "optuna.journal", space.identity(), space.distributions, pareto)
+        self.journal = journal(space, folder)
         trials = folder.trials()
         self.best = best_trial(trials)
         for number, trial in enumerate(map(reopened, trials)):
@@ -99,6 +99,12 @@ class Search:
         known = f" (best {self.best.value:.4f} at {self.best.code_size})" if self.best is not None else ""
         head = f"trial {trial.number + 1} of {self.options.trials}: code {trial.code_size}"
         return f"{head}, {result}, {trial.seconds:.0f} s{known}"
+
+
+def journal(space: Space, folder: TrialsFolder) -> Journal:
+    """The search's copy for optuna-dashboard. Raises InputError where the file is another search's, or none."""
+    path = folder.path.parent / "optuna.journal"
+    return Journal(path, space.identity(), space.distributions, space.options.pareto)
 
 
 def best_trial(trials: Iterable[Trial]) -> Trial | None:

@@ -11,11 +11,12 @@ from data_utils.errors import InputError
 from models.baselines import reference_errors
 from study.config import MemberConfig
 from study.interruption import Interruption
+from study.lock import held
 from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
 from study.rows import FAILED
 from study.search.local import local_search
-from study.search.loop import Search, chosen_trial
+from study.search.loop import Search, chosen_trial, journal
 from study.search.results import answer, answer_text, load_search, search_markdown
 from study.search.space import PAPER_CODE, SearchOptions, Space
 from study.search.trials import COMPLETE, RUNNING, Trial, TrialsFolder, reopened, trials_table
@@ -38,11 +39,14 @@ class SearchStudy(Study):
         """Read the data, and see what can be searched on them. Raises InputError for bad data or options."""
         super().load()
         self.space = Space(self.wanted, self.data.n_genes)
-        if self.options.resume:
-            self._plan()
 
     def work_left(self) -> bool:
         """Whether trials are wanted still, or the chosen setting's networks are not all trained."""
+        if self.options.resume and self.search is None:
+            with held(self.folder.path):
+                for line in self.trials.mend(lambda number: journal(self.space, self.trials).params.get(number)):
+                    self.say(line)
+            self._plan()
         ended = [trial for trial in self.trials.trials() if reopened(trial).state != RUNNING]
         return len(ended) < self.space.options.trials or super().work_left()
 

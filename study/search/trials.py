@@ -5,9 +5,10 @@ What Optuna knows of a search is made from these files; its database in the fold
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from data_utils.errors import InputError
+from study.packs import pack_id
 from study.results import RunFolder
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of every study and trial, also of one in memory
@@ -26,6 +28,9 @@ STUDY = "search-bottleneck"
 
 #: `diverged`: a network's error is no number. `failed`: an exception; such a trial is tried again by --resume.
 RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
+
+#: Trials that this process has read, by file: a worker compares its own with all others at every look.
+ENDED: dict[tuple, Trial] = {}
 
 OPTUNA_STATES = {
     RUNNING: TrialState.WAITING,
@@ -91,21 +96,64 @@ class TrialsFolder(RunFolder):
         return RunFolder(self.path.parent).stop_requested()
 
     def write_trial(self, trial: Trial) -> None:
-        """Keep what is known of a trial."""
-        self.write_json(f"{trial.number:05d}.json", asdict(trial))
+        """Keep what is known of a trial, with a checksum."""
+        content = asdict(trial)
+        self.write_json(f"{trial.number:05d}.json", {**content, "sha256": _digest(content)})
 
     def trial(self, number: int) -> Trial:
-        """What is known of a trial. Raises InputError when its file is not there or cannot be read."""
-        return _trial(self.read_json(f"{number:05d}.json"))
+        """What is known of a trial. Raises InputError when its file is not there, or is not as it was written."""
+        path = self.path / f"{number:05d}.json"
+        try:
+            stat = path.stat()
+        except OSError:
+            return _checked(path)  # which says why
+        key = (path, stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if key in ENDED:
+            return ENDED[key]
+        trial = _checked(path)
+        if trial.state != RUNNING:
+            ENDED[key] = trial
+        return trial
+
+    def numbers(self) -> list[int]:
+        """Of all trials that have begun."""
+        return sorted(int(path.stem) for path in self.path.glob("[0-9]*.json"))
 
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number."""
-        return [_trial(self.read_json(path.name)) for path in sorted(self.path.glob("[0-9]*.json"))]
+        return [self.trial(number) for number in self.numbers()]
+
+    def mend(self, known: Callable[[int], dict[str, float] | None]) -> list[str]:
+        """Forget results that are not as they were written, so that their trials run again: a line for each.
+
+        `known` gives the point of a trial that has ended. Raises InputError where a point is lost.
+        """
+        lines = self.drop_damaged()
+        for number in self.numbers():
+            try:
+                trial = self.trial(number)
+            except InputError as damaged:
+                params = known(number)
+                if params is None:
+                    raise
+                lines.append(f"{str(damaged).rpartition(': ')[0]}: trial {number + 1} runs again")
+                self.write_trial(Trial(number, params))
+                continue
+            if trial.state == COMPLETE and self.part(pack_id(trial.members)) is None:
+                self.write_trial(replace(Trial(number, trial.params), model=trial.model, code_size=trial.code_size))
+        return lines
 
 
-def _trial(content: dict) -> Trial:
+def _checked(path: Path) -> Trial:
+    content = RunFolder(path.parent).read_json(path.name)
+    if content.pop("sha256", "") != _digest(content):
+        raise InputError(f"{path}: damaged, its checksum is another: start anew with --fresh")
     curve = tuple((epoch, value) for epoch, value in content["curve"])
     return Trial(**{**content, "members": tuple(content["members"]), "curve": curve})
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def trials_table(trials: Iterable[Trial], names: Sequence[str]) -> pd.DataFrame:
@@ -134,7 +182,10 @@ def reopened(trial: Trial) -> Trial:
 
 
 class Journal:
-    """The search as an Optuna study in a file, which optuna-dashboard opens; a copy: nothing is read back from it."""
+    """The search as an Optuna study in a file, which optuna-dashboard opens: a copy.
+
+    `params` has the points of its trials by number; they are asked for where a trial's own file is damaged.
+    """
 
     def __init__(self, path: Path, identity: dict, distributions: dict[str, BaseDistribution], pareto: bool):
         """Raises InputError for a file that holds another search or is none."""
@@ -145,7 +196,7 @@ class Journal:
                 storage=storage, study_name=STUDY, directions=directions(pareto), load_if_exists=True
             )
             known = self.study.user_attrs.get("search", identity)
-            self.numbers = {trial.user_attrs["number"] for trial in self.study.get_trials(deepcopy=False)}
+            self.params = {t.user_attrs["number"]: t.params for t in self.study.get_trials(deepcopy=False)}
         except Exception as error:  # whatever a damaged file makes of it
             reason = f"{type(error).__name__}: {error}"[:80]
             raise InputError(f"{path}: no readable Optuna journal ({reason}): remove it; it is made anew") from None
@@ -155,8 +206,8 @@ class Journal:
 
     def add(self, trial: Trial) -> None:
         """Add a trial that has ended, unless it is there."""
-        if trial.number not in self.numbers and trial.state != RUNNING:
-            self.numbers.add(trial.number)
+        if trial.number not in self.params and trial.state != RUNNING:
+            self.params[trial.number] = trial.params
             self.study.add_trial(trial.frozen(self.distributions, self.pareto))
 
 

@@ -1,6 +1,7 @@
 """A search over the code size: one process, tiny data; what is chosen, what is resumed, what is never looked at."""
 
 import dataclasses
+import json
 import math
 import signal
 
@@ -21,7 +22,7 @@ from study.search.sampler import TrialSampler
 from study.search.search import SearchStudy, open_search
 from study.search.space import SearchOptions, Space, objective
 from study.search.trials import TrialsFolder
-from tests.small import expression_file
+from tests.small import assert_same_tables, expression_file, flipped
 
 SHORT = {"trials": 5, "seeds": 2, "epochs": 4, "confirm_seeds": 3, "sampler": "random"}
 
@@ -298,6 +299,55 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(opened, monkeyp
     assert again.run() == 0
     assert_same_trials(whole, again)
     assert {name: parts(again)[name] for name in before} == before
+
+
+def trial_file(study, number):
+    return study.trials.path / f"{number:05d}.json"
+
+
+@pytest.mark.parametrize("damage", ["a digit", "cut short", "its part", "the part's metrics"])
+def test_a_damaged_trial_is_noticed_and_runs_again_and_the_others_stay(opened, damage, capfd):
+    whole = opened("whole")
+    assert whole.run() == 0
+    broken = opened("broken")
+    assert broken.run() == 0
+    path = trial_file(broken, 2)
+    [part] = [p for p in (broken.trials.path / "parts").glob("*.members.parquet") if members_of(p) == members(path)]
+    if damage == "a digit":
+        text = path.read_text()
+        place = text.index(".", text.index('"value": ')) + 1
+        path.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+    elif damage == "cut short":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        flipped(part if damage == "its part" else part.with_name(part.name.replace("members", "metrics")), 0.5)
+    before = {name: when for name, when in parts(broken).items() if name != part.name}
+    again = opened("broken", resume=True)
+    capfd.readouterr()
+    assert again.run() == 0
+    said = capfd.readouterr().err
+    assert ("trial 3 runs again" if damage in ("a digit", "cut short") else "its pack trains again") in said
+    assert_same_trials(whole, again)
+    assert_same_tables(whole.folder.path, again.folder.path)
+    assert {name: parts(again)[name] for name in before} == before
+    assert again.folder.read_json("config.json")["chosen"] == whole.folder.read_json("config.json")["chosen"]
+
+
+def members(path):
+    return json.loads(path.read_text())["members"]
+
+
+def members_of(part):
+    return pd.read_parquet(part)["member_id"].tolist()
+
+
+def test_a_damaged_trial_whose_point_nobody_knows_is_an_error(opened):
+    broken = opened("broken")
+    assert broken.run() == 0
+    flipped(trial_file(broken, 2), 0.5)
+    (broken.folder.path / "optuna.journal").unlink()
+    with pytest.raises(InputError, match=r"00002.json: (damaged|not a readable).*--fresh"):
+        opened("broken", resume=True).run()
 
 
 def test_a_trial_that_had_begun_keeps_its_point(opened):

@@ -60,6 +60,12 @@ def command_line(argv: Sequence[str]) -> str:
     return shlex.join(words)
 
 
+def next_command(run: Path, reported: bool) -> str:
+    """What to type with a finished run: its report, or with that the model to use elsewhere."""
+    last = f"export {shlex.quote(str(run))} --out denoiser" if reported else f"report {shlex.quote(str(run))}"
+    return f"python run_study.py {last}"
+
+
 def resume_command(command: str) -> str:
     """The command line that goes on with an interrupted run."""
     return shlex.join([*(word for word in shlex.split(command) if word not in ("--fresh", "--resume")), "--resume"])

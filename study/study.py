@@ -30,7 +30,7 @@ from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
 from study.packs import Pack, plan_packs
 from study.progress import ProgressLine
-from study.provenance import resume_command, run_config
+from study.provenance import next_command, resume_command, run_config
 from study.results import RunFolder
 from study.rows import FAILED
 from study.storage import open_folder
@@ -242,11 +242,7 @@ class Study:
         whole = not len(failed) and len(members) == len(self.planned)
         if interruption or not self._report(members, interruption) or not whole:
             return self._unfinished(interruption)
-        run = shlex.quote(str(self.folder.path))
-        self.say(
-            f"next:    python run_study.py {'report' if self.options.no_report else 'export'} {run}"
-            f"{'' if self.options.no_report else ' --out denoiser'}"
-        )
+        self.say(f"next:    {next_command(self.folder.path, reported=not self.options.no_report)}")
         return 0
 
     def _unfinished(self, interruption: Interruption) -> int:

@@ -77,7 +77,7 @@ def export(
         write_onnx(model, onnx)
         print(f"onnx:  {onnx}")
     if out is not None:
-        print(f"use it: python run_study.py denoise --model {out} IN OUT")
+        print(f"next:  python run_study.py denoise --model {out} IN OUT")
     return 0
 
 

@@ -14,6 +14,7 @@ from study.interruption import Interruption
 from study.lock import held
 from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
+from study.provenance import next_command
 from study.rows import FAILED
 from study.search.local import local_search
 from study.search.loop import Search, chosen_trial, journal
@@ -165,7 +166,10 @@ class SearchStudy(Study):
         if interruption or len(failed) or not complete:
             return self._unfinished(interruption)
         self._measure_references()
-        return 0 if self._report(tested, interruption) else 1
+        if not self._report(tested, interruption):
+            return 1
+        self.say(f"next:    {next_command(self.folder.path, reported=not self.options.no_report)}")
+        return 0
 
 
 def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:

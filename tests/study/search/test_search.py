@@ -327,6 +327,7 @@ def test_a_damaged_trial_is_noticed_and_runs_again_and_the_others_stay(opened, d
     assert again.run() == 0
     said = capfd.readouterr().err
     assert ("trial 3 runs again" if damage in ("a digit", "cut short") else "its pack trains again") in said
+    assert said.splitlines()[-1].startswith("next:    python run_study.py export ")
     assert_same_trials(whole, again)
     assert_same_tables(whole.folder.path, again.folder.path)
     assert {name: parts(again)[name] for name in before} == before

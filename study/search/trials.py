@@ -117,7 +117,7 @@ class TrialsFolder(RunFolder):
 
     def numbers(self) -> list[int]:
         """Of all trials that have begun."""
-        return sorted(int(path.stem) for path in self.path.glob("[0-9]*.json"))
+        return sorted(int(path.stem) for path in self.path.glob("*.json") if path.stem.isdecimal())
 
     def trials(self) -> list[Trial]:
         """All trials that have begun, by number."""
@@ -139,7 +139,8 @@ class TrialsFolder(RunFolder):
                 lines.append(f"{str(damaged).rpartition(': ')[0]}: trial {number + 1} runs again")
                 self.write_trial(Trial(number, params))
                 continue
-            if trial.state == COMPLETE and self.part(pack_id(trial.members)) is None:
+            part = self.path / "parts" / f"{pack_id(trial.members)}.members.parquet"  # a damaged one is gone by now
+            if trial.state == COMPLETE and not part.exists():
                 self.write_trial(replace(Trial(number, trial.params), model=trial.model, code_size=trial.code_size))
         return lines
 

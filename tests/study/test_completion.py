@@ -44,6 +44,22 @@ def test_bash_completes_commands_options_choices_and_paths(tmp_path):
     assert "runs" in offered(["dae-study", "report", "ru"], tmp_path)
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish_completes_commands_options_and_choices(tmp_path):
+    (tmp_path / "dae.fish").write_text(script("fish"))
+
+    def answers(line):
+        command = ["fish", "--no-config", "-c", f"source dae.fish; complete -C {line!r}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.stderr == ""
+        return {line.partition("\t")[0] for line in done.stdout.splitlines()}
+
+    assert set(run_study.COMMANDS) <= answers("dae-study ")
+    assert answers("dae-study --gr") == {"--grid", "--group"}
+    assert answers("dae-study --transform ") == {"auto", "none", "log2p1"}
+    assert answers("dae-study reproduce --r") == {"--run"}
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_reads_its_script(shell):
     path = shutil.which(shell)

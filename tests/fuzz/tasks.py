@@ -20,9 +20,10 @@ from study.config import MemberConfig
 from study.evidence import load_evidence
 from study.grids import Narrowing
 from study.own_grid import own_grid
+from study.report import folder
 from study.results import RunFolder
 
-LOADED = (anndata.io, pyarrow.csv, pyarrow.dataset)  # before the memory is bounded
+LOADED = (anndata.io, pyarrow.csv, pyarrow.dataset, folder)  # before the memory is bounded
 torch.set_num_threads(1)
 landmark_table()
 

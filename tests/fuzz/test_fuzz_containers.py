@@ -210,7 +210,8 @@ def spoil(file, kind, name, dtype, shape, huge, value, what):
             content = np.full_like(content, np.inf)
         elif kind == "indices" and content.dtype.kind in "iu" and content.size:
             content = content.copy()
-            content.reshape(-1)[what % content.size] = value if isinstance(value, int) else 99
+            place = value if isinstance(value, int) else 99
+            content.reshape(-1)[what % content.size] = np.int64(place).astype(content.dtype)  # 1e12 wraps in 32 bits
         file[name] = content
 
 

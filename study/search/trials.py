@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,8 +31,10 @@ STUDY = "search-bottleneck"
 #: `diverged`: a network's error is no number. `failed`: an exception; such a trial is tried again by --resume.
 RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
 
-#: Trials that this process has read, by file: a worker compares its own with all others at every look.
+#: Trials that this process has read, by file.
 ENDED: dict[tuple, Trial] = {}
+#: A trial's file.
+NUMBERED = re.compile(r"\d+\.json")
 
 OPTUNA_STATES = {
     RUNNING: TrialState.WAITING,
@@ -102,26 +106,22 @@ class TrialsFolder(RunFolder):
 
     def trial(self, number: int) -> Trial:
         """What is known of a trial. Raises InputError when its file is not there, or is not as it was written."""
-        path = self.path / f"{number:05d}.json"
-        try:
-            stat = path.stat()
-        except OSError:
-            return _checked(path)  # which says why
-        key = (path, stat.st_mtime_ns, stat.st_ino, stat.st_size)
-        if key in ENDED:
-            return ENDED[key]
-        trial = _checked(path)
-        if trial.state != RUNNING:
-            ENDED[key] = trial
-        return trial
+        return _checked(self.path / f"{number:05d}.json")
 
     def numbers(self) -> list[int]:
         """Of all trials that have begun."""
-        return sorted(int(path.stem) for path in self.path.glob("*.json") if path.stem.isdecimal())
+        return sorted(int(entry.name.partition(".")[0]) for entry in self._entries())
 
     def trials(self) -> list[Trial]:
-        """All trials that have begun, by number."""
-        return [self.trial(number) for number in self.numbers()]
+        """All trials that have begun, by number. Raises InputError as `trial` does."""
+        return sorted(map(_known, self._entries()), key=lambda trial: trial.number)
+
+    def _entries(self) -> list[os.DirEntry]:
+        try:
+            with os.scandir(self.path) as entries:
+                return [entry for entry in entries if NUMBERED.fullmatch(entry.name)]
+        except FileNotFoundError:  # killed before the first
+            return []
 
     def mend(self, known: Callable[[int], dict[str, float] | None]) -> list[str]:
         """Forget results that are not as they were written, so that their trials run again: a line for each.
@@ -143,6 +143,16 @@ class TrialsFolder(RunFolder):
             if trial.state == COMPLETE and not part.exists():
                 self.write_trial(replace(Trial(number, trial.params), model=trial.model, code_size=trial.code_size))
         return lines
+
+
+def _known(entry: os.DirEntry) -> Trial:
+    """A trial that has ended is read once; a worker compares its own with a thousand others at every look."""
+    stat = entry.stat()
+    key = (entry.path, stat.st_mtime_ns, stat.st_ino, stat.st_size)
+    trial = ENDED.get(key) or _checked(Path(entry.path))
+    if trial.state != RUNNING:
+        ENDED[key] = trial
+    return trial
 
 
 def _checked(path: Path) -> Trial:

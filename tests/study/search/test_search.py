@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 import signal
 
 import numpy as np
@@ -340,6 +341,16 @@ def members(path):
 
 def members_of(part):
     return pd.read_parquet(part)["member_id"].tolist()
+
+
+def test_a_search_that_was_killed_before_its_first_trial_goes_on(opened):
+    whole, killed = opened("whole"), opened("killed")
+    assert whole.run() == 0
+    assert killed.run() == 0
+    shutil.rmtree(killed.trials.path)
+    (killed.folder.path / "optuna.journal").unlink()
+    assert opened("killed", resume=True).run() == 0
+    assert_same_trials(whole, killed)
 
 
 def test_a_damaged_trial_whose_point_nobody_knows_is_an_error(opened):

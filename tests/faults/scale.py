@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import tempfile
 import time
@@ -30,16 +31,26 @@ def large(narrowing):
 '''
 
 
+def ruler() -> float:
+    """CPU seconds of a piece of work that is always the same, of a run's kinds: the machine's speed, which changes."""
+    begun, matrix = time.process_time(), np.ones((100, 100), np.float32)
+    for _ in range(20):
+        matrix = np.tanh(matrix @ matrix)
+        json.loads(json.dumps({f"name {i}": [i, str(i), i / 7] for i in range(100)}))
+    return time.process_time() - begun
+
+
 @contextlib.contextmanager
 def noting(owner: object, name: str, size: Callable):
-    """CPU seconds at each end of a call of `owner.name`, and how much it did: [(seconds, size of its arguments)]."""
-    original, notes = getattr(owner, name), []
+    """At each end of a call of `owner.name`: (CPU seconds since the last end, size of its arguments, the ruler's)."""
+    original, notes, since = getattr(owner, name), [], []
 
     def noted(*arguments, **further):
-        if not notes:
-            notes.append((time.process_time(), 0))
+        if not since:
+            since.append(time.process_time())
         result = original(*arguments, **further)
-        notes.append((time.process_time(), size(*arguments)))
+        notes.append((time.process_time() - since[0], size(*arguments), ruler()))
+        since[0] = time.process_time()
         return result
 
     setattr(owner, name, noted)
@@ -49,15 +60,17 @@ def noting(owner: object, name: str, size: Callable):
         setattr(owner, name, original)
 
 
-def tenths(notes: list[tuple[float, int]]) -> list[float]:
-    """CPU milliseconds for each member or trial in each tenth of a run, by what `noting` noted."""
-    total, done, costs = sum(n for _, n in notes), 0, []
-    start, begun = notes[0][0], 0
-    for seconds, n in notes:
-        done += n
-        if done - begun >= total / 10:
-            costs.append(1000 * (seconds - start) / (done - begun))
-            start, begun = seconds, done
+def tenths(notes: list[tuple[float, int, float]]) -> list[float]:
+    """CPU milliseconds for each member or trial in each tenth of a run, at the machine's average speed."""
+    usual = np.mean([ruled for *_, ruled in notes])
+    ends = np.cumsum([n for _, n, _ in notes])
+    parts = np.ceil(10 * ends / ends[-1]).astype(int)
+    costs = []
+    for part in range(1, 11):
+        within = [note for note, where in zip(notes, parts, strict=True) if where == part]
+        if within:
+            seconds, sizes, ruled = np.sum(within, axis=0)
+            costs.append(float(1000 * seconds / sizes * usual * len(within) / ruled))
     return costs
 
 

@@ -109,8 +109,7 @@ class Cluster:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options}
         return self.hosts.popen(0, command, env=self.environment, **options)
 
-    def training(self) -> set[int]:
-        """The hosts on which a pack is being trained."""
-        return {
-            i for i in (1, *self.workers) if any("ray::ImplicitFunc.train" in line for line in self.hosts.commands(i))
-        }
+    def training(self, now: bool = False) -> set[int]:
+        """The hosts that have a worker for packs, or one that trains at this moment."""
+        title = "ray::ImplicitFunc.train" if now else "ray::ImplicitFunc"
+        return {i for i in (1, *self.workers) if any(title in line for line in self.hosts.commands(i))}

@@ -46,7 +46,7 @@ def unbroken(long_study, tmp_path_factory):
 def begun(cluster, out, *words):
     """The study, at the moment in which all three hosts train."""
     process = cluster.submit(out, *words)
-    wait_for(lambda: cluster.training() == {1, 2, 3} or process.poll() is not None)
+    wait_for(lambda: cluster.training(now=True) == {1, 2, 3} or process.poll() is not None)
     assert process.poll() is None, process.communicate()[0]
     return process
 

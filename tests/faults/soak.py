@@ -34,7 +34,7 @@ KINDS = {
     "Ray killed": (False, True),
     "SIGINT": (True, True),
     "SIGTERM": (True, True),
-    "file damaged": (True, False),
+    "file damaged": (True, True),
     "folder away": (True, True),
 }
 #: Seconds in which a run must have gone after SIGINT or SIGTERM, and processes after a driver's death.
@@ -228,7 +228,7 @@ class Soak:
         if kind in ("SIGINT", "SIGTERM"):
             self.slowest_end = max(self.slowest_end, took)
             assert status == 0 or "go on with: " in said, "no command to go on with"
-        left = run.end(LONG_GRACE if kind == "driver killed" else GRACE)
+        left = run.end(LONG_GRACE if kind in ("driver killed", "file damaged") else GRACE)
         assert not left, f"{len(left)} processes left"
         if status != 0:
             self._resume(kind, run.out)

@@ -14,6 +14,7 @@ import yaml
 
 import run_study
 from study.completion import SHELLS, command_parsers
+from tests.study.test_thinning import counts_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
@@ -110,6 +111,7 @@ def test_the_extra_docs_is_pinned_as_its_constraints_are():
 @pytest.mark.slow
 def test_the_tutorial_runs_as_it_stands(tmp_path):
     (tmp_path / "run_study.py").symlink_to(ROOT / "run_study.py")
+    counts_file(tmp_path, name="counts.tsv.gz")  # the user's own
     blocks = re.findall(
         r"^```sh\n(.*?)^```", (ROOT / "docs/own-data.md").read_text(encoding="utf-8"), flags=re.M | re.S
     )
@@ -123,4 +125,5 @@ def test_the_tutorial_runs_as_it_stands(tmp_path):
     assert (tmp_path / "runs/mine/report/index.html").exists()
     assert (tmp_path / "my-model/README.md").exists()
     assert (tmp_path / "clean.check.html").exists()
+    assert (tmp_path / "runs/thinning/thinning.md").exists()
     assert (tmp_path / "clean.tsv.gz").stat().st_size > 0

@@ -17,7 +17,7 @@ from tests.small import ROOT
 @pytest.fixture
 def storage(tmp_path, monkeypatch):
     """A storage, and seconds that a test can wait for."""
-    for name, seconds in (("BEAT_SECONDS", 0.1), ("LAPSE_SECONDS", 1.0), ("SETTLE_SECONDS", 0.05)):
+    for name, seconds in (("BEAT_SECONDS", 0.1), ("LAPSE_SECONDS", 3.0), ("SETTLE_SECONDS", 0.05)):
         monkeypatch.setattr(module, name, seconds)
     return Storage(str(tmp_path / "storage"))
 

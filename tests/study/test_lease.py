@@ -43,7 +43,7 @@ def test_the_second_is_refused_while_the_first_lives_and_let_in_afterwards(stora
 def test_it_is_written_anew_all_the_while(storage):
     lease = Lease(storage)
     lease.acquire()
-    wait_for(lambda: holder(storage)["beats"] >= 3)
+    assert wait_for(lambda: holder(storage)["beats"] >= 3)
     lease.release()
 
 

@@ -108,6 +108,7 @@ def test_a_bucket_that_is_not_there_or_not_reached_is_said_in_a_line(name, data,
     url, environment = f"{bucket[0].replace(BUCKET, name)}/x", bucket[1]
     if name == BUCKET:
         environment = {key: "http://127.0.0.1:9" if "ENDPOINT" in key else value for key, value in environment.items()}
+        url += "?retry_limit_seconds=1" * url.startswith("gs://")
     done = study(data, tmp_path / "run", "--local", "--storage", url, **environment)
     assert done.returncode == 2
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -132,11 +132,16 @@ def check_expression(matrix: ExpressionMatrix, name: str) -> None:
         raise InputError(f"{name}: has no genes; give a table with at least one column of numbers")
     check_unique(matrix.sample_ids, "sample", name)
     check_unique(matrix.gene_ids, "gene", name)
+    check_finite(matrix, name, f" of {matrix.values.size}")
+
+
+def check_finite(matrix: ExpressionMatrix, name: str, of_all: str = "") -> None:
+    """Raise InputError with the number of values that are NaN or infinite, `of_all`, and where the first is."""
     n_wrong, place = count_and_first(matrix.values, lambda block: ~np.isfinite(block))
     if place is not None:
         row, column = place
         raise InputError(
-            f"{name}: {n_wrong} of {matrix.values.size} values are NaN or infinite, the first is "
+            f"{name}: {n_wrong}{of_all} values are NaN or infinite, the first is "
             f"{matrix.values[row, column]} at {where(matrix, row, column)}; remove or impute them"
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix, count_and_first, where
+from data_utils.expression import ExpressionMatrix, check_finite
 from data_utils.landmarks import LandmarkMatch, match_matrix
 from data_utils.transform import apply_transform, choose_transform
 from models.folder import Model
@@ -48,7 +48,7 @@ class Task:
     def scaled(self, block: ExpressionMatrix) -> np.ndarray:
         """z-scores (samples, genes of the model) float32; a gene that is missing stands at its training mean, 0."""
         known = block.select(genes=self.match.rows)
-        _check_finite(known, self.name)
+        check_finite(known, self.name)
         logged = apply_transform(known, self.transform, self.name)
         scaling = self.model.scaling
         places = self.match.landmarks
@@ -137,13 +137,3 @@ def _missing(model: Model, match: LandmarkMatch, first: ExpressionMatrix, name: 
         f"{name}: {len(match.missing)} of the model's {total} genes are missing: {named}; give --impute to let them "
         "stand at their training mean"
     )
-
-
-def _check_finite(matrix: ExpressionMatrix, name: str) -> None:
-    n_wrong, place = count_and_first(matrix.values, lambda block: ~np.isfinite(block))
-    if place is not None:
-        row, column = place
-        raise InputError(
-            f"{name}: {n_wrong} values are NaN or infinite, the first is {matrix.values[row, column]} at "
-            f"{where(matrix, row, column)}; remove or impute them"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -13,25 +14,28 @@ LEFT, RIGHT = 70, 25
 BINS = 40
 
 
-def draw_change(data: pd.DataFrame) -> Figure:
-    """Histogram over genes of the root mean square change."""
+def _histogram(values: pd.Series, colour: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = canvas(330)
     axes = panel(figure, LEFT, 20, WIDTH - LEFT - RIGHT, 250)
-    axes.hist(data["change"], bins=BINS, color=BLUE)
-    axes.set(xlabel="root mean square change of a gene, in its training standard deviation", ylabel="genes")
+    axes.hist(values, bins=BINS, color=colour)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    return figure, axes
+
+
+def draw_change(data: pd.DataFrame) -> Figure:
+    """Histogram over genes of the root mean square change."""
+    change = "root mean square change of a gene, in its training standard deviation"
+    figure, axes = _histogram(data["change"], BLUE, change, "genes")
     axes.set_xlim(0, None)
     return figure
 
 
 def draw_noise(data: pd.DataFrame) -> Figure:
     """Histogram over samples of the noise estimate, with the noise factor that was used."""
-    figure = canvas(330)
-    axes = panel(figure, LEFT, 20, WIDTH - LEFT - RIGHT, 250)
-    axes.hist(data["noise"], bins=BINS, color=ORANGE)
+    figure, axes = _histogram(data["noise"], ORANGE, "noise factor of a sample by itself", "samples")
     used = data["used"].iloc[0]
     axes.axvline(used, color=DARK, linewidth=1.5, linestyle=(0, (6, 3)), label=f"used for all: {used:.3g}")
     axes.legend(loc="upper right", frameon=False)
-    axes.set(xlabel="noise factor of a sample by itself", ylabel="samples")
     axes.set_xlim(0, None)
     return figure
 

@@ -141,7 +141,7 @@ class TrialsFolder(RunFolder):
                 continue
             part = self.path / "parts" / f"{pack_id(trial.members)}.members.parquet"  # a damaged one is gone by now
             if trial.state == COMPLETE and not part.exists():
-                self.write_trial(replace(Trial(number, trial.params), model=trial.model, code_size=trial.code_size))
+                self.write_trial(_anew(trial))
         return lines
 
 
@@ -189,6 +189,10 @@ def reopened(trial: Trial) -> Trial:
     """A trial that --resume takes up again: one that was running, or failed with an exception, has no result yet."""
     if trial.state not in (RUNNING, FAILED):
         return trial
+    return _anew(trial)
+
+
+def _anew(trial: Trial) -> Trial:
     return replace(Trial(trial.number, trial.params), model=trial.model, code_size=trial.code_size)
 
 

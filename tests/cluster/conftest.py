@@ -91,8 +91,12 @@ def study(tmp_path_factory):
 @pytest.fixture(scope="session")
 def one_host(study, tmp_path_factory):
     """The same study in one process of this machine."""
-    out = tmp_path_factory.mktemp("runs") / "one-host"
+    return in_one_process(study, tmp_path_factory.mktemp("runs") / "one-host")
+
+
+def in_one_process(study, out, timeout=300):
+    """Runs a study on this machine without Ray; returns its folder."""
     command = [sys.executable, "run_study.py", *study, "--local", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return out

@@ -1,17 +1,15 @@
 """A host that is killed or cut off while the study runs on three: the tables are those of an unbroken run."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.buckets import KEYS
-from tests.cluster.conftest import S3, finish, python, serve_s3
+from tests.cluster.conftest import S3, finish, in_one_process, python, serve_s3
 from tests.cluster.hosts import Hosts
 from tests.cluster.lab import Cluster
-from tests.small import ROOT, assert_same_tables, models
+from tests.small import assert_same_tables, models
 from tests.study.test_ray import wait_for
 
 pytestmark = pytest.mark.slow
@@ -36,11 +34,7 @@ def long_study(study):
 @pytest.fixture(scope="module")
 def unbroken(long_study, tmp_path_factory):
     """The study in one process, never stopped."""
-    out = tmp_path_factory.mktemp("runs") / "unbroken"
-    command = [sys.executable, "run_study.py", *long_study, "--local", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return out
+    return in_one_process(long_study, tmp_path_factory.mktemp("runs") / "unbroken", timeout=600)
 
 
 def begun(cluster, out, *words):

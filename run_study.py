@@ -40,65 +40,129 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
     )
     grid = p.add_argument_group("what to train")
-    grid.add_argument("--grid", help="one that `grids` lists, or your own: FILE.py:FUNCTION (default: paper)")
+    grid.add_argument(
+        "--grid", help="one that `grids` lists, or your own: FILE.py:FUNCTION (default: paper)"
+    )
     grid.add_argument("--seeds", type=int, metavar="N", help="seeds 0 ... N-1")
     grid.add_argument("--epochs", type=int, metavar="N", help="epochs of each network")
     grid.add_argument("--depths", nargs="+", metavar="D", help="some of 2 4 6 8 conv")
-    grid.add_argument("--noise", nargs="+", type=float, metavar="A", help="noise factors, e.g. 0.0 0.5")
-    grid.add_argument("--betas", nargs="+", type=float, metavar="B", help="weights of the sparsity term")
-    _add_search(p.add_argument_group("a search, instead of a grid (also: --seeds, --epochs, --noise)"))
+    grid.add_argument(
+        "--noise", nargs="+", type=float, metavar="A", help="noise factors, e.g. 0.0 0.5"
+    )
+    grid.add_argument(
+        "--betas", nargs="+", type=float, metavar="B", help="weights of the sparsity term"
+    )
+    _add_search(
+        p.add_argument_group("a search, instead of a grid (also: --seeds, --epochs, --noise)")
+    )
     data = p.add_argument_group("data")
     data.add_argument(
         "--data",
         default="simulated",
         help="simulated, a release of GTEx (`data` lists them), or a GCT, GCTX, h5ad, CSV, TSV, Parquet or npz file",
     )
-    data.add_argument("--genes-in", choices=("rows", "columns"), help="where a CSV, TSV or Parquet file has its genes")
-    data.add_argument("--transform", choices=("auto", "none", "log2p1"), default="auto", help="default: auto")
-    data.add_argument("--all-genes", action="store_true", help="keep every gene, not only the 943 landmark genes")
-    data.add_argument("--data-seed", type=int, default=0, metavar="N", help="seed of the simulated cohort")
-    data.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of the 70/10/20 split")
     data.add_argument(
-        "--group", metavar="LABEL", help="keep samples of one LABEL together; none: do not (default: GTEx's donor)"
+        "--genes-in",
+        choices=("rows", "columns"),
+        help="where a CSV, TSV or Parquet file has its genes",
+    )
+    data.add_argument(
+        "--transform", choices=("auto", "none", "log2p1"), default="auto", help="default: auto"
+    )
+    data.add_argument(
+        "--all-genes", action="store_true", help="keep every gene, not only the 943 landmark genes"
+    )
+    data.add_argument(
+        "--data-seed", type=int, default=0, metavar="N", help="seed of the simulated cohort"
+    )
+    data.add_argument(
+        "--split-seed", type=int, default=0, metavar="N", help="seed of the 70/10/20 split"
+    )
+    data.add_argument(
+        "--group",
+        metavar="LABEL",
+        help="keep samples of one LABEL together; none: do not (default: GTEx's donor)",
     )
     _add_run(p.add_argument_group("the run"))
     _add_machine(p.add_argument_group("the machine"))
-    p.add_argument("--print-completion", action=PrintCompletion, choices=SHELLS, help=COMPLETION_HELP)
+    p.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help=COMPLETION_HELP
+    )
     return p
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/GRID)")
     group.add_argument(
-        "--storage", metavar="URL", help="where machines without a common folder keep the run: s3://, gs://"
+        "--storage",
+        metavar="URL",
+        help="where machines without a common folder keep the run: s3://, gs://",
     )
     group.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    group.add_argument("--fresh", action="store_true", help="delete the run in the folder and start anew")
     group.add_argument(
-        "--checkpoint-seconds", type=float, default=20.0, metavar="S", help="seconds between checkpoints (default: 20)"
+        "--fresh", action="store_true", help="delete the run in the folder and start anew"
     )
-    group.add_argument("--no-report", action="store_true", help="leave out the references and the report at the end")
+    group.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=20.0,
+        metavar="S",
+        help="seconds between checkpoints (default: 20)",
+    )
+    group.add_argument(
+        "--no-report",
+        action="store_true",
+        help="leave out the references and the report at the end",
+    )
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--local", action="store_true", help="one process without Ray; the same results")
-    group.add_argument("--pack", default="auto", metavar="N", help="networks trained as one stack (default: auto)")
-    group.add_argument("--workers", type=int, metavar="N", help="processes on this machine (default: its cores)")
+    group.add_argument(
+        "--local", action="store_true", help="one process without Ray; the same results"
+    )
+    group.add_argument(
+        "--pack", default="auto", metavar="N", help="networks trained as one stack (default: auto)"
+    )
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="processes on this machine (default: its cores)"
+    )
     group.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster to run on, or auto")
-    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto")
-    group.add_argument("--gpus-per-pack", type=float, metavar="X", help="share of a GPU for each pack, e.g. 0.25")
+    group.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto"
+    )
+    group.add_argument(
+        "--gpus-per-pack", type=float, metavar="X", help="share of a GPU for each pack, e.g. 0.25"
+    )
 
 
 def _add_search(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--search", metavar="NAME", help="bottleneck: which code size has the least validation MSE?")
-    group.add_argument("--mode", help="one noise factor, all of several, or pareto: MSE and code size (default: one)")
+    group.add_argument(
+        "--search", metavar="NAME", help="bottleneck: which code size has the least validation MSE?"
+    )
+    group.add_argument(
+        "--mode",
+        help="one noise factor, all of several, or pareto: MSE and code size (default: one)",
+    )
     group.add_argument("--trials", type=int, metavar="N", help="trials altogether (default: 40)")
-    group.add_argument("--timeout", type=float, metavar="S", help="seconds after which no trial begins")
+    group.add_argument(
+        "--timeout", type=float, metavar="S", help="seconds after which no trial begins"
+    )
     group.add_argument("--sampler", help="tpe, gp or random (default: tpe)")
-    group.add_argument("--search-seed", type=int, metavar="N", help="seed of the sampler (default: 0)")
-    group.add_argument("--sizes", nargs=2, type=int, metavar=("LO", "HI"), help="code sizes (default: 2 512)")
-    group.add_argument("--tune", nargs="+", metavar="P", help="also some of width depth learning_rate beta")
-    group.add_argument("--confirm-seeds", type=int, metavar="N", help="seeds of the chosen setting's test (default: 9)")
+    group.add_argument(
+        "--search-seed", type=int, metavar="N", help="seed of the sampler (default: 0)"
+    )
+    group.add_argument(
+        "--sizes", nargs=2, type=int, metavar=("LO", "HI"), help="code sizes (default: 2 512)"
+    )
+    group.add_argument(
+        "--tune", nargs="+", metavar="P", help="also some of width depth learning_rate beta"
+    )
+    group.add_argument(
+        "--confirm-seeds",
+        type=int,
+        metavar="N",
+        help="seeds of the chosen setting's test (default: 9)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,7 +174,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         module = importlib.import_module(f"study.commands.{command}")
         arguments, run = module.parser().parse_args(words[1:]), module.run
-    from data_utils.errors import InputError  # after parsing, so that --help and a typing slip answer at once
+    from data_utils.errors import (
+        InputError,  # after parsing, so that --help and a typing slip answer at once
+    )
 
     try:
         return run(arguments, words)
@@ -118,7 +184,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as signalled:
-        resume = "" if command else "; where the run had begun, go on with the same command and --resume"
+        resume = (
+            "" if command else "; where the run had begun, go on with the same command and --resume"
+        )
         print(f"interrupted{resume}", file=sys.stderr)
         return 128 + (signalled.args[0] if signalled.args else 2)
 
@@ -127,7 +195,7 @@ def _run(arguments: argparse.Namespace, words: list[str]) -> int:
     from data_utils.errors import InputError
     from study.grids import Narrowing
     from study.options import StudyOptions
-    from study.provenance import command_line
+    from study.run.provenance import command_line
     from study.study import open_study
 
     options = vars(arguments)
@@ -136,15 +204,24 @@ def _run(arguments: argparse.Namespace, words: list[str]) -> int:
     if "search" in search:
         return _search(options, search, words)
     if search:
-        raise InputError(f"--{next(iter(search)).replace('_', '-')}: belongs to a search: give --search bottleneck")
+        raise InputError(
+            f"--{next(iter(search)).replace('_', '-')}: belongs to a search: give --search bottleneck"
+        )
     options["grid"] = options["grid"] or "paper"
-    narrowing = Narrowing(**{name: options.pop(name) for name in ("seeds", "epochs", "depths", "noise", "betas")})
+    narrowing = Narrowing(
+        **{name: options.pop(name) for name in ("seeds", "epochs", "depths", "noise", "betas")}
+    )
     pack = options.pop("pack")
     if pack != "auto" and not pack.isdecimal():
         raise InputError(f"--pack {pack}: give a number of networks, or auto")
     command = command_line([sys.argv[0], *words])
     study = open_study(
-        StudyOptions(narrowing=narrowing, pack=None if pack == "auto" else int(pack), command=command, **options)
+        StudyOptions(
+            narrowing=narrowing,
+            pack=None if pack == "auto" else int(pack),
+            command=command,
+            **options,
+        )
     )
     return study.run()
 
@@ -152,7 +229,7 @@ def _run(arguments: argparse.Namespace, words: list[str]) -> int:
 def _search(options: dict, search: dict, words: list[str]) -> int:
     from data_utils.errors import InputError
     from study.options import StudyOptions
-    from study.provenance import command_line
+    from study.run.provenance import command_line
     from study.search.search import open_search
     from study.search.space import SearchOptions
 
@@ -168,7 +245,17 @@ def _search(options: dict, search: dict, words: list[str]) -> int:
 
 
 #: Options of a search.
-SEARCH = ("search", "mode", "trials", "timeout", "sampler", "search_seed", "sizes", "tune", "confirm_seeds")
+SEARCH = (
+    "search",
+    "mode",
+    "trials",
+    "timeout",
+    "sampler",
+    "search_seed",
+    "sizes",
+    "tune",
+    "confirm_seeds",
+)
 
 #: A command is its first word; study/commands/ has a module of that name with its `parser` and `run`.
 COMMANDS = ("data", "grids", "report", "reproduce", "export", "denoise", "thinning")

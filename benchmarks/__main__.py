@@ -42,7 +42,9 @@ EPILOG = """names, and how long each takes on 2 idle cores with 5 repeats (--qui
 """
 
 
-def main(words: Sequence[str] | None = None, benchmarks: dict[str, str | Benchmark] = BENCHMARKS) -> int:
+def main(
+    words: Sequence[str] | None = None, benchmarks: dict[str, str | Benchmark] = BENCHMARKS
+) -> int:
     """Measure, print one table and write it as JSON. Returns the exit status: a missed target does not count.
 
     0 when all was tried, 2 for bad input (one line), 130 after Ctrl-C, with what was measured until then.
@@ -66,7 +68,9 @@ def main(words: Sequence[str] | None = None, benchmarks: dict[str, str | Benchma
         status = 130
     for name in benchmarks:
         if options.quick and not options.names and name in SLOW:
-            rows[name] = [LeftOut(name, "", f"too long for a quick look: python -m benchmarks {name}")]
+            rows[name] = [
+                LeftOut(name, "", f"too long for a quick look: python -m benchmarks {name}")
+            ]
     facts = conditions.as_dict()
     print(render(rows, facts), end="")
     write_json(options.out, rows, facts)
@@ -74,7 +78,9 @@ def main(words: Sequence[str] | None = None, benchmarks: dict[str, str | Benchma
     return status
 
 
-def _measure(name: str, benchmark: str | Benchmark, repeats: int, quick: bool, rows: list[Row]) -> None:
+def _measure(
+    name: str, benchmark: str | Benchmark, repeats: int, quick: bool, rows: list[Row]
+) -> None:
     """Add a benchmark's rows one by one, and where it crashes a row that says so."""
     started = time.monotonic()
     print(f"{name} ...", file=sys.stderr, flush=True)
@@ -102,7 +108,9 @@ def _chosen(options: argparse.Namespace, benchmarks: dict[str, str | Benchmark])
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.open("a").close()
     except OSError as error:
-        raise InputError(f"--out {options.out}: cannot be written ({error.strerror}): give another file") from None
+        raise InputError(
+            f"--out {options.out}: cannot be written ({error.strerror}): give another file"
+        ) from None
     usual = [name for name in benchmarks if not (options.quick and name in SLOW)]
     return [name for name in benchmarks if name in (options.names or usual)]
 
@@ -114,14 +122,24 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="some of the benchmarks (default: all)")
-    parser.add_argument("--quick", action="store_true", help="a few minutes: less work, fewer repeats")
-    parser.add_argument("--repeats", type=int, metavar="N", help=f"turns of each comparison (default: {REPEATS})")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="some of the benchmarks (default: all)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a few minutes: less work, fewer repeats"
+    )
+    parser.add_argument(
+        "--repeats", type=int, metavar="N", help=f"turns of each comparison (default: {REPEATS})"
+    )
     out = Path("benchmarks/results.json")
-    parser.add_argument("--out", type=Path, default=out, metavar="FILE", help=f"JSON file (default: {out})")
+    parser.add_argument(
+        "--out", type=Path, default=out, metavar="FILE", help=f"JSON file (default: {out})"
+    )
     return parser
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: no command is left running
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # as Ctrl-C: no command is left running
     sys.exit(main())

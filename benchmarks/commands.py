@@ -50,11 +50,18 @@ class MemoryWatch:
         for pid in _family(root, set(self.processes)):
             try:
                 now = _memory(pid)
-                command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ").strip()
+                command = (
+                    Path(f"/proc/{pid}/cmdline")
+                    .read_text(errors="replace")
+                    .replace("\0", " ")
+                    .strip()
+                )
             except OSError:  # it has ended meanwhile
                 continue
             peak = self.processes.setdefault(pid, ProcessMemory(command))
-            peak.command = command or peak.command  # a Ray worker takes its name some time after its start
+            peak.command = (
+                command or peak.command
+            )  # a Ray worker takes its name some time after its start
             peak.resident = max(peak.resident, now["Rss"])
             peak.proportional = max(peak.proportional, now["Pss"])
             peak.unique = max(peak.unique, now["Private_Clean"] + now["Private_Dirty"])
@@ -63,7 +70,9 @@ class MemoryWatch:
 
     def largest_worker(self) -> ProcessMemory | None:
         """The Ray worker whose resident set was largest; None where there was none."""
-        workers = [process for process in self.processes.values() if process.command.startswith("ray::")]
+        workers = [
+            process for process in self.processes.values() if process.command.startswith("ray::")
+        ]
         return max(workers, key=lambda process: process.resident, default=None)
 
 
@@ -87,7 +96,13 @@ def run(words: Sequence[str], watch: MemoryWatch | None = None) -> Ended:
     with tempfile.TemporaryFile() as said:
         started, clock = time.time(), time.perf_counter()
         process = subprocess.Popen(
-            words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+            words,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
         try:
             while watch is not None and process.poll() is None:
@@ -137,4 +152,7 @@ def _family(root: int, known: set[int]) -> set[int]:
 def _memory(pid: int) -> dict[str, int]:
     """Bytes by the names of /proc/PID/smaps_rollup."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return {name: 1024 * int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+    return {
+        name: 1024 * int(value.split()[0])
+        for name, _, value in (line.partition(":") for line in lines)
+    }

@@ -11,7 +11,7 @@ from benchmarks.measure import Comparison, Measurement, Result, in_turns, wall_s
 from benchmarks.peers import Loop
 from benchmarks.trainers import Engine
 from benchmarks.work import DENSE, EPOCHS, conv_members, dense_grid, pack_of_44
-from study.packs import plan_packs
+from study.run.packs import plan_packs
 
 WALL = "s wall"
 
@@ -23,25 +23,42 @@ def dense_grid_rows(
 
     `pack` is the number of networks in a pack; None leaves it to the study.
     """
-    members = dense_grid(3 + repeats * epochs, seeds)  # the last epoch, with its tests, is not reached
+    members = dense_grid(
+        3 + repeats * epochs, seeds
+    )  # the last epoch, with its tests, is not reached
     packs = plan_packs(members, data.n_genes, 1, pack, device)
     grid_seconds = {"ours": [0.0] * repeats, "peer": [0.0] * repeats}
     for model in DENSE:
         ours = [Engine(list(p.members), data, device) for p in packs if p.members[0].model == model]
         peer = [Loop([member], data, device) for member in members if member.model == model]
         _train(ours, 1), _train(peer, 1)  # warm
-        works = {"ours": lambda ours=ours: _train(ours, epochs), "peer": lambda peer=peer: _train(peer, epochs)}
-        timed = {name: lambda work=work: wall_seconds(_waits(work, device)) for name, work in works.items()}
+        works = {
+            "ours": lambda ours=ours: _train(ours, epochs),
+            "peer": lambda peer=peer: _train(peer, epochs),
+        }
+        timed = {
+            name: lambda work=work: wall_seconds(_waits(work, device))
+            for name, work in works.items()
+        }
         costs = in_turns(repeats, timed)
         for name, values in costs.items():
             whole = [value * EPOCHS[model] / epochs for value in values]
             grid_seconds[name] = [a + b for a, b in zip(grid_seconds[name], whole, strict=True)]
         errors = {"ours": _train(ours, 1), "peer": _train(peer, 1)}
-        note = "mean validation MSE: " + ", ".join(f"{name} {error:.5f}" for name, error in errors.items())
+        note = "mean validation MSE: " + ", ".join(
+            f"{name} {error:.5f}" for name, error in errors.items()
+        )
         work = f"{len(peer)} {model} in {len(ours)} pack(s), {epochs} epochs of {len(data.train)} rows, {device}"
-        yield Comparison("one network at a time", work, WALL, costs["ours"], costs["peer"], note=note)
+        yield Comparison(
+            "one network at a time", work, WALL, costs["ours"], costs["peer"], note=note
+        )
     work = f"{len(members)} dense networks to their last epoch, {device}, from seconds an epoch"
-    yield Comparison("one network at a time", work, WALL, *(tuple(grid_seconds[name]) for name in ("ours", "peer")))
+    yield Comparison(
+        "one network at a time",
+        work,
+        WALL,
+        *(tuple(grid_seconds[name]) for name in ("ours", "peer")),
+    )
     yield Measurement("this project", work, WALL, tuple(grid_seconds["ours"]))
     if device == "cuda":
         yield Measurement("GPU memory", work, "GiB", (torch.cuda.max_memory_allocated() / 2**30,))
@@ -69,7 +86,18 @@ def _waits(work: Callable[[], object], device: str) -> Callable[[], None]:
 GROUPS = {
     "products": ("mm", "bmm", "baddbmm", "addmm", "convolution", "conv"),
     "noise": ("normal_", "randn"),
-    "copies": ("copy_", "cat", "index", "clone", "contiguous", "unfold", "im2col", "col2im", "pad", "stack"),
+    "copies": (
+        "copy_",
+        "cat",
+        "index",
+        "clone",
+        "contiguous",
+        "unfold",
+        "im2col",
+        "col2im",
+        "pad",
+        "stack",
+    ),
     "reductions": ("sum", "mean", "amax", "max_pool2d", "pool"),
 }
 ELEMENTWISE = "elementwise and other"
@@ -81,7 +109,10 @@ def profile_table(model: str, data, device: str = "cpu", epochs: int = 1) -> str
     members = conv_members(epochs + 2)[:11] if model == "conv" else pack_of_44(model, epochs + 2)
     engine = Engine(members, data, device)
     training = engine.training
-    for owner, method, label in ((training.optimizer, "step", LABELS[0]), (training, "_evaluate", LABELS[1])):
+    for owner, method, label in (
+        (training.optimizer, "step", LABELS[0]),
+        (training, "_evaluate", LABELS[1]),
+    ):
         if hasattr(owner, method):
             setattr(owner, method, _labelled(getattr(owner, method), label))
     engine.epoch()
@@ -91,7 +122,9 @@ def profile_table(model: str, data, device: str = "cpu", epochs: int = 1) -> str
     steps = epochs * -(-len(data.train) // members[0].batch_size)
     times = _group_times(profiler.events(), device)
     times["Python, dispatch, waiting"] = max(0.0, seconds - sum(times.values()))
-    lines = [f"{model}, {len(members)} networks, {device}: {seconds / steps * 1e3:.2f} ms a step (with the profiler)"]
+    lines = [
+        f"{model}, {len(members)} networks, {device}: {seconds / steps * 1e3:.2f} ms a step (with the profiler)"
+    ]
     for name, value in sorted(times.items(), key=lambda item: -item[1]):
         lines.append(f"  {name:<28} {value / steps * 1e3:9.3f} ms {value / seconds:7.1%}")
     return "\n".join(lines)
@@ -109,7 +142,9 @@ def _group_times(events, device: str) -> dict[str, float]:
     """Seconds of each group: what is inside a label goes to the label, the rest by the operator's name."""
     times: dict[str, float] = {}
     for event in events:
-        microseconds = event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
+        microseconds = (
+            event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
+        )
         if not microseconds or event.device_type != torch.autograd.DeviceType.CPU:
             continue
         group = _group(event)

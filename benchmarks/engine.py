@@ -26,9 +26,17 @@ import torch
 
 from benchmarks.measure import Comparison, Result, geometric_mean_turns, in_turns
 from benchmarks.trainers import Workers, workers
-from benchmarks.work import DENSE, bench_data, cells, conv_members, pack_of_44, shortened, synthetic_data
+from benchmarks.work import (
+    DENSE,
+    bench_data,
+    cells,
+    conv_members,
+    pack_of_44,
+    shortened,
+    synthetic_data,
+)
 from data_utils.preparation import PreparedData
-from study.packs import plan_packs
+from study.run.packs import plan_packs
 
 CPU = "s CPU"
 Costs = dict[str, tuple[float, ...]]
@@ -72,48 +80,77 @@ def _shorter(data: PreparedData, n_rows: int | None) -> PreparedData:
 
 def _note(errors: dict[str, list[float]]) -> str:
     """Mean validation MSE of each side: what makes them comparable."""
-    return "mean validation MSE: " + ", ".join(f"{name} {fmean(values):.5f}" for name, values in errors.items())
+    return "mean validation MSE: " + ", ".join(
+        f"{name} {fmean(values):.5f}" for name, values in errors.items()
+    )
 
 
 def _in_turns(repeats: int, epochs: int, sides: dict[str, Workers]) -> tuple[Costs, str]:
     """CPU seconds of each side and turn, and the note."""
-    costs = in_turns(repeats, {name: lambda side=side: side.train(epochs) for name, side in sides.items()})
+    costs = in_turns(
+        repeats, {name: lambda side=side: side.train(epochs) for name, side in sides.items()}
+    )
     return costs, _note({name: side.validation() for name, side in sides.items()})
 
 
-def _cells_row(repeats: int, size: Size, data: PreparedData, ours: Workers, peer: Workers) -> Comparison:
+def _cells_row(
+    repeats: int, size: Size, data: PreparedData, ours: Workers, peer: Workers
+) -> Comparison:
     data = _shorter(data, size.cells_rows)
-    members = cells(2 + repeats * size.cells_epochs)  # the last epoch, after which all is measured, is not reached
+    members = cells(
+        2 + repeats * size.cells_epochs
+    )  # the last epoch, after which all is measured, is not reached
     packs = plan_packs(members, data.n_genes, workers=2)
     ours.build("engine", [list(pack.members) for pack in packs], data)
     peer.build("loader", [[member] for member in members], data)
     costs, note = _in_turns(repeats, size.cells_epochs, {"ours": ours, "peer": peer})
     work = f"44 dense cells, 2 processes, {size.cells_epochs} epochs of {len(data.train)} rows"
-    return Comparison("PyTorch loop with DataLoader", work, CPU, costs["ours"], costs["peer"], 2.8, note)
+    return Comparison(
+        "PyTorch loop with DataLoader", work, CPU, costs["ours"], costs["peer"], 2.8, note
+    )
 
 
-def _conv_row(repeats: int, size: Size, data: PreparedData, ours: Workers, peer: Workers) -> Comparison:
+def _conv_row(
+    repeats: int, size: Size, data: PreparedData, ours: Workers, peer: Workers
+) -> Comparison:
     data = _shorter(data, size.conv_rows)
     members = conv_members(2 + repeats)[: size.conv_networks]
     ours.build("engine", [members], data, one_process=True)
     peer.build("memory", [[member] for member in members], data, one_process=True)
     costs, note = _in_turns(repeats, 1, {"ours": ours, "peer": peer})
     work = f"{len(members)} conv networks, an epoch of {len(data.train)} rows"
-    return Comparison("plain conv loop, autograd", work, CPU, costs["ours"], costs["peer"], 2.0, note)
+    return Comparison(
+        "plain conv loop, autograd", work, CPU, costs["ours"], costs["peer"], 2.0, note
+    )
 
 
-def _pack_rows(repeats: int, size: Size, data: PreparedData, sides: dict[str, Workers]) -> Iterator[Result]:
+def _pack_rows(
+    repeats: int, size: Size, data: PreparedData, sides: dict[str, Workers]
+) -> Iterator[Result]:
     """vmap, JAX and the floor on packs of 44 of each depth: geometric means over depths."""
     data = _shorter(data, size.pack_rows)
     by_depth = [_pack_turns(repeats, data, model, sides) for model in size.depths]
-    note = _note({name: [error for _, errors in by_depth for error in errors[name]] for name in sides})
-    costs = {name: geometric_mean_turns([turns[name] for turns, _ in by_depth]) for name in by_depth[0][0]}
+    note = _note(
+        {name: [error for _, errors in by_depth for error in errors[name]] for name in sides}
+    )
+    costs = {
+        name: geometric_mean_turns([turns[name] for turns, _ in by_depth])
+        for name in by_depth[0][0]
+    }
     work = f"pack of 44 of each depth, geometric mean, an epoch of {len(data.train)} rows"
-    rows = {"vmap": ("torch.func vmap", 1.6), "jax": ("JAX vmap + jit", 1.6), "floor": ("SGEMM floor", 0.75)}
+    rows = {
+        "vmap": ("torch.func vmap", 1.6),
+        "jax": ("JAX vmap + jit", 1.6),
+        "floor": ("SGEMM floor", 0.75),
+    }
     for name, (title, target) in rows.items():
         if name in costs:
-            ratios = [Comparison("", "", CPU, turns["ours"], turns[name]).ratio for turns, _ in by_depth]
-            depths = ", ".join(f"{model} {ratio:.2f}" for model, ratio in zip(size.depths, ratios, strict=True))
+            ratios = [
+                Comparison("", "", CPU, turns["ours"], turns[name]).ratio for turns, _ in by_depth
+            ]
+            depths = ", ".join(
+                f"{model} {ratio:.2f}" for model, ratio in zip(size.depths, ratios, strict=True)
+            )
             remark = depths if name == "floor" else f"{depths}; {note}"
             yield Comparison(title, work, CPU, costs["ours"], costs[name], target, remark)
         else:
@@ -134,7 +171,9 @@ def _pack_turns(
         side.build("engine" if name == "ours" else name, [members], data, one_process=True)
     network = members[0].architecture
     forward = 2 * sum(fan_in * fan_out for fan_in, fan_out in network.layer_shapes(data.n_genes))
-    operations = network.flops_per_sample(data.n_genes) * len(data.train) + forward * len(data.validation)
+    operations = network.flops_per_sample(data.n_genes) * len(data.train) + forward * len(
+        data.validation
+    )
     operations *= len(members)
     works = {name: lambda side=side: side.train(1) for name, side in sides.items()}
     costs = in_turns(repeats, {**works, "floor": lambda: operations * sides["ours"].sgemm()})
@@ -149,12 +188,16 @@ def table(results: list[Result]) -> str:
             low, high = min(result.ratios), max(result.ratios)
             target = "" if result.target is None else f", target {result.target:g}"
             seconds = f"{median(result.ours):.3g} | {median(result.peer):.3g} {result.unit} (ours | theirs)"
-            lines.append(f"{result.name:<30}{result.ratio:.2f} ({low:.2f} to {high:.2f}{target}); {seconds}")
+            lines.append(
+                f"{result.name:<30}{result.ratio:.2f} ({low:.2f} to {high:.2f}{target}); {seconds}"
+            )
         elif hasattr(result, "values"):
             lines.append(f"{result.name:<30}{median(result.values):.4g} {result.unit}")
         else:
             lines.append(f"{result.name:<30}left out: {result.reason}")
-        lines.append("    " + "; ".join(part for part in (result.work, getattr(result, "note", "")) if part))
+        lines.append(
+            "    " + "; ".join(part for part in (result.work, getattr(result, "note", "")) if part)
+        )
     return "\n".join(lines)
 
 
@@ -162,7 +205,10 @@ def main(words: list[str] | None = None) -> int:
     """Print a table and, on the last line, the same as JSON; returns the exit status, 2 for bad input."""
     options = _parser().parse_args(words)
     if options.device == "cuda" and not torch.cuda.is_available():
-        print("error: --device cuda: torch finds no GPU here: leave it out, or give cpu", file=sys.stderr)
+        print(
+            "error: --device cuda: torch finds no GPU here: leave it out, or give cpu",
+            file=sys.stderr,
+        )
         return 2
     torch.backends.cuda.matmul.allow_tf32 = options.tf32
     torch.set_num_threads(1)  # study.local.one_thread would need pandas
@@ -170,7 +216,9 @@ def main(words: list[str] | None = None) -> int:
         from benchmarks.device import profile_table
 
         for model in (*DENSE, "conv"):
-            print(profile_table(model, _synthetic(options, 512), options.device or "cpu"), flush=True)
+            print(
+                profile_table(model, _synthetic(options, 512), options.device or "cpu"), flush=True
+            )
         return 0
     results = list(_results(options))
     print(table(results))
@@ -185,7 +233,9 @@ def _results(options: argparse.Namespace) -> Iterator[Result]:
     from benchmarks.device import dense_grid_rows
 
     seeds = 1 if options.quick else 3
-    return dense_grid_rows(repeats, options.epochs, _synthetic(options), options.device, options.pack, seeds)
+    return dense_grid_rows(
+        repeats, options.epochs, _synthetic(options), options.device, options.pack, seeds
+    )
 
 
 def _synthetic(options: argparse.Namespace, usual_rows: int | None = None) -> PreparedData:
@@ -193,18 +243,36 @@ def _synthetic(options: argparse.Namespace, usual_rows: int | None = None) -> Pr
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     device = "the dense grid against one network at a time on this device"
     parser.add_argument("--device", choices=("cpu", "cuda"), help=device)
-    parser.add_argument("--tf32", action="store_true", help="on a GPU: products in TF32, which keeps 10 bits")
-    parser.add_argument("--quick", action="store_true", help="fewer rows and networks (with --device: one seed)")
-    parser.add_argument("--profile", action="store_true", help="where the time of a pack's step goes")
-    parser.add_argument("--repeats", type=int, metavar="N", help="turns (default: 5; quick: 3)")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="epochs of a turn, with --device")
     parser.add_argument(
-        "--pack", type=int, metavar="N", help="networks of a pack, with --device (default: the study's)"
+        "--tf32", action="store_true", help="on a GPU: products in TF32, which keeps 10 bits"
     )
-    parser.add_argument("--rows", type=int, metavar="N", help="training rows, with --device (2,045) or --profile (512)")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rows and networks (with --device: one seed)"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="where the time of a pack's step goes"
+    )
+    parser.add_argument("--repeats", type=int, metavar="N", help="turns (default: 5; quick: 3)")
+    parser.add_argument(
+        "--epochs", type=int, default=1, metavar="N", help="epochs of a turn, with --device"
+    )
+    parser.add_argument(
+        "--pack",
+        type=int,
+        metavar="N",
+        help="networks of a pack, with --device (default: the study's)",
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        metavar="N",
+        help="training rows, with --device (2,045) or --profile (512)",
+    )
     return parser
 
 

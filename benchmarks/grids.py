@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import work
-from study.config import MemberConfig
+from models.config import MemberConfig
 from study.grids import Narrowing
 
 #: Epochs where the command line gives none.

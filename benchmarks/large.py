@@ -34,7 +34,10 @@ def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
         members = pd.read_parquet(folder / "run" / "members.parquet")
     seconds = members["seconds"] / members["epochs"]
     work = f"{size:,} x {size:,} simulated values: {len(members)} dense networks, {EPOCHS} epochs"
-    details = {"seconds_from_launch_to_exit": ended.seconds, **seconds.groupby(members["model"]).mean().to_dict()}
+    details = {
+        "seconds_from_launch_to_exit": ended.seconds,
+        **seconds.groupby(members["model"]).mean().to_dict(),
+    }
     yield Measurement(
         "larger data, memory",
         f"{work}; peak of all processes, shared pages once",
@@ -42,7 +45,9 @@ def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
         (watch.total / GB,),
         "within 8 GB",
     )
-    note = ", ".join(f"{model} {mean:.3g}" for model, mean in seconds.groupby(members["model"]).mean().items())
+    note = ", ".join(
+        f"{model} {mean:.3g}" for model, mean in seconds.groupby(members["model"]).mean().items()
+    )
     work = f"{work}; an epoch of a network with its measurements, on one core"
     yield Measurement("larger data, time", work, "s", (float(seconds.mean()),), "", note, details)
 
@@ -53,9 +58,14 @@ def write_values(path: Path, n_samples: int, n_genes: int) -> None:
     scores = rng.standard_normal((n_samples, FACTORS), dtype=np.float32)
     values = scores @ rng.standard_normal((FACTORS, n_genes), dtype=np.float32)
     values /= np.float32(FACTORS**0.5)
-    for start in range(0, n_samples, 1000):  # the noise of all samples at once would take as much again
+    for start in range(
+        0, n_samples, 1000
+    ):  # the noise of all samples at once would take as much again
         rows = values[start : start + 1000]
         rows += 0.5 * rng.standard_normal(rows.shape, dtype=np.float32)
         rows += 8
-    names = {"sample_ids": [f"sample-{i}" for i in range(n_samples)], "gene_ids": [f"gene-{i}" for i in range(n_genes)]}
+    names = {
+        "sample_ids": [f"sample-{i}" for i in range(n_samples)],
+        "gene_ids": [f"gene-{i}" for i in range(n_genes)],
+    }
     np.savez(path, values=values, **{key: np.array(ids) for key, ids in names.items()})

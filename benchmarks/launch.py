@@ -19,10 +19,16 @@ AT_BEST = "Ray Tune, a trial per network, at its best"
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
     """10 epochs of the 44 cells against Tune with its defaults, and at its best; quick: less work, not judged."""
     grid, epochs = ("few_cells", 2) if quick else ("cells", 10)
-    ours, default, reuse = _ours(grid, epochs), _peer("default", grid, epochs), _peer("reuse", grid, epochs)
+    ours, default, reuse = (
+        _ours(grid, epochs),
+        _peer("default", grid, epochs),
+        _peer("reuse", grid, epochs),
+    )
 
     def rows() -> Iterator[Row]:
-        yield compared(DEFAULTS, _work(grid, epochs), "s wall", ours, default, None if quick else 8.0)
+        yield compared(
+            DEFAULTS, _work(grid, epochs), "s wall", ours, default, None if quick else 8.0
+        )
         yield compared(AT_BEST, _work(grid, epochs), "s wall", ours, reuse, None if quick else 1.6)
 
     yield from turns(repeats, [ours, reuse, default], rows)
@@ -34,7 +40,9 @@ def comparisons_of_50_epochs(repeats: int, quick: bool) -> Iterator[Row]:
     ours, reuse = _ours("cells", epochs), _peer("reuse", "cells", epochs)
 
     def rows() -> Iterator[Row]:
-        yield compared(AT_BEST, _work("cells", epochs), "s wall", ours, reuse, None if quick else 2.0)
+        yield compared(
+            AT_BEST, _work("cells", epochs), "s wall", ours, reuse, None if quick else 2.0
+        )
 
     yield from turns(repeats, [ours, reuse], rows)
 

@@ -47,7 +47,9 @@ class Launched:
         return self.costs[-1]
 
 
-def turns(repeats: int, launched: list[Launched], rows: Callable[[], Iterable[Row]]) -> Iterator[Row]:
+def turns(
+    repeats: int, launched: list[Launched], rows: Callable[[], Iterable[Row]]
+) -> Iterator[Row]:
     """Launch them in turns, then give the rows; after Ctrl-C the rows of the turns that were whole, and raise it."""
     interrupted = None
     try:
@@ -60,7 +62,13 @@ def turns(repeats: int, launched: list[Launched], rows: Callable[[], Iterable[Ro
 
 
 def compared(
-    name: str, work: str, unit: str, ours: Launched, peer: Launched, target: float | None, factor: float = 1.0
+    name: str,
+    work: str,
+    unit: str,
+    ours: Launched,
+    peer: Launched,
+    target: float | None,
+    factor: float = 1.0,
 ) -> Row:
     """The comparison of the turns that both ended; our costs are taken `factor` times."""
     turns_of_both = list(zip(ours.costs, peer.costs, strict=False))
@@ -83,7 +91,17 @@ def compared(
 def study(folder: Path, grid: str, epochs: int, *options: str) -> list[str]:
     """The real command line for one of the grids of benchmarks/grids.py, or of the study's own."""
     grid = grid if grid == "smoke" else f"benchmarks/grids.py:{grid}"
-    return [*STUDY, "--grid", grid, "--epochs", str(epochs), "--no-report", "--out", str(folder / "run"), *options]
+    return [
+        *STUDY,
+        "--grid",
+        grid,
+        "--epochs",
+        str(epochs),
+        "--no-report",
+        "--out",
+        str(folder / "run"),
+        *options,
+    ]
 
 
 def study_mse(folder: Path) -> float:

@@ -41,7 +41,12 @@ class Comparison:
 
     def as_dict(self) -> dict:
         """For the JSON file: the numbers themselves, and the ratio with its spread."""
-        return {**asdict(self), "ratio": self.ratio, "lowest": min(self.ratios), "highest": max(self.ratios)}
+        return {
+            **asdict(self),
+            "ratio": self.ratio,
+            "lowest": min(self.ratios),
+            "highest": max(self.ratios),
+        }
 
 
 @dataclass(frozen=True)

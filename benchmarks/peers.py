@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from data_utils.noise import evaluation_noise, stream
 from data_utils.preparation import PreparedData
 from models.architecture import ConvArchitecture, image_shape
-from models.parameters import initial_parameters
-from study.config import MemberConfig
+from models.config import MemberConfig
+from models.engine.parameters import initial_parameters
 
 #: Members that pass through vmap together: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all.
 VMAP_CHUNK = 11
@@ -55,7 +55,9 @@ class ConvNet(nn.Module):
         super().__init__()
         self.n_genes, self.image = n_genes, image_shape(n_genes)
         channels = (1, *network.channels)
-        self.layers = nn.ModuleList(nn.Conv2d(channels[i], channels[i + 1], 3, padding=1) for i in range(7))
+        self.layers = nn.ModuleList(
+            nn.Conv2d(channels[i], channels[i + 1], 3, padding=1) for i in range(7)
+        )
         self.pool, self.up = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -85,7 +87,10 @@ def kl_penalty(codes: list[torch.Tensor], rho: float) -> torch.Tensor:
     total = 0.0
     for code in codes:
         mean = code.mean(dim=0).clamp(1e-6, 1 - 1e-6)
-        total = total + (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
+        total = (
+            total
+            + (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
+        )
     return total
 
 
@@ -104,12 +109,16 @@ class Peer:
         self.n_epochs = members[0].epochs
         self.rows = _tensor(data.train).to(device)
         self.validation = _tensor(data.validation).to(device)
-        self.validation_noise = evaluation_noise(self.member.seed, "validation", *self.validation.shape).to(device)
+        self.validation_noise = evaluation_noise(
+            self.member.seed, "validation", *self.validation.shape
+        ).to(device)
 
     def epoch(self) -> list[float]:
         """Train one epoch; validation MSE of each member after it."""
         for batch, clean in enumerate(self.batches()):
-            normal = torch.randn(clean.shape, generator=self._stream("noise", batch), device=self.device)
+            normal = torch.randn(
+                clean.shape, generator=self._stream("noise", batch), device=self.device
+            )
             self.step(clean, normal)
         self.trained += 1
         with torch.no_grad():
@@ -123,7 +132,9 @@ class Peer:
 
     def batches(self) -> Iterator[torch.Tensor]:
         """The training rows in this epoch's order, (256, genes) at a time."""
-        order = torch.randperm(len(self.rows), generator=stream(self.member.seed, "order", self.trained))
+        order = torch.randperm(
+            len(self.rows), generator=stream(self.member.seed, "order", self.trained)
+        )
         for rows in order.to(self.device).split(self.member.batch_size):
             yield self.rows[rows]
 
@@ -151,7 +162,9 @@ class Loop(Peer):
     def __init__(self, members, data, device="cpu"):
         super().__init__(members, data, device)
         self.net = network(self.member, data.n_genes).to(device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=self.member.learning_rate, fused=self.fused)
+        self.optimizer = torch.optim.Adam(
+            self.net.parameters(), lr=self.member.learning_rate, fused=self.fused
+        )
         self.noisy_validation = self.validation + self.member.noise_factor * self.validation_noise
 
     def step(self, clean, normal):
@@ -178,7 +191,9 @@ class LoaderLoop(Loop):
     def __init__(self, members, data, device="cpu"):
         super().__init__(members, data, device)
         dataset = TensorDataset(_tensor(data.train))
-        self.sampler = RandomSampler(dataset)  # what shuffle=True makes, with a generator that can be set
+        self.sampler = RandomSampler(
+            dataset
+        )  # what shuffle=True makes, with a generator that can be set
         self.loader = DataLoader(dataset, self.member.batch_size, sampler=self.sampler)
 
     def batches(self):
@@ -195,12 +210,18 @@ class VmapPack(Peer):
         nets = [network(member, data.n_genes) for member in members]
         self.net = network(members[0], data.n_genes).to("meta")
         stacked, _ = stack_module_state(nets)
-        self.stacked = {name: value.detach().to(device).requires_grad_() for name, value in stacked.items()}
-        self.optimizer = torch.optim.Adam(self.stacked.values(), lr=self.member.learning_rate, fused=True)
+        self.stacked = {
+            name: value.detach().to(device).requires_grad_() for name, value in stacked.items()
+        }
+        self.optimizer = torch.optim.Adam(
+            self.stacked.values(), lr=self.member.learning_rate, fused=True
+        )
         columns = zip(*((m.noise_factor, m.beta, m.rho) for m in members), strict=True)
         self.terms = [torch.tensor(column, device=device) for column in columns]
         chunk = VMAP_CHUNK if device == "cpu" else None
-        self.gradients = vmap(grad_and_value(self._loss), in_dims=(0, None, None, 0, 0, 0), chunk_size=chunk)
+        self.gradients = vmap(
+            grad_and_value(self._loss), in_dims=(0, None, None, 0, 0, 0), chunk_size=chunk
+        )
         self.errors = vmap(self._error, in_dims=(0, 0), chunk_size=chunk)
 
     def _loss(self, parameters, clean, normal, noise_factor, beta, rho):

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.peers import Peer
 from data_utils.preparation import PreparedData
-from models.parameters import initial_parameters
-from study.config import MemberConfig
+from models.config import MemberConfig
+from models.engine.parameters import initial_parameters
 
 #: For XLA_FLAGS, before JAX starts: one thread for a product, and one for all.
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
@@ -30,14 +30,23 @@ class JaxPack(Peer):
 
     def __init__(self, members: list[MemberConfig], data: PreparedData):
         super().__init__(members, data)
-        self.code_layers, self.learning_rate = self.member.architecture.code_layers, self.member.learning_rate
-        initial = [initial_parameters(m.architecture, data.n_genes, m.seed, m.initialisation) for m in members]
+        self.code_layers, self.learning_rate = (
+            self.member.architecture.code_layers,
+            self.member.learning_rate,
+        )
+        initial = [
+            initial_parameters(m.architecture, data.n_genes, m.seed, m.initialisation)
+            for m in members
+        ]
         self.stacked = [jnp.stack([one[name].numpy() for one in initial]) for name in initial[0]]
         moments = [[jnp.zeros_like(value) for value in self.stacked] for _ in range(2)]
         self.state = (self.stacked, *moments, jnp.zeros(()))
         columns = zip(*((m.noise_factor, m.beta, m.rho) for m in members), strict=True)
         self.terms = [jnp.array(column, dtype=jnp.float32) for column in columns]
-        self.validation_rows = jnp.asarray(data.validation), jnp.asarray(self.validation_noise.numpy())
+        self.validation_rows = (
+            jnp.asarray(data.validation),
+            jnp.asarray(self.validation_noise.numpy()),
+        )
         self._step = jax.jit(self._train_step, donate_argnums=0)
         self._errors = jax.jit(jax.vmap(self._error, in_axes=(0, None, None, 0)))
 
@@ -61,12 +70,17 @@ class JaxPack(Peer):
         loss = jnp.mean((answer - clean) ** 2)
         for code in codes:
             mean = jnp.clip(code.mean(axis=0), 1e-6, 1 - 1e-6)
-            loss += beta * (rho * jnp.log(rho / mean) + (1 - rho) * jnp.log((1 - rho) / (1 - mean))).sum()
+            loss += (
+                beta
+                * (rho * jnp.log(rho / mean) + (1 - rho) * jnp.log((1 - rho) / (1 - mean))).sum()
+            )
         return loss
 
     def _train_step(self, state, clean, normal, *terms):
         values, firsts, seconds, count = state
-        gradients = jax.vmap(jax.grad(self._loss), in_axes=(0, None, None, 0, 0, 0))(values, clean, normal, *terms)
+        gradients = jax.vmap(jax.grad(self._loss), in_axes=(0, None, None, 0, 0, 0))(
+            values, clean, normal, *terms
+        )
         count += 1
         firsts = [0.9 * m + 0.1 * g for m, g in zip(firsts, gradients, strict=True)]
         seconds = [0.999 * v + 0.001 * g**2 for v, g in zip(seconds, gradients, strict=True)]
@@ -82,7 +96,9 @@ class JaxPack(Peer):
 
     def validate(self) -> list[float]:
         """MSE of each member on the validation rows with their fixed noise."""
-        return np.asarray(self._errors(self.state[0], *self.validation_rows, self.terms[0])).tolist()
+        return np.asarray(
+            self._errors(self.state[0], *self.validation_rows, self.terms[0])
+        ).tolist()
 
     def parameters(self, k: int) -> list[torch.Tensor]:
         """Weights and biases of member k."""

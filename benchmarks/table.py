@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Comparison, Measurement
-from study.provenance import git_state, hardware, package_versions
+from study.run.provenance import git_state, hardware, package_versions
 
 NARROWEST, WIDEST = 80, 120
 #: Packages whose version changes the numbers.
@@ -51,7 +51,9 @@ class Conditions:
     @classmethod
     def now(cls, quick: bool, words: Sequence[str] = ()) -> Conditions:
         """As the machine is now."""
-        return cls(quick, tuple(words), os.getloadavg(), datetime.now(UTC).isoformat(timespec="seconds"))
+        return cls(
+            quick, tuple(words), os.getloadavg(), datetime.now(UTC).isoformat(timespec="seconds")
+        )
 
     def as_dict(self) -> dict:
         """With what is found out at the end: the load then, machine, versions, commit."""
@@ -80,7 +82,12 @@ def as_json(rows: dict[str, list[Row]], conditions: dict) -> str:
 def render(rows: dict[str, list[Row]], conditions: dict, width: int | None = None) -> str:
     """One table of 80 to 120 columns; without `width` as wide as the screen allows."""
     width = width or shutil.get_terminal_size((100, 24)).columns
-    console = Console(width=min(max(width, NARROWEST), WIDEST), force_terminal=False, color_system=None, markup=False)
+    console = Console(
+        width=min(max(width, NARROWEST), WIDEST),
+        force_terminal=False,
+        color_system=None,
+        markup=False,
+    )
     table = Table(show_lines=True, expand=True)
     for heading, ratio in (("against", 5), ("work", 9), ("ratio or value", 4), ("target", 3)):
         table.add_column(heading, ratio=ratio, overflow="fold")

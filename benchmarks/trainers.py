@@ -12,9 +12,9 @@ from statistics import fmean
 import torch
 
 from data_utils.preparation import PreparedData
-from study.config import MemberConfig
-from study.packs import cost
-from study.training import PackTraining
+from models.config import MemberConfig
+from models.training import PackTraining
+from study.run.packs import cost
 
 Members = list[MemberConfig]
 
@@ -65,7 +65,9 @@ def dealt(groups: list[Members], n_genes: int, n_workers: int) -> list[list[Memb
 class Trainers:
     """The trainers of one process, one after the other."""
 
-    def build(self, kind: str, groups: list[Members], data: PreparedData, one_process: bool = True) -> None:
+    def build(
+        self, kind: str, groups: list[Members], data: PreparedData, one_process: bool = True
+    ) -> None:
         """Make a trainer for each group and train one epoch, which compiles, and fills caches and allocators."""
         self.trainers = [trainer(kind, group, data) for group in groups]
         self.errors = [one.epoch() for one in self.trainers]
@@ -98,7 +100,9 @@ class Workers:
         self.connections, self.processes = [], []
         for _ in range(n_workers):
             ours, theirs = context.Pipe()
-            self.processes.append(context.Process(target=_serve, args=(theirs, one_core), daemon=True))
+            self.processes.append(
+                context.Process(target=_serve, args=(theirs, one_core), daemon=True)
+            )
             self.processes[-1].start()
             theirs.close()
             self.connections.append(ours)
@@ -106,12 +110,20 @@ class Workers:
     def _ask(self, method: str, arguments: list[tuple]) -> list:
         for connection, of_worker in zip(self.connections, arguments, strict=False):
             connection.send((method, of_worker))
-        return [connection.recv() for connection, _ in zip(self.connections, arguments, strict=False)]
+        return [
+            connection.recv() for connection, _ in zip(self.connections, arguments, strict=False)
+        ]
 
-    def build(self, kind: str, groups: list[Members], data: PreparedData, one_process: bool = False) -> None:
+    def build(
+        self, kind: str, groups: list[Members], data: PreparedData, one_process: bool = False
+    ) -> None:
         """Deal the groups out, to the first worker alone if told so, build and warm up."""
         n_workers = len(self.connections)
-        shares = [groups] + [[]] * (n_workers - 1) if one_process else dealt(groups, data.n_genes, n_workers)
+        shares = (
+            [groups] + [[]] * (n_workers - 1)
+            if one_process
+            else dealt(groups, data.n_genes, n_workers)
+        )
         self._ask("build", [(kind, share, data) for share in shares])
 
     def train(self, epochs: int) -> float:
@@ -120,7 +132,11 @@ class Workers:
 
     def validation(self) -> list[float]:
         """Of all workers' members."""
-        return [error for errors in self._ask("validation", [()] * len(self.connections)) for error in errors]
+        return [
+            error
+            for errors in self._ask("validation", [()] * len(self.connections))
+            for error in errors
+        ]
 
     def sgemm(self) -> float:
         """On the first worker alone."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.grids import GRIDS
 from benchmarks.work import bench_data
 from data_utils.preparation import PreparedData
-from study.config import MemberConfig
+from models.config import MemberConfig
 from study.grids import Narrowing
 
 KINDS = ("default", "reuse")
@@ -46,7 +46,9 @@ def train(
         report({"epoch": epoch + 1, "val_mse": error})
 
 
-def tune_grid(kind: str, members: list[MemberConfig], data: PreparedData, storage: Path) -> list[dict]:
+def tune_grid(
+    kind: str, members: list[MemberConfig], data: PreparedData, storage: Path
+) -> list[dict]:
     """One trial per member on all cores; cell, epochs and validation MSE of each.
 
     Raises RuntimeError where a trial failed.
@@ -66,16 +68,23 @@ def tune_grid(kind: str, members: list[MemberConfig], data: PreparedData, storag
     )
     results = tuner.fit()
     if results.errors:
-        raise RuntimeError(f"{results.num_errors} trials failed, the first with {results.errors[0]}")
+        raise RuntimeError(
+            f"{results.num_errors} trials failed, the first with {results.errors[0]}"
+        )
     names = ("epoch", "val_mse")
-    cells = [{"cell": result.config["cell"], **{name: result.metrics[name] for name in names}} for result in results]
+    cells = [
+        {"cell": result.config["cell"], **{name: result.metrics[name] for name in names}}
+        for result in results
+    ]
     ray.shutdown()
     return cells
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train the grid and write what its networks reached as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--grid", choices=GRIDS, default="cells")
     parser.add_argument("--epochs", type=int, required=True)

@@ -25,4 +25,7 @@ def _members(run: Path) -> list[list[Event]]:
     files = sorted(path for path in top.rglob("events.out.tfevents.*") if path.parent != top)
     if not files:
         raise FileNotFoundError(f"{top}: no member has written there")
-    return [[Event.FromString(record) for record in RawEventFileLoader(str(file)).Load()] for file in files]
+    return [
+        [Event.FromString(record) for record in RawEventFileLoader(str(file)).Load()]
+        for file in files
+    ]

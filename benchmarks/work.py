@@ -10,7 +10,7 @@ import numpy as np
 from data_utils.preparation import PreparedData
 from data_utils.scaling import ZScore
 from data_utils.splits import split_samples
-from study.config import NOISE_FACTORS, MemberConfig, Phase
+from models.config import NOISE_FACTORS, MemberConfig, Phase
 
 DENSE = ("dense-2", "dense-4", "dense-6", "dense-8")
 #: The paper grid's, as study.grids has them, which needs pandas (a test holds them equal).
@@ -38,10 +38,16 @@ def conv_members(epochs: int) -> list[MemberConfig]:
 
 def dense_grid(epochs: int, seeds: int = 3) -> list[MemberConfig]:
     """The dense part of the paper's grid, 4 depths x 11 noise factors x 3 betas x 3 seeds: 396 networks."""
-    return [m for model, seed in product(DENSE, range(seeds)) for m in _members(model, epochs, BETAS[:3], seed)]
+    return [
+        m
+        for model, seed in product(DENSE, range(seeds))
+        for m in _members(model, epochs, BETAS[:3], seed)
+    ]
 
 
-def _members(model: str, epochs: int, betas: tuple[float, ...], seed: int = 0) -> list[MemberConfig]:
+def _members(
+    model: str, epochs: int, betas: tuple[float, ...], seed: int = 0
+) -> list[MemberConfig]:
     return [
         MemberConfig(model, (Phase((noise_factor,), epochs),), seed, beta=beta, grid="benchmark")
         for noise_factor, beta in product(NOISE_FACTORS, betas)
@@ -50,7 +56,9 @@ def _members(model: str, epochs: int, betas: tuple[float, ...], seed: int = 0) -
 
 def bench_data() -> PreparedData:
     """The simulated cohort, split and scaled as the study does it."""
-    from data_utils.preparation import prepare  # these two need pandas, which a bare machine has not
+    from data_utils.preparation import (
+        prepare,  # these two need pandas, which a bare machine has not
+    )
     from data_utils.sources import SIMULATED, load_dataset
 
     return prepare(load_dataset(SIMULATED).matrix)
@@ -59,15 +67,29 @@ def bench_data() -> PreparedData:
 def shortened(data: PreparedData, n_rows: int) -> PreparedData:
     """The first training rows, and as large a share of the validation rows: a shorter epoch."""
     n_validation = max(1, round(len(data.validation) * n_rows / len(data.train)))
-    return replace(data.with_training_rows(np.arange(n_rows)), validation=data.validation[:n_validation])
+    return replace(
+        data.with_training_rows(np.arange(n_rows)), validation=data.validation[:n_validation]
+    )
 
 
-def synthetic_data(n_samples: int = SAMPLES, n_genes: int = GENES, n_factors: int = 50) -> PreparedData:
+def synthetic_data(
+    n_samples: int = SAMPLES, n_genes: int = GENES, n_factors: int = 50
+) -> PreparedData:
     """Values of low rank plus noise, drawn with numpy alone, split and scaled as the study does it."""
     rng = np.random.default_rng(0)
     loadings = rng.normal(size=(n_factors, n_genes)) / np.sqrt(n_factors)
-    values = rng.normal(size=(n_samples, n_factors)) @ loadings + rng.normal(scale=0.5, size=(n_samples, n_genes))
+    values = rng.normal(size=(n_samples, n_factors)) @ loadings + rng.normal(
+        scale=0.5, size=(n_samples, n_genes)
+    )
     split = split_samples(n_samples)
     scaling = ZScore.fit(values[split.train])
-    parts = {part: scaling.transform(values[getattr(split, part)]) for part in ("train", "validation", "test")}
-    return PreparedData(**parts, scaling=scaling, split=split, gene_ids=np.array([f"gene-{i}" for i in range(n_genes)]))
+    parts = {
+        part: scaling.transform(values[getattr(split, part)])
+        for part in ("train", "validation", "test")
+    }
+    return PreparedData(
+        **parts,
+        scaling=scaling,
+        split=split,
+        gene_ids=np.array([f"gene-{i}" for i in range(n_genes)]),
+    )

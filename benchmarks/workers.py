@@ -25,7 +25,9 @@ def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
     one, two = _run(1, grid, epochs), _run(2, grid, epochs)
 
     def rows() -> Iterator[Row]:
-        yield compared(NAME, work, "s x workers", two, one, target=None if quick else 0.9, factor=2.0)
+        yield compared(
+            NAME, work, "s x workers", two, one, target=None if quick else 0.9, factor=2.0
+        )
 
     yield from turns(repeats, [two, one], rows)
 

@@ -2,7 +2,7 @@
 
     python -m data_utils.cohort        # the table of design targets beside this cohort's figures
 
-The population is a mixture of Gaussians (data_utils/mixture.py), in log2 units: the means of 53 tissue sites
+The population is a mixture of Gaussians (data_utils/population.py), in log2 units: the means of 53 tissue sites
 (of low rank, plus genes that one tissue alone turns on or off), factors that genes share within sites, and
 gene noise. A latent class of each sample (clean, ordinary, disturbed) scales the factors and the noise: that
 gives heavy tails. The posterior mean of a mixture of Gaussians is known exactly, so no denoiser, of any size,
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from data_utils.expression import ExpressionMatrix
-from data_utils.mixture import SiteMixture
+from data_utils.population import SiteMixture
 
 LANDMARKS = Path(__file__).with_name("landmark_genes.csv")
 
@@ -38,14 +38,26 @@ SITES_OF_ONE_TISSUE = (
 )  # fmt: skip
 
 # Eigenvalues of the part between sites, before each gene is brought to its own variance; they sum to about 1.
-BETWEEN_SPECTRUM = np.r_[0.29, 0.17, 0.15, np.geomspace(0.077, 0.025, 7), np.geomspace(0.0105, 0.001, 10)]
-RELATED_SITES = 0.75  # of the variance between sites, the share that sites of one tissue have in common
+BETWEEN_SPECTRUM = np.r_[
+    0.29, 0.17, 0.15, np.geomspace(0.077, 0.025, 7), np.geomspace(0.0105, 0.001, 10)
+]
+RELATED_SITES = (
+    0.75  # of the variance between sites, the share that sites of one tissue have in common
+)
 SITE_TAIL = 3  # degrees of freedom of the t-distributed tissue scores: a few tissues stand out, as blood does
 SPECIFIC_GENES = 0.18  # of the genes: those that one tissue turns on or off
-SPECIFIC_SHARE = (0.1, 0.8)  # of such a gene's variance between sites, the range of that one tissue's share
-SPECIFIC_HIGHEST = {1: 11.0, -1: 6.0}  # the furthest z-score that it turns a gene on (1) or off (-1)
+SPECIFIC_SHARE = (
+    0.1,
+    0.8,
+)  # of such a gene's variance between sites, the range of that one tissue's share
+SPECIFIC_HIGHEST = {
+    1: 11.0,
+    -1: 6.0,
+}  # the furthest z-score that it turns a gene on (1) or off (-1)
 
-WITHIN_RANK = 160  # factors within sites: many, so that eigenvalues decay smoothly after the 20 of the sites
+WITHIN_RANK = (
+    160  # factors within sites: many, so that eigenvalues decay smoothly after the 20 of the sites
+)
 WITHIN_DECAY = 1.2  # the j-th factor has variance j ** -WITHIN_DECAY
 WITHIN_SHARED = 0.40  # of a gene's variance within sites, the share that factors carry
 WITHIN_ALIKE = 0.6  # likeness (squared cosine) of the first factors to the directions between sites
@@ -55,7 +67,9 @@ CLASS_FACTOR_SCALE = np.array([0.70, 1.10, 2.20])  # s_k, brought to E[s^2] = 1
 CLASS_NOISE_SCALE = np.array([0.85, 1.10, 1.60])  # r_k, brought to E[r^2] = 1
 
 HIGHEST_MEAN = 13.0  # log2 units: no site has a higher mean of a gene
-GRID = 2.0**-10  # values are rounded to it, so that last-bit differences between machines vanish; log2 units
+GRID = (
+    2.0**-10
+)  # values are rounded to it, so that last-bit differences between machines vanish; log2 units
 DONOR_SAMPLES = 15.7  # samples a donor in V6
 
 
@@ -78,7 +92,12 @@ class Cohort:
         """
         genes = len(self.mixture.gene_variance)
         y, centre, scale = (np.asarray(a, dtype=np.float64) for a in (noisy, centre, scale))
-        if y.ndim != 2 or y.shape[1] != genes or centre.shape != (genes,) or scale.shape != (genes,):
+        if (
+            y.ndim != 2
+            or y.shape[1] != genes
+            or centre.shape != (genes,)
+            or scale.shape != (genes,)
+        ):
             raise ValueError(
                 f"expected noisy (samples, {genes}), centre and scale ({genes},); "
                 f"got {y.shape}, {centre.shape} and {scale.shape}"
@@ -86,7 +105,9 @@ class Cohort:
         if not all(np.isfinite(a).all() for a in (y, centre, scale, np.float64(noise_factor))):
             raise ValueError("noisy, noise_factor, centre and scale must be finite")
         if noise_factor < 0 or scale.min() <= 0:
-            raise ValueError(f"noise_factor ({noise_factor}) must be >= 0 and scale (least {scale.min()}) > 0")
+            raise ValueError(
+                f"noise_factor ({noise_factor}) must be >= 0 and scale (least {scale.min()}) > 0"
+            )
         return self.mixture.standardised(centre, scale).posterior_mean(y, float(noise_factor))
 
 
@@ -153,9 +174,13 @@ def _sample_labels(sites: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
-def _draw_mixture(n_genes: int, site_probability: np.ndarray, rng: np.random.Generator) -> SiteMixture:
+def _draw_mixture(
+    n_genes: int, site_probability: np.ndarray, rng: np.random.Generator
+) -> SiteMixture:
     """The population, drawn in units of a gene's standard deviation and then taken to log2 units."""
-    prior = SITE_SIZES / SITE_SIZES.sum()  # not site_probability: the means may not depend on n_samples
+    prior = (
+        SITE_SIZES / SITE_SIZES.sum()
+    )  # not site_probability: the means may not depend on n_samples
     logit = np.clip(0.32 + 0.68 * rng.standard_normal(n_genes), -2, 2.2)
     between = 1 / (1 + np.exp(-logit))  # share of a gene's variance between sites, (genes,)
     programmes = rng.standard_normal((n_genes, len(BETWEEN_SPECTRUM)))
@@ -163,7 +188,9 @@ def _draw_mixture(n_genes: int, site_probability: np.ndarray, rng: np.random.Gen
     loadings = rng.standard_normal((n_genes, WITHIN_RANK))
     # Genes that differ together between sites vary together within them too: the same cells, in other shares.
     first = slice(len(BETWEEN_SPECTRUM))
-    loadings[:, first] = np.sqrt(WITHIN_ALIKE) * programmes + np.sqrt(1 - WITHIN_ALIKE) * loadings[:, first]
+    loadings[:, first] = (
+        np.sqrt(WITHIN_ALIKE) * programmes + np.sqrt(1 - WITHIN_ALIKE) * loadings[:, first]
+    )
     loadings *= np.arange(1, WITHIN_RANK + 1) ** (-WITHIN_DECAY / 2)
     shared = np.clip(WITHIN_SHARED + 0.1 * rng.standard_normal(n_genes), 0.05, 0.8) * (1 - between)
     factors = loadings * np.sqrt(shared / (loadings**2).sum(1))[:, None]
@@ -203,13 +230,17 @@ def _site_patterns(
     # Orthonormal over samples (weights prior), so that the spectrum gives the eigenvalues between sites.
     root = np.linalg.cholesky((scores * prior[:, None]).T @ scores)
     scores = np.linalg.solve(root, scores.T).T
-    patterns = _with_variance(scores @ (programmes * np.sqrt(BETWEEN_SPECTRUM)).T, prior, np.ones(n_genes))
+    patterns = _with_variance(
+        scores @ (programmes * np.sqrt(BETWEEN_SPECTRUM)).T, prior, np.ones(n_genes)
+    )
     weight = np.bincount(tissue, prior)
     for gene in np.flatnonzero(rng.random(n_genes) < SPECIFIC_GENES):
         chosen = rng.integers(len(weight))
         sign = 1 if rng.random() < 0.6 else -1
         # On in a share w of the samples, a gene is sqrt(share * between * (1 - w) / w) above its mean there.
-        highest = SPECIFIC_HIGHEST[sign] ** 2 * weight[chosen] / (1 - weight[chosen]) / between[gene]
+        highest = (
+            SPECIFIC_HIGHEST[sign] ** 2 * weight[chosen] / (1 - weight[chosen]) / between[gene]
+        )
         share = min(rng.uniform(*SPECIFIC_SHARE), highest)
         mark = _with_variance((tissue == chosen)[:, None] * 1.0, prior, np.ones(1))[:, 0]
         patterns[:, gene] = np.sqrt(1 - share) * patterns[:, gene] + sign * np.sqrt(share) * mark

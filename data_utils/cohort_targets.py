@@ -74,7 +74,9 @@ def target_table(cohort: "Cohort", errors: pd.DataFrame) -> pd.DataFrame:
 
     errors is reference_errors(cohort), with rows for the noise factors 0.1, 0.5 and 1.0 at least.
     """
-    figures = cohort_statistics(cohort.matrix.values, cohort.matrix.sample_labels["site"].to_numpy())
+    figures = cohort_statistics(
+        cohort.matrix.values, cohort.matrix.sample_labels["site"].to_numpy()
+    )
     for name, column in {"PCA 32": "PCA 32", "Wiener": "Wiener, Ledoit-Wolf"}.items():
         figures |= {(f"{name}, MSE at alpha", str(a)): errors.loc[a, column] for a in errors.index}
     rows = {
@@ -115,7 +117,9 @@ def cohort_statistics(values: np.ndarray, sites: np.ndarray) -> dict[tuple[str, 
 
 def _quantiles(name: str, values: np.ndarray) -> dict[tuple[str, str], float]:
     name = f"{name}, quantile"
-    return {(name, at): float(np.percentile(values, float(at.rstrip(" %")))) for at in TARGETS[name]}
+    return {
+        (name, at): float(np.percentile(values, float(at.rstrip(" %")))) for at in TARGETS[name]
+    }
 
 
 def _top_shares(name: str, eigenvalues: np.ndarray) -> dict[tuple[str, str], float]:
@@ -124,7 +128,9 @@ def _top_shares(name: str, eigenvalues: np.ndarray) -> dict[tuple[str, str], flo
     return {(name, at): float(share[int(at) - 1]) for at in TARGETS[name]}
 
 
-def reference_errors(cohort: "Cohort", noise_factors: tuple[float, ...] = NOISE_FACTORS, seed: int = 0) -> pd.DataFrame:
+def reference_errors(
+    cohort: "Cohort", noise_factors: tuple[float, ...] = NOISE_FACTORS, seed: int = 0
+) -> pd.DataFrame:
     """Test MSE (z units) of simple denoisers and of the oracle: a row for each noise factor.
 
     80/20 split, z-scored on the 80; an eighth of the 80 chooses the shrinkage; one noise draw for all.
@@ -165,7 +171,9 @@ def _shrunk(covariance: np.ndarray, share: float) -> np.ndarray:
 
 def _wiener(covariance: np.ndarray, noise_factor: float, noisy: np.ndarray) -> np.ndarray:
     """The best linear guess, y (C + a^2 I)^-1 C, for centred rows y."""
-    return noisy @ np.linalg.solve(covariance + noise_factor**2 * np.eye(len(covariance)), covariance)
+    return noisy @ np.linalg.solve(
+        covariance + noise_factor**2 * np.eye(len(covariance)), covariance
+    )
 
 
 def _mse(guess: np.ndarray, clean: np.ndarray) -> float:

@@ -52,7 +52,9 @@ def load_counts(
     """
     if depth is not None and depth < 1:
         raise InputError(f"--depth {depth}: give at least 1 count a sample, or leave it out")
-    dataset = load_dataset(data, genes_in=genes_in, transform="none", all_genes=all_genes, data_seed=data_seed)
+    dataset = load_dataset(
+        data, genes_in=genes_in, transform="none", all_genes=all_genes, data_seed=data_seed
+    )
     if dataset.simulated:
         values = simulate_counts(dataset.matrix.values, depth or SIMULATED_DEPTH, data_seed)
         counts = Counts(values, dataset, depth or SIMULATED_DEPTH)
@@ -62,13 +64,18 @@ def load_counts(
         values = np.rint(dataset.matrix.values).astype(np.int64)
         counts = Counts(values if depth is None else _to_depth(values, depth), dataset, depth)
     # the hash is of the counts that are used, whatever they were drawn or thinned from
-    return replace(counts, data=replace(dataset, matrix=replace(dataset.matrix, values=counts.values)))
+    return replace(
+        counts, data=replace(dataset, matrix=replace(dataset.matrix, values=counts.values))
+    )
 
 
 def check_counts(dataset: Dataset) -> None:
     """Raise InputError unless all values are whole numbers of at least 0, and no sample is all 0."""
     matrix, name = dataset.matrix, dataset.source
-    faults = {"negative": lambda block: block < 0, "not whole numbers": lambda block: block != np.rint(block)}
+    faults = {
+        "negative": lambda block: block < 0,
+        "not whole numbers": lambda block: block != np.rint(block),
+    }
     for fault, is_wrong in faults.items():
         count, place = count_and_first(matrix.values, is_wrong)
         if place is not None:
@@ -94,7 +101,9 @@ def rates(log2_values: np.ndarray, depth: float) -> np.ndarray:
     return depth * weights / weights.sum(axis=1, keepdims=True)
 
 
-def thin(counts: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def thin(
+    counts: np.ndarray, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """The two halves of the counts, of the same shape: on average `share` of each count, and the rest."""
     kept = rng.binomial(counts, share)
     return kept, counts - kept

@@ -83,14 +83,21 @@ def download(
     gone = []
     for url in urls:
         try:
-            return _download(url, path, by_hand, sha256, progress, WAITS if waits is None else waits)
+            return _download(
+                url, path, by_hand, sha256, progress, WAITS if waits is None else waits
+            )
         except _Gone as error:
             gone.append(f"{url} ({error})")
     raise InputError(f"{path.name}: is at no address known: {', '.join(gone)}: {by_hand}")
 
 
 def _download(
-    url: str, path: Path, by_hand: str, sha256: str | None, progress: Progress, waits: Sequence[float]
+    url: str,
+    path: Path,
+    by_hand: str,
+    sha256: str | None,
+    progress: Progress,
+    waits: Sequence[float],
 ) -> Fetched:
     part = _part(path)
     left = iter(waits)
@@ -107,7 +114,9 @@ def _download(
             if isinstance(error, OSError) and error.errno in FULL:
                 raise _full(path.parent, None) from None
             if isinstance(error, OSError) and error.filename is not None:
-                raise InputError(f"{error.filename}: cannot be written ({error.strerror}): {MOVE}") from None
+                raise InputError(
+                    f"{error.filename}: cannot be written ({error.strerror}): {MOVE}"
+                ) from None
             reason, final = _reason(error)
             if final and _bytes(part) == before:
                 raise InputError(f"{url}: cannot be reached ({reason}): {by_hand}") from None
@@ -127,11 +136,16 @@ def _try(url: str, path: Path, progress: Progress) -> _Facts:
     have = _bytes(part) if known is not None and known.url == url else 0
     if have and have == known.size:
         return known
-    headers = {"User-Agent": "dae-study", "Accept-Encoding": "gzip" if path.suffix == ".gz" else "identity"}
+    headers = {
+        "User-Agent": "dae-study",
+        "Accept-Encoding": "gzip" if path.suffix == ".gz" else "identity",
+    }
     if have and known.validator:
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
+        response = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS
+        )
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
@@ -154,7 +168,9 @@ def _try(url: str, path: Path, progress: Progress) -> _Facts:
     return facts
 
 
-def _copy(response: http.client.HTTPResponse, file: BinaryIO, done: int, facts: _Facts, progress: Progress) -> int:
+def _copy(
+    response: http.client.HTTPResponse, file: BinaryIO, done: int, facts: _Facts, progress: Progress
+) -> int:
     """Write what comes; returns the bytes there are then."""
     progress(done, facts.size)
     while chunk := response.read(CHUNK):
@@ -169,7 +185,9 @@ def _facts(url: str, headers: http.client.HTTPMessage, start: int) -> _Facts:
     size = start + int(left) if left.isdecimal() else None
     etag, md5 = headers.get("ETag", ""), None
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-    as_stored = headers.get("X-Goog-Stored-Content-Encoding", "identity") == headers.get("Content-Encoding", "identity")
+    as_stored = headers.get("X-Goog-Stored-Content-Encoding", "identity") == headers.get(
+        "Content-Encoding", "identity"
+    )
     for entry in ",".join(headers.get_all("X-Goog-Hash", [])).split(","):
         kind, _, value = entry.strip().partition("=")
         if kind == "md5" and as_stored:  # else the server unpacked what the hash is of
@@ -199,7 +217,9 @@ def _checked(path: Path, facts: _Facts, sha256: str | None) -> Fetched:
         wrong = f"is damaged, or not the file that is known here (sha256 {fetched.sha256}, not {sha256})"
     if wrong:
         _forget(path)
-        raise InputError(f"{facts.url}: {wrong}: try again; a file that you trust can be given as --data PATH")
+        raise InputError(
+            f"{facts.url}: {wrong}: try again; a file that you trust can be given as --data PATH"
+        )
     return fetched
 
 
@@ -229,9 +249,16 @@ def _reason(error: Exception) -> tuple[str, bool]:
     """What broke, in short, and whether it is the kind that trying again at once does not mend."""
     inner = getattr(error, "reason", error)
     text = " ".join(str(inner).split()) or type(inner).__name__
-    final = isinstance(inner, (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError))
-    unreachable = isinstance(inner, OSError) and inner.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)
-    no_answer = inner is not error and isinstance(inner, TimeoutError)  # to the connecting: urllib wraps that one
+    final = isinstance(
+        inner, (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
+    )
+    unreachable = isinstance(inner, OSError) and inner.errno in (
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+    )
+    no_answer = inner is not error and isinstance(
+        inner, TimeoutError
+    )  # to the connecting: urllib wraps that one
     return text, final or unreachable or no_answer
 
 

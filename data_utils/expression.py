@@ -93,7 +93,9 @@ class ExpressionMatrix:
         for ids in (self.sample_ids, self.gene_ids):
             for text in ids:
                 encoded = text.encode()
-                digest.update(f"{len(encoded)}:".encode() + encoded)  # the length tells ab, c from a, bc
+                digest.update(
+                    f"{len(encoded)}:".encode() + encoded
+                )  # the length tells ab, c from a, bc
         return digest.hexdigest()
 
 
@@ -151,7 +153,9 @@ def check_unique(ids: np.ndarray, what: str, name: str) -> None:
     seen: set[str] = set()
     repeated = list(dict.fromkeys(text for text in ids if text in seen or seen.add(text)))
     if repeated:
-        named = ", ".join(repr(text) for text in repeated[:3]) + (", ..." if len(repeated) > 3 else "")
+        named = ", ".join(repr(text) for text in repeated[:3]) + (
+            ", ..." if len(repeated) > 3 else ""
+        )
         raise InputError(
             f"{name}: {len(repeated)} {what} id(s) occur more than once: {named}; "
             f"keep one {what} of each name or rename them"

@@ -23,7 +23,15 @@ T = TypeVar("T")
 ENTRY, CHECKSUM = "json", "sha256"
 
 #: What a storage says that may be back in a while: a mount, a network file system, a folder that somebody moved.
-PASSING = {errno.ENOENT, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EROFS}
+PASSING = {
+    errno.ENOENT,
+    errno.EIO,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.EROFS,
+}
 PASSING |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.EAGAIN}
 #: Seconds to wait for it.
 PATIENCE_SECONDS = 60.0
@@ -109,7 +117,11 @@ def load_metadata(path: Path) -> dict:
 
 def _metadata(file: safe_open) -> dict:
     header = file.metadata() or {}
-    found = json.loads(header[ENTRY]) if ENTRY in header else {name: json.loads(text) for name, text in header.items()}
+    found = (
+        json.loads(header[ENTRY])
+        if ENTRY in header
+        else {name: json.loads(text) for name, text in header.items()}
+    )
     if not isinstance(found, dict):
         raise DamagedFile("its header is no JSON object")
     return found

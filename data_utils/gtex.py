@@ -21,10 +21,10 @@ from data_utils.cache import MOVE, Cached, alone, cache_folder, file_sha256, loa
 from data_utils.download import Fetched, download
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_expression
+from data_utils.formats.text import shown
+from data_utils.genes import is_landmark, select_landmarks
 from data_utils.gtex_releases import RELEASES, Release, WebFile
-from data_utils.landmarks import is_landmark, select_landmarks
 from data_utils.progress import Show
-from data_utils.textio import shown
 
 #: Environment variable: the beginning of every address in place of GTEx's own.
 MIRROR = "DAE_STUDY_GTEX_MIRROR"
@@ -54,7 +54,9 @@ def open_release(name: str, show: Show | None = None) -> Cached:
     if found is not None:
         return found
     release, folder, show = RELEASES[name], release_folder(name), show or Show()
-    with alone(folder, lambda: show.line(f"{name}: another process is fetching it: waiting for it to end")):
+    with alone(
+        folder, lambda: show.line(f"{name}: another process is fetching it: waiting for it to end")
+    ):
         return cached_release(name) or _fetch(release, folder, show)
 
 
@@ -87,12 +89,14 @@ def _fetch(release: Release, folder: Path, show: Show) -> Cached:
         "expression": values_from,
         "attributes": labels_from,
     }
-    from data_utils.parquet import write_parquet
+    from data_utils.formats.parquet import write_parquet
 
     try:
         stored = store(folder, record, lambda path: write_parquet(matrix, path))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error}): {MOVE}") from None
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror or error}): {MOVE}"
+        ) from None
     shutil.rmtree(folder / "download", ignore_errors=True)
     return stored
 
@@ -137,7 +141,9 @@ def _within(folder: Path, path: Path, read: Callable[[Path], object]):
         if isinstance(error, InputError):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: cannot be read ({reason}): it is damaged or another file, get it again") from None
+        raise InputError(
+            f"{path}: cannot be read ({reason}): it is damaged or another file, get it again"
+        ) from None
 
 
 def read_attributes(path: Path) -> pd.DataFrame:
@@ -147,19 +153,27 @@ def read_attributes(path: Path) -> pd.DataFrame:
     missing = [name for name in (SAMPLE, *ATTRIBUTES) if name not in (rows.fieldnames or ())]
     if missing:
         begins = shown(text[:40])
-        raise InputError(f"{path}: has no column {missing[0]} (it begins {begins}): it is no file of sample attributes")
+        raise InputError(
+            f"{path}: has no column {missing[0]} (it begins {begins}): it is no file of sample attributes"
+        )
     found = {row[SAMPLE]: [row[name] or "" for name in ATTRIBUTES] for row in rows}
-    return pd.DataFrame.from_dict(found, orient="index", columns=list(ATTRIBUTES.values()), dtype=object)
+    return pd.DataFrame.from_dict(
+        found, orient="index", columns=list(ATTRIBUTES.values()), dtype=object
+    )
 
 
 def _landmarks(path: Path, labels: pd.DataFrame) -> ExpressionMatrix:
     """The landmark genes of the expression file, with the labels of its samples."""
-    from data_utils.gct import read_gct_genes
+    from data_utils.formats.gct import read_gct_genes
 
     matrix, _ = select_landmarks(read_gct_genes(path, is_landmark), str(path))
     check_expression(matrix, str(path))
     if not labels.index.isin(matrix.sample_ids).any():
-        raise InputError(f"{path}: none of its samples is in the file of sample attributes: get both of one release")
+        raise InputError(
+            f"{path}: none of its samples is in the file of sample attributes: get both of one release"
+        )
     own = labels.reindex(matrix.sample_ids).fillna("")
     own[DONOR] = [donor_of(sample) for sample in matrix.sample_ids]
-    return ExpressionMatrix(matrix.values, matrix.sample_ids, matrix.gene_ids, own, matrix.gene_labels)
+    return ExpressionMatrix(
+        matrix.values, matrix.sample_ids, matrix.gene_ids, own, matrix.gene_labels
+    )

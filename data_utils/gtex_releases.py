@@ -61,14 +61,21 @@ RELEASES = {
                 ),
                 (f"{PORTAL}gtex_analysis_v4/rna_seq_data/GTEx_Analysis_V4_{_V4_RPKM}",),
             ),
-            WebFile((f"gtex_analysis_v4/{_V4_LABELS}",), (f"{PORTAL}gtex_analysis_v4/{_V4_LABELS}",)),
+            WebFile(
+                (f"gtex_analysis_v4/{_V4_LABELS}",), (f"{PORTAL}gtex_analysis_v4/{_V4_LABELS}",)
+            ),
         ),
         Release(
             "gtex-v6p",
             "GTEx V6p, 2016",
             8555,
             "RPKM",
-            WebFile((f"gtex_analysis_v6p/rna_seq_data/{_V6P_RPKM}", f"adult-gtex/bulk-gex/v6p/rna-seq/{_V6P_RPKM}")),
+            WebFile(
+                (
+                    f"gtex_analysis_v6p/rna_seq_data/{_V6P_RPKM}",
+                    f"adult-gtex/bulk-gex/v6p/rna-seq/{_V6P_RPKM}",
+                )
+            ),
             WebFile(
                 tuple(
                     f"gtex_analysis_{v}/annotations/GTEx_Data_V6_Annotations_SampleAttributesDS.txt"
@@ -82,7 +89,10 @@ RELEASES = {
             17382,
             "TPM",
             WebFile(
-                (f"adult-gtex/bulk-gex/v8/rna-seq/{_V8_TPM}", f"gtex_analysis_v8/rna_seq_data/{_V8_TPM}"),
+                (
+                    f"adult-gtex/bulk-gex/v8/rna-seq/{_V8_TPM}",
+                    f"gtex_analysis_v8/rna_seq_data/{_V8_TPM}",
+                ),
                 size=1_500_000_000,
                 sha256="ec783825ebebb8ba8525b73cb7ff9577162bc0d2e8a7fdc408283b7639c306fb",
             ),
@@ -99,7 +109,9 @@ RELEASES = {
             "GTEx V10, 2024",
             19616,
             "TPM",
-            WebFile(("adult-gtex/bulk-gex/v10/rna-seq/GTEx_Analysis_v10_RNASeQCv2.4.2_gene_tpm.gct.gz",)),
+            WebFile(
+                ("adult-gtex/bulk-gex/v10/rna-seq/GTEx_Analysis_v10_RNASeQCv2.4.2_gene_tpm.gct.gz",)
+            ),
             WebFile(
                 (
                     f"adult-gtex/annotations/v10/metadata-files/{_V10_LABELS}",

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 
 
-def stream(seed: int, purpose: str, *counters: int, device: torch.device | str = "cpu") -> torch.Generator:
+def stream(
+    seed: int, purpose: str, *counters: int, device: torch.device | str = "cpu"
+) -> torch.Generator:
     """The generator of one stream, e.g. `stream(0, "noise", epoch, batch)`.
 
     The key is hashed (BLAKE2b), so neighbouring seeds and counters give unrelated streams. torch's CPU generator
@@ -42,7 +44,10 @@ def standard_normal(
 
 
 def add_noise(
-    clean: torch.Tensor, noise_factor: torch.Tensor | float, normal: torch.Tensor, out: torch.Tensor | None = None
+    clean: torch.Tensor,
+    noise_factor: torch.Tensor | float,
+    normal: torch.Tensor,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Eq. 9: s' = s + alpha n, with n from N(0, 1). A noise factor of 0 returns the values of `clean`.
 

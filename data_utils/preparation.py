@@ -47,7 +47,10 @@ class PreparedData:
             mean, std = everything.mean(axis=0), everything.std(axis=0)
             # x = z scale + centre, so (x - mean of x) / (std of x + 1e-3) is affine in z, too
             scale = std * self.scaling.scale + STD_OFFSET
-            parts = {part: ((z - mean) * (self.scaling.scale / scale)).astype(np.float32) for part, z in parts.items()}
+            parts = {
+                part: ((z - mean) * (self.scaling.scale / scale)).astype(np.float32)
+                for part, z in parts.items()
+            }
             scaling_used = ZScore(self.scaling.centre + mean * self.scaling.scale, scale)
         if layout == "stream":
             parts = {part: _stream(values) for part, values in parts.items()}
@@ -83,7 +86,9 @@ def _stream(values: np.ndarray) -> np.ndarray:
     return np.pad(stream, (0, -len(stream) % IMAGE_PIXELS)).reshape(-1, IMAGE_PIXELS)
 
 
-def prepare(matrix: ExpressionMatrix, split_seed: int = 0, group: str | None = None) -> PreparedData:
+def prepare(
+    matrix: ExpressionMatrix, split_seed: int = 0, group: str | None = None
+) -> PreparedData:
     """Split the samples and z-score every part with the centre and scale of the training rows.
 
     group: a sample label whose samples stay together. Raises InputError for one that is not there.
@@ -91,8 +96,13 @@ def prepare(matrix: ExpressionMatrix, split_seed: int = 0, group: str | None = N
     split = split_samples(matrix.n_samples, split_seed, group_values(matrix.sample_labels, group))
     values = matrix.values
     starts = range(0, matrix.n_genes, GENE_BLOCK)
-    fits = [ZScore.fit(np.take(values[:, start : start + GENE_BLOCK], split.train, axis=0)) for start in starts]
-    scaling = ZScore(*(np.concatenate([getattr(fit, name) for fit in fits]) for name in ("centre", "scale")))
+    fits = [
+        ZScore.fit(np.take(values[:, start : start + GENE_BLOCK], split.train, axis=0))
+        for start in starts
+    ]
+    scaling = ZScore(
+        *(np.concatenate([getattr(fit, name) for fit in fits]) for name in ("centre", "scale"))
+    )
     parts = {part: _scaled(values, getattr(split, part), scaling) for part in SPLITS}
     return PreparedData(**parts, scaling=scaling, split=split, gene_ids=np.asarray(matrix.gene_ids))
 

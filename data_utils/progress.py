@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from data_utils import download
 
@@ -31,9 +38,16 @@ class Show:
         if not self.console.is_terminal:
             yield self._lines(name)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+        )
         with Progress(*columns, TimeRemainingColumn(), console=self.console) as bar:
-            task = bar.add_task(name if len(name) <= 30 else f"{name[:12]}...{name[-15:]}", total=None)
+            task = bar.add_task(
+                name if len(name) <= 30 else f"{name[:12]}...{name[-15:]}", total=None
+            )
             yield lambda done, whole: bar.update(task, completed=done, total=whole)
 
     def _lines(self, name: str) -> download.Progress:
@@ -44,6 +58,8 @@ class Show:
             now = time.monotonic()
             if now - last >= QUIET_SECONDS or done == whole:
                 last = now
-                self.line(f"fetching {name}: {done / 1e6:,.1f}{'' if whole is None else f' of {whole / 1e6:,.1f}'} MB")
+                self.line(
+                    f"fetching {name}: {done / 1e6:,.1f}{'' if whole is None else f' of {whole / 1e6:,.1f}'} MB"
+                )
 
         return tell

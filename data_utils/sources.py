@@ -10,8 +10,8 @@ import numpy as np
 from data_utils.cache import file_sha256
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_expression
+from data_utils.genes import LandmarkMatch, landmark_table, select_landmarks
 from data_utils.gtex_releases import RELEASES
-from data_utils.landmarks import LandmarkMatch, landmark_table, select_landmarks
 from data_utils.transform import apply_transform, choose_transform
 
 SIMULATED = "simulated"
@@ -46,7 +46,15 @@ class Dataset:
 
     def facts(self) -> dict:
         """What a run keeps of it, JSON-able: all but values, names, notes, cohort; `sha256` is that of the values."""
-        names = ("source", "simulated", "transform", "transform_reason", "genes_matched", "file_size", "file_sha256")
+        names = (
+            "source",
+            "simulated",
+            "transform",
+            "transform_reason",
+            "genes_matched",
+            "file_size",
+            "file_sha256",
+        )
         return {
             **{name: getattr(self, name) for name in (*names, "origin")},
             "genes_missing": list(self.genes_missing),
@@ -73,14 +81,18 @@ def load_dataset(
     """
     if data == SIMULATED:
         return _simulated(data_seed)
-    from data_utils.formats import read_expression  # with h5py and pyarrow; the simulated cohort needs neither
+    from data_utils.formats.registry import (
+        read_expression,  # with h5py and pyarrow; the simulated cohort needs neither
+    )
 
     path, known = Path(os.path.expanduser(data)).absolute(), {}
     if data in RELEASES:
         fetch(data, all_genes)
         path, known = _release(data)
     elif data.startswith("gtex-") and not path.exists():
-        raise InputError(f"{path}: no such file, nor a release of GTEx: give one of {', '.join(RELEASES)}, or a path")
+        raise InputError(
+            f"{path}: no such file, nor a release of GTEx: give one of {', '.join(RELEASES)}, or a path"
+        )
     matrix = read_expression(path, genes_in)
     match = None
     if all_genes:
@@ -100,7 +112,9 @@ def load_dataset(
         genes_missing=() if match is None else match.missing,
         notes=_notes(matrix, match, chosen, reason),
     )
-    return replace(dataset, **(known or {"file_size": path.stat().st_size, "file_sha256": file_sha256(path)}))
+    return replace(
+        dataset, **(known or {"file_size": path.stat().st_size, "file_sha256": file_sha256(path)})
+    )
 
 
 def fetch(data: str, all_genes: bool = False) -> None:
@@ -128,7 +142,10 @@ def _release(name: str) -> tuple[Path, dict]:
         "file_size": values["size"],
         "file_sha256": values["sha256"],
         "group": DONOR,
-        "origin": {key: cached.record[key] for key in ("title", "unit", "stored", "expression", "attributes")},
+        "origin": {
+            key: cached.record[key]
+            for key in ("title", "unit", "stored", "expression", "attributes")
+        },
     }
 
 
@@ -151,15 +168,21 @@ def _simulated(seed: int) -> Dataset:
     )
 
 
-def _notes(matrix: ExpressionMatrix, match: LandmarkMatch | None, transform: str, reason: str) -> tuple[str, ...]:
+def _notes(
+    matrix: ExpressionMatrix, match: LandmarkMatch | None, transform: str, reason: str
+) -> tuple[str, ...]:
     notes = [f"{matrix.n_samples} samples x {matrix.n_genes} genes"]
     if match is not None:
         total = len(landmark_table())
         notes.append(f"landmark genes: {match.matched} of {total} found by {match.id_kind}")
         if match.missing:
-            notes.append(f"{len(match.missing)} landmark genes are missing: {', '.join(match.missing)}")
+            notes.append(
+                f"{len(match.missing)} landmark genes are missing: {', '.join(match.missing)}"
+            )
         if match.duplicates:
-            notes.append(f"{match.duplicates} rows left out: other rows name the same landmark genes")
+            notes.append(
+                f"{match.duplicates} rows left out: other rows name the same landmark genes"
+            )
     notes.append(f"transform {transform}: {reason}")
     constant = int((np.ptp(matrix.values, axis=0) == 0).sum())
     if constant:

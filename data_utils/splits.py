@@ -64,7 +64,9 @@ def group_values(labels: pd.DataFrame, group: str | None) -> np.ndarray | None:
         return None
     if group not in labels:
         known = ", ".join(map(str, labels.columns)) or "none at all"
-        raise InputError(f"--group {group}: the samples have no such label (they have: {known}): give one, or none")
+        raise InputError(
+            f"--group {group}: the samples have no such label (they have: {known}): give one, or none"
+        )
     values = labels[group].map(str).to_numpy(dtype=object)
     found = len(set(values))
     if found < MIN_GROUPS:
@@ -83,7 +85,9 @@ def split_notes(split: Split, labels: pd.DataFrame, group: str | None) -> tuple[
     parts = {"training": split.train, "validation": split.validation, "test": split.test}
     shares = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
     counts = ", ".join(str(len(set(values[rows]))) for rows in parts.values())
-    return (f"split: all samples of one {group} are in one part: {shares} samples of {counts} (else: --group none)",)
+    return (
+        f"split: all samples of one {group} are in one part: {shares} samples of {counts} (else: --group none)",
+    )
 
 
 def _split_groups(groups: np.ndarray, seed: int) -> Split:
@@ -102,7 +106,9 @@ def _split_groups(groups: np.ndarray, seed: int) -> Split:
     return Split(*map(np.flatnonzero, parts))
 
 
-def _fill(order: Sequence[int], sizes: np.ndarray, target: int, at_least: int, at_most: int) -> list[int]:
+def _fill(
+    order: Sequence[int], sizes: np.ndarray, target: int, at_least: int, at_most: int
+) -> list[int]:
     """Groups in `order` that fit into `target` samples together; the smallest other one, too, if that comes nearer."""
     chosen: list[int] = []
     room = target

@@ -26,7 +26,9 @@ def choose_transform(values: np.ndarray, requested: str = "auto") -> tuple[str, 
             "none",
             f"{span}: counts, TPM and RPKM are never negative, so these are on a log or centred scale",
         )
-    if high > 1 and all(np.array_equal(values[rows], np.rint(values[rows])) for rows in row_blocks(values)):
+    if high > 1 and all(
+        np.array_equal(values[rows], np.rint(values[rows])) for rows in row_blocks(values)
+    ):
         return (
             "log2p1",
             f"all {values.size} values are non-negative whole numbers, the largest {high:.6g}: counts",
@@ -69,4 +71,6 @@ def apply_transform(matrix: ExpressionMatrix, transform: str, name: str) -> Expr
     logged = np.empty_like(values)
     for row, counts in enumerate(values):
         logged[row] = np.log1p(counts, dtype=np.float64) / np.log(2)
-    return ExpressionMatrix(logged, matrix.sample_ids, matrix.gene_ids, matrix.sample_labels, matrix.gene_labels)
+    return ExpressionMatrix(
+        logged, matrix.sample_ids, matrix.gene_ids, matrix.sample_labels, matrix.gene_labels
+    )

@@ -16,7 +16,7 @@ import pandas as pd
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
-from study.levels import by_level
+from study.evidence.levels import by_level
 
 IMAGES = Path(__file__).with_name("images")
 AS_PUBLISHED = "network, as the paper's scripts ran"
@@ -33,17 +33,30 @@ NAMES = {"identity": "input left alone", "Wiener": "Wiener filter", "oracle": "b
 
 def errors(as_published: Path, as_written: Path) -> pd.DataFrame:
     """Columns curve, noise_factor, mean, least and most test MSE over seeds."""
-    rows = [levels(as_published).assign(curve=AS_PUBLISHED), levels(as_written).assign(curve=AS_WRITTEN)]
+    rows = [
+        levels(as_published).assign(curve=AS_PUBLISHED),
+        levels(as_written).assign(curve=AS_WRITTEN),
+    ]
     references = pd.read_parquet(as_written / "references.parquet")
     references = references[references["reference"].isin(NAMES)]
-    rows.append(references.rename(columns={"reference": "curve", "test_mse": "mse"})[["curve", "noise_factor", "mse"]])
-    table = pd.concat(rows).groupby(["curve", "noise_factor"], sort=False)["mse"].agg(["mean", "min", "max", "count"])
+    rows.append(
+        references.rename(columns={"reference": "curve", "test_mse": "mse"})[
+            ["curve", "noise_factor", "mse"]
+        ]
+    )
+    table = (
+        pd.concat(rows)
+        .groupby(["curve", "noise_factor"], sort=False)["mse"]
+        .agg(["mean", "min", "max", "count"])
+    )
     return table.reset_index()
 
 
 def levels(run: Path) -> pd.DataFrame:
     """noise_factor and test MSE of a run's networks of 4 layers, after training on that noise; a row a seed."""
-    rows = by_level(pd.read_parquet(run / "members.parquet"), pd.read_parquet(run / "metrics.parquet"))
+    rows = by_level(
+        pd.read_parquet(run / "members.parquet"), pd.read_parquet(run / "metrics.parquet")
+    )
     rows = rows[(rows["model"] == "dense-4") & (rows["beta"] == 0)]
     return rows.rename(columns={"test_mse": "mse"})[["noise_factor", "mse"]]
 
@@ -55,9 +68,23 @@ def draw(table: pd.DataFrame, file: Path) -> None:
         for curve, (colour, line) in CURVES.items():
             rows = table[table["curve"] == curve].sort_values("noise_factor")
             label = NAMES.get(curve, curve)
-            axes.plot(rows["noise_factor"], rows["mean"], line, color=colour, label=label, markersize=4)
-            axes.fill_between(rows["noise_factor"], rows["min"], rows["max"], color=colour, alpha=0.15, linewidth=0)
-        axes.set(xlabel="noise factor", ylabel="test MSE (of a gene's variance)", xlim=(0, 1), ylim=(0, None))
+            axes.plot(
+                rows["noise_factor"], rows["mean"], line, color=colour, label=label, markersize=4
+            )
+            axes.fill_between(
+                rows["noise_factor"],
+                rows["min"],
+                rows["max"],
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+            )
+        axes.set(
+            xlabel="noise factor",
+            ylabel="test MSE (of a gene's variance)",
+            xlim=(0, 1),
+            ylim=(0, None),
+        )
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=9, loc=(0.02, 0.43))
         figure.savefig(file, format="svg", metadata={"Date": None})

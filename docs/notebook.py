@@ -33,7 +33,13 @@ def write_page(notebook: nbformat.NotebookNode, page: Path) -> None:
             continue
         parts.append(f"```python\n{cell.source}\n```")
         for output in cell.outputs:
-            parts.append(_shown(output, page.with_name(f"{page.stem}-{number}.png"), cell.metadata.get("alt", "")))
+            parts.append(
+                _shown(
+                    output,
+                    page.with_name(f"{page.stem}-{number}.png"),
+                    cell.metadata.get("alt", ""),
+                )
+            )
     page.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
 
 
@@ -48,6 +54,8 @@ def _shown(output: nbformat.NotebookNode, picture: Path, alt: str) -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as run_study.py does: threads wait for each other on a busy machine
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # as run_study.py does: threads wait for each other on a busy machine
     source = Path(sys.argv[1])
     write_page(run_notebook(source), source.with_suffix(".md"))

@@ -91,7 +91,9 @@ class ConvArchitecture:
     def parameter_shapes(self, n_genes: int) -> dict[str, tuple[int, ...]]:
         """Name and shape of each parameter; they do not depend on the number of genes."""
         shapes: dict[str, tuple[int, ...]] = {}
-        for i, (fan_in, fan_out) in enumerate(zip((1, *self.channels[:-1]), self.channels, strict=True)):
+        for i, (fan_in, fan_out) in enumerate(
+            zip((1, *self.channels[:-1]), self.channels, strict=True)
+        ):
             shapes[f"conv{i}.weight"] = (fan_out, fan_in, 3, 3)
             shapes[f"conv{i}.bias"] = (fan_out,)
         return shapes
@@ -105,12 +107,14 @@ class ConvArchitecture:
         height, width = image_shape(n_genes)
         pixels = [height * width // s for s in (1, 4, 16, 64, 16, 4, 1)]
         shapes = [s for n, s in self.parameter_shapes(n_genes).items() if n.endswith("weight")]
-        return 2 * sum(3 * 2 * math.prod(shape) * p for shape, p in zip(shapes, pixels, strict=True))
+        return 2 * sum(
+            3 * 2 * math.prod(shape) * p for shape, p in zip(shapes, pixels, strict=True)
+        )
 
 
 @dataclass(frozen=True)
 class MixtureArchitecture:
-    """A mixture of Wiener filters (models/mixture.py) over groups of samples and classes of their quality.
+    """A mixture of Wiener filters (models/denoisers/mixture.py) over groups of samples and classes of their quality.
 
     It is told the noise factor of each row. Its code is the probability of each group.
     """
@@ -179,25 +183,33 @@ def architecture(
             raise InputError(f"unknown {what} {value!r}: use one of {', '.join(map(str, known))}")
     if model == "conv":
         if noise_input:
-            raise InputError("model 'conv' has no place for the noise factor as an input: use a dense model")
+            raise InputError(
+                "model 'conv' has no place for the noise factor as an input: use a dense model"
+            )
         return ConvArchitecture(output=output, code_activation=code_activation)
     mixture = re.fullmatch(r"mixture-([1-9]\d{0,3})", model)
     if mixture is not None:
         return MixtureArchitecture(model, int(mixture[1]))
-    return DenseArchitecture(model, _hidden_widths(model, code_layers), output, code_activation, noise_input)
+    return DenseArchitecture(
+        model, _hidden_widths(model, code_layers), output, code_activation, noise_input
+    )
 
 
 def _hidden_widths(model: str, code_layers: int) -> tuple[int, ...]:
     match = re.fullmatch(r"dense-(\d+(?:x\d+)*)", model)
     if match is None:
-        raise InputError(f"unknown model {model!r}: use dense-2, dense-4, dense-6, dense-8, conv or dense-64x16x64")
+        raise InputError(
+            f"unknown model {model!r}: use dense-2, dense-4, dense-6, dense-8, conv or dense-64x16x64"
+        )
     if match[1] in map(str, PAPER_DEPTHS):
         widths = PAPER_DEPTHS[int(match[1])]
         middle = len(widths) // 2
         return widths if code_layers == 2 else widths[:middle] + widths[middle + 1 :]
     widths = tuple(int(width) for width in match[1].split("x"))
     if len(widths) == 1:
-        raise InputError(f"model {model!r} is not one of the paper's depths 2, 4, 6, 8: for others give all widths")
+        raise InputError(
+            f"model {model!r} is not one of the paper's depths 2, 4, 6, 8: for others give all widths"
+        )
     if min(widths) < 1:
         raise InputError(f"model {model!r} has a layer without units: give widths of at least 1")
     return widths

@@ -23,7 +23,13 @@ KINDS = {
 
 def card(model: Model) -> str:
     """The card as Markdown."""
-    parts = [f"# {_plain(model.name)}", _purpose(model), "## Trained on", _training(model), "## How good it is"]
+    parts = [
+        f"# {_plain(model.name)}",
+        _purpose(model),
+        "## Trained on",
+        _training(model),
+        "## How good it is",
+    ]
     parts += [_errors(model), "## Where not to use it", _limits(model), "## Use", _USE]
     return "\n\n".join(parts) + "\n"
 
@@ -49,16 +55,22 @@ def _training(model: Model) -> str:
         training.get("simulated"), "data of unknown origin"
     )
     logged = (
-        "log2(x + 1) of counts, TPM or RPKM" if model.transform == "log2p1" else "values as they were, on a log scale"
+        "log2(x + 1) of counts, TPM or RPKM"
+        if model.transform == "log2p1"
+        else "values as they were, on a log scale"
     )
     factors = ", ".join(f"{a:g}" for a in model.noise_factors)
     rows = {
         "data": f"{_plain(training.get('source', 'not known'))} ({simulated})",
-        "samples": f"{training.get('n_samples', 'not known'):,}" if isinstance(training.get("n_samples"), int) else "?",
+        "samples": f"{training.get('n_samples', 'not known'):,}"
+        if isinstance(training.get("n_samples"), int)
+        else "?",
         "sha256 of values and ids": _plain(training.get("sha256", "not known")),
         "scale": logged,
         "noise factors α in training": factors or "none: it is told α, and any will do",
-        "versions": ", ".join(f"{name} {version}" for name, version in model.versions.items() if version),
+        "versions": ", ".join(
+            f"{name} {version}" for name, version in model.versions.items() if version
+        ),
     }
     rows |= {key: _plain(training[key]) for key in ("run", "member", "rows") if key in training}
     return "\n".join(f"- {name}: {value}" for name, value in rows.items())
@@ -79,7 +91,8 @@ def _errors(model: Model) -> str:
 def _table(frame: pd.DataFrame) -> str:
     head = ["noise factor", *frame.columns]
     rows = [
-        [f"{noise:g}", *(f"{value:.4f}" for value in row)] for noise, row in zip(frame.index, frame.values, strict=True)
+        [f"{noise:g}", *(f"{value:.4f}" for value in row)]
+        for noise, row in zip(frame.index, frame.values, strict=True)
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---:"] * len(head), *rows])
 
@@ -111,7 +124,9 @@ def _limits(model: Model) -> str:
         "It knows no batch effects, dropouts or outliers: noise here is Gaussian and alike for all genes.",
     ]
     if model.training.get("simulated"):
-        points.append("It was trained on simulated data: on measured data it has not been shown to be of use.")
+        points.append(
+            "It was trained on simulated data: on measured data it has not been shown to be of use."
+        )
     return "\n".join(f"- {point}" for point in points)
 
 

@@ -17,10 +17,10 @@ from data_utils.errors import InputError
 from data_utils.noise import standard_normal, stream
 from data_utils.scaling import ZScore
 from models.architecture import MixtureArchitecture, architecture
+from models.denoisers.network import NetworkDenoiser
 from models.fitting import Settings, train_network
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table, load_model, save_model
 from models.gauge import Gauge
-from models.network import NetworkDenoiser
 
 
 class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -69,12 +69,18 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     def fit(self, X, y=None) -> DenoisingAutoencoder:
         """Train on clean rows; y is not looked at. Raises ValueError for bad data or a bad parameter."""
-        values = validate_data(self, _frame(X), dtype=[np.float64, np.float32], ensure_min_samples=2)
+        values = validate_data(
+            self, _frame(X), dtype=[np.float64, np.float32], ensure_min_samples=2
+        )
         settings = self._settings(int(check_random_state(self.random_state).randint(2**31 - 1)))
         network = architecture(self.model, noise_input=self.noise_input)
         if isinstance(network, MixtureArchitecture):
-            raise ValueError(f"model is {self.model!r}: the study alone fits mixtures: give a dense model or conv")
-        order = torch.randperm(len(values), generator=stream(settings.seed, "validation-rows")).numpy()
+            raise ValueError(
+                f"model is {self.model!r}: the study alone fits mixtures: give a dense model or conv"
+            )
+        order = torch.randperm(
+            len(values), generator=stream(settings.seed, "validation-rows")
+        ).numpy()
         n_held_out = min(len(values) - 1, max(1, round(self.validation_fraction * len(values))))
         held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
         scaling = ZScore.fit(values[kept])
@@ -98,7 +104,9 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         values = validate_data(self, _frame(X), dtype=[np.float64, np.float32], reset=False)
         z = self.scaling_.transform(values)
         factor = self.gauge_.noise_factor(z) if self.noise_input else 0.0
-        clean = self.scaling_.inverse_transform(self.denoiser_.denoise(z, factor)).astype(values.dtype, copy=False)
+        clean = self.scaling_.inverse_transform(self.denoiser_.denoise(z, factor)).astype(
+            values.dtype, copy=False
+        )
         if not _is_anndata(X):
             return clean
         answer = X.copy()
@@ -113,16 +121,28 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         z = self.scaling_.transform(values)
         normal = standard_normal(z.shape, stream(0, "score")).numpy()
         factors = self._noise_factors()
-        errors = [np.square(self.denoiser_.denoise(z + a * normal, a) - z, dtype=np.float64).mean() for a in factors]
+        errors = [
+            np.square(self.denoiser_.denoise(z + a * normal, a) - z, dtype=np.float64).mean()
+            for a in factors
+        ]
         return -float(np.mean(errors))
 
     def save(self, folder: str | Path, force: bool = False) -> None:
         """Write a model folder, which `python run_study.py denoise` reads, too. Raises InputError where it is there."""
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
-        parts = (gene_table(names), self.scaling_, "none", self._noise_factors(), self._training, self._metrics)
+        parts = (
+            gene_table(names),
+            self.scaling_,
+            "none",
+            self._noise_factors(),
+            self._training,
+            self._metrics,
+        )
         save_model(
-            Model(f"DenoisingAutoencoder, {self.model}", self.denoiser_, *parts, self.gauge_), Path(folder), force
+            Model(f"DenoisingAutoencoder, {self.model}", self.denoiser_, *parts, self.gauge_),
+            Path(folder),
+            force,
         )
 
     @classmethod
@@ -130,7 +150,9 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         """A fitted estimator from a model folder of a network. Raises InputError for another, or a damaged one."""
         model = load_model(folder)
         if not isinstance(model.denoiser, NetworkDenoiser) or model.transform != "none":
-            raise InputError(f"{folder}: holds no network for values on a log scale; use `denoise` with it")
+            raise InputError(
+                f"{folder}: holds no network for values on a log scale; use `denoise` with it"
+            )
         factors = model.noise_factors[0] if len(model.noise_factors) == 1 else model.noise_factors
         it = cls(model.denoiser.network.name, factors, model.denoiser.network.noise_input)
         it.denoiser_, it.scaling_, it.gauge_ = model.denoiser, model.scaling, model.gauge
@@ -151,11 +173,22 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
         if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction is {self.validation_fraction}: give a share between 0 and 1")
+            raise ValueError(
+                f"validation_fraction is {self.validation_fraction}: give a share between 0 and 1"
+            )
         if self.learning_rate <= 0 or self.beta < 0 or not 0 < self.rho < 1:
-            raise ValueError("learning_rate must be above 0, beta at least 0, and rho between 0 and 1")
+            raise ValueError(
+                "learning_rate must be above 0, beta at least 0, and rho between 0 and 1"
+            )
         optional = {"beta": self.beta, "rho": self.rho, "batch_size": self.batch_size}
-        return Settings(factors, seed, self.max_epochs, self.patience, learning_rate=self.learning_rate, **optional)
+        return Settings(
+            factors,
+            seed,
+            self.max_epochs,
+            self.patience,
+            learning_rate=self.learning_rate,
+            **optional,
+        )
 
     def _measured(self, validation: np.ndarray, settings: Settings) -> pd.DataFrame:
         """MSE on validation rows beside leaving them alone, at 0.1 ... 1.0."""
@@ -163,9 +196,20 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         rows = []
         for a in (round(0.1 * i, 1) for i in range(1, 11)):
             noisy = validation + np.float32(a) * normal
-            guesses = {OWN: self.denoiser_.denoise(noisy, a), "identity": noisy, "gene mean": np.zeros_like(noisy)}
+            guesses = {
+                OWN: self.denoiser_.denoise(noisy, a),
+                "identity": noisy,
+                "gene mean": np.zeros_like(noisy),
+            }
             for method, guess in guesses.items():
-                rows.append(("validation", method, a, float(np.square(guess - validation, dtype=np.float64).mean())))
+                rows.append(
+                    (
+                        "validation",
+                        method,
+                        a,
+                        float(np.square(guess - validation, dtype=np.float64).mean()),
+                    )
+                )
         return pd.DataFrame(rows, columns=METRIC_COLUMNS)
 
 

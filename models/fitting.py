@@ -14,12 +14,12 @@ import torch
 
 from data_utils.noise import add_noise, evaluation_noise, standard_normal, stream
 from models.architecture import Architecture
-from models.optimizers import OPTIMIZERS
-from models.parameters import initial_parameters
-from models.sparsity import Sparsity
-from models.stack import RESIDUAL_FREE_MSE
-from models.stacks import stack_class
-from models.workspace import Targets
+from models.engine.dense import RESIDUAL_FREE_MSE
+from models.engine.optimizers import OPTIMIZERS
+from models.engine.parameters import initial_parameters
+from models.engine.sparsity import Sparsity
+from models.engine.stacks import stack_class
+from models.engine.workspace import Targets
 
 ONE = slice(0, 1)
 #: Rows that are evaluated at a time.
@@ -52,10 +52,14 @@ class Trained:
     curve: list[float]
 
 
-def train_network(network: Architecture, train: np.ndarray, validation: np.ndarray, settings: Settings) -> Trained:
+def train_network(
+    network: Architecture, train: np.ndarray, validation: np.ndarray, settings: Settings
+) -> Trained:
     """Train on z-scored rows (samples, genes) float32. Raises ValueError where no epoch has a finite error."""
     stack = stack_class(network)(network, train.shape[1], 1)
-    stack.set_member(0, initial_parameters(network, train.shape[1], settings.seed, settings.initialisation))
+    stack.set_member(
+        0, initial_parameters(network, train.shape[1], settings.seed, settings.initialisation)
+    )
     optimizer = OPTIMIZERS[settings.optimizer](stack.flat.values, [settings.learning_rate])
     sparsity = Sparsity.of(["kl"], [settings.beta], [settings.rho])
     rows, held_out = torch.from_numpy(train), torch.from_numpy(validation)
@@ -88,11 +92,15 @@ def _batches(network: Architecture, rows: torch.Tensor, settings: Settings, epoc
         normal = standard_normal(clean.shape, stream(seed, "noise", epoch, batch))
         of_rows = torch.zeros(len(clean), dtype=torch.long)
         if len(factors) > 1:
-            of_rows = torch.randint(len(factors), (len(clean),), generator=stream(seed, "noise-factor", epoch, batch))
+            of_rows = torch.randint(
+                len(factors), (len(clean),), generator=stream(seed, "noise-factor", epoch, batch)
+            )
         yield _noisy(network, clean, factors[of_rows], normal), clean
 
 
-def _noisy(network: Architecture, clean: torch.Tensor, factors: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
+def _noisy(
+    network: Architecture, clean: torch.Tensor, factors: torch.Tensor, normal: torch.Tensor
+) -> torch.Tensor:
     """The input of one network, (1, rows, genes), with the noise factor (rows,) as one more column if it is told."""
     column = factors.unsqueeze(1)
     noisy = add_noise(clean, column, normal)

@@ -24,10 +24,10 @@ from safetensors import SafetensorError
 
 from data_utils.errors import InputError
 from data_utils.files import load_arrays, save_arrays, sha256
-from data_utils.landmarks import landmark_table
+from data_utils.genes import landmark_table
 from data_utils.scaling import ZScore
 from data_utils.transform import TRANSFORMS
-from models.fitted import FittedDenoiser, denoiser_class
+from models.denoisers.fitted import FittedDenoiser, denoiser_class
 from models.gauge import ARRAYS, Gauge, arrays_of
 
 FORMAT = 1
@@ -38,7 +38,16 @@ GENE_COLUMNS = ["ensembl_id", "gene_symbol", "probe_id"]
 METRIC_COLUMNS = ["part", "method", "noise_factor", "mse"]
 PACKAGES = ("dae-study", "torch", "numpy", "scipy", "scikit-learn", "safetensors")
 #: What reading a damaged file may raise.
-_DAMAGE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+_DAMAGE = (
+    OSError,
+    SafetensorError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +110,9 @@ def save_model(model: Model, folder: Path | str, force: bool = False) -> None:
     check_target(folder, force)
     arrays = {f"denoiser.{name}": array for name, array in model.denoiser.arrays().items()}
     arrays |= {"centre": model.scaling.centre, "scale": model.scaling.scale}
-    arrays |= {f"gauge.{name}": array for name, array in zip(ARRAYS, arrays_of(model.gauge), strict=True)}
+    arrays |= {
+        f"gauge.{name}": array for name, array in zip(ARRAYS, arrays_of(model.gauge), strict=True)
+    }
     facts = {
         "format": FORMAT,
         "name": model.name,
@@ -121,14 +132,19 @@ def save_model(model: Model, folder: Path | str, force: bool = False) -> None:
         save_arrays(new / ARRAY_FILE, arrays, {"format": FORMAT})
         (new / FACT_FILE).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         (new / CARD).write_text(card(model), "utf-8")
-        sums = [f"{sha256((new / name).read_bytes())}  {name}\n" for name in (ARRAY_FILE, FACT_FILE, CARD)]
+        sums = [
+            f"{sha256((new / name).read_bytes())}  {name}\n"
+            for name in (ARRAY_FILE, FACT_FILE, CARD)
+        ]
         (new / SUMS).write_text("".join(sums), "utf-8")
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); give another folder"
+        ) from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -142,7 +158,9 @@ def check_target(folder: Path, force: bool) -> None:
     if not is_model(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: is there and is no model folder; give another name")
     if is_model(folder) and not force:
-        raise InputError(f"{folder}: holds a model already; give --force to replace it, or another name")
+        raise InputError(
+            f"{folder}: holds a model already; give --force to replace it, or another name"
+        )
 
 
 def is_model(folder: Path) -> bool:
@@ -154,7 +172,9 @@ def load_model(folder: Path | str) -> Model:
     """What `save_model` wrote. Raises InputError, in one line, for a folder that holds no model, or a damaged one."""
     folder = Path(folder)
     if not is_model(folder):
-        raise InputError(f"{folder}: has no {FACT_FILE}; give a model folder, as `export` makes it, or a run")
+        raise InputError(
+            f"{folder}: has no {FACT_FILE}; give a model folder, as `export` makes it, or a run"
+        )
     try:
         _check_sums(folder)
         facts = json.loads((folder / FACT_FILE).read_text("utf-8"))
@@ -169,9 +189,13 @@ def load_model(folder: Path | str) -> Model:
 
 
 def _damaged(folder: Path, error: Exception) -> InputError:
-    reason = "".join(c if c.isprintable() else " " for c in str(error))[:150] or type(error).__name__
+    reason = (
+        "".join(c if c.isprintable() else " " for c in str(error))[:150] or type(error).__name__
+    )
     reason = f"no {reason}" if isinstance(error, KeyError) else reason
-    return InputError(f"{folder}: the model cannot be used ({reason}); get the folder again, or export it again")
+    return InputError(
+        f"{folder}: the model cannot be used ({reason}); get the folder again, or export it again"
+    )
 
 
 def _check_sums(folder: Path) -> None:
@@ -194,11 +218,23 @@ def _assemble(facts: dict, arrays: Mapping[str, np.ndarray]) -> Model:
     parts = {part: _below(arrays, f"{part}.") for part in ("denoiser", "gauge")}
     denoiser = denoiser_class(facts["kind"]).from_arrays(parts["denoiser"], facts["denoiser"])
     gauge = Gauge.from_arrays(parts["gauge"], facts["gauge"])
-    sizes = {len(genes), *scaling.centre.shape, *scaling.scale.shape, denoiser.n_genes, gauge.mean.size}
+    sizes = {
+        len(genes),
+        *scaling.centre.shape,
+        *scaling.scale.shape,
+        denoiser.n_genes,
+        gauge.mean.size,
+    }
     if len(sizes) != 1 or scaling.scale.min() <= 0:
         raise ValueError("genes, scaling and weights do not fit together")
-    texts = genes.map(lambda cell: isinstance(cell, str)).all(axis=None) and isinstance(facts["name"], str)
-    if not texts or facts["transform"] not in TRANSFORMS[1:] or genes["ensembl_id"].duplicated().any():
+    texts = genes.map(lambda cell: isinstance(cell, str)).all(axis=None) and isinstance(
+        facts["name"], str
+    )
+    if (
+        not texts
+        or facts["transform"] not in TRANSFORMS[1:]
+        or genes["ensembl_id"].duplicated().any()
+    ):
         raise ValueError("its name, genes or transform are damaged")
     metrics = pd.DataFrame({name: facts["metrics"][name] for name in METRIC_COLUMNS})
     metrics = metrics.astype({"part": str, "method": str, "noise_factor": float, "mse": float})
@@ -206,9 +242,20 @@ def _assemble(facts: dict, arrays: Mapping[str, np.ndarray]) -> Model:
         raise ValueError("its metrics are damaged")
     training, versions = dict(facts["training"]), dict(facts["versions"])
     noise_factors = tuple(float(a) for a in facts["noise_factors"])
-    args = (facts["name"], denoiser, genes, scaling, facts["transform"], noise_factors, training, metrics)
+    args = (
+        facts["name"],
+        denoiser,
+        genes,
+        scaling,
+        facts["transform"],
+        noise_factors,
+        training,
+        metrics,
+    )
     return Model(*args, gauge, versions)
 
 
 def _below(arrays: Mapping[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+    return {
+        name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
+    }

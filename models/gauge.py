@@ -58,7 +58,10 @@ class Gauge:
         mean = train.mean(axis=0, dtype=np.float64).astype(np.float32)
         k = max(1, min(LEADING, train.shape[1] // 4, len(train) // 4))
         _, singular, directions = randomized_svd(train - mean, k, n_iter=7, random_state=0)
-        components, variances = directions.T.astype(np.float32), (singular**2 / len(train)).astype(np.float32)
+        components, variances = (
+            directions.T.astype(np.float32),
+            (singular**2 / len(train)).astype(np.float32),
+        )
         centred = validation - mean
         outside = np.square(centred - centred @ components @ components.T).mean(axis=0)
         empty = np.zeros((2, len(LIMIT_GRID)), dtype=np.float32)
@@ -66,7 +69,10 @@ class Gauge:
         calm = max(LEAST_VARIANCE, float(np.median(it.energy(validation))))
         it = cls(*arrays_of(it), calm)
         normal = evaluation_noise(seed, "validation", *validation.shape).numpy()
-        limits = [np.quantile(it.distances(validation + a * normal, a), WITHIN, axis=1) for a in LIMIT_GRID]
+        limits = [
+            np.quantile(it.distances(validation + a * normal, a), WITHIN, axis=1)
+            for a in LIMIT_GRID
+        ]
         return cls(*arrays_of(it)[:-1], np.stack(limits, axis=1).astype(np.float32), calm)
 
     @cached_property
@@ -79,14 +85,20 @@ class Gauge:
         """Of the used genes: what reads the code by least squares (genes, k), the components, the noise that takes."""
         components = self.components[self._used].astype(np.float64)
         reader = np.linalg.pinv(components).T
-        return reader.astype(np.float32), components.astype(np.float32), np.square(reader).sum(axis=0)
+        return (
+            reader.astype(np.float32),
+            components.astype(np.float32),
+            np.square(reader).sum(axis=0),
+        )
 
     def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Code (samples, k) of z-scored rows, and what is left outside; its sum of squares is the energy."""
         centred = (np.asarray(rows, dtype=np.float32) - self.mean)[:, self._used]
         reader, components, _ = self._reader
         code = centred @ reader
-        return code, (centred - code @ components.T) / np.float32(np.sqrt(max(1, centred.shape[1] - code.shape[1])))
+        return code, (centred - code @ components.T) / np.float32(
+            np.sqrt(max(1, centred.shape[1] - code.shape[1]))
+        )
 
     def energy(self, rows: np.ndarray) -> np.ndarray:
         """Mean square outside the leading directions, (samples,), of z-scored rows (samples, genes)."""
@@ -99,7 +111,11 @@ class Gauge:
         """
         left = self._read(rows)[1]
         energy = _squares(left)
-        return float(np.sqrt(max(0.0, np.median(energy) - max(self.calm, np.median(_shared(left[:COMPARED]))))))
+        return float(
+            np.sqrt(
+                max(0.0, np.median(energy) - max(self.calm, np.median(_shared(left[:COMPARED]))))
+            )
+        )
 
     def noise_by_sample(self, energy: np.ndarray) -> np.ndarray:
         """The same for each sample alone, (samples,), with what the sample itself varies more than others."""
@@ -114,7 +130,10 @@ class Gauge:
         code, left = self._read(rows)
         variance = self.variances + noise_factor**2 * self._reader[2]
         return np.stack(
-            [np.square(code / np.sqrt(variance)).mean(axis=1), _squares(left) / (self.calm + noise_factor**2)]
+            [
+                np.square(code / np.sqrt(variance)).mean(axis=1),
+                _squares(left) / (self.calm + noise_factor**2),
+            ]
         )
 
     def limits_at(self, noise_factor: float) -> np.ndarray:
@@ -123,9 +142,17 @@ class Gauge:
 
     def restricted(self, genes: np.ndarray) -> Gauge:
         """For samples that have only the genes at these positions."""
-        parts = self.mean[genes], self.components[genes], self.variances, self.outside[genes], self.limits
+        parts = (
+            self.mean[genes],
+            self.components[genes],
+            self.variances,
+            self.outside[genes],
+            self.limits,
+        )
         it = Gauge(*parts, self.calm)
-        usual = [g.outside[g._used].sum() / max(1, len(g._used) - len(g.variances)) for g in (self, it)]
+        usual = [
+            g.outside[g._used].sum() / max(1, len(g._used) - len(g.variances)) for g in (self, it)
+        ]
         return Gauge(*parts, self.calm * float(usual[1] / usual[0]))
 
     def facts(self) -> dict:

@@ -8,7 +8,9 @@ import pkgutil
 from pathlib import Path
 
 SHELLS = ("bash", "zsh", "fish")
-COMPLETION_HELP = 'print what makes a shell complete dae-study: bash: eval "$(dae-study --print-completion bash)"'
+COMPLETION_HELP = (
+    'print what makes a shell complete dae-study: bash: eval "$(dae-study --print-completion bash)"'
+)
 
 #: How options name folders; any other path is a file's.
 FOLDERS = ("DIR", "FOLDER", "RUN", "SOURCE")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from data_utils.errors import InputError
+from models.config import NOISE_FACTORS, MemberConfig, Phase
 from study import protocols
-from study.config import NOISE_FACTORS, MemberConfig, Phase
 from study.own_grid import own_grid
 
 MODELS = {"2": "dense-2", "4": "dense-4", "6": "dense-6", "8": "dense-8", "conv": "conv"}
@@ -69,7 +69,10 @@ def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
     """As published, and with one item at a time set right: which item makes which claim?"""
     members = []
     for published in as_published(narrowing):
-        members += [published, *protocols.corrections(published, _epochs(narrowing, published.model))]
+        members += [
+            published,
+            *protocols.corrections(published, _epochs(narrowing, published.model)),
+        ]
     return [replace(member, grid="autopsy") for member in members]
 
 
@@ -94,11 +97,15 @@ def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
 def sparsity(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models at noise 0.5 x {none, KL x beta x rho, L1 x beta} x 3 seeds."""
     models, noise, seeds = _chosen(narrowing, (0.5,), 3, DENSE)
-    betas = [beta for beta in (1e-3, 1e-2, 1e-1) if narrowing.betas is None] + [b for b in narrowing.betas or () if b]
+    betas = [beta for beta in (1e-3, 1e-2, 1e-1) if narrowing.betas is None] + [
+        b for b in narrowing.betas or () if b
+    ]
     terms = [{}, *({"beta": b, "rho": rho} for b, rho in product(betas, (0.01, 0.05, 0.2)))]
     terms += [{"beta": b, "sparsity": "l1"} for b in betas]
     return [
-        MemberConfig(model, (Phase((a,), _epochs(narrowing, model)),), seed, grid="sparsity", **term)
+        MemberConfig(
+            model, (Phase((a,), _epochs(narrowing, model)),), seed, grid="sparsity", **term
+        )
         for model, a, term, seed in product(models, noise, terms, range(seeds))
     ]
 
@@ -107,10 +114,23 @@ def gene_order(narrowing: Narrowing) -> list[MemberConfig]:
     """Conv at noise 0.5 x {given, random, by correlation, shuffled values}, and a dense network as small, x 6 seeds."""
     _refuse(narrowing, "gene-order", "betas")
     models, noise, seeds = _chosen(narrowing, (0.5,), 6)
-    orders = {"conv": ("given", "random", "correlation", "shuffled"), SMALL_DENSE: ("given", "shuffled")}
-    chosen = [model for model in orders if model in models or (model == SMALL_DENSE and set(models) - {"conv"})]
+    orders = {
+        "conv": ("given", "random", "correlation", "shuffled"),
+        SMALL_DENSE: ("given", "shuffled"),
+    }
+    chosen = [
+        model
+        for model in orders
+        if model in models or (model == SMALL_DENSE and set(models) - {"conv"})
+    ]
     return [
-        MemberConfig(model, (Phase((a,), _epochs(narrowing, model)),), seed, grid="gene-order", gene_order=order)
+        MemberConfig(
+            model,
+            (Phase((a,), _epochs(narrowing, model)),),
+            seed,
+            grid="gene-order",
+            gene_order=order,
+        )
         for model in chosen
         for a, order, seed in product(noise, orders[model], range(seeds))
     ]
@@ -123,7 +143,9 @@ def samples(narrowing: Narrowing) -> list[MemberConfig]:
     members = []
     for model, a, tenths, seed in product(models, noise, range(1, 11), range(seeds)):
         phase = Phase((a,), round(_epochs(narrowing, model) * 10 / tenths))
-        members.append(MemberConfig(model, (phase,), seed, grid="samples", train_fraction=tenths / 10))
+        members.append(
+            MemberConfig(model, (phase,), seed, grid="samples", train_fraction=tenths / 10)
+        )
     return members
 
 
@@ -167,16 +189,27 @@ class Grid:
 
 
 GRIDS: dict[str, Grid] = {
-    "paper": Grid(paper, "How do depth, noise and sparsity change the error, done as the text says?", "Figs. 4-10", 23),
+    "paper": Grid(
+        paper,
+        "How do depth, noise and sparsity change the error, done as the text says?",
+        "Figs. 4-10",
+        23,
+    ),
     "smoke": Grid(smoke, "Does everything work here?", "all, coarsely", 0.5),
     "as-published": Grid(as_published, "What do the paper's scripts give?", "Figs. 4-10", 3),
-    "autopsy": Grid(autopsy, "Which step of the scripts makes each of the paper's results?", "Autopsy", 20),
-    "cross-noise": Grid(cross_noise, "What does a wrong guess of the noise cost?", "Noise across levels", 16),
+    "autopsy": Grid(
+        autopsy, "Which step of the scripts makes each of the paper's results?", "Autopsy", 20
+    ),
+    "cross-noise": Grid(
+        cross_noise, "What does a wrong guess of the noise cost?", "Noise across levels", 16
+    ),
     "mixed-noise": Grid(mixed_noise, "Can one network serve all noise levels?", "Mixed noise", 4),
     "sparsity": Grid(sparsity, "Does sparsity help, and against what?", "Sparsity", 4),
     "gene-order": Grid(gene_order, "Are there spatial features?", "Order of the genes", 6),
     "samples": Grid(samples, "How many samples are enough?", "Number of samples", 5),
-    "best": Grid(best, "What denoises best, whatever the noise?", "the Wiener mixture, in every figure", 6),
+    "best": Grid(
+        best, "What denoises best, whatever the noise?", "the Wiener mixture, in every figure", 6
+    ),
     "all": Grid(everything, "All of the questions above", "the whole report", 75),
 }
 
@@ -202,11 +235,17 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
     elif grid in GRIDS:
         members = GRIDS[grid](narrowing)
     else:
-        raise InputError(f"unknown grid {grid!r}: use one of {', '.join(GRIDS)}, or FILE.py:FUNCTION for your own")
+        raise InputError(
+            f"unknown grid {grid!r}: use one of {', '.join(GRIDS)}, or FILE.py:FUNCTION for your own"
+        )
     if not members:
-        raise InputError(f"grid {grid!r} is empty with these options: widen --depths, --noise or --betas")
+        raise InputError(
+            f"grid {grid!r} is empty with these options: widen --depths, --noise or --betas"
+        )
     if len({member.run_name for member in members}) < len(members):
-        raise InputError(f"grid {grid!r} holds a member twice: give each depth, noise factor and beta once")
+        raise InputError(
+            f"grid {grid!r} holds a member twice: give each depth, noise factor and beta once"
+        )
     return members
 
 

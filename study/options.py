@@ -11,7 +11,16 @@ from data_utils.errors import InputError
 from study.grids import Narrowing
 
 #: All that a run holds which was killed before its config.json was written.
-BEGUN = {".lock", "checkpoints", "parts", "models", "tensorboard", "split.parquet", "plan.json", "log.txt"}
+BEGUN = {
+    ".lock",
+    "checkpoints",
+    "parts",
+    "models",
+    "tensorboard",
+    "split.parquet",
+    "plan.json",
+    "log.txt",
+}
 
 #: Device files of GPUs: NVIDIA's driver, the same under WSL, and AMD's.
 GPU_DEVICES = ("nvidiactl", "dxg", "kfd")
@@ -51,12 +60,19 @@ class StudyOptions:
                 raise InputError(f"--{name} {value}: give at least 1")
         for name in ("data_seed", "split_seed"):
             if getattr(self, name) < 0:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 0")
+                raise InputError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 0"
+                )
         if self.gpus_per_pack is not None and not 0 <= self.gpus_per_pack < math.inf:
             raise InputError(f"--gpus-per-pack {self.gpus_per_pack:g}: give a number of at least 0")
         if not 0 <= self.checkpoint_seconds <= 3600:
             raise InputError(f"--checkpoint-seconds {self.checkpoint_seconds:g}: give 0 to 3600")
-        for one, other in (("resume", "fresh"), ("local", "address"), ("local", "workers"), ("address", "workers")):
+        for one, other in (
+            ("resume", "fresh"),
+            ("local", "address"),
+            ("local", "workers"),
+            ("address", "workers"),
+        ):
             if getattr(self, one) and getattr(self, other):
                 raise InputError(f"--{one} and --{other} exclude each other: give one of them")
 
@@ -83,9 +99,13 @@ class StudyOptions:
         if self.resume and not is_run:
             raise InputError(f"{path}: no run to resume there: leave --resume out")
         if self.fresh and occupied and not (is_run or begun):
-            raise InputError(f"{path}: holds files but no run, so --fresh does not delete it: give another --out")
+            raise InputError(
+                f"{path}: holds files but no run, so --fresh does not delete it: give another --out"
+            )
         if occupied and not (self.resume or self.fresh):
-            raise InputError(f"{path}: exists already: give --resume to go on, --fresh to replace it, or another --out")
+            raise InputError(
+                f"{path}: exists already: give --resume to go on, --fresh to replace it, or another --out"
+            )
         parent = next(p for p in (path, *path.parents) if os.path.exists(p))
         if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
             raise InputError(f"{path}: cannot be written (below {parent}): give another --out")
@@ -99,9 +119,13 @@ class StudyOptions:
             return self.device
         available = gpu_available()
         if self.device == "cuda" and not available:
-            raise InputError("--device cuda: this machine has no GPU that torch can use: use --device cpu or auto")
+            raise InputError(
+                "--device cuda: this machine has no GPU that torch can use: use --device cpu or auto"
+            )
         if self.gpus_per_pack and not available:
-            raise InputError(f"--gpus-per-pack {self.gpus_per_pack:g}: this machine has no GPU: leave it out")
+            raise InputError(
+                f"--gpus-per-pack {self.gpus_per_pack:g}: this machine has no GPU: leave it out"
+            )
         return "cuda" if available and self.device != "cpu" else "cpu"
 
 

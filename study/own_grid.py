@@ -1,7 +1,7 @@
 """A user's own grid: `--grid my_grid.py:function`, a plain function that returns members.
 
 # my_grid.py
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
 
 def wide_codes(narrowing):
     return [MemberConfig(f"dense-{width}", (Phase((0.5,), 100),), seed) for width in ("64x64", "128x128")
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from data_utils.errors import InputError
-from study.config import MemberConfig
+from models.config import MemberConfig
 
 
 def own_grid(spec: str, narrowing) -> list[MemberConfig]:
@@ -36,13 +36,21 @@ def own_grid(spec: str, narrowing) -> list[MemberConfig]:
         module_spec.loader.exec_module(module)
         function = getattr(module, name, None)
         if not callable(function):
-            raise InputError(f"--grid {spec}: {file} has no function {name!r}: give FILE.py:FUNCTION")
+            raise InputError(
+                f"--grid {spec}: {file} has no function {name!r}: give FILE.py:FUNCTION"
+            )
         members = list(function(narrowing))
     except InputError as error:
-        raise error if str(error).startswith("--grid ") else InputError(f"--grid {spec}: {error}") from None
+        raise (
+            error if str(error).startswith("--grid ") else InputError(f"--grid {spec}: {error}")
+        ) from None
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"--grid {spec}: {type(error).__name__}: {reason}: mend the file") from error
+        raise InputError(
+            f"--grid {spec}: {type(error).__name__}: {reason}: mend the file"
+        ) from error
     if not all(isinstance(member, MemberConfig) for member in members):
-        raise InputError(f"--grid {spec}: {name} must return MemberConfigs (study/config.py): mend the file")
+        raise InputError(
+            f"--grid {spec}: {name} must return MemberConfigs (models/config.py): mend the file"
+        )
     return members

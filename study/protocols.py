@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from study.config import MemberConfig, Phase
-from study.published import AS_PUBLISHED
+from models.config import MemberConfig, Phase
+from study.paper.published import AS_PUBLISHED
 
 EPOCHS_PER_LEVEL = 10
 
@@ -28,7 +28,9 @@ DENSE = {
 CONV = {**DENSE, "layout": "stream", "loss": "bce"}
 
 
-def as_published(model: str, noise: Sequence[float], seed: int, epochs: int | None = None) -> MemberConfig:
+def as_published(
+    model: str, noise: Sequence[float], seed: int, epochs: int | None = None
+) -> MemberConfig:
     """One network, carried through the noise factors in turn, `epochs` epochs each (10, as in the scripts)."""
     epochs = EPOCHS_PER_LEVEL if epochs is None else epochs
     phases = tuple(Phase((float(noise_factor),), epochs) for noise_factor in noise)
@@ -51,6 +53,11 @@ def corrections(published: MemberConfig, epochs_to_converge: int) -> list[Member
         changes["one image per sample"] = {"layout": "sample"}
     else:
         changes["two code layers"] = {"code_layers": 2}
-    members = [replace(published, protocol=f"{AS_PUBLISHED}, {name}", **change) for name, change in changes.items()]
+    members = [
+        replace(published, protocol=f"{AS_PUBLISHED}, {name}", **change)
+        for name, change in changes.items()
+    ]
     fresh = f"{AS_PUBLISHED}, fresh network per level"
-    return [replace(published, protocol=fresh, phases=(phase,)) for phase in published.phases] + members
+    return [
+        replace(published, protocol=fresh, phases=(phase,)) for phase in published.phases
+    ] + members

@@ -20,18 +20,26 @@ from rich.table import Table
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import load_dataset
-from study.config import MemberConfig
-from study.evidence import Run, load_evidence
-from study.local import one_thread
-from study.provenance import package_versions
-from study.results import RunFolder
-from study.rows import FAILED, member_rows, metric_rows
-from study.training import PackTraining
-from study.worker import arrays_of
+from models.config import MemberConfig
+from models.training import PackTraining
+from study.evidence.evidence import Run, load_evidence
+from study.run.folder import RunFolder
+from study.run.local import one_thread
+from study.run.provenance import package_versions
+from study.run.rows import FAILED, member_rows, metric_rows
+from study.run.worker import arrays_of
 
 #: Relative difference up to which a number counts as the same.
 TOLERANCE = 1e-6
-MEASURES = ("train_mse", "val_mse", "test_mse", "train_clean_mse", "best_val_mse", "mean_activation", "dead_units")
+MEASURES = (
+    "train_mse",
+    "val_mse",
+    "test_mse",
+    "train_clean_mse",
+    "best_val_mse",
+    "mean_activation",
+    "dead_units",
+)
 #: Members that a message names.
 NAMED = 4
 
@@ -59,7 +67,9 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     _, weights = folder.load_model(member.member_id)
     prepared = run_data(run, data)
     device = "cuda" if run.config.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
-    Console(stderr=True).print(f"training {member.run_name} again: {member.epochs} epochs on {device}", markup=False)
+    Console(stderr=True).print(
+        f"training {member.run_name} again: {member.epochs} epochs on {device}", markup=False
+    )
     training = _train(member, prepared, device)
     comparisons = [*_measures(run, training), _metrics(run, training), _weights(weights, training)]
     return _tell(run, member, comparisons, device)
@@ -73,11 +83,15 @@ def find_member(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
     if len(found) != 1:
         named = found or get_close_matches(member_id, planned, NAMED, cutoff=0)
         listed = ", ".join(f"{name} ({planned[name].run_name})" for name in named[:NAMED])
-        problem = f"{len(found)} members have an id that begins so" if found else "no member has that id"
+        problem = (
+            f"{len(found)} members have an id that begins so" if found else "no member has that id"
+        )
         raise InputError(f"{member_id!r}: {problem} in {run.path}: give one such as {listed}")
     row = run.members[run.members["member_id"] == found[0]]
     if not len(row) or row["status"].item() == FAILED:
-        raise InputError(f"{found[0]}: has not ended in {run.path}: finish the run with --resume first")
+        raise InputError(
+            f"{found[0]}: has not ended in {run.path}: finish the run with --resume first"
+        )
     return planned[found[0]]
 
 
@@ -123,7 +137,9 @@ def _measures(run: Run, training: PackTraining) -> list[Comparison]:
     there = [name for name in MEASURES if name in run.members and run.members[name].notna().any()]
     pairs = {name: (recorded[name], again[name]) for name in there}
     return [
-        Comparison(name, f"{then:.9g}", f"{now:.9g}", *_difference(np.array([then]), np.array([now])))
+        Comparison(
+            name, f"{then:.9g}", f"{now:.9g}", *_difference(np.array([then]), np.array([now]))
+        )
         for name, (then, now) in pairs.items()
     ]
 
@@ -133,7 +149,9 @@ def _metrics(run: Run, training: PackTraining) -> Comparison:
     again = metric_rows(training)
     keys = ["epoch", "split", "metric", "noise_factor"]
     recorded = run.metrics[run.metrics["member_id"] == training.members[0].member_id]
-    both = recorded.merge(again, on=keys, how="left", suffixes=("", "_again"))  # a value that is missing is NaN
+    both = recorded.merge(
+        again, on=keys, how="left", suffixes=("", "_again")
+    )  # a value that is missing is NaN
     differences = _difference(both["value"].to_numpy(), both["value_again"].to_numpy())
     return Comparison("metrics", f"{len(recorded)} values", f"{len(again)} values", *differences)
 
@@ -141,11 +159,15 @@ def _metrics(run: Run, training: PackTraining) -> Comparison:
 def _weights(recorded: dict[str, np.ndarray], training: PackTraining) -> Comparison:
     """All weights and biases; relative to the largest of each array."""
     again = arrays_of(training.stack.member(0))
-    sizes = [f"{sum(array.size for array in arrays.values())} numbers" for arrays in (recorded, again)]
+    sizes = [
+        f"{sum(array.size for array in arrays.values())} numbers" for arrays in (recorded, again)
+    ]
     if {n: a.shape for n, a in recorded.items()} != {n: a.shape for n, a in again.items()}:
         return Comparison("weights", *sizes, math.inf, math.inf)
     differences = [_difference(recorded[name], again[name], of_largest=True) for name in recorded]
-    return Comparison("weights", *sizes, *(max(column) for column in zip(*differences, strict=True)))
+    return Comparison(
+        "weights", *sizes, *(max(column) for column in zip(*differences, strict=True))
+    )
 
 
 def _difference(then: np.ndarray, now: np.ndarray, of_largest: bool = False) -> tuple[float, float]:
@@ -156,7 +178,10 @@ def _difference(then: np.ndarray, now: np.ndarray, of_largest: bool = False) -> 
         absolute = np.where(alike, 0.0, np.abs(then - now))
         size = np.maximum(np.abs(then), np.abs(now))
         relative = np.where(alike, 0.0, absolute / (size.max(initial=0.0) if of_largest else size))
-    largest = (np.where(np.isnan(values), math.inf, values).max(initial=0.0) for values in (absolute, relative))
+    largest = (
+        np.where(np.isnan(values), math.inf, values).max(initial=0.0)
+        for values in (absolute, relative)
+    )
     return tuple(map(float, largest))
 
 
@@ -169,12 +194,19 @@ def _tell(run: Run, member: MemberConfig, comparisons: list[Comparison], device:
     console.print(f"member {member.member_id} of {run.path}", soft_wrap=True)
     console.print(table)
     weights, others = comparisons[-1], comparisons[:-1]
-    for what, identical in (("weights", weights.difference == 0), ("numbers", all(c.difference == 0 for c in others))):
+    for what, identical in (
+        ("weights", weights.difference == 0),
+        ("numbers", all(c.difference == 0 for c in others)),
+    ):
         console.print(f"{what}: {'bit-identical' if identical else 'not bit-identical'}")
     equal = all(c.relative <= TOLERANCE for c in comparisons)
     if not equal or any(c.difference for c in comparisons):
         _tell_circumstances(run, device, console)
-    verdict = f"equal within {TOLERANCE:g}" if equal else f"NOT equal: a relative difference is above {TOLERANCE:g}"
+    verdict = (
+        f"equal within {TOLERANCE:g}"
+        if equal
+        else f"NOT equal: a relative difference is above {TOLERANCE:g}"
+    )
     console.print(verdict, soft_wrap=True)
     return 0 if equal else 1
 
@@ -183,7 +215,11 @@ def _tell_circumstances(run: Run, device: str, console: Console) -> None:
     """What is other than in the run and may be the cause."""
     recorded = run.config["provenance"]["packages"]
     now = package_versions(tuple(recorded))
-    different = [f"{name} {then} (now {now[name]})" for name, then in recorded.items() if now[name] != then]
+    different = [
+        f"{name} {then} (now {now[name]})" for name, then in recorded.items() if now[name] != then
+    ]
     if run.config["device"] != device:
         different.append(f"device {run.config['device']} (now {device})")
-    console.print(f"the run had {', '.join(different) or 'the same versions and device'}", soft_wrap=True)
+    console.print(
+        f"the run had {', '.join(different) or 'the same versions and device'}", soft_wrap=True
+    )

@@ -20,21 +20,21 @@ from data_utils.files import patiently
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import Dataset, fetch, load_dataset
 from data_utils.splits import group_values, split_notes
-from study.attempts import Attempts
-from study.config import MemberConfig
+from models.config import MemberConfig
+from study.evidence.levels import by_level
 from study.grids import plan
-from study.interruption import Interruption
-from study.levels import by_level
-from study.lock import held
-from study.monitor import hparams, write_hparams_experiment
 from study.options import StudyOptions
-from study.packs import Pack, plan_packs
-from study.progress import ProgressLine
-from study.provenance import next_command, resume_command, run_config
-from study.results import RunFolder
-from study.rows import FAILED
-from study.storage import open_folder
-from study.summary import summary_markdown
+from study.report.summary import summary_markdown
+from study.run.attempts import Attempts
+from study.run.folder import RunFolder
+from study.run.interruption import Interruption
+from study.run.lock import held
+from study.run.packs import Pack, plan_packs
+from study.run.progress import ProgressLine
+from study.run.provenance import next_command, resume_command, run_config
+from study.run.rows import FAILED
+from study.run.storage import open_folder
+from study.run.tensorboard import hparams, write_hparams_experiment
 
 #: Characters of a note on the screen.
 LONGEST_NOTE = 400
@@ -57,7 +57,11 @@ class Study:
     def run(self) -> int:
         """Train what is unfinished and write the tables. Returns the exit status. Raises InputError for bad data."""
         started = time.monotonic()
-        with Interruption() as interruption, self._executor(interruption) as train, self._begun() as seconds_before:
+        with (
+            Interruption() as interruption,
+            self._executor(interruption) as train,
+            self._begun() as seconds_before,
+        ):
             self._note()
             if self.work_left():
                 train(interruption)
@@ -66,16 +70,23 @@ class Study:
             try:
                 return self._end(seconds_before + time.monotonic() - started, interruption)
             except OSError as error:
-                self.say(f"{self.folder.path}: the tables cannot be written ({error}): see to it, then")
+                self.say(
+                    f"{self.folder.path}: the tables cannot be written ({error}): see to it, then"
+                )
                 return self._unfinished(interruption)
 
     def load(self) -> None:
         """Read the data. Raises InputError for bad data; nothing is written."""
         switches = ("genes_in", "transform", "all_genes", "data_seed")
-        dataset = load_dataset(self.options.data, **{name: getattr(self.options, name) for name in switches})
+        dataset = load_dataset(
+            self.options.data, **{name: getattr(self.options, name) for name in switches}
+        )
         self.group = self.options.resolve_group(dataset.group)
         self.data = prepare(dataset.matrix, self.options.split_seed, self.group)
-        notes = (*dataset.notes, *split_notes(self.data.split, dataset.matrix.sample_labels, self.group))
+        notes = (
+            *dataset.notes,
+            *split_notes(self.data.split, dataset.matrix.sample_labels, self.group),
+        )
         names = dataset.matrix.without_values()  # from here on they are enough
         self.dataset = replace(dataset, matrix=names, notes=notes)
 
@@ -86,12 +97,18 @@ class Study:
     def _note(self) -> None:
         """What was found out about the data: in short on the screen, in full in the log."""
         for note in self.dataset.notes:
-            self.say(note if len(note) <= LONGEST_NOTE else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
+            self.say(
+                note
+                if len(note) <= LONGEST_NOTE
+                else f"{note[:LONGEST_NOTE]} ... (more in log.txt)"
+            )
         with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
             print(*self.dataset.notes, sep="\n", file=log)
 
     @contextmanager
-    def _executor(self, interruption: Interruption) -> Iterator[Callable[[Interruption], None] | None]:
+    def _executor(
+        self, interruption: Interruption
+    ) -> Iterator[Callable[[Interruption], None] | None]:
         """What trains packs: this process, or Ray, which begins beside the reading of the data; None if all is done."""
         if self.options.resume:  # whether there is work is known only then
             with interruption.at_once():
@@ -115,7 +132,9 @@ class Study:
     def _training(self) -> AbstractContextManager[Callable[[Interruption], None]]:
         """Yields what trains the packs."""
         if self.options.local:
-            from study.local import local_executor  # with torch, which the driver of workers does without
+            from study.run.local import (
+                local_executor,  # with torch, which the driver of workers does without
+            )
 
             return local_executor(self)
         return self._ray_executor()
@@ -123,10 +142,10 @@ class Study:
     @contextmanager
     def _ray_executor(self) -> Iterator[Callable[[Interruption], None]]:
         """The cluster starts in the background; Tune, too, takes its time to import."""
-        from study.cluster import cluster_of
+        from study.run.cluster import cluster_of
 
         with cluster_of(self) as ready:
-            from study.runner import train_packs
+            from study.run.tune import train_packs
 
             yield lambda interruption: train_packs(self, *ready(), interruption)
 
@@ -141,7 +160,9 @@ class Study:
                 raise
             except OSError as error:
                 undo()
-                raise InputError(f"{self.folder.path}: cannot be written ({error}): give another --out") from None
+                raise InputError(
+                    f"{self.folder.path}: cannot be written ({error}): give another --out"
+                ) from None
             yield seconds_before
             self.folder.publish()
 
@@ -152,7 +173,9 @@ class Study:
             "data": self.dataset.matrix.content_hash(),
             "split_seed": self.options.split_seed,
             "group": self.group,
-            "split": None if self.group is None else self.data.split.digest(),  # labels are no part of the data's hash
+            "split": None
+            if self.group is None
+            else self.data.split.digest(),  # labels are no part of the data's hash
         }
 
     def _begin(self) -> float:
@@ -160,7 +183,9 @@ class Study:
         identity = self._identity()
         if self.options.resume:
             config = self.folder.read_json("config.json", identity=dict, wall_seconds=(int, float))
-            different = [key for key, value in identity.items() if config["identity"].get(key) != value]
+            different = [
+                key for key, value in identity.items() if config["identity"].get(key) != value
+            ]
             if different:
                 raise InputError(
                     f"{self.folder.path}: holds another study (it differs in: {', '.join(different)}): "
@@ -171,16 +196,25 @@ class Study:
         if self.options.fresh:
             self.folder.clear()
         elif any(entry.name != ".lock" for entry in self.folder.path.iterdir()):
-            raise InputError(f"{self.folder.path}: another run has begun there: give --resume, or another --out")
+            raise InputError(
+                f"{self.folder.path}: another run has begun there: give --resume, or another --out"
+            )
         self.folder.create()
         self._write_preparation()
-        self.folder.write_json("plan.json", {"members": [member.as_dict() for member in self.planned]})
-        self.folder.write_json("config.json", {**self._config(), "identity": identity, "wall_seconds": 0.0})
+        self.folder.write_json(
+            "plan.json", {"members": [member.as_dict() for member in self.planned]}
+        )
+        self.folder.write_json(
+            "config.json", {**self._config(), "identity": identity, "wall_seconds": 0.0}
+        )
         return 0.0
 
     def _config(self) -> dict:
         """What config.json holds; a search adds to it."""
-        return {**run_config(self.options, self.dataset, self.planned, self.device), "group": self.group}
+        return {
+            **run_config(self.options, self.dataset, self.planned, self.device),
+            "group": self.group,
+        }
 
     def _write_preparation(self) -> None:
         """The split by sample, what turns expression values into a model's input, and HParams' columns."""
@@ -211,7 +245,9 @@ class Study:
         for member_ids in self.folder.checkpointed_packs():
             if all(member_id in left for member_id in member_ids):
                 packs.append(Pack(tuple(left.pop(member_id) for member_id in member_ids)))
-        return packs + plan_packs(list(left.values()), self.data.n_genes, workers, self.options.pack, self.device)
+        return packs + plan_packs(
+            list(left.values()), self.data.n_genes, workers, self.options.pack, self.device
+        )
 
     def progress(self, packs: list[Pack]) -> ProgressLine:
         """The line on the screen for these packs."""
@@ -222,18 +258,28 @@ class Study:
     def failed(self, attempts: Attempts) -> None:
         """Keep the errors of the packs that were given up, in one line."""
         for pack, error in attempts.errors:
-            self.errors |= {member.member_id: " ".join(error.split())[:500] for member in pack.members}
+            self.errors |= {
+                member.member_id: " ".join(error.split())[:500] for member in pack.members
+            }
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
         self.folder.drop_half_written()
         merge = functools.partial(self.folder.merge, self.planned, self.errors)
         members, metrics = patiently(merge, give_up=lambda: bool(interruption))
-        config = {**self.folder.read_json("config.json"), "wall_seconds": seconds, "device": self.device}
+        config = {
+            **self.folder.read_json("config.json"),
+            "wall_seconds": seconds,
+            "device": self.device,
+        }
         self.folder.write_json("config.json", config)
-        self.folder.write_text("summary.md", summary_markdown(members, config, by_level(members, metrics)))
+        self.folder.write_text(
+            "summary.md", summary_markdown(members, config, by_level(members, metrics))
+        )
         failed = members.loc[members["status"] == FAILED, "error"]
-        counts = ", ".join(f"{n} {status}" for status, n in members["status"].value_counts().items())
+        counts = ", ".join(
+            f"{n} {status}" for status, n in members["status"].value_counts().items()
+        )
         self.say(f"{len(members)} of {len(self.planned)} members ended ({counts or 'none'})")
         if len(failed):
             self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
@@ -258,7 +304,10 @@ class Study:
         if self.options.no_report:
             return True
         try:
-            from study.references import up_to_date, write_references  # loads scikit-learn, and the next what draws
+            from study.evidence.references import (  # loads scikit-learn, and the next what draws
+                up_to_date,
+                write_references,
+            )
             from study.report.folder import write_report
 
             if not up_to_date(self.folder):
@@ -289,7 +338,7 @@ def open_study(
     planned = plan(options.grid, options.narrowing) if planned is None else planned
     folder, device = open_folder(options), options.resolve_device()
     if options.address is not None:
-        from study.cluster import check_address
+        from study.run.cluster import check_address
 
         check_address(options.address)
     fetch(options.data, options.all_genes)  # before Ray begins: it may take an hour

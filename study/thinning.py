@@ -15,7 +15,7 @@ from data_utils.errors import InputError
 from data_utils.noise import numpy_stream
 from data_utils.splits import Split, split_samples
 from models.architecture import LARGEST_COVARIANCE
-from models.halves import (
+from models.halves.denoisers import (
     GeneMeanOfHalves,
     HalfDenoiser,
     Halves,
@@ -25,8 +25,8 @@ from models.halves import (
     Training,
     WienerOfHalves,
 )
-from models.halves_network import train_networks
-from models.smoothing import NeighbourSmoothing
+from models.halves.network import train_networks
+from models.halves.smoothing import NeighbourSmoothing
 
 #: Shares of a gene's residual variance, among which validation chooses what turns a guess at a root into a rate.
 RESIDUAL_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -55,12 +55,18 @@ class ThinningOptions:
         if self.seeds < 1:
             raise InputError(f"--seeds {self.seeds}: give at least 1")
         if self.epochs is not None and self.epochs < 0:
-            raise InputError(f"--epochs {self.epochs}: give at least 0, which leaves the network out")
+            raise InputError(
+                f"--epochs {self.epochs}: give at least 0, which leaves the network out"
+            )
         if not 0.05 <= self.share <= 0.95:
-            raise InputError(f"--share {self.share:g}: give 0.05 to 0.95, the share of the counts that is denoised")
+            raise InputError(
+                f"--share {self.share:g}: give 0.05 to 0.95, the share of the counts that is denoised"
+            )
         for name in ("split_seed", "data_seed"):
             if getattr(self, name) < 0:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 0")
+                raise InputError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 0"
+                )
 
     @property
     def folder(self) -> Path:
@@ -82,7 +88,11 @@ class Outcome:
 
 
 def measure(
-    counts: Counts, share: float, seeds: Sequence[int], split_seed: int = 0, epochs: int | None = None
+    counts: Counts,
+    share: float,
+    seeds: Sequence[int],
+    split_seed: int = 0,
+    epochs: int | None = None,
 ) -> Outcome:
     """Fit every denoiser to the training samples, and test them on the halves of each seed.
 
@@ -105,8 +115,12 @@ def measure(
     }
     rows, by_sample = [], []
     fitted = [denoiser.fit(training) for denoiser in denoisers()]
-    networks = train_networks(training, parts["validation"], seeds, epochs=epochs) if epochs != 0 else []
-    for i, (seed, validation, test) in enumerate(zip(seeds, parts["validation"], parts["test"], strict=True)):
+    networks = (
+        train_networks(training, parts["validation"], seeds, epochs=epochs) if epochs != 0 else []
+    )
+    for i, (seed, validation, test) in enumerate(
+        zip(seeds, parts["validation"], parts["test"], strict=True)
+    ):
         for denoiser in [*fitted, *networks[i : i + 1]]:
             denoiser.tune(validation)
             row, errors = errors_of(denoiser, validation, test, training)
@@ -115,7 +129,9 @@ def measure(
             by_sample.append(pd.DataFrame({"method": denoiser.name, "sample_id": ids, **errors}))
     errors = pd.DataFrame(rows)
     errors["noise_removed"] = _noise_removed(errors, parts["test"], training)
-    samples = pd.concat(by_sample).groupby(["method", "sample_id"], sort=False, as_index=False).mean()
+    samples = (
+        pd.concat(by_sample).groupby(["method", "sample_id"], sort=False, as_index=False).mean()
+    )
     return Outcome(errors, samples, split)
 
 
@@ -137,7 +153,9 @@ def errors_of(
     guess = denoiser.denoise(validation.inputs, validation.levels)
     residual = ((guess - validation.targets) ** 2).mean(axis=0)  # (genes,)
     deviances = {
-        share: deviance(predicted_counts(guess, share * residual, validation, training.share), validation.other).mean()
+        share: deviance(
+            predicted_counts(guess, share * residual, validation, training.share), validation.other
+        ).mean()
         for share in RESIDUAL_SHARES
     }
     share = min(deviances, key=deviances.get)
@@ -151,7 +169,9 @@ def errors_of(
     return row | {name: float(values.mean()) for name, values in by_sample.items()}, by_sample
 
 
-def predicted_counts(guess: np.ndarray, spread: np.ndarray, halves: Halves, share: float) -> np.ndarray:
+def predicted_counts(
+    guess: np.ndarray, spread: np.ndarray, halves: Halves, share: float
+) -> np.ndarray:
     """Expected counts of the other half, (samples, genes), from a guess at its roots and a variance by gene.
 
     Y^2 has the mean E[Y]^2 + Var[Y]. The residual variance of validation samples is Var[Y] for a denoiser that answers
@@ -178,5 +198,7 @@ def _noise_removed(errors: pd.DataFrame, tests: Sequence[Halves], training: Trai
     """
     none = errors[errors["method"] == NoDenoising.name].set_index("seed")["mse"]
     noise = float((training.noise**2).mean())
-    of_seed = dict(zip(none.index, (noise * float((test.levels**2).mean()) for test in tests), strict=True))
+    of_seed = dict(
+        zip(none.index, (noise * float((test.levels**2).mean()) for test in tests), strict=True)
+    )
     return (errors["seed"].map(none) - errors["mse"]) / errors["seed"].map(of_seed)

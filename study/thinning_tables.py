@@ -13,8 +13,8 @@ import pandas as pd
 
 from data_utils.counts import Counts
 from data_utils.errors import InputError
-from study.provenance import provenance
-from study.stats import Interval, interval
+from study.evidence.stats import Interval, interval
+from study.run.provenance import provenance
 from study.thinning import Outcome, ThinningOptions
 
 TITLES = {"mse": "MSE on the square-root scale", "poisson_deviance": "Poisson deviance"}
@@ -47,10 +47,16 @@ def write_run(options: ThinningOptions, counts: Counts, outcome: Outcome, comman
         temporary.mkdir()
         outcome.errors.to_parquet(temporary / "thinning.parquet", index=False)
         outcome.samples.to_parquet(temporary / "samples.parquet", index=False)
-        split = pd.DataFrame({"sample_id": counts.data.matrix.sample_ids, "split": outcome.split.labels()})
+        split = pd.DataFrame(
+            {"sample_id": counts.data.matrix.sample_ids, "split": outcome.split.labels()}
+        )
         split.to_parquet(temporary / "split.parquet", index=False)
-        (temporary / "config.json").write_text(json.dumps(_config(options, counts, command), indent=2) + "\n")
-        (temporary / "thinning.md").write_text(markdown(options, counts, outcome, command), encoding="utf-8")
+        (temporary / "config.json").write_text(
+            json.dumps(_config(options, counts, command), indent=2) + "\n"
+        )
+        (temporary / "thinning.md").write_text(
+            markdown(options, counts, outcome, command), encoding="utf-8"
+        )
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)
@@ -79,13 +85,17 @@ def _config(options: ThinningOptions, counts: Counts, command: str) -> dict:
     }
 
 
-def relative(errors: pd.DataFrame, measure: str, reference: str) -> dict[str, tuple[float, Interval | None]]:
+def relative(
+    errors: pd.DataFrame, measure: str, reference: str
+) -> dict[str, tuple[float, Interval | None]]:
     """For each method the mean over seeds of its measure over the reference's of the same seed, less 1, in %."""
     wide = errors.pivot(index="seed", columns="method", values=measure)
     return _means(100 * (wide.div(wide[reference], axis=0) - 1), reference)
 
 
-def over_samples(samples: pd.DataFrame, measure: str, reference: str) -> dict[str, tuple[float, Interval | None]]:
+def over_samples(
+    samples: pd.DataFrame, measure: str, reference: str
+) -> dict[str, tuple[float, Interval | None]]:
     """The same over test samples: the mean difference to the reference, in % of the reference's mean."""
     wide = samples.pivot(index="sample_id", columns="method", values=measure)
     return _means(100 * wide.sub(wide[reference], axis=0) / wide[reference].mean(), reference)
@@ -114,7 +124,9 @@ def shown(mean: float, its: Interval | None) -> str:
         return ""
     digits = 1 if abs(mean) >= 20 or not np.isfinite(its.low) or its.high - its.low > 1 else 2
     text = f"{mean:+.{digits}f}"
-    return text if np.isnan(its.low) else f"{text} ({its.low:+.{digits}f} to {its.high:+.{digits}f})"
+    return (
+        text if np.isnan(its.low) else f"{text} ({its.low:+.{digits}f} to {its.high:+.{digits}f})"
+    )
 
 
 def printed(outcome: Outcome) -> str:
@@ -156,10 +168,28 @@ def _markdown_table(outcome: Outcome, measure: str) -> list[str]:
     its = table(outcome, measure)
     over = over_samples(outcome.samples, measure, WIENER)
     removed = outcome.errors.groupby("method")["noise_removed"].mean()
-    choices = outcome.errors.groupby("method")["choice"].agg(lambda column: ", ".join(dict.fromkeys(column)))
-    header = ["method", "mean", "vs no denoising", "vs Wiener", "vs Wiener, over samples", "noise removed", "chosen"]
+    choices = outcome.errors.groupby("method")["choice"].agg(
+        lambda column: ", ".join(dict.fromkeys(column))
+    )
+    header = [
+        "method",
+        "mean",
+        "vs no denoising",
+        "vs Wiener",
+        "vs Wiener, over samples",
+        "noise removed",
+        "chosen",
+    ]
     rows = [header, ["---"] * len(header)]
     for name, mean, none, wiener in its.itertuples(index=False):
-        cells = [name, f"{mean:.4f}", none, wiener, shown(*over[name]), f"{100 * removed[name]:.1f} %", choices[name]]
+        cells = [
+            name,
+            f"{mean:.4f}",
+            none,
+            wiener,
+            shown(*over[name]),
+            f"{100 * removed[name]:.1f} %",
+            choices[name],
+        ]
         rows.append(cells)
     return [f"| {' | '.join(row)} |" for row in rows]

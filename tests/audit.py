@@ -11,7 +11,16 @@ import tempfile
 from pathlib import Path
 
 LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
-OPTIONS = ["--disable-pip", "--no-deps", "--progress-spinner", "off", "--timeout", "15", "--format", "json"]
+OPTIONS = [
+    "--disable-pip",
+    "--no-deps",
+    "--progress-spinner",
+    "off",
+    "--timeout",
+    "15",
+    "--format",
+    "json",
+]
 
 
 def audit(program: str, lock: Path = LOCK) -> tuple[int, list[str]]:
@@ -31,12 +40,18 @@ def audit(program: str, lock: Path = LOCK) -> tuple[int, list[str]]:
     if bad:
         return 1, [f"{lock.name}: {len(bad)} known vulnerabilities", *bad]
     if audited == 0:
-        return 0, [f"note: {lock.name} was not audited: the index knows nothing of its {len(packages)} packages"]
+        return 0, [
+            f"note: {lock.name} was not audited: the index knows nothing of its {len(packages)} packages"
+        ]
     note = "" if audited == len(packages) else "note: "
-    return 0, [f"{note}{audited} of {len(packages)} packages of {lock.name} audited: no known vulnerability"]
+    return 0, [
+        f"{note}{audited} of {len(packages)} packages of {lock.name} audited: no known vulnerability"
+    ]
 
 
 if __name__ == "__main__":
     status, lines = audit(sys.argv[1])
-    print(*lines, sep="\n", file=sys.stderr if status or lines[0].startswith("note") else sys.stdout)
+    print(
+        *lines, sep="\n", file=sys.stderr if status or lines[0].startswith("note") else sys.stdout
+    )
     sys.exit(status)

@@ -22,8 +22,13 @@ KEYS = {
 
 def server_program(name="moto_server"):
     """The S3 server's program, or the other's; skips the test where there is none."""
-    places = [ROOT / ".venv-tools" / "bin", Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-tools") / "bin"]
-    for folder in places:  # not the PATH: an old moto answers uploads so that the client waits for ever
+    places = [
+        ROOT / ".venv-tools" / "bin",
+        Path(sys.prefix).with_name(f"{Path(sys.prefix).name}-tools") / "bin",
+    ]
+    for (
+        folder
+    ) in places:  # not the PATH: an old moto answers uploads so that the client waits for ever
         program = shutil.which(name, path=str(folder))
         if program:
             return program
@@ -34,7 +39,9 @@ def make_bucket(url):
     """Wait for the server and make the bucket; for a process whose environment has the keys and AWS_ENDPOINT_URL."""
     for _ in range(100):
         try:
-            filesystem, _ = fs.FileSystem.from_uri(f"s3://{BUCKET}?allow_bucket_creation=true&endpoint_override={url}")
+            filesystem, _ = fs.FileSystem.from_uri(
+                f"s3://{BUCKET}?allow_bucket_creation=true&endpoint_override={url}"
+            )
             filesystem.create_dir(BUCKET)
             return
         except OSError:

@@ -23,7 +23,9 @@ def descendants(pid):
 
 def training_workers(pid):
     """The processes below one in which Ray trains packs."""
-    return [child for child, line in descendants(pid).items() if line.startswith("ray::ImplicitFunc")]
+    return [
+        child for child, line in descendants(pid).items() if line.startswith("ray::ImplicitFunc")
+    ]
 
 
 def alive(pids):
@@ -31,7 +33,10 @@ def alive(pids):
     found = set()
     for pid in pids:
         try:
-            if Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] != "Z":
+            if (
+                Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+                != "Z"
+            ):
                 found.add(pid)
         except OSError:
             continue

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import write_expression
-from data_utils.landmarks import landmark_table
+from data_utils.formats.registry import write_expression
+from data_utils.genes import landmark_table
 from data_utils.preparation import prepare
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,7 +20,9 @@ def expression(n_samples=60, n_genes=60, seed=0):
     scores, loadings = rng.normal(size=(n_samples, 5)), rng.normal(size=(5, n_genes))
     values = 8 + scores @ loadings / 2 + rng.normal(scale=0.5, size=(n_samples, n_genes))
     genes = landmark_table()["ensembl_id"].tolist()[:n_genes]
-    return ExpressionMatrix(values.astype(np.float32), [f"sample-{i}" for i in range(n_samples)], genes)
+    return ExpressionMatrix(
+        values.astype(np.float32), [f"sample-{i}" for i in range(n_samples)], genes
+    )
 
 
 def expression_file(folder, name="expression.npz", **size):
@@ -37,7 +39,12 @@ def prepared(n_samples=120, n_genes=60):
 
 def member(model="dense-2", noise=0.5, epochs=3, **other):
     """One network; with batches of 32, 84 rows make three batches."""
-    usual = {"model": model, "phases": (Phase((noise,), epochs),), "batch_size": 32, "learning_rate": 3e-3}
+    usual = {
+        "model": model,
+        "phases": (Phase((noise,), epochs),),
+        "batch_size": 32,
+        "learning_rate": 3e-3,
+    }
     return MemberConfig(**usual | other)
 
 

@@ -24,7 +24,11 @@ def program(folder, script):
         ([SOUND], 0, ["1 of 1 packages of x.lock audited: no known vulnerability"]),
         ([SOUND, SKIPPED], 0, ["note: 1 of 2 packages of x.lock audited: no known vulnerability"]),
         ([SKIPPED], 0, ["note: x.lock was not audited: the index knows nothing of its 1 packages"]),
-        ([SOUND, BAD, SKIPPED], 1, ["x.lock: 2 known vulnerabilities", "left 1.0: PYSEC-2026-1", "left 1.0: GHSA-x"]),
+        (
+            [SOUND, BAD, SKIPPED],
+            1,
+            ["x.lock: 2 known vulnerabilities", "left 1.0: PYSEC-2026-1", "left 1.0: GHSA-x"],
+        ),
     ],
 )
 def test_what_was_found_decides(packages, status, said, tmp_path):

@@ -23,7 +23,15 @@ BLOCK = r"# ==== begin {0} ====\n(.*?)# ==== end {0} ====\n"
 HEADER = "\n".join(line[1:] for line in TEXT.partition("\n\n")[0].splitlines())
 CHANGE = {
     "AWS": ["max_workers", "region", "InstanceType", "ImageId", "InstanceType"],
-    "GCP": ["max_workers", "project_id", "region", "availability_zone", "machineType", "sourceImage", "machineType"],
+    "GCP": [
+        "max_workers",
+        "project_id",
+        "region",
+        "availability_zone",
+        "machineType",
+        "sourceImage",
+        "machineType",
+    ],
     "LOCAL": ["head_ip", "worker_ips", "ssh_user", "ssh_private_key"],
 }
 
@@ -33,7 +41,9 @@ class Strict(yaml.SafeLoader):
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        own = keys if len(keys) == len(node.value) else []  # merged mappings may repeat what they override
+        own = (
+            keys if len(keys) == len(node.value) else []
+        )  # merged mappings may repeat what they override
         assert len(own) == len(set(own)), f"given twice: {own}"
         return super().construct_mapping(node, deep)
 
@@ -57,7 +67,12 @@ def load(name):
 
 
 def commands(config):
-    return [(key, command) for key, value in config.items() if key.endswith("_commands") for command in value]
+    return [
+        (key, command)
+        for key, value in config.items()
+        if key.endswith("_commands")
+        for command in value
+    ]
 
 
 @pytest.fixture(params=BLOCKS)
@@ -72,15 +87,24 @@ def config(name):
 
 def wrong_pins(text, lock=LOCK, requires=None):
     """Versions of Ray and Python in the text that are not those of the lock file and pyproject.toml."""
-    requires = requires or tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    requires = (
+        requires
+        or tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    )
     ray = re.search(r"^ray==(.*)$", lock, re.MULTILINE)[1]
     python = re.search(r"\(Python ([\d.]+)\)", lock)[1]
-    rays = re.findall(r"\bray(?:\[\w+\])?[=<>~]=([\w.]+)", text) + re.findall(r"\bRay (\d[\d.]*\d)", text)
+    rays = re.findall(r"\bray(?:\[\w+\])?[=<>~]=([\w.]+)", text) + re.findall(
+        r"\bRay (\d[\d.]*\d)", text
+    )
     pythons = re.findall(r"uv python (?:install|find)(?: --\S+)* ([\d.]+)", text)
     assert len(rays) >= 3  # the header, the head's commands, the reason for autoscaler v1
     assert len(pythons) == 2
     wrong = [f"ray {version}" for version in rays if not f"{ray}.".startswith(f"{version}.")]
-    return wrong + [f"python {v}" for v in pythons if v != python or not SpecifierSet(requires).contains(f"{v}.99")]
+    return wrong + [
+        f"python {v}"
+        for v in pythons
+        if v != python or not SpecifierSet(requires).contains(f"{v}.99")
+    ]
 
 
 def test_the_file_as_it_stands_is_the_aws_cluster():
@@ -123,7 +147,9 @@ def test_the_head_is_on_demand_and_the_workers_are_spot():
 def test_versions_are_those_of_the_lock_file(name):
     assert wrong_pins(assembled(name)) == []
     clients = re.findall(r"([\w-]+)==([\w.]+)", block(name))
-    assert len(set(clients)) == len({package for package, _ in clients})  # the caller's are the head's
+    assert len(set(clients)) == len(
+        {package for package, _ in clients}
+    )  # the caller's are the head's
     own = {"AWS": "boto3", "GCP": "google-api-python-client"}
     assert [package for package, _ in clients].count(own.get(name)) == (2 if name in own else 0)
 
@@ -153,7 +179,9 @@ def test_nothing_is_opened_but_ssh(name, config):
     text = "\n".join(line.partition("# ")[0] for line in assembled(name).splitlines())
     assert not re.search(r"(?<!\d)0\.0\.0\.0|::/0", text)
     assert not re.search(r"IpPermissions|FromPort|authorize|firewall|ufw", text)
-    assert config["provider"].get("security_group", {"GroupName": "dae-study"}) == {"GroupName": "dae-study"}
+    assert config["provider"].get("security_group", {"GroupName": "dae-study"}) == {
+        "GroupName": "dae-study"
+    }
     [head] = [command for command in config["head_start_ray_commands"] if "ray start" in command]
     assert "--dashboard-host=127.0.0.1" in head.split()
     assert "docker" not in config
@@ -186,9 +214,16 @@ def test_the_header_s_study_can_be_run():
 
     [line] = [line for line in documented() if "run_study.py" in line]
     context = submit.make_context("submit", shlex.split(line)[2:])
-    assert (context.params["cluster_config_file"], context.params["script"]) == ("cluster.yaml", "run_study.py")
+    assert (context.params["cluster_config_file"], context.params["script"]) == (
+        "cluster.yaml",
+        "run_study.py",
+    )
     options = run_study.parser().parse_args(context.params["script_args"])
-    assert (options.grid, options.address, str(options.out)) == ("paper", "auto", "/shared/runs/paper")
+    assert (options.grid, options.address, str(options.out)) == (
+        "paper",
+        "auto",
+        "/shared/runs/paper",
+    )
     for option in set(re.findall(r"(?<!\S)--[a-z-]+", HEADER.partition("What works today")[2])):
         assert option in run_study.parser().format_help()
     assert run_study.parser().parse_args(["--storage", "s3://bucket/x"]).storage == "s3://bucket/x"
@@ -200,7 +235,10 @@ def test_the_header_s_ray_commands_exist():
     lines = [shlex.split(line, comments=True) for line in documented()]
     words = [line[1] for line in lines if line[0] == "ray"]
     assert {"up", "exec", "submit", "dashboard", "rsync-down", "down"} <= set(words)
-    assert all(cli.get_command(None, word) or cli.get_command(None, word.replace("-", "_")) for word in words)
+    assert all(
+        cli.get_command(None, word) or cli.get_command(None, word.replace("-", "_"))
+        for word in words
+    )
 
 
 def test_the_documented_token_is_one_s_own(tmp_path):
@@ -208,7 +246,9 @@ def test_the_documented_token_is_one_s_own(tmp_path):
     token = tmp_path / ".ray" / "auth_token"
     for _ in range(2):  # a token that is there is kept
         before = token.read_text() if token.exists() else None
-        subprocess.run(["bash", "-c", command], env={**os.environ, "HOME": str(tmp_path)}, check=True)
+        subprocess.run(
+            ["bash", "-c", command], env={**os.environ, "HOME": str(tmp_path)}, check=True
+        )
         assert stat.S_IMODE(token.stat().st_mode) == 0o600
         assert len(token.read_text().strip()) == 64
         assert before in (None, token.read_text())
@@ -216,7 +256,9 @@ def test_the_documented_token_is_one_s_own(tmp_path):
 
 def test_what_is_copied_is_there(config):
     mounts = config["file_mounts"]
-    assert mounts.pop("~/.ray/auth_token") == "~/.ray/auth_token"  # made by the command of the test above
+    assert (
+        mounts.pop("~/.ray/auth_token") == "~/.ray/auth_token"
+    )  # made by the command of the test above
     assert mounts == {"~/dae-study": "."}
     needed = [
         "Makefile",
@@ -231,7 +273,9 @@ def test_what_is_copied_is_there(config):
     patterns = [pattern.removeprefix("/") for pattern in config["rsync_exclude"]]
     assert all((ROOT / path).exists() for path in [*needed, *config["rsync_filter"]])
     assert not [path for path in needed for pattern in patterns if fnmatch(path, pattern)]
-    assert all(any(fnmatch(path, p) for p in patterns) for path in (".git", ".venv", ".venv-lock", "runs"))
+    assert all(
+        any(fnmatch(path, p) for p in patterns) for path in (".git", ".venv", ".venv-lock", "runs")
+    )
 
 
 def test_ray_and_the_token_reach_every_shell_of_the_launcher(tmp_path):
@@ -247,7 +291,9 @@ def test_ray_and_the_token_reach_every_shell_of_the_launcher(tmp_path):
         """In Ray's own form: ray.autoscaler._private.command_runner._with_interactive."""
         line = f"source ~/.bashrc; export OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore && ({command})"
         shell = ["bash", "--login", "-c", "-i", line]
-        done = subprocess.run(shell, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            shell, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -28,9 +28,14 @@ def commands(text):
     )
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     found = [
-        shlex.split(line, comments=True) for line in lines if re.match(r"\s*(python run_study\.py|dae-study) ", line)
+        shlex.split(line, comments=True)
+        for line in lines
+        if re.match(r"\s*(python run_study\.py|dae-study) ", line)
     ]
-    return [words[words.index("run_study.py") + 1 :] if "run_study.py" in words else words[1:] for words in found]
+    return [
+        words[words.index("run_study.py") + 1 :] if "run_study.py" in words else words[1:]
+        for words in found
+    ]
 
 
 def parse(words):
@@ -60,13 +65,19 @@ def test_every_command_is_listed_and_has_an_example_of_itself():
     parsers = command_parsers()
     assert set(parsers) == set(run_study.COMMANDS)
     for name, parser in parsers.items():
-        examples = [line for line in parser.epilog.splitlines() if line.strip().startswith("python run_study.py")]
+        examples = [
+            line
+            for line in parser.epilog.splitlines()
+            if line.strip().startswith("python run_study.py")
+        ]
         assert examples
         for line in examples:
             words = shlex.split(line, comments=True)[2:]
             assert words[0] == name
             parse(words)
-        assert re.search(rf"^  {name}\b", run_study.EXAMPLES, flags=re.M), f"{name} is not in --help"
+        assert re.search(rf"^  {name}\b", run_study.EXAMPLES, flags=re.M), (
+            f"{name} is not in --help"
+        )
 
 
 def test_the_citation_names_this_version_and_the_paper():
@@ -89,7 +100,9 @@ def test_files_that_a_page_links_are_there(page):
 def test_the_site_has_every_page_once_and_loads_nothing_from_elsewhere():
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = re.findall(r"[\w/-]+\.md", json.dumps(site["nav"]))
-    assert sorted(listed) == sorted([*(path.name for path in ROOT.glob("docs/*.md")), "notebooks/own_data.md"])
+    assert sorted(listed) == sorted(
+        [*(path.name for path in ROOT.glob("docs/*.md")), "notebooks/own_data.md"]
+    )
     assert site["strict"]
     assert site["theme"]["font"] is False
 
@@ -102,7 +115,11 @@ def test_the_notebook_is_kept_without_outputs():
 
 
 def test_the_extra_docs_is_pinned_as_its_constraints_are():
-    pinned = dict(line.split("==") for line in (ROOT / "docs/requirements.txt").read_text().split("\n") if "==" in line)
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "docs/requirements.txt").read_text().split("\n")
+        if "==" in line
+    )
     for requirement in PROJECT["optional-dependencies"]["docs"]:
         name, version = requirement.split("==")
         assert pinned[name] == version
@@ -113,13 +130,20 @@ def test_the_tutorial_runs_as_it_stands(tmp_path):
     (tmp_path / "run_study.py").symlink_to(ROOT / "run_study.py")
     counts_file(tmp_path, name="counts.tsv.gz")  # the user's own
     blocks = re.findall(
-        r"^```sh\n(.*?)^```", (ROOT / "docs/own-data.md").read_text(encoding="utf-8"), flags=re.M | re.S
+        r"^```sh\n(.*?)^```",
+        (ROOT / "docs/own-data.md").read_text(encoding="utf-8"),
+        flags=re.M | re.S,
     )
     assert len(blocks) >= 5
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        ["bash", "-euc", "".join(blocks)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200
+        ["bash", "-euc", "".join(blocks)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/mine/report/index.html").exists()

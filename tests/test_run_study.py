@@ -28,21 +28,34 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import run_study
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import write_expression
-from data_utils.landmarks import landmark_table
+from data_utils.formats.registry import write_expression
+from data_utils.genes import landmark_table
 from data_utils.preparation import prepare
-from models.baselines import reference_errors
-from study import grids, local
-from study import references as references_module
-from study.config import MemberConfig
+from models.config import MemberConfig
+from models.denoisers.baselines import reference_errors
+from study import grids
+from study.evidence import references as references_module
+from study.evidence.references import write_references
 from study.options import StudyOptions
-from study.provenance import resume_command
-from study.references import write_references
-from study.results import RunFolder
+from study.run import local
+from study.run.folder import RunFolder
+from study.run.provenance import resume_command
 from study.study import open_study
 from tests.small import ROOT, assert_same_tables, contents, expression, expression_file, models
 
-SHORT = ["--grid", "smoke", "--local", "--depths", "2", "--noise", "0.5", "--betas", "0", "--epochs", "2"]
+SHORT = [
+    "--grid",
+    "smoke",
+    "--local",
+    "--depths",
+    "2",
+    "--noise",
+    "0.5",
+    "--betas",
+    "0",
+    "--epochs",
+    "2",
+]
 LANDMARKS = landmark_table()
 
 
@@ -58,7 +71,9 @@ def here(tmp_path, monkeypatch):
     """A folder to run in, with the data file in it; reports are short."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["run_study.py"])
-    monkeypatch.setitem(sys.modules, "study.report.folder", SimpleNamespace(write_report=short_report))
+    monkeypatch.setitem(
+        sys.modules, "study.report.folder", SimpleNamespace(write_report=short_report)
+    )
     expression_file(tmp_path)
     return tmp_path
 
@@ -110,10 +125,19 @@ GENES, SAMPLES = list(expression().gene_ids), list(expression().sample_ids)
 BAD_MATRICES = {
     "NaN": (changed(values={(3, 5): np.nan}), ["nan", SAMPLES[3], GENES[5]]),
     "inf": (changed(values={(7, 2): np.inf}), ["inf", SAMPLES[7], GENES[2]]),
-    "a sample twice": (changed(sample_ids=with_first(SAMPLES, SAMPLES[1])), ["sample", SAMPLES[1], "more than once"]),
-    "a gene twice": (changed(gene_ids=with_first(GENES, GENES[1])), ["gene", GENES[1], "more than once"]),
+    "a sample twice": (
+        changed(sample_ids=with_first(SAMPLES, SAMPLES[1])),
+        ["sample", SAMPLES[1], "more than once"],
+    ),
+    "a gene twice": (
+        changed(gene_ids=with_first(GENES, GENES[1])),
+        ["gene", GENES[1], "more than once"],
+    ),
     "19 samples": (expression(n_samples=19), ["19 samples", "at least 20"]),
-    "no landmarks": (changed(gene_ids=[f"other-{i}" for i in range(60)]), ["0 of 943", "--all-genes"]),
+    "no landmarks": (
+        changed(gene_ids=[f"other-{i}" for i in range(60)]),
+        ["0 of 943", "--all-genes"],
+    ),
     "few landmarks": (expression(n_genes=49), ["49 of 943", "50 are needed", "--all-genes"]),
 }
 
@@ -137,12 +161,25 @@ def gct_text():
         "\t".join([gene, gene, *(f"{value:.4f}" for value in column)])
         for gene, column in zip(matrix.gene_ids, matrix.values.T, strict=True)
     ]
-    return "\n".join(["#1.2", "60\t60", "\t".join(["Name", "Description", *matrix.sample_ids]), *rows]) + "\n"
+    return (
+        "\n".join(["#1.2", "60\t60", "\t".join(["Name", "Description", *matrix.sample_ids]), *rows])
+        + "\n"
+    )
 
 
 GCT = gct_text()
-CSV = "sample," + ",".join(GENES) + "\n" + "".join(f"s{i},{','.join(['1.5'] * 60)}\n" for i in range(30))
-NAMELESS = "id," + ",".join(f"x{i}" for i in range(30)) + "\n" + "".join(f"y{i}{',1.5' * 30}\n" for i in range(30))
+CSV = (
+    "sample,"
+    + ",".join(GENES)
+    + "\n"
+    + "".join(f"s{i},{','.join(['1.5'] * 60)}\n" for i in range(30))
+)
+NAMELESS = (
+    "id,"
+    + ",".join(f"x{i}" for i in range(30))
+    + "\n"
+    + "".join(f"y{i}{',1.5' * 30}\n" for i in range(30))
+)
 BAD_FILES = {
     "empty": ("x.gct", b"", ["is empty"]),
     "empty gzip": ("x.csv.gz", gzip.compress(b""), ["is empty"]),
@@ -153,8 +190,16 @@ BAD_FILES = {
     "GCT that promises a gene more": ("x.gct", GCT.replace("60\t60", "61\t60").encode(), ["61"]),
     "GCT that promises a sample less": ("x.gct", GCT.replace("60\t60", "60\t59").encode(), ["59"]),
     "GCT with a row cut": ("x.gct", GCT.encode()[:-30], []),
-    "letters in a GCT": ("x.gct", re.sub(r"\t\d+\.\d+\n", "\tnone\n", GCT, count=1).encode(), ["'none'"]),
-    "letters in a CSV": ("x.csv", CSV.replace("s20,1.5", "s20,1.5x").encode(), ["1.5x", "s20", GENES[0]]),
+    "letters in a GCT": (
+        "x.gct",
+        re.sub(r"\t\d+\.\d+\n", "\tnone\n", GCT, count=1).encode(),
+        ["'none'"],
+    ),
+    "letters in a CSV": (
+        "x.csv",
+        CSV.replace("s20,1.5", "s20,1.5x").encode(),
+        ["1.5x", "s20", GENES[0]],
+    ),
     "an empty cell": ("x.csv", CSV.replace("s20,1.5", "s20,").encode(), ["s20", GENES[0]]),
     "ambiguous": ("x.csv", NAMELESS.encode(), ["--genes-in rows", "--genes-in columns"]),
     "unknown ending": ("x.xlsx", b"a", [".xlsx", ".gct"]),
@@ -184,7 +229,9 @@ def test_a_data_file_that_is_missing_or_a_folder_is_refused(here, refused):
     assert "is not a file" in refused(data="folder.gct")
 
 
-@pytest.mark.parametrize("name", ["n" * 300 + ".gct", "~nobody-of-that-name/x.gct", "expression.npz/x.gct"])
+@pytest.mark.parametrize(
+    "name", ["n" * 300 + ".gct", "~nobody-of-that-name/x.gct", "expression.npz/x.gct"]
+)
 def test_impossible_data_paths_are_refused(name, refused):
     refused(data=name)
 
@@ -243,12 +290,27 @@ def test_a_gpu_that_is_not_there_is_refused(words, refused):
 
 def on_ray(*words):
     """The same study without --local."""
-    words = [word for word in SHORT if word != "--local"] + ["--data", "expression.npz", "--out", "run", *words]
+    words = [word for word in SHORT if word != "--local"] + [
+        "--data",
+        "expression.npz",
+        "--out",
+        "run",
+        *words,
+    ]
     return run_study.main(words)
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1:1", "nonsense", "127.0.0.1:", ":6379", "127.0.0.1:²", f"{'a' * 70}:6379", "127.0.0.1:99999"]
+    "address",
+    [
+        "127.0.0.1:1",
+        "nonsense",
+        "127.0.0.1:",
+        ":6379",
+        "127.0.0.1:²",
+        f"{'a' * 70}:6379",
+        "127.0.0.1:99999",
+    ],
 )
 def test_an_address_where_no_cluster_answers_is_refused(address, refused):
     assert f"--address {address}" in refused("--address", address, run=on_ray)
@@ -262,7 +324,15 @@ def test_an_address_where_something_else_listens_is_refused_in_time(refused):
 
 
 @pytest.mark.parametrize(
-    "words", [["--seeds", "x"], ["--noise"], ["--device", "tpu"], ["--transform", "sqrt"], ["--nonsense"], ["surplus"]]
+    "words",
+    [
+        ["--seeds", "x"],
+        ["--noise"],
+        ["--device", "tpu"],
+        ["--transform", "sqrt"],
+        ["--nonsense"],
+        ["surplus"],
+    ],
 )
 def test_what_argparse_refuses(words, here, capfd):
     before = contents(here)
@@ -359,7 +429,9 @@ def test_a_file_lost_while_it_ran_costs_no_results(here, monkeypatch):
 
 def test_nothing_is_left_of_a_folder_that_could_not_be_used(here, refused, monkeypatch):
     def full(self):
-        raise InputError(f"{self.path}: cannot be written (No space left on device): give another --out")
+        raise InputError(
+            f"{self.path}: cannot be written (No space left on device): give another --out"
+        )
 
     monkeypatch.setattr(RunFolder, "create", full)
     refused(out="run")
@@ -377,8 +449,23 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["run_study.py"])
-        grid = ["--depths", "2", "4", "conv", "--noise", "0.1", "0.5", "--betas", "0", "0.01", "--seeds", "2"]
-        status = run_study.main(["--grid", "smoke", "--local", *grid, "--epochs", "3", "--data", path.name])
+        grid = [
+            "--depths",
+            "2",
+            "4",
+            "conv",
+            "--noise",
+            "0.1",
+            "0.5",
+            "--betas",
+            "0",
+            "0.01",
+            "--seeds",
+            "2",
+        ]
+        status = run_study.main(
+            ["--grid", "smoke", "--local", *grid, "--epochs", "3", "--data", path.name]
+        )
     return folder, status
 
 
@@ -396,7 +483,15 @@ def test_it_succeeds_and_writes_to_runs_grid(finished):
 
 def test_the_folder_has_its_parts_and_no_remains(run):
     names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
-    files = {"config.json", "plan.json", "members.parquet", "metrics.parquet", "split.parquet", "summary.md", "log.txt"}
+    files = {
+        "config.json",
+        "plan.json",
+        "members.parquet",
+        "metrics.parquet",
+        "split.parquet",
+        "summary.md",
+        "log.txt",
+    }
     files |= {"references.parquet", "genes.parquet", "labels.parquet"}
     assert names == files | {"models", "tensorboard", "parts", "checkpoints", "report"}
     assert list((run / "checkpoints").iterdir()) == []
@@ -404,10 +499,11 @@ def test_the_folder_has_its_parts_and_no_remains(run):
 
 
 def test_members_and_metrics(run):
-    members, metrics = pd.read_parquet(run / "members.parquet"), pd.read_parquet(run / "metrics.parquet")
-    columns = (
-        "member_id grid protocol model noise_factor beta rho seed status epochs train_mse val_mse test_mse seconds"
+    members, metrics = (
+        pd.read_parquet(run / "members.parquet"),
+        pd.read_parquet(run / "metrics.parquet"),
     )
+    columns = "member_id grid protocol model noise_factor beta rho seed status epochs train_mse val_mse test_mse seconds"
     assert [*members.columns][:16] == [*columns.split(), "n_parameters", "error"]
     assert {"member_id", "epoch", "split", "metric", "value"} <= set(metrics.columns)
     assert len(members) == 2 * 2 * (2 + 2 + 1)  # conv has no sparsity term
@@ -419,22 +515,34 @@ def test_members_and_metrics(run):
     assert members["member_id"].is_unique
     assert np.isfinite(members[["train_mse", "val_mse", "test_mse", "seconds"]].to_numpy()).all()
     curves = metrics[(metrics["split"] == "validation") & (metrics["metric"] == "mse")]
-    assert curves.groupby("member_id")["epoch"].apply(list).map(lambda epochs: epochs == [1, 2, 3]).all()
+    assert (
+        curves.groupby("member_id")["epoch"]
+        .apply(list)
+        .map(lambda epochs: epochs == [1, 2, 3])
+        .all()
+    )
     ends = metrics[(metrics["split"] == "test")].set_index("member_id")
     assert set(ends["epoch"]) == {3}
     assert ends["value"].to_dict() == members.set_index("member_id")["test_mse"].to_dict()
 
 
 def test_the_plan_is_what_was_trained(run):
-    planned = [MemberConfig.from_dict(item) for item in json.loads((run / "plan.json").read_text())["members"]]
-    assert [m.member_id for m in planned] == pd.read_parquet(run / "members.parquet")["member_id"].tolist()
+    planned = [
+        MemberConfig.from_dict(item)
+        for item in json.loads((run / "plan.json").read_text())["members"]
+    ]
+    assert [m.member_id for m in planned] == pd.read_parquet(run / "members.parquet")[
+        "member_id"
+    ].tolist()
 
 
 def test_numbers_of_parameters(run):
     members = pd.read_parquet(run / "members.parquet")
     genes = 60
     dense2 = (genes * 32 + 32) + (32 * 32 + 32) + (32 * genes + genes)
-    dense4 = (genes * 64 + 64) + (64 * 32 + 32) + (32 * 32 + 32) + (32 * 64 + 64) + (64 * genes + genes)
+    dense4 = (
+        (genes * 64 + 64) + (64 * 32 + 32) + (32 * 32 + 32) + (32 * 64 + 64) + (64 * genes + genes)
+    )
     channels = [1, 16, 8, 8, 8, 8, 16, 1]
     conv = sum(9 * a * b + b for a, b in pairwise(channels))
     expected = {"dense-2": dense2, "dense-4": dense4, "conv": conv}
@@ -461,7 +569,9 @@ def test_the_test_mse_is_that_of_the_saved_model(run):
     train = matrix.values[split["split"] == "train"].astype(float)
     np.testing.assert_allclose(scaling["centre"], train.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(scaling["scale"], train.std(axis=0) + 1e-3, rtol=1e-5)
-    z = (matrix.values[split["split"] == "test"] - np.array(scaling["centre"])) / np.array(scaling["scale"])
+    z = (matrix.values[split["split"] == "test"] - np.array(scaling["centre"])) / np.array(
+        scaling["scale"]
+    )
     members = pd.read_parquet(run / "members.parquet")
     dense = members[members["model"] == "dense-2"]
     assert len(dense) == 8
@@ -494,7 +604,10 @@ def test_config_json_tells_all_that_repeats_it(finished, run):
 
 
 def test_missing_landmark_genes_are_told(run):
-    config, summary = json.loads((run / "config.json").read_text()), (run / "summary.md").read_text(encoding="utf-8")
+    config, summary = (
+        json.loads((run / "config.json").read_text()),
+        (run / "summary.md").read_text(encoding="utf-8"),
+    )
     missing = LANDMARKS["gene_symbol"].tolist()[60:]
     assert config["data"]["genes_matched"] == 60
     assert config["data"]["genes_missing"] == missing
@@ -511,16 +624,27 @@ def test_summary_has_the_numbers(run):
 
 def test_tensorboard_has_a_run_of_each_member(run):
     members = pd.read_parquet(run / "members.parquet")
-    metrics = pd.read_parquet(run / "metrics.parquet").set_index(["member_id", "split", "metric"])["value"].sort_index()
-    found = {str(path.parent.relative_to(run / "tensorboard")) for path in run.glob("tensorboard/**/*tfevents*")}
+    metrics = (
+        pd.read_parquet(run / "metrics.parquet")
+        .set_index(["member_id", "split", "metric"])["value"]
+        .sort_index()
+    )
+    found = {
+        str(path.parent.relative_to(run / "tensorboard"))
+        for path in run.glob("tensorboard/**/*tfevents*")
+    }
     names = {
-        f"{m.model}/noise-{m.noise_factor:g}/beta-{m.beta:g}/seed-{m.seed}": m.member_id for m in members.itertuples()
+        f"{m.model}/noise-{m.noise_factor:g}/beta-{m.beta:g}/seed-{m.seed}": m.member_id
+        for m in members.itertuples()
     }
     assert found == {".", *names}
     for name, member_id in names.items():
         reader = EventAccumulator(str(run / "tensorboard" / name))
         reader.Reload()
-        for tag, key in (("loss/train", ("train", "loss")), ("mse/validation", ("validation", "mse"))):
+        for tag, key in (
+            ("loss/train", ("train", "loss")),
+            ("mse/validation", ("validation", "mse")),
+        ):
             values = [event.value for event in reader.Scalars(tag)]
             np.testing.assert_allclose(values, metrics[(member_id, *key)], rtol=1e-6)
 
@@ -531,8 +655,13 @@ REFERENCES = ("references.parquet", "genes.parquet", "labels.parquet")
 def test_the_references_are_on_the_data_of_the_run(run):
     data = prepare(expression())
     expected = reference_errors(data, None, (0.1, 0.5), (0, 1), (8, 32))
-    pd.testing.assert_frame_equal(pd.read_parquet(run / "references.parquet"), expected, check_exact=True)
-    members, genes = pd.read_parquet(run / "members.parquet"), pd.read_parquet(run / "genes.parquet")
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(run / "references.parquet"), expected, check_exact=True
+    )
+    members, genes = (
+        pd.read_parquet(run / "members.parquet"),
+        pd.read_parquet(run / "genes.parquet"),
+    )
     conv = members[members["model"] == "conv"].groupby("noise_factor")["test_mse"].mean()
     found = genes[genes["method"] == "conv"].groupby("noise_factor")["mse"].mean()
     assert found.to_dict() == pytest.approx(conv.to_dict(), rel=1e-6)
@@ -570,7 +699,9 @@ def test_a_run_without_a_report_can_have_one_later(here, capfd):
 
 
 @pytest.mark.parametrize("part", ["references", "report"])
-def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(part, here, monkeypatch, capfd):
+def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(
+    part, here, monkeypatch, capfd
+):
     def broken(*_, **__):
         raise MemoryError("no room\nto measure")
 
@@ -653,7 +784,9 @@ def test_bad_input_of_the_other_commands_is_one_line(words, fragment, here, refu
     assert fragment in refused(run=lambda: run_study.main(words))
 
 
-@pytest.mark.parametrize("words", [["report"], ["reproduce", "abc"], ["report", "run", "--data", "x"], ["reports"]])
+@pytest.mark.parametrize(
+    "words", [["report"], ["reproduce", "abc"], ["report", "run", "--data", "x"], ["reports"]]
+)
 def test_what_argparse_refuses_of_the_other_commands(words, here, capfd):
     with pytest.raises(SystemExit) as stop:
         run_study.main(words)
@@ -665,7 +798,10 @@ def test_each_command_explains_itself_with_an_example(command, capsys):
     for words in (["--help"], [command, "--help"]):
         with pytest.raises(SystemExit):
             run_study.main(words)
-        assert f"  python run_study.py {command} " in (said := capsys.readouterr().out) or f"  {command} " in said
+        assert (
+            f"  python run_study.py {command} " in (said := capsys.readouterr().out)
+            or f"  {command} " in said
+        )
     assert f"  python run_study.py {command} " in said
 
 
@@ -709,7 +845,11 @@ def test_resuming_a_finished_run_changes_nothing(here, capfd):
     assert "nothing left to train" in capfd.readouterr().err
     after = contents(here / "run")
     changes = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    assert changes <= {"config.json", "summary.md", "log.txt"}  # the time that it took, and a note of the data
+    assert changes <= {
+        "config.json",
+        "summary.md",
+        "log.txt",
+    }  # the time that it took, and a note of the data
     first, second = (json.loads(files["config.json"]) for files in (before, after))
     assert first.pop("wall_seconds") < second.pop("wall_seconds")
     assert first == second
@@ -723,7 +863,10 @@ def test_fresh_replaces_the_run(here):
     assert pd.read_parquet(here / "run" / "members.parquet")["noise_factor"].tolist() == [0.5]
     assert study(out="anew") == 0
     assert set(contents(here / "run")) & {"note.txt", *earlier} >= {"config.json"}
-    shared = [{name for name in contents(here / folder) if "tfevents" not in name} for folder in ("run", "anew")]
+    shared = [
+        {name for name in contents(here / folder) if "tfevents" not in name}
+        for folder in ("run", "anew")
+    ]
     assert shared[0] == shared[1]
     assert_same_tables(here / "run", here / "anew")
 
@@ -731,7 +874,9 @@ def test_fresh_replaces_the_run(here):
 def test_a_diverged_member_is_no_failure(here, monkeypatch):
     wild = grids.plan("smoke", grids.Narrowing(epochs=2, depths=["2"], noise=[0.5], betas=[0.0]))[0]
     tame = replace(wild, seed=1)
-    monkeypatch.setitem(grids.GRIDS, "smoke", lambda narrowing: [replace(wild, learning_rate=1e30), tame])
+    monkeypatch.setitem(
+        grids.GRIDS, "smoke", lambda narrowing: [replace(wild, learning_rate=1e30), tame]
+    )
     assert study() == 0
     members = pd.read_parquet(here / "run" / "members.parquet")
     assert members["status"].tolist() == ["diverged", "finished"]
@@ -743,7 +888,11 @@ def test_a_diverged_member_is_no_failure(here, monkeypatch):
 @pytest.mark.parametrize("kind", ["OSError", "SafetensorError", "ArrowInvalid"])
 def test_a_failed_pack_is_kept_with_its_error_and_mended_by_resume(kind, here, monkeypatch, capfd):
     """A full disk, as each of the libraries that write tells of it."""
-    errors = {"OSError": OSError, "SafetensorError": safetensors.SafetensorError, "ArrowInvalid": pyarrow.ArrowInvalid}
+    errors = {
+        "OSError": OSError,
+        "SafetensorError": safetensors.SafetensorError,
+        "ArrowInvalid": pyarrow.ArrowInvalid,
+    }
     original = RunFolder.save_model
 
     def full(self, member, parameters):
@@ -770,7 +919,14 @@ def test_a_failed_pack_is_kept_with_its_error_and_mended_by_resume(kind, here, m
 
 
 def process(*words, cwd, **environment):
-    command = [sys.executable, str(ROOT / "run_study.py"), *SHORT, "--data", "expression.npz", *words]
+    command = [
+        sys.executable,
+        str(ROOT / "run_study.py"),
+        *SHORT,
+        "--data",
+        "expression.npz",
+        *words,
+    ]
     plain = {"PATH": "/usr/bin:/bin", **environment}
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, env=plain)
 

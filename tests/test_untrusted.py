@@ -20,10 +20,10 @@ import yaml
 
 import run_study
 from data_utils.errors import InputError
-from data_utils.formats import read_expression
-from study.evidence import load_evidence
+from data_utils.formats.registry import read_expression
+from study.evidence.evidence import load_evidence
 from study.report.folder import write_report
-from study.results import RunFolder
+from study.run.folder import RunFolder
 from tests.small import contents, member
 from tests.study.runs import fake_run
 
@@ -60,7 +60,10 @@ def torch_file():
 
 def parquet_with_extension():
     """A column of the type that pyarrow once unpickled (CVE-2023-47248)."""
-    metadata = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickle.dumps(Bomb())}
+    metadata = {
+        "ARROW:extension:name": "arrow.py_extension_type",
+        "ARROW:extension:metadata": pickle.dumps(Bomb()),
+    }
     column = pa.field("member_id", pa.string(), metadata=metadata)
     stream = io.BytesIO()
     pa.parquet.write_table(pa.table({"member_id": ["a"]}, schema=pa.schema([column])), stream)
@@ -83,7 +86,9 @@ HOSTILE = {
     "pickles-in-zip": zipped((*ARRAYS, "../../evil.npy"), pickle.dumps(Bomb())),
     "torch": torch_file(),
     "parquet": parquet_with_extension(),
-    "safetensors": safetensors({"__metadata__": {"json": pickle.dumps(Bomb(), protocol=0).decode()}}),
+    "safetensors": safetensors(
+        {"__metadata__": {"json": pickle.dumps(Bomb(), protocol=0).decode()}}
+    ),
     "yaml": YAML.encode(),
 }
 
@@ -114,7 +119,9 @@ def test_the_contents_are_hostile(load):
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("ending", ["npz", "h5ad", "gct", "gctx", "csv", "tsv", "csv.gz", "parquet"])
+@pytest.mark.parametrize(
+    "ending", ["npz", "h5ad", "gct", "gctx", "csv", "tsv", "csv.gz", "parquet"]
+)
 def test_no_data_file_is_executed(kind, ending, tmp_path):
     path = tmp_path / f"x.{ending}"
     path.write_bytes(HOSTILE[kind])

@@ -21,8 +21,14 @@ python run_study.py data counts.tsv.gz
 def parser() -> argparse.ArgumentParser:
     """Its options."""
     p = command_parser("data", DESCRIPTION, EXAMPLES)
-    p.add_argument("source", nargs="?", metavar="SOURCE", help="simulated, a release of GTEx, or a file")
-    p.add_argument("--genes-in", choices=("rows", "columns"), help="where a CSV, TSV or Parquet file has its genes")
+    p.add_argument(
+        "source", nargs="?", metavar="SOURCE", help="simulated, a release of GTEx, or a file"
+    )
+    p.add_argument(
+        "--genes-in",
+        choices=("rows", "columns"),
+        help="where a CSV, TSV or Parquet file has its genes",
+    )
     return p
 
 
@@ -49,7 +55,9 @@ def _list() -> None:
         cached, size = cached_release(release.name), release.expression.size
         there = "no" if cached is None else f"yes, {cached.record['table_size'] / 1e6:,.1f} MB"
         download = "not known" if size is None else f"about {size / 1e9:.1f} GB"
-        table.add_row(release.name, release.title, f"{release.samples:,}", release.unit, download, there)
+        table.add_row(
+            release.name, release.title, f"{release.samples:,}", release.unit, download, there
+        )
     table.add_row("PATH", "a file of yours", "any", "any", "none", "-")
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(table)

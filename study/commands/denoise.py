@@ -23,9 +23,15 @@ def parser() -> argparse.ArgumentParser:
     p = command_parser("denoise", description, EXAMPLES)
     formats = "GCT, GCTX, h5ad, CSV, TSV, Parquet or npz"
     p.add_argument("source", type=Path, metavar="IN", help=f"{formats} file")
-    p.add_argument("out", type=Path, metavar="OUT", help="where to write: the ending says the format")
     p.add_argument(
-        "--model", type=Path, required=True, metavar="FOLDER", help="a model folder, or a run: its best model"
+        "out", type=Path, metavar="OUT", help="where to write: the ending says the format"
+    )
+    p.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="a model folder, or a run: its best model",
     )
     p.add_argument(
         "--noise-factor",
@@ -33,10 +39,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="A",
         help="noise in units of a gene's standard deviation; auto: estimated",
     )
-    p.add_argument("--impute", action="store_true", help="let genes that IN lacks stand at their training mean")
-    p.add_argument("--genes-in", choices=("rows", "columns"), help="where a CSV, TSV or Parquet file has its genes")
     p.add_argument(
-        "--transform", choices=("auto", "none", "log2p1"), default="auto", help="to the model's log scale, and back"
+        "--impute", action="store_true", help="let genes that IN lacks stand at their training mean"
+    )
+    p.add_argument(
+        "--genes-in",
+        choices=("rows", "columns"),
+        help="where a CSV, TSV or Parquet file has its genes",
+    )
+    p.add_argument(
+        "--transform",
+        choices=("auto", "none", "log2p1"),
+        default="auto",
+        help="to the model's log scale, and back",
     )
     p.add_argument("--force", action="store_true", help="replace OUT")
     p.add_argument("--no-check", action="store_true", help="leave out the page")
@@ -45,6 +60,6 @@ def parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     """Denoise, and say what was done. Returns the exit status."""
-    from study.denoiser.use import denoise
+    from study.denoise.denoise import denoise
 
     return denoise(**vars(arguments))

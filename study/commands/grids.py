@@ -9,7 +9,9 @@ from study.commands.parsing import command_parser
 
 def parser() -> argparse.ArgumentParser:
     """Its options: none."""
-    description = "List the grids: what each asks, its command, networks, minutes on 2 cores, section."
+    description = (
+        "List the grids: what each asks, its command, networks, minutes on 2 cores, section."
+    )
     return command_parser("grids", description, "python run_study.py grids")
 
 

@@ -15,9 +15,24 @@ python run_study.py report runs/paper runs/as-published runs/autopsy --out repor
 
 def parser() -> argparse.ArgumentParser:
     """Its options."""
-    p = command_parser("report", "Write one page, report/index.html, from the tables of one run or several.", EXAMPLES)
-    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run that has ended; all on one data")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: report/ in the first RUN)")
+    p = command_parser(
+        "report",
+        "Write one page, report/index.html, from the tables of one run or several.",
+        EXAMPLES,
+    )
+    p.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folder of a run that has ended; all on one data",
+    )
+    p.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the report (default: report/ in the first RUN)",
+    )
     return p
 
 
@@ -28,5 +43,7 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     from study.report.folder import write_report
 
     print(f"report: {write_report(arguments.runs, arguments.out or arguments.runs[0] / 'report')}")
-    print(f"next:   python run_study.py export {shlex.quote(str(arguments.runs[0]))} --out denoiser")
+    print(
+        f"next:   python run_study.py export {shlex.quote(str(arguments.runs[0]))} --out denoiser"
+    )
     return 0

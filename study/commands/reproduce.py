@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
     p = command_parser("reproduce", description, EXAMPLES)
     p.add_argument("member_id", metavar="MEMBER_ID", help="as in members.parquet, or how it begins")
     p.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of the run")
-    p.add_argument("--data", metavar="PATH", help="where the run's data file is now (default: where it was)")
+    p.add_argument(
+        "--data", metavar="PATH", help="where the run's data file is now (default: where it was)"
+    )
     return p
 
 

@@ -27,14 +27,20 @@ def model_table(n_genes: int) -> pd.DataFrame:
     """Fig. 2: a row for each model: its layers and number of parameters, as-written and as-published."""
     rows = []
     for model in MODELS:
-        row = {"model": model, "in the paper": "Fig. 3" if model == "conv" else f"{model.partition('-')[2]} layers"}
+        row = {
+            "model": model,
+            "in the paper": "Fig. 3" if model == "conv" else f"{model.partition('-')[2]} layers",
+        }
         for protocol, code_layers in (("as-written", 2), ("as-published", 1)):
             network = architecture(model, code_layers=code_layers)
             if isinstance(network, ConvArchitecture):
                 widths = "see Fig. 3" + (" (24×24 images)" if protocol == "as-published" else "")
             else:
                 widths = "-".join(map(str, (n_genes, *network.hidden, n_genes)))
-            row |= {f"layers, {protocol}": widths, f"parameters, {protocol}": n_parameters(network, n_genes)}
+            row |= {
+                f"layers, {protocol}": widths,
+                f"parameters, {protocol}": n_parameters(network, n_genes),
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from study.evidence import Evidence
-from study.published import AS_PUBLISHED
+from study.evidence.evidence import Evidence
+from study.paper.published import AS_PUBLISHED
 from study.report.blueprints import MODELS
 from study.report.curves import AS_WRITTEN, BOUNDS, networks, over_seeds
 
@@ -34,7 +34,13 @@ def gene_quantiles(genes: pd.DataFrame) -> pd.DataFrame:
     """For each method the MSE of the genes sorted by it, at every percent: columns series, percent_of_genes, mse."""
     percent = np.linspace(0, 100, N_QUANTILES)
     parts = [
-        pd.DataFrame({"series": name, "percent_of_genes": percent, "mse": np.percentile(genes[name].dropna(), percent)})
+        pd.DataFrame(
+            {
+                "series": name,
+                "percent_of_genes": percent,
+                "mse": np.percentile(genes[name].dropna(), percent),
+            }
+        )
         for name in genes.columns
         if genes[name].notna().any()
     ]
@@ -46,7 +52,9 @@ def label_names(evidence: Evidence) -> list[str]:
     return list(evidence.labels["label"].drop_duplicates())
 
 
-def by_label(evidence: Evidence, name: str, noise_factor: float = 0.5) -> tuple[pd.DataFrame, float]:
+def by_label(
+    evidence: Evidence, name: str, noise_factor: float = 0.5
+) -> tuple[pd.DataFrame, float]:
     """The same for each value of a sample label: index value, a column samples, then the methods; worst first."""
     table = evidence.labels[evidence.labels["label"] == name]
     wide, noise = _wide(table, "value", noise_factor)
@@ -77,11 +85,15 @@ def autopsy_change(evidence: Evidence) -> pd.DataFrame:
     rows = rows[rows["from_noise"] < rows["to_noise"]]
     ends = ["model", "from_noise", "to_noise"]
     first, last = (
-        rows[rows["noise_factor"] == rows[end]].groupby([*ends, "series", "seed"])["train_clean_mse"].mean()
+        rows[rows["noise_factor"] == rows[end]]
+        .groupby([*ends, "series", "seed"])["train_clean_mse"]
+        .mean()
         for end in ("from_noise", "to_noise")
     )
     change = (last - first).dropna().rename("change").reset_index()
-    return _in_order(over_seeds(change, "change", [*ends, "series"]).rename(columns={"mse": "change"}))
+    return _in_order(
+        over_seeds(change, "change", [*ends, "series"]).rename(columns={"mse": "change"})
+    )
 
 
 def _autopsy_rows(evidence: Evidence) -> pd.DataFrame:
@@ -97,7 +109,9 @@ def _in_order(points: pd.DataFrame) -> pd.DataFrame:
     """Models in the paper's order; as-published, then the fresh networks, then the other items by name."""
     model = {name: i for i, name in enumerate(MODELS)}
     item = {AS_PUBLISHED: 0, FRESH: 1}
-    rank = points.assign(_m=points["model"].map(model).fillna(len(model)), _i=points["series"].map(item).fillna(2))
+    rank = points.assign(
+        _m=points["model"].map(model).fillna(len(model)), _i=points["series"].map(item).fillna(2)
+    )
     by = ["_m", "_i", "series", *(["noise_factor"] if "noise_factor" in points else [])]
     return points.loc[rank.sort_values(by, kind="stable").index].reset_index(drop=True)
 
@@ -111,7 +125,11 @@ def _wide(table: pd.DataFrame, key: str, noise_factor: float) -> tuple[pd.DataFr
         return pd.DataFrame(index=pd.Index([], name=key)), noise
     protocol, method = chosen
     rows = table[(table["protocol"] == protocol) & (table["method"] == method)]
-    parts = {method if protocol == AS_WRITTEN else f"{method}, {protocol}": rows.groupby(key)["mse"].mean()}
+    parts = {
+        method if protocol == AS_WRITTEN else f"{method}, {protocol}": rows.groupby(key)[
+            "mse"
+        ].mean()
+    }
     for name in REFERENCES:
         rows = table[(table["protocol"] == "") & (table["method"] == name)]
         if len(rows):

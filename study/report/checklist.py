@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.evidence import Evidence, Run
-from study.published import AS_PUBLISHED
+from study.evidence.evidence import Evidence, Run
+from study.paper.published import AS_PUBLISHED
 
 UNKNOWN = "not recorded"
 
@@ -42,7 +42,9 @@ def data_facts(evidence: Evidence) -> pd.DataFrame:
     data = evidence.data
     missing = [str(gene) for gene in data.get("genes_missing") or ()]
     facts = {
-        "source": "simulated: the built-in GTEx-like cohort" if evidence.simulated else data.get("source"),
+        "source": "simulated: the built-in GTEx-like cohort"
+        if evidence.simulated
+        else data.get("source"),
         **_origin(data.get("origin")),
         "seed of the simulation": data.get("data_seed"),
         "file size": _bytes(data.get("file_size")),
@@ -80,7 +82,11 @@ def versions(evidence: Evidence) -> pd.DataFrame:
 
     def facts(run: Run) -> dict:
         known = run.config.get("provenance") or {}
-        return {"Python": known.get("python"), **(known.get("packages") or {}), "platform": known.get("platform")}
+        return {
+            "Python": known.get("python"),
+            **(known.get("packages") or {}),
+            "platform": known.get("platform"),
+        }
 
     return _side_by_side(evidence, facts)
 
@@ -88,7 +94,17 @@ def versions(evidence: Evidence) -> pd.DataFrame:
 def lost_members(evidence: Evidence) -> pd.DataFrame:
     """Networks that failed or diverged, with what is known of why."""
     lost = evidence.members[evidence.members["status"].isin(["failed", "diverged"])]
-    columns = ["member_id", "run", "protocol", "model", "noise_schedule", "seed", "status", "epochs", "error"]
+    columns = [
+        "member_id",
+        "run",
+        "protocol",
+        "model",
+        "noise_schedule",
+        "seed",
+        "status",
+        "epochs",
+        "error",
+    ]
     return lost[columns].rename(columns={"noise_schedule": "noise"}).reset_index(drop=True)
 
 
@@ -110,8 +126,12 @@ def search_bounds(evidence: Evidence) -> pd.DataFrame:
     """Every value that the grids gave a setting: a column `setting`, and one column a protocol."""
     levels = evidence.levels
     item_by_item = "as-published, one item set right"
-    kinds = levels["protocol"].where(~levels["protocol"].str.startswith(f"{AS_PUBLISHED},"), item_by_item)
-    settings = {name: title for name, title in SETTINGS.items() if name in levels}  # an older run has fewer
+    kinds = levels["protocol"].where(
+        ~levels["protocol"].str.startswith(f"{AS_PUBLISHED},"), item_by_item
+    )
+    settings = {
+        name: title for name, title in SETTINGS.items() if name in levels
+    }  # an older run has fewer
     columns = {"setting": list(settings.values())}
     for kind in sorted(kinds.unique(), key=lambda name: (name != "as-written", name)):
         rows = levels[kinds == kind]
@@ -121,15 +141,22 @@ def search_bounds(evidence: Evidence) -> pd.DataFrame:
 
 def parameter_counts(evidence: Evidence) -> str:
     """`dense-2: 62,351 (as-written), 61,295 (as-published); ...`."""
-    counts = evidence.members.groupby(["model", "protocol"], sort=False)["n_parameters"].first().dropna()
+    counts = (
+        evidence.members.groupby(["model", "protocol"], sort=False)["n_parameters"].first().dropna()
+    )
     texts = []
-    for model in sorted(evidence.members["model"].unique(), key=lambda name: (name == "conv", name)):
+    for model in sorted(
+        evidence.members["model"].unique(), key=lambda name: (name == "conv", name)
+    ):
         mine = counts.get(model, pd.Series(dtype=object))
         by_count: dict[int, str] = {}
         for protocol, count in mine.items():
             by_count.setdefault(int(count), protocol)
         several = len(by_count) > 1
-        told = (f"{count:,} ({protocol})" if several else f"{count:,}" for count, protocol in by_count.items())
+        told = (
+            f"{count:,} ({protocol})" if several else f"{count:,}"
+            for count, protocol in by_count.items()
+        )
         texts.append(f"{model}: {', '.join(told)}")
     return "; ".join(texts)
 
@@ -138,25 +165,51 @@ def checklist(evidence: Evidence) -> pd.DataFrame:
     """The checklist (Pineau et al. 2021, JMLR 22:164) as far as it applies: columns topic, question, answer."""
     members = evidence.members
     counts = members["status"].value_counts()
-    ended = ", ".join(f"{counts.get(status, 0):,} {status}" for status in ("finished", "diverged", "failed"))
+    ended = ", ".join(
+        f"{counts.get(status, 0):,} {status}" for status in ("finished", "diverged", "failed")
+    )
     seeds = sorted(members["seed"].unique())
     wall = [run.config.get("wall_seconds") for run in evidence.runs]
     commit = {_commit(run) for run in evidence.runs}
     rows = [
-        ("Model", "description", "Figs. 2 and 3 of this page; every network is saved in models/ of its run"),
+        (
+            "Model",
+            "description",
+            "Figs. 2 and 3 of this page; every network is saved in models/ of its run",
+        ),
         ("Model", "parameters", parameter_counts(evidence)),
         ("Data", "source and size", _data_line(evidence)),
-        ("Data", "excluded or missing", f"landmark genes missing: {len(evidence.data.get('genes_missing') or ())}"),
+        (
+            "Data",
+            "excluded or missing",
+            f"landmark genes missing: {len(evidence.data.get('genes_missing') or ())}",
+        ),
         ("Data", "split", _split(evidence.runs[0])),
         ("Code", "version", "; ".join(sorted(commit))),
-        ("Code", "commands", "the command of each run, and one that repeats a single network, are given above"),
-        ("Search", "bounds", "a full grid, nothing sampled: all its values are in the table of settings"),
+        (
+            "Code",
+            "commands",
+            "the command of each run, and one that repeats a single network, are given above",
+        ),
+        (
+            "Search",
+            "bounds",
+            "a full grid, nothing sampled: all its values are in the table of settings",
+        ),
         ("Search", "selection", _SELECTION),
         ("Runs", "number", f"{len(members):,} networks in {len(evidence.runs)} run(s): {ended}"),
-        ("Runs", "seeds", f"{len(seeds)}: {_values(members['seed'])}; the split is the same for all"),
+        (
+            "Runs",
+            "seeds",
+            f"{len(seeds)}: {_values(members['seed'])}; the split is the same for all",
+        ),
         ("Results", "metric", _METRIC),
         ("Results", "variation", _VARIATION),
-        ("Compute", "training", f"{duration(float(members['seconds'].sum()))} of network time, all networks together"),
+        (
+            "Compute",
+            "training",
+            f"{duration(float(members['seconds'].sum()))} of network time, all networks together",
+        ),
         (
             "Compute",
             "wall time",
@@ -220,7 +273,11 @@ def _side_by_side(evidence: Evidence, facts) -> pd.DataFrame:
 
 def _data_line(evidence: Evidence) -> str:
     data = evidence.data
-    kind = "SIMULATED (the built-in GTEx-like cohort)" if evidence.simulated else _said(data.get("source"))
+    kind = (
+        "SIMULATED (the built-in GTEx-like cohort)"
+        if evidence.simulated
+        else _said(data.get("source"))
+    )
     return f"{kind}: {data['n_samples']:,} samples × {data['n_genes']:,} genes, SHA-256 {data.get('sha256')}"
 
 
@@ -232,7 +289,10 @@ def _split(run: Run) -> str:
     if not path.exists():
         return f"{seed}; counts {UNKNOWN}"
     counts = pd.read_parquet(path)["split"].value_counts()
-    return ", ".join(f"{counts.get(name, 0):,} {name}" for name in ("train", "validation", "test")) + f" ({seed})"
+    return (
+        ", ".join(f"{counts.get(name, 0):,} {name}" for name in ("train", "validation", "test"))
+        + f" ({seed})"
+    )
 
 
 def _machine(run: Run) -> str:
@@ -246,7 +306,9 @@ def _commit(run: Run) -> str:
     git = (run.config.get("provenance") or {}).get("git")
     if not git:
         return "installed package, no git checkout"
-    state = {True: "with changes that are not committed", False: "clean"}.get(git.get("dirty"), "state unknown")
+    state = {True: "with changes that are not committed", False: "clean"}.get(
+        git.get("dirty"), "state unknown"
+    )
     return f"git {_said(git.get('commit'))} ({state})"
 
 
@@ -264,7 +326,9 @@ def _values(column: pd.Series) -> str:
 
 
 def _listed(names: list[str], most: int = 30) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more (config.json)" if len(names) > most else "")
+    return ", ".join(names[:most]) + (
+        f" and {len(names) - most} more (config.json)" if len(names) > most else ""
+    )
 
 
 def _bytes(size: int | None) -> str | None:

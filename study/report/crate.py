@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from study.evidence import Evidence, Run
-from study.provenance import PROJECT
+from study.evidence.evidence import Evidence, Run
+from study.run.provenance import PROJECT
 
 NAME = "ro-crate-metadata.json"
 NO_LICENCE = "The project states no licence."
@@ -40,9 +40,18 @@ def crate(evidence: Evidence, folder: Path, out: Path, title: str) -> dict:
     Files of the report are the parts of the root dataset. Files of the runs lie outside it, so they are no parts:
     they are named, relative to the report, as what the report was made from.
     """
-    parts = [_file(path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*")) if path.is_file()]
+    parts = [
+        _file(path, path.relative_to(folder).as_posix())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
     runs = [_run(run, out) for run in evidence.runs]
-    read = [_run_file(run, name, out) for run in evidence.runs for name in RUN_FILES if (run.path / name).exists()]
+    read = [
+        _run_file(run, name, out)
+        for run in evidence.runs
+        for name in RUN_FILES
+        if (run.path / name).exists()
+    ]
     kind = "simulated data" if evidence.simulated else f"{evidence.data.get('source')}"
     root = {
         "@id": "./",
@@ -84,7 +93,9 @@ def _date(run: Run) -> str:
     started = (run.config.get("provenance") or {}).get("started")
     if started:
         return str(started)[:10]
-    return datetime.fromtimestamp((run.path / "config.json").stat().st_mtime, UTC).date().isoformat()
+    return (
+        datetime.fromtimestamp((run.path / "config.json").stat().st_mtime, UTC).date().isoformat()
+    )
 
 
 def _file(path: Path, identifier: str, **more) -> dict:
@@ -108,7 +119,11 @@ def _run(run: Run, out: Path) -> dict:
         "@type": "Dataset",
         "name": f"Run {run.name}",
         "description": f"Run folder of the command: {run.config.get('command')}",
-        "hasPart": [{"@id": quote(_relative(run.path / n, out))} for n in RUN_FILES if (run.path / n).exists()],
+        "hasPart": [
+            {"@id": quote(_relative(run.path / n, out))}
+            for n in RUN_FILES
+            if (run.path / n).exists()
+        ],
     }
 
 
@@ -119,12 +134,25 @@ def _run_file(run: Run, name: str, out: Path) -> dict:
 
 def _software(evidence: Evidence) -> dict:
     known = evidence.runs[-1].config.get("provenance") or {}
-    version = (known.get("packages") or {}).get("dae-study") or (known.get("git") or {}).get("commit") or "unknown"
-    return {"@id": "#dae-study", "@type": "SoftwareApplication", "name": "dae-study", "version": version}
+    version = (
+        (known.get("packages") or {}).get("dae-study")
+        or (known.get("git") or {}).get("commit")
+        or "unknown"
+    )
+    return {
+        "@id": "#dae-study",
+        "@type": "SoftwareApplication",
+        "name": "dae-study",
+        "version": version,
+    }
 
 
 def _licence() -> dict:
     """The project's own licence: the first line of its file, or that there is none."""
     files = sorted(PROJECT.glob("LICEN[CS]E*"))
     lines = files[0].read_text("utf-8").strip().splitlines() if files else []
-    return {"@id": "#licence", "@type": "CreativeWork", "name": lines[0].strip() if lines else NO_LICENCE}
+    return {
+        "@id": "#licence",
+        "@type": "CreativeWork",
+        "name": lines[0].strip() if lines else NO_LICENCE,
+    }

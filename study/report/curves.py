@@ -14,11 +14,11 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from study.evidence import Evidence
-from study.published import AS_PUBLISHED, published_fig4, published_mse
+from study.evidence.evidence import Evidence
+from study.evidence.stats import interval
+from study.paper.published import AS_PUBLISHED, published_fig4, published_mse
 from study.report.blueprints import MODELS, code_size
 from study.report.style import VAGUE
-from study.stats import interval
 
 AS_WRITTEN = "as-written"
 NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))  # of the paper
@@ -29,7 +29,13 @@ POINT = ["panel", "series", "noise_factor", "mse", "low", "high", "seeds", "boun
 
 #: What makes an as-written network the plain one: the defaults of study.config.MemberConfig (which needs torch).
 PLAIN = {
-    **{"optimizer": "adam", "learning_rate": 1e-3, "batch_size": 256, "output": "linear", "loss": "mse"},
+    **{
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "batch_size": 256,
+        "output": "linear",
+        "loss": "mse",
+    },
     **{"code_layers": 2, "code_activation": "sigmoid", "initialisation": "centred"},
     **{"scaling": "train", "layout": "sample"},
 }
@@ -82,7 +88,9 @@ def over_seeds(rows: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
 
     One seed has no interval: low and high are NaN.
     """
-    per_seed = rows.dropna(subset=[value]).groupby([*by, "seed"], dropna=False)[value].mean().reset_index()
+    per_seed = (
+        rows.dropna(subset=[value]).groupby([*by, "seed"], dropna=False)[value].mean().reset_index()
+    )
     found = []
     for key, group in per_seed.groupby(by, dropna=False):
         values = group[value].to_numpy(dtype=float)
@@ -90,7 +98,9 @@ def over_seeds(rows: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=[*by, "mse", "low", "high", "seeds"])
 
 
-def network_curve(evidence: Evidence, protocol: str, model: str, panel: str, series: str) -> pd.DataFrame:
+def network_curve(
+    evidence: Evidence, protocol: str, model: str, panel: str, series: str
+) -> pd.DataFrame:
     """MSE against noise factor of one model: columns POINT; no row where these runs have none."""
     rows = of_protocol(evidence, protocol, model)
     return _points(over_seeds(rows, MEASURES[panel], ["noise_factor"]), panel, series, BOUNDS)
@@ -98,7 +108,11 @@ def network_curve(evidence: Evidence, protocol: str, model: str, panel: str, ser
 
 def published_curve(model: str) -> pd.DataFrame:
     """The paper's curve of a model (Figs. 6-10) as MSE: columns POINT; the bounds are its reading precision."""
-    values = [value for value in (published_mse(model, noise) for noise in NOISE_FACTORS) if value is not None]
+    values = [
+        value
+        for value in (published_mse(model, noise) for noise in NOISE_FACTORS)
+        if value is not None
+    ]
     frame = pd.DataFrame(
         [(v.noise_factor, v.mse, v.mse - v.tolerance, v.mse + v.tolerance, pd.NA) for v in values],
         columns=["noise_factor", "mse", "low", "high", "seeds"],
@@ -107,7 +121,9 @@ def published_curve(model: str) -> pd.DataFrame:
     return _points(frame, CLEAN, "published", kind)
 
 
-def reference_curves(evidence: Evidence, code_sizes: tuple[int, ...] = (), gain: bool = False) -> pd.DataFrame:
+def reference_curves(
+    evidence: Evidence, code_sizes: tuple[int, ...] = (), gain: bool = False
+) -> pd.DataFrame:
     """MSE of the references on noisy test rows: columns POINT; series "identity", "gene mean", "PCA 32", ...
 
     Identity is alpha^2, known without a measurement; the others are there if these runs measured them. `code_sizes`
@@ -117,12 +133,17 @@ def reference_curves(evidence: Evidence, code_sizes: tuple[int, ...] = (), gain:
     measured = np.union1d(table["noise_factor"].astype(float), networks(evidence)["noise_factor"])
     alphas = np.unique(np.round(np.union1d(NOISE_FACTORS, measured), 6))
     identity = pd.DataFrame({"noise_factor": alphas, "mse": alphas**2, "seeds": pd.NA})
-    parts = [_points(identity.assign(low=np.nan, high=np.nan), NOISY, "identity", "exact: alpha squared")]
+    parts = [
+        _points(identity.assign(low=np.nan, high=np.nan), NOISY, "identity", "exact: alpha squared")
+    ]
     if len(table):
         size = table["code_size"]
         table = table.assign(
             noise_factor=table["noise_factor"].astype(float).round(6),
-            series=[f"{name} {s}" if pd.notna(s) else name for name, s in zip(table["reference"], size, strict=True)],
+            series=[
+                f"{name} {s}" if pd.notna(s) else name
+                for name, s in zip(table["reference"], size, strict=True)
+            ],
         )
         wanted = size.isna() | size.isin(code_sizes) if code_sizes else pd.Series(True, table.index)
         wanted &= (table["reference"] != "PCA with gain") | gain
@@ -178,7 +199,9 @@ def all_curves(evidence: Evidence, gain: bool = False) -> pd.DataFrame:
     names = of_protocol(evidence, protocol)["model"].drop_duplicates()
     names = [m for m in MODELS if m in set(names)]
     parts = [network_curve(evidence, protocol, model, NOISY, model) for model in names]
-    return pd.concat([*parts, reference_curves(evidence, code_sizes(evidence, names), gain)], ignore_index=True)
+    return pd.concat(
+        [*parts, reference_curves(evidence, code_sizes(evidence, names), gain)], ignore_index=True
+    )
 
 
 def code_sizes(evidence: Evidence, models: Iterable[str]) -> tuple[int, ...]:
@@ -195,7 +218,9 @@ def noise_removed(curves: pd.DataFrame) -> pd.DataFrame:
     alpha2 = curves["noise_factor"] ** 2
     shares = {"removed": 1 - curves["mse"] / alpha2, "low": 1 - curves["high"] / alpha2}
     frame = curves.assign(**shares, high=1 - curves["low"] / alpha2)
-    return frame[["series", "noise_factor", "removed", "low", "high", "seeds", "bounds"]].reset_index(drop=True)
+    return frame[
+        ["series", "noise_factor", "removed", "low", "high", "seeds", "bounds"]
+    ].reset_index(drop=True)
 
 
 def main_protocol(evidence: Evidence) -> str:
@@ -219,6 +244,10 @@ def _divided(curve: pd.DataFrame, model: str) -> pd.DataFrame:
     """A curve of the conv network as Fig. 10 prints it: divided by its n at each noise factor; else no rows."""
     values = [published_mse(model, noise) for noise in curve["noise_factor"]]
     known = [value is not None and value.kind == "recovered" for value in values]
-    n = np.array([value.n for value, is_known in zip(values, known, strict=True) if is_known], dtype=float)
+    n = np.array(
+        [value.n for value, is_known in zip(values, known, strict=True) if is_known], dtype=float
+    )
     curve = curve[np.array(known, dtype=bool)]
-    return curve.assign(panel=PRINTED, **{column: curve[column] / n for column in ("mse", "low", "high")})
+    return curve.assign(
+        panel=PRINTED, **{column: curve[column] / n for column in ("mse", "low", "high")}
+    )

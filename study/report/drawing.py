@@ -39,7 +39,12 @@ TITLES = {
 }
 BLOCKS = {"input": PALE, "conv": BLUE, "pool": GREY, "up": RED}  # colour of what a block does
 NAMES = {"input": "input", "conv": "conv 3×3", "pool": "max-pool 2", "up": "upsample 2"}
-MARKS = {"PCA": "|", "Wiener": "o", "Wiener mixture": "+", "oracle": "*"}  # of references where there is no line
+MARKS = {
+    "PCA": "|",
+    "Wiener": "o",
+    "Wiener mixture": "+",
+    "oracle": "*",
+}  # of references where there is no line
 EXPECTED = {
     PRINTED: ("published", "as-published rerun"),
     CLEAN: ("published", "as-published rerun"),
@@ -54,8 +59,15 @@ def draw_kl(data: pd.DataFrame) -> Figure:
     axes.plot(data["mean_activation"], data["kl"], color=BLUE)
     rho = data["mean_activation"][data["kl"].idxmin()]
     axes.plot([rho], [0], marker="o", color=RED, markersize=8, clip_on=False, zorder=5)
-    axes.annotate(f"0 at ρ = {rho:g}", (rho, 0), (rho + 0.03, 0.45), arrowprops={"arrowstyle": "-", "color": GREY})
-    axes.set(xlabel="mean activation of a hidden unit", ylabel=f"KL({rho:g} ‖ mean activation), nats")
+    axes.annotate(
+        f"0 at ρ = {rho:g}",
+        (rho, 0),
+        (rho + 0.03, 0.45),
+        arrowprops={"arrowstyle": "-", "color": GREY},
+    )
+    axes.set(
+        xlabel="mean activation of a hidden unit", ylabel=f"KL({rho:g} ‖ mean activation), nats"
+    )
     axes.set(xlim=(0, 1), ylim=(0, None))
     return figure
 
@@ -83,7 +95,9 @@ def draw_network(data: pd.DataFrame) -> Figure:
         middle, side = (x0 + x1) / 2, 10 * np.sign(x1 - x0)
         ends = ((middle - side, y0 + half + 14), (middle + side, y0 + half + 14))
         ends = ends if y0 == y1 else ((x0, y0 + half + 84), (x1, y1 - half - 4))
-        axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=GREY, linewidth=1.2))
+        axes.add_patch(
+            FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=GREY, linewidth=1.2)
+        )
     return figure
 
 
@@ -92,7 +106,9 @@ def _block(axes: Axes, block, centre: tuple[float, float], scale: float, colour:
     width, height = block.width * scale, block.height * scale
     for sheet in range(min(block.channels, 4) - 1, -1, -1):
         corner = (centre[0] - width / 2 + 3 * sheet, centre[1] - height / 2 - 3 * sheet)
-        axes.add_patch(Rectangle(corner, width, height, facecolor=colour, edgecolor="white", linewidth=0.8))
+        axes.add_patch(
+            Rectangle(corner, width, height, facecolor=colour, edgecolor="white", linewidth=0.8)
+        )
 
 
 def draw_curves(data: pd.DataFrame) -> Figure:
@@ -121,7 +137,12 @@ def draw_depth(data: pd.DataFrame) -> Figure:
     axes = panel(figure, LEFT, 40, WIDTH - LEFT - LABELS, 420)
     note = "published and as-published rerun: clean training rows; all others: noisy test rows"
     axes.set_title(note, fontsize=9.5, fontweight="normal", pad=10)
-    axes.set(xlabel="layers, as the paper counts them", ylabel=MSE_AXIS, xlim=(1.7, 8.3), xticks=[2, 4, 6, 8])
+    axes.set(
+        xlabel="layers, as the paper counts them",
+        ylabel=MSE_AXIS,
+        xlim=(1.7, 8.3),
+        xticks=[2, 4, 6, 8],
+    )
     axes.set_ylim(0, 1.06 * max(1.0, data["mse"].max()))
     wanted = ("as-published rerun", "as-written")
     missing = [name for name in wanted if name not in set(data["series"])]
@@ -147,7 +168,13 @@ def draw_noise_removed(data: pd.DataFrame) -> Figure:
     axes.axhspan(-1.05, 0, color=RED, alpha=0.07, linewidth=0)
     axes.axhline(0, color=DARK, linewidth=1.2)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
-    axes.text(0.02, -0.04, "worse than\nleaving the\ninput alone", transform=axes.get_yaxis_transform(), va="top")
+    axes.text(
+        0.02,
+        -0.04,
+        "worse than\nleaving the\ninput alone",
+        transform=axes.get_yaxis_transform(),
+        va="top",
+    )
     _lines(axes, data, y="removed")
     return figure
 
@@ -156,7 +183,11 @@ def draw_genes(data: pd.DataFrame) -> Figure:
     """MSE by gene: for each method the genes sorted by their own MSE."""
     figure = canvas(480)
     axes = panel(figure, LEFT, 20, WIDTH - LEFT - LABELS, 400)
-    axes.set(xlim=(0, 100), xlabel="genes, best to worst for each method (%)", ylabel="MSE of a gene (eq. 11)")
+    axes.set(
+        xlim=(0, 100),
+        xlabel="genes, best to worst for each method (%)",
+        ylabel="MSE of a gene (eq. 11)",
+    )
     for _, rows in data.groupby("series", sort=False):
         style = look(rows["series"].iloc[0]) | {"marker": ""}
         axes.plot(rows["percent_of_genes"], rows["mse"], **style)
@@ -169,13 +200,17 @@ def draw_genes(data: pd.DataFrame) -> Figure:
 def draw_labels(data: pd.DataFrame) -> Figure:
     """MSE by value of a sample label: a row a value, worst for the network first; a mark a method."""
     rows = data.drop_duplicates("value")
-    names = [f"{_short(value)} ({n:,})" for value, n in zip(rows["value"], rows["samples"], strict=True)]
+    names = [
+        f"{_short(value)} ({n:,})" for value, n in zip(rows["value"], rows["samples"], strict=True)
+    ]
     height, left = 22 * len(names) + 20, 30 + 7.2 * max(map(len, names))
     figure = canvas(height + 116)
     axes = panel(figure, left, 60, WIDTH - left - 25, height)
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
-    far = 1.05 * data.loc[data["series"] != "gene mean", "mse"].max()  # which the gene mean may leave
+    far = (
+        1.05 * data.loc[data["series"] != "gene mean", "mse"].max()
+    )  # which the gene mean may leave
     axes.set(xlabel=f"{MSE_AXIS} on noisy test rows", xlim=(0, far))
     alone = {"color": DARK, "linestyle": (0, (6, 3)), "linewidth": 1.2}
     axes.axvline(data["noise_factor"].iloc[0] ** 2, label=label("identity"), zorder=1, **alone)
@@ -183,11 +218,17 @@ def draw_labels(data: pd.DataFrame) -> Figure:
     for series, points in data.groupby("series", sort=False):
         style = look(series) | {"linestyle": ""}
         style["marker"] = style["marker"] or MARKS.get(series, "x")
-        style |= {"markersize": {"oracle": 5, "PCA": 12}.get(series, 8)}  # PCA is often behind the network
-        style |= {"markerfacecolor": "white"} if series == "Wiener" else {}  # the oracle is often in it
+        style |= {
+            "markersize": {"oracle": 5, "PCA": 12}.get(series, 8)
+        }  # PCA is often behind the network
+        style |= (
+            {"markerfacecolor": "white"} if series == "Wiener" else {}
+        )  # the oracle is often in it
         axes.plot(points["mse"], points["value"].map(place), label=label(series), **style)
     handles = axes.get_legend_handles_labels()
-    figure.legend(*handles, loc="upper left", ncols=3, frameon=False, fontsize=9.5, handletextpad=0.3)
+    figure.legend(
+        *handles, loc="upper left", ncols=3, frameon=False, fontsize=9.5, handletextpad=0.3
+    )
     return figure
 
 
@@ -205,7 +246,12 @@ def draw_autopsy(data: pd.DataFrame) -> Figure:
         for _, points in shown.groupby("series", sort=False):
             draw_series(axes, points)
         axes.set_ylabel(MSE_AXIS if i % 2 == 0 else "")
-    _legend(figure, list(data["series"].drop_duplicates()), 58 + 312 * (len(models) % 2), 30 + 255 * (len(models) // 2))
+    _legend(
+        figure,
+        list(data["series"].drop_duplicates()),
+        58 + 312 * (len(models) % 2),
+        30 + 255 * (len(models) // 2),
+    )
     return figure
 
 
@@ -228,11 +274,28 @@ def draw_autopsy_change(data: pd.DataFrame) -> Figure:
         style = look(model) | {"linestyle": ""}
         place = [items.index(item) + offset for item in rows["series"]]
         axes.hlines(place, rows["low"], rows["high"], color=style["color"], linewidth=3, alpha=0.4)
-        axes.plot(rows["change"], place, label=model, markeredgecolor="white", markeredgewidth=0.6, **style)
+        axes.plot(
+            rows["change"],
+            place,
+            label=model,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            **style,
+        )
     axes.axvline(0, color=DARK, linewidth=1.2, zorder=1)
     axes.locator_params(axis="x", nbins=6)
-    axes.set_xlabel("← more noise, less error      change of MSE      more noise, more error →", x=0.42, fontsize=9.5)
-    figure.legend(*axes.get_legend_handles_labels(), loc="upper left", ncols=5, frameon=False, handletextpad=0.1)
+    axes.set_xlabel(
+        "← more noise, less error      change of MSE      more noise, more error →",
+        x=0.42,
+        fontsize=9.5,
+    )
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="upper left",
+        ncols=5,
+        frameon=False,
+        handletextpad=0.1,
+    )
     return figure
 
 
@@ -250,7 +313,9 @@ def _noise_limits(data: pd.DataFrame) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _lines(axes: Axes, data: pd.DataFrame, x="noise_factor", y="mse", missing: Sequence[str] = ()) -> None:
+def _lines(
+    axes: Axes, data: pd.DataFrame, x="noise_factor", y="mse", missing: Sequence[str] = ()
+) -> None:
     """All series and their names."""
     ends = {}
     for name, points in data.groupby("series", sort=False):
@@ -266,7 +331,9 @@ def _legend(figure: Figure, names: Sequence[str], left: float, top: float) -> No
     axes = panel(figure, left, top, 255, 175)
     axes.set_axis_off()
     handles = [axes.plot([], [], **look(name))[0] for name in names]
-    axes.legend(handles, [label(name) for name in names], loc="upper left", frameon=False, borderpad=0)
+    axes.legend(
+        handles, [label(name) for name in names], loc="upper left", frameon=False, borderpad=0
+    )
 
 
 def _short(text: str, most: int = 30) -> str:

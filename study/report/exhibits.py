@@ -32,7 +32,9 @@ class Plot:
         with matplotlib.rc_context(RC):
             figure = self.draw(self.data)
             if self.stamp:
-                figure.text(0.995, 0.004, self.stamp, ha="right", va="bottom", fontsize=8, color="#595959")
+                figure.text(
+                    0.995, 0.004, self.stamp, ha="right", va="bottom", fontsize=8, color="#595959"
+                )
             return figure
 
 

@@ -69,16 +69,23 @@ def numeric_columns(table) -> list[bool]:
     number = re.compile(rf"[≈<+−-]?\s?\d[\d.,]*(e[+-]?\d+)?\b(?![-/:\w])|{MISSING}$")
     answers = []
     for name, dtype in table.frame.dtypes.items():
-        texts = [cell(value, (table.formats or {}).get(name)) for value in table.frame[name].head(MOST_ROWS)]
+        texts = [
+            cell(value, (table.formats or {}).get(name))
+            for value in table.frame[name].head(MOST_ROWS)
+        ]
         plain = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
-        answers.append(plain or (any(t != MISSING for t in texts) and all(number.match(t) for t in texts)))
+        answers.append(
+            plain or (any(t != MISSING for t in texts) and all(number.match(t) for t in texts))
+        )
     return answers
 
 
 def embedded(path: Path, width: int, height: int) -> Image:
     """An SVG or PNG file as an image that needs no file."""
     kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
-    return Image(f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}", width, height)
+    return Image(
+        f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}", width, height
+    )
 
 
 @cache
@@ -111,7 +118,11 @@ def html(document: Document, images: Mapping[str, Image], files: bool = True) ->
             cells=cells,
             numeric_columns=numeric_columns,
             anchor=anchor,
-            folds={block.name: f"#{anchor(block.name)}" for block in walk(document.sections) if block.kind == "fold"},
+            folds={
+                block.name: f"#{anchor(block.name)}"
+                for block in walk(document.sections)
+                if block.kind == "fold"
+            },
             most=MOST_ROWS,
             files=files,
         )
@@ -130,9 +141,15 @@ def _markdown_blocks(blocks: Sequence, level: int) -> list[str]:
     parts = []
     for block in blocks:
         if block.kind == "section":
-            parts += [f"{'#' * level} {md(block.title)}", *_markdown_blocks(block.blocks, level + 1)]
+            parts += [
+                f"{'#' * level} {md(block.title)}",
+                *_markdown_blocks(block.blocks, level + 1),
+            ]
         elif block.kind == "fold":
-            parts += [f"**{md(block.name)} {md(block.summary)}**", *_markdown_blocks(block.blocks, level)]
+            parts += [
+                f"**{md(block.name)} {md(block.summary)}**",
+                *_markdown_blocks(block.blocks, level),
+            ]
         else:
             parts.append(_MARKDOWN[block.kind](block))
     return parts
@@ -153,7 +170,11 @@ def _markdown_sheet(block: Sheet) -> str:
     body = [[md(entry.text) for entry in row] for row in cells(table, MOST_ROWS)]
     rule = ["---:" if right else "---" for right in numeric_columns(table)]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
-    more = f" The first {MOST_ROWS} of {len(table.frame):,} rows." if len(table.frame) > MOST_ROWS else ""
+    more = (
+        f" The first {MOST_ROWS} of {len(table.frame):,} rows."
+        if len(table.frame) > MOST_ROWS
+        else ""
+    )
     return f"*{md(table.title)}.* {md(table.caption)}{more}\n\n{lines}"
 
 
@@ -203,7 +224,10 @@ def tex(text) -> str:
 def latex(table) -> str:
     """A table as a LaTeX `table` with a `tabular`, rules of the package booktabs, all rows."""
     columns = "".join("r" if right else "l" for right in numeric_columns(table))
-    rows = [[tex(name) for name in table.frame.columns], *([tex(c.text) for c in row] for row in cells(table))]
+    rows = [
+        [tex(name) for name in table.frame.columns],
+        *([tex(c.text) for c in row] for row in cells(table)),
+    ]
     header, *body = [" & ".join(row) + r" \\" for row in rows]
     lines = [
         r"% needs \usepackage{booktabs}",

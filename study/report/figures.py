@@ -9,14 +9,22 @@ import numpy as np
 import pandas as pd
 
 from models.architecture import ConvArchitecture, architecture
-from study.evidence import Evidence
+from study.evidence.evidence import Evidence
 from study.report import blueprints, curves, drawing
 from study.report.curves import CLEAN
 from study.report.exhibits import Plot, Table, save
 from study.report.further_figures import more_figures
 from study.report.style import VAGUE, label
 from study.report.tables import fig4_table
-from study.report.wording import absent, in_words, kept_beta, lost_note, plot_of, references_note, worse
+from study.report.wording import (
+    absent,
+    in_words,
+    kept_beta,
+    lost_note,
+    plot_of,
+    references_note,
+    worse,
+)
 
 __all__ = ["Plot", "Table", "more_figures", "paper_figures", "save"]
 
@@ -26,7 +34,13 @@ DEPTH_FIGURES = {"dense-2": 6, "dense-4": 7, "dense-6": 8, "dense-8": 9, "conv":
 def paper_figures(evidence: Evidence) -> list[Plot | Table]:
     """Figs. 1-10, in the order of their numbers; where these runs hold nothing, the published numbers alone."""
     evidence = curves.narrowed(evidence)
-    found: list[Plot | Table] = [_kl(), _models(evidence), _network(evidence), fig4_table(evidence), _depth(evidence)]
+    found: list[Plot | Table] = [
+        _kl(),
+        _models(evidence),
+        _network(evidence),
+        fig4_table(evidence),
+        _depth(evidence),
+    ]
     return found + [_noise_curve(evidence, model) for model in blueprints.MODELS]
 
 
@@ -85,13 +99,17 @@ def _stream_code(network: ConvArchitecture) -> int:
 
 def _depth(evidence: Evidence) -> Plot:
     data = curves.depth_points(evidence)
-    data = data[(data["panel"] == CLEAN) | (data["series"] != "as-published rerun")].reset_index(drop=True)
+    data = data[(data["panel"] == CLEAN) | (data["series"] != "as-published rerun")].reset_index(
+        drop=True
+    )
     caption = [
         "The table of Fig. 4 as a plot. Published numbers and the as-published rerun are measured on clean training "
         "rows, as-written and the references on noisy test rows. The paper's 8 layers in Fig. 9 are only known to be "
         "about 1. Bars are 95 % intervals over seeds.",
         references_note(data),
-        absent(data, blueprints.code_size("dense-2", evidence.data["n_genes"]), "layers", [2, 4, 6, 8]),
+        absent(
+            data, blueprints.code_size("dense-2", evidence.data["n_genes"]), "layers", [2, 4, 6, 8]
+        ),
         lost_note(evidence, blueprints.MODELS[:4]),
     ]
     return plot_of(
@@ -109,9 +127,16 @@ def _depth_in_words(data: pd.DataFrame) -> str:
     sentences = []
     for name, points in data.groupby("series", sort=False):
         rows = zip(points["layers"], points["mse"], points["bounds"], strict=True)
-        values = [f"{'about 1' if bounds == VAGUE else f'{mse:.3f}'} for {layers}" for layers, mse, bounds in rows]
+        values = [
+            f"{'about 1' if bounds == VAGUE else f'{mse:.3f}'} for {layers}"
+            for layers, mse, bounds in rows
+        ]
         same = points["mse"].nunique() == 1 and len(values) > 1  # a reference
-        sentences.append(f"{label(name)} {points['mse'].iloc[0]:.3f}" if same else f"{label(name)} {', '.join(values)}")
+        sentences.append(
+            f"{label(name)} {points['mse'].iloc[0]:.3f}"
+            if same
+            else f"{label(name)} {', '.join(values)}"
+        )
     return f"MSE by number of layers: {'; '.join(sentences)}."
 
 

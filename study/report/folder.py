@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data_utils.errors import InputError
-from study.claims.claims import judge_claims
-from study.evidence import load_evidence
+from study.evidence.evidence import load_evidence
+from study.paper.claims import judge_claims
 from study.report import crate, exports
 from study.report.document import Document, plots_of, tables_of
 from study.report.exhibits import save
@@ -37,7 +37,9 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
         (folder / PAGE).write_text(exports.html(document, images), "utf-8")
         (folder / "report.md").write_text(exports.markdown(document), "utf-8")
         metadata = crate.crate(evidence, folder, out, document.title)
-        (folder / crate.NAME).write_text(json.dumps(metadata, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (folder / crate.NAME).write_text(
+            json.dumps(metadata, indent=1, ensure_ascii=False) + "\n", "utf-8"
+        )
     return out / PAGE
 
 
@@ -70,7 +72,9 @@ def _replacing(out: Path) -> Iterator[Path]:
                 old.rename(out)
             raise
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}): give another folder for the report") from None
+        raise InputError(
+            f"{out}: cannot be written ({error.strerror}): give another folder for the report"
+        ) from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
         if out.exists():
@@ -81,11 +85,15 @@ def _check(out: Path) -> None:
     """Raise InputError where `out` cannot be made, or holds something else than an earlier report."""
     parent = next(path for path in out.parents if os.path.lexists(path))
     if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise InputError(f"{out}: cannot be written (below {parent}): give another folder for the report")
+        raise InputError(
+            f"{out}: cannot be written (below {parent}): give another folder for the report"
+        )
     if not os.path.lexists(out):
         return
     if out.is_symlink() or not out.is_dir():
         raise InputError(f"{out}: is no folder: give another for the report")
     names = {entry.name for entry in out.iterdir()}
     if names and not {PAGE, crate.NAME} <= names:
-        raise InputError(f"{out}: holds files but no report, so it is not replaced: give another folder for the report")
+        raise InputError(
+            f"{out}: holds files but no report, so it is not replaced: give another folder for the report"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from study.evidence import Evidence
+from study.evidence.evidence import Evidence
 from study.report import blueprints, breakdown, curves, drawing
 from study.report.exhibits import Plot
 from study.report.style import label
@@ -19,7 +19,9 @@ def more_figures(evidence: Evidence) -> list[Plot]:
     """All models and references together, share of the noise removed, by gene, by label, autopsy: what there is."""
     evidence = curves.narrowed(evidence)
     makers = [_all_models, _noise_removed, _by_gene]
-    makers += [partial(_by_label, name=name) for name in breakdown.label_names(evidence)[:MOST_LABELS]]
+    makers += [
+        partial(_by_label, name=name) for name in breakdown.label_names(evidence)[:MOST_LABELS]
+    ]
     makers += [_autopsy, _autopsy_change]
     return [plot for make in makers if (plot := make(evidence)) is not None]
 
@@ -72,7 +74,10 @@ def _by_gene(evidence: Evidence) -> Plot | None:
         return None
     genes = genes.drop(columns="PCA with gain", errors="ignore")
     data = breakdown.gene_quantiles(genes)
-    words = [f"{name}: median {genes[name].median():.3f}, worst {genes[name].max():.3f}" for name in genes]
+    words = [
+        f"{name}: median {genes[name].median():.3f}, worst {genes[name].max():.3f}"
+        for name in genes
+    ]
     return plot_of(
         evidence,
         "by-gene",
@@ -98,7 +103,11 @@ def _by_label(evidence: Evidence, name: str) -> Plot | None:
         .assign(noise_factor=noise)
     )
     first, last = (f"{wide.index[i]} {wide[methods[0]].iloc[i]:.3f}" for i in (0, -1))
-    beyond = " The gene mean leaves the figure on the right where it is far off." if "gene mean" in wide else ""
+    beyond = (
+        " The gene mean leaves the figure on the right where it is far off."
+        if "gene mean" in wide
+        else ""
+    )
     some = (
         f" The worst {MOST_VALUES} of {len(wide):,} values; the CSV of the table has all."
         if len(wide) > len(shown)
@@ -138,7 +147,9 @@ def _autopsy_change(evidence: Evidence) -> Plot | None:
     data = breakdown.autopsy_change(evidence)
     if not len(data):
         return None
-    ends = ", ".join(f"{a:g} to {b:g}" for a, b in data[["from_noise", "to_noise"]].drop_duplicates().to_numpy())
+    ends = ", ".join(
+        f"{a:g} to {b:g}" for a, b in data[["from_noise", "to_noise"]].drop_duplicates().to_numpy()
+    )
     return plot_of(
         evidence,
         "autopsy-change",
@@ -157,7 +168,8 @@ def _autopsy_words(changes) -> str:
     parts = []
     for model, rows in changes.groupby("model", sort=False):
         items = "; ".join(
-            f"{item} {signed(change)}" for item, change in zip(rows["series"], rows["change"], strict=True)
+            f"{item} {signed(change)}"
+            for item, change in zip(rows["series"], rows["change"], strict=True)
         )
         parts.append(f"{model}: {items}")
     return f"Change of MSE from the least noise to the most. {'. '.join(parts)}."

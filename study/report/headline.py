@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pandas as pd
 
-from study.claims.claims import Judgement
-from study.evidence import MIXTURE, Evidence
-from study.published import AS_PUBLISHED
+from study.evidence.evidence import MIXTURE, Evidence
+from study.evidence.stats import FAILS, HOLDS, UNDECIDED
+from study.paper.claims import Judgement
+from study.paper.published import AS_PUBLISHED
 from study.report.curves import (
     CLEAN,
     main_protocol,
@@ -21,7 +22,6 @@ from study.report.curves import (
     reference_curves,
 )
 from study.report.document import Words
-from study.stats import FAILS, HOLDS, UNDECIDED
 
 NOISE = 0.5  # of Figs. 4 and 5
 PLOTTED = ("dense-2", "dense-4", "dense-6")  # whose curves the paper plots with a scale (Figs. 6-8)
@@ -47,13 +47,20 @@ def glance(judgements: list[Judgement]) -> pd.DataFrame:
     for judgement in judgements:
         found = [judgement.verdicts.get(protocol) for protocol in (AS_PUBLISHED, "as-written")]
         rows.append(
-            (f"{judgement.claim.id}: {judgement.claim.text}", *("–" if v is None else v.outcome for v in found))
+            (
+                f"{judgement.claim.id}: {judgement.claim.text}",
+                *("–" if v is None else v.outcome for v in found),
+            )
         )
-    return pd.DataFrame(rows, columns=["claim of the paper", "as its scripts ran", "as its text says"])
+    return pd.DataFrame(
+        rows, columns=["claim of the paper", "as its scripts ran", "as its text says"]
+    )
 
 
 def _claims(judgements: list[Judgement], protocol: str, lead: str) -> Words:
-    outcomes = {j.claim.id: j.verdicts[protocol].outcome for j in judgements if j.verdicts.get(protocol)}
+    outcomes = {
+        j.claim.id: j.verdicts[protocol].outcome for j in judgements if j.verdicts.get(protocol)
+    }
     if not outcomes:
         return Words("not measured in these runs.", f"{lead}:")
     told = []
@@ -82,7 +89,11 @@ def _artefacts(judgements: list[Judgement]) -> Words | None:
         f"{_listed(names)} {what if len(names) > 1 else re.sub('^(vanish|appear)', _singular, what)}"
         for what, names in makers.items()
     ]
-    return Words(f"{'; '.join(told)}.", "What makes the claims, one item of the scripts changed:") if told else None
+    return (
+        Words(f"{'; '.join(told)}.", "What makes the claims, one item of the scripts changed:")
+        if told
+        else None
+    )
 
 
 def _singular(verb: re.Match) -> str:
@@ -94,7 +105,9 @@ def _rerun(evidence: Evidence) -> Words | None:
     gaps = []
     for model in PLOTTED:
         published = published_curve(model).set_index("noise_factor")["mse"]
-        rerun = network_curve(evidence, AS_PUBLISHED, model, CLEAN, "rerun").set_index("noise_factor")["mse"]
+        rerun = network_curve(evidence, AS_PUBLISHED, model, CLEAN, "rerun").set_index(
+            "noise_factor"
+        )["mse"]
         gaps += list((rerun - published).dropna())
     if not gaps:
         return None
@@ -118,7 +131,9 @@ def best_network(evidence: Evidence, noise: float = NOISE) -> pd.Series | None:
         return None
     # A network that was carried through several levels has one validation MSE, of its last: not of this noise.
     single = (pd.to_numeric(rows["noise_schedule"], errors="coerce") == rows["noise_factor"]).all()
-    chosen_by, chosen_on = ("val_mse", "validation rows") if single else ("train_clean_mse", "clean training rows")
+    chosen_by, chosen_on = (
+        ("val_mse", "validation rows") if single else ("train_clean_mse", "clean training rows")
+    )
     model = rows.groupby("model")[chosen_by].mean().idxmin()
     found = over_seeds(rows[rows["model"] == model], "test_mse", ["noise_factor"]).iloc[0]
     return pd.concat([pd.Series({"model": model, "chosen_on": chosen_on}), found])
@@ -133,7 +148,11 @@ def _best(evidence: Evidence) -> Words | None:
     others = [f"{at['Wiener']:.3f} for the linear Wiener filter"] if "Wiener" in at else []
     others += [f"{at[MIXTURE]:.3f} for the mixture of such filters"] if MIXTURE in at else []
     others += [f"{NOISE**2:.3f} for leaving the noisy input alone"]
-    others += [f"{at['oracle']:.3f} for the best denoiser that these simulated data allow"] if "oracle" in at else []
+    others += (
+        [f"{at['oracle']:.3f} for the best denoiser that these simulated data allow"]
+        if "oracle" in at
+        else []
+    )
     interval = "" if np.isnan(best["low"]) else f" (95 % {best['low']:.3f} to {best['high']:.3f})"
     text = (
         f"at noise factor {NOISE:g} the best network {main_protocol(evidence)} ({best['model']}, chosen on "
@@ -153,13 +172,18 @@ def _worse_than_nothing(evidence: Evidence) -> Words | None:
     every, some = share[share == 1].index, share[(share > 0) & (share < 1)].index
     told = []
     if len(every):
-        told.append(f"every network is worse than leaving the noisy input alone at noise {_range(every, share.index)}")
+        told.append(
+            f"every network is worse than leaving the noisy input alone at noise {_range(every, share.index)}"
+        )
     if len(some):
         told.append(f"some are at noise {_range(some, share.index)}")
     better = share[share == 0].index
     if len(better) and told:
         told.append(f"none is at noise {_range(better, share.index)}")
-    return Words("; ".join(told or ["no network is worse than the noisy input at any noise measured"]) + ".", _BEWARE)
+    return Words(
+        "; ".join(told or ["no network is worse than the noisy input at any noise measured"]) + ".",
+        _BEWARE,
+    )
 
 
 _BEWARE = "Where the networks do harm:"

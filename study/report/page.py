@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from study.claims.claims import Judgement, division_by_n, verdict_table
-from study.evidence import Evidence
-from study.published import AS_PUBLISHED
-from study.questions.questions import open_questions
+from study.evidence.evidence import Evidence
+from study.paper.claims import Judgement, division_by_n, verdict_table
+from study.paper.published import AS_PUBLISHED
 from study.report import checklist as origin
 from study.report import prose
 from study.report.document import Command, Document, Fold, Picture, Points, Section, Sheet, Words
 from study.report.exhibits import Plot, Table
 from study.report.figures import more_figures, paper_figures
 from study.report.headline import glance, in_short
+from study.report.questions.questions import open_questions
 from study.report.tables import reference_tables
 
 LONG = 25  # rows: a longer table is opened on demand
@@ -42,20 +42,33 @@ def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
         f"{len(evidence.members):,} networks of {'run' if len(evidence.runs) == 1 else 'the runs'} {runs}."
     )
     return Document(
-        prose.TITLE, subtitle, prose.SIMULATED if evidence.simulated else "", tuple(s for s in sections if s.blocks)
+        prose.TITLE,
+        subtitle,
+        prose.SIMULATED if evidence.simulated else "",
+        tuple(s for s in sections if s.blocks),
     )
 
 
 def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
-    caption = "The outcome of each claim; evidence, effect sizes and intervals are under “The claims”."
+    caption = (
+        "The outcome of each claim; evidence, effect sizes and intervals are under “The claims”."
+    )
     table = Table("outcomes", "The claims at a glance", caption, glance(judgements))
     return Section("In short", (Points(in_short(evidence, judgements)), Sheet(table)))
 
 
 def _claims(evidence: Evidence, judgements: list[Judgement]) -> Section:
-    verdicts = Table("claims", "The paper's claims, judged", prose.CLAIMS, verdict_table(judgements))
+    verdicts = Table(
+        "claims", "The paper's claims, judged", prose.CLAIMS, verdict_table(judgements)
+    )
     folds = tuple(_claim(judgement) for judgement in judgements)
-    division = Table("division-by-n", "Figs. 4 and 10 are divided by n", prose.DIVISION, _named(division_by_n()), _BY_N)
+    division = Table(
+        "division-by-n",
+        "Figs. 4 and 10 are divided by n",
+        prose.DIVISION,
+        _named(division_by_n()),
+        _BY_N,
+    )
     return Section("The claims", (Sheet(verdicts), *folds, Sheet(division)))
 
 
@@ -70,13 +83,29 @@ def _claim(judgement: Judgement) -> Fold:
         if found is not None and len(found.parts) > 1:
             key = f"{claim.id}-{protocol}".lower()
             blocks.append(
-                Sheet(Table(key, f"Parts of {claim.id}, {protocol}", prose.PARTS, _named(found.parts), _FORMATS))
+                Sheet(
+                    Table(
+                        key,
+                        f"Parts of {claim.id}, {protocol}",
+                        prose.PARTS,
+                        _named(found.parts),
+                        _FORMATS,
+                    )
+                )
             )
     if judgement.artefact:
         blocks.append(Words(judgement.artefact, "What makes it:"))
     if judgement.steps:
-        rows = pd.DataFrame([(item, v.text) for item, v in judgement.steps], columns=["item changed", "verdict"])
-        blocks.append(Sheet(_table(f"{claim.id.lower()}-steps", f"{claim.id}, one item changed", prose.STEPS, rows)))
+        rows = pd.DataFrame(
+            [(item, v.text) for item, v in judgement.steps], columns=["item changed", "verdict"]
+        )
+        blocks.append(
+            Sheet(
+                _table(
+                    f"{claim.id.lower()}-steps", f"{claim.id}, one item changed", prose.STEPS, rows
+                )
+            )
+        )
     return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
 
 
@@ -104,7 +133,9 @@ _PARTS_OF_REFERENCES = {
 
 def _autopsy(exhibits: Sequence[Plot | Table]) -> Section:
     chosen = [exhibit for exhibit in exhibits if exhibit.key.startswith("autopsy")]
-    return Section("Autopsy", (Words(prose.AUTOPSY), *_shown(chosen)) if chosen else (Words(prose.NO_AUTOPSY),))
+    return Section(
+        "Autopsy", (Words(prose.AUTOPSY), *_shown(chosen)) if chosen else (Words(prose.NO_AUTOPSY),)
+    )
 
 
 def _shown(exhibits: Sequence[Plot | Table]) -> tuple:
@@ -113,7 +144,9 @@ def _shown(exhibits: Sequence[Plot | Table]) -> tuple:
     for exhibit in exhibits:
         block = Picture(exhibit) if isinstance(exhibit, Plot) else Sheet(exhibit)
         long = isinstance(exhibit, Table) and len(exhibit.frame) > LONG
-        blocks.append(Fold(exhibit.title, f"({len(exhibit.frame):,} rows)", (block,)) if long else block)
+        blocks.append(
+            Fold(exhibit.title, f"({len(exhibit.frame):,} rows)", (block,)) if long else block
+        )
     return tuple(blocks)
 
 
@@ -121,9 +154,16 @@ def _questions(evidence: Evidence) -> Section:
     """The paper's open questions: those that these runs answer, and the commands of the others."""
     questions = open_questions(evidence)
     answered = [
-        Section(q.title, (Words(q.answer), Command(q.command), *_shown(q.exhibits))) for q in questions if q.answer
+        Section(q.title, (Words(q.answer), Command(q.command), *_shown(q.exhibits)))
+        for q in questions
+        if q.answer
     ]
-    others = [block for q in questions if not q.answer for block in (Words("", q.title), Command(q.command))]
+    others = [
+        block
+        for q in questions
+        if not q.answer
+        for block in (Words("", q.title), Command(q.command))
+    ]
     rest = (Section("Not in these runs", tuple(others)),) if others else ()
     return Section("The paper's open questions", (Words(prose.QUESTIONS), *answered, *rest))
 
@@ -134,7 +174,10 @@ def _limits(evidence: Evidence) -> Section:
     lost = int((members["status"] != "finished").sum())
     points = [
         Words(prose.ONE_SPLIT, "One split."),
-        Words(f"These runs have {seeds} seed{'' if seeds == 1 else 's'}. {prose.FEW_SEEDS}", "Few seeds."),
+        Words(
+            f"These runs have {seeds} seed{'' if seeds == 1 else 's'}. {prose.FEW_SEEDS}",
+            "Few seeds.",
+        ),
         Words(prose.EPOCHS, "When training stops."),
         Words(prose.PROTOCOLS, "Two measures."),
         Words(prose.SLOPE, "One slope."),
@@ -144,19 +187,34 @@ def _limits(evidence: Evidence) -> Section:
         points.insert(0, Words(prose.SIMULATED_LIMIT, "Simulated data."))
     if lost:
         points.append(
-            Words(f"{lost:,} of {len(members):,} networks are left out of every mean: see Provenance.", "Lost.")
+            Words(
+                f"{lost:,} of {len(members):,} networks are left out of every mean: see Provenance.",
+                "Lost.",
+            )
         )
     return Section("Limits", (Points(tuple(points)),))
 
 
 def _provenance(evidence: Evidence) -> Section:
-    data = _table("data", "The data", "Which all runs of this page share.", origin.data_facts(evidence))
-    runs = _table("runs", "The runs", "What each of them trained, on which machine.", origin.run_facts(evidence))
+    data = _table(
+        "data", "The data", "Which all runs of this page share.", origin.data_facts(evidence)
+    )
+    runs = _table(
+        "runs",
+        "The runs",
+        "What each of them trained, on which machine.",
+        origin.run_facts(evidence),
+    )
     versions = _table(
-        "versions", "Versions", "Of Python and of the packages that can change a number.", origin.versions(evidence)
+        "versions",
+        "Versions",
+        "Of Python and of the packages that can change a number.",
+        origin.versions(evidence),
     )
     commands = tuple(
-        b for run in evidence.runs for b in (Words("", f"Run {run.name}:"), Command(origin.repeat_command(run)))
+        b
+        for run in evidence.runs
+        for b in (Words("", f"Run {run.name}:"), Command(origin.repeat_command(run)))
     )
     reproduce = next(filter(None, map(origin.reproduce_command, evidence.runs)), None)
     again = (Words(prose.AGAIN), Command(reproduce)) if reproduce else ()
@@ -197,6 +255,26 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns=lambda name: _NAMES.get(name, name.replace("_", " ")))
 
 
-_NAMES = {"low": "95 % from", "high": "to", "p_holm": "p (Holm)", "n": "n", "product": "printed × n"}
-_FORMATS = {"effect": "+.4f", "95 % from": "+.4f", "to": "+.4f", "p": ".3g", "p (Holm)": ".3g", "noise factor": "g"}
-_BY_N = {"printed": ".3g", "printed × n": ".4f", "curve": ".3f", "ratio": ".3f", "noise factor": "g", "n": ","}
+_NAMES = {
+    "low": "95 % from",
+    "high": "to",
+    "p_holm": "p (Holm)",
+    "n": "n",
+    "product": "printed × n",
+}
+_FORMATS = {
+    "effect": "+.4f",
+    "95 % from": "+.4f",
+    "to": "+.4f",
+    "p": ".3g",
+    "p (Holm)": ".3g",
+    "noise factor": "g",
+}
+_BY_N = {
+    "printed": ".3g",
+    "printed × n": ".4f",
+    "curve": ".3f",
+    "ratio": ".3f",
+    "noise factor": "g",
+    "n": ",",
+}

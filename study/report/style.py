@@ -80,7 +80,13 @@ def look(name: str) -> dict:
     known = _LOOKS.get(plain) or _LOOKS.get(plain.partition(",")[0])
     colour, marker, line, width = known or (GREY, ".", "-", 1.2)
     size = 8 if name.startswith("published") else 6  # seen behind a rerun that falls on it
-    return {"color": colour, "marker": marker, "linestyle": line, "linewidth": width, "markersize": size}
+    return {
+        "color": colour,
+        "marker": marker,
+        "linestyle": line,
+        "linewidth": width,
+        "markersize": size,
+    }
 
 
 def label(name: str) -> str:
@@ -99,7 +105,9 @@ def panel(figure: Figure, left: float, top: float, width: float, height: float) 
     """Axes with their upper left corner at (left, top) of the figure."""
     whole_width, whole_height = figure.get_size_inches() * DPI
     bottom = whole_height - top - height
-    return figure.add_axes((left / whole_width, bottom / whole_height, width / whole_width, height / whole_height))
+    return figure.add_axes(
+        (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
+    )
 
 
 def draw_series(axes: Axes, points: pd.DataFrame, x: str = "noise_factor", y: str = "mse") -> None:
@@ -120,7 +128,12 @@ def draw_series(axes: Axes, points: pd.DataFrame, x: str = "noise_factor", y: st
     axes.plot(at, value, markeredgecolor="white", markeredgewidth=0.7, **style)
 
 
-def end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], gap: float = 15, missing: Sequence[str] = ()):
+def end_labels(
+    axes: Axes,
+    ends: Mapping[str, tuple[float, float]],
+    gap: float = 15,
+    missing: Sequence[str] = (),
+):
     """Names at the right of the axes, joined to their lines' ends (x, y); those `missing` stand below them in grey.
 
     Names are `gap` pixels apart, within the height of the axes where there is room. The axes' limits must be final.
@@ -132,14 +145,37 @@ def end_labels(axes: Axes, ends: Mapping[str, tuple[float, float]], gap: float =
     heights = spread(starts[:, 1], gap, box.y0 + 2 * gap * len(missing), box.y1)
     for name, (x, y), height in zip(names, starts, heights, strict=True):
         colour = look(name)["color"]
-        for line, dots in (([(x, y), (box.x1 + 4, y)], ":"), ([(box.x1 + 4, y), (box.x1 + 16, height)], "-")):
+        for line, dots in (
+            ([(x, y), (box.x1 + 4, y)], ":"),
+            ([(box.x1 + 4, y), (box.x1 + 16, height)], "-"),
+        ):
             xs, ys = inverse.transform(line).T
-            axes.plot(xs, ys, dots, transform=axes.transAxes, color=colour, linewidth=0.9, clip_on=False, alpha=0.8)
+            axes.plot(
+                xs,
+                ys,
+                dots,
+                transform=axes.transAxes,
+                color=colour,
+                linewidth=0.9,
+                clip_on=False,
+                alpha=0.8,
+            )
         place = inverse.transform((box.x1 + 20, height))
         axes.text(*place, label(name), transform=axes.transAxes, va="center", fontsize=9.5)
     for i, name in enumerate(missing):
-        place, text = inverse.transform((box.x1 + 20, box.y0 + 2 * gap * i)), f"{name}:\nnot in these runs"
-        axes.text(*place, text, transform=axes.transAxes, va="center", fontsize=9, color=GREY, style="italic")
+        place, text = (
+            inverse.transform((box.x1 + 20, box.y0 + 2 * gap * i)),
+            f"{name}:\nnot in these runs",
+        )
+        axes.text(
+            *place,
+            text,
+            transform=axes.transAxes,
+            va="center",
+            fontsize=9,
+            color=GREY,
+            style="italic",
+        )
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> np.ndarray:

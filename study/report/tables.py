@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from study.evidence import Evidence
-from study.published import AS_PUBLISHED, N_SAMPLES, published_fig4, published_mse
+from study.evidence.evidence import Evidence
+from study.paper.published import AS_PUBLISHED, N_SAMPLES, published_fig4, published_mse
 from study.report import breakdown, curves
 from study.report.curves import AS_WRITTEN, CLEAN, NOISY
 from study.report.exhibits import Table
@@ -34,15 +34,25 @@ def fig4_table(evidence: Evidence) -> Table:
     rows = []
     for model, printed in published_fig4().items():
         of_model = points[points["model"] == model].set_index(["panel", "series"])
-        rerun = _cells(of_model, (CLEAN, "as-published rerun"), "as-published rerun, clean training rows")
+        rerun = _cells(
+            of_model, (CLEAN, "as-published rerun"), "as-published rerun, clean training rows"
+        )
         rerun_printed = {"rerun / N": rerun["as-published rerun, clean training rows"] / N_SAMPLES}
         written = _cells(of_model, (NOISY, AS_WRITTEN), "as-written, noisy test rows")
-        published = {"printed, MSE / N": printed.printed, "published MSE": printed.mse, "in Figs. 6–9": _curve(model)}
+        published = {
+            "printed, MSE / N": printed.printed,
+            "published MSE": printed.mse,
+            "in Figs. 6–9": _curve(model),
+        }
         rows.append({"network": model, **published, **rerun, **rerun_printed, **written})
-    references = points[(points["panel"] == NOISY) & ~points["series"].isin([AS_WRITTEN, "as-published rerun"])]
+    references = points[
+        (points["panel"] == NOISY) & ~points["series"].isin([AS_WRITTEN, "as-published rerun"])
+    ]
     for name in references["series"].drop_duplicates():
         one = references.drop_duplicates("series").set_index(["panel", "series"])
-        rows.append({"network": label(name), **_cells(one, (NOISY, name), "as-written, noisy test rows")})
+        rows.append(
+            {"network": label(name), **_cells(one, (NOISY, name), "as-written, noisy test rows")}
+        )
     frame = pd.DataFrame(rows)
     formats = dict.fromkeys([c for c in frame if "rows" in c or c == "published MSE"], MSE)
     return _table(
@@ -67,10 +77,16 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
     frame = table[["model", "noise_factor"]].rename(columns={"noise_factor": "noise factor"})
     if protocol == AS_PUBLISHED:
         clean = curves.over_seeds(rows, "train_clean_mse", ["model", "noise_factor"])
-        frame = frame.assign(**{"MSE, clean training rows": clean["mse"], "its 95 % interval": _intervals(clean)})
-    frame = frame.assign(**{"MSE, noisy test rows": table["mse"], "95 % interval": _intervals(table)})
+        frame = frame.assign(
+            **{"MSE, clean training rows": clean["mse"], "its 95 % interval": _intervals(clean)}
+        )
+    frame = frame.assign(
+        **{"MSE, noisy test rows": table["mse"], "95 % interval": _intervals(table)}
+    )
     frame["seeds"] = table["seeds"]
-    frame["against the input"] = (table["mse"] > table["noise_factor"] ** 2).map({True: "worse", False: "better"})
+    frame["against the input"] = (table["mse"] > table["noise_factor"] ** 2).map(
+        {True: "worse", False: "better"}
+    )
     for name, values in _reference_columns(evidence, table).items():
         frame[name] = values
     formats = dict.fromkeys([c for c in frame if c not in _PLAIN_COLUMNS], MSE)
@@ -87,7 +103,14 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
     )
 
 
-_PLAIN_COLUMNS = {"model", "noise factor", "seeds", "95 % interval", "its 95 % interval", "against the input"}
+_PLAIN_COLUMNS = {
+    "model",
+    "noise factor",
+    "seeds",
+    "95 % interval",
+    "its 95 % interval",
+    "against the input",
+}
 
 
 def removed_table(evidence: Evidence) -> Table | None:
@@ -174,12 +197,24 @@ def gap_table(evidence: Evidence) -> Table | None:
         if not len(group):
             continue
         group = group.assign(gap=group["test_mse"] - group["train_mse"])
-        per_seed = group.groupby("seed")[["train_mse", "val_mse", "test_mse", "gap"]].mean().reset_index()
+        per_seed = (
+            group.groupby("seed")[["train_mse", "val_mse", "test_mse", "gap"]].mean().reset_index()
+        )
         gap = curves.over_seeds(per_seed.assign(all=0), "gap", ["all"])
         means = per_seed[["train_mse", "val_mse", "test_mse"]].mean().tolist()
         interval = _intervals(gap).iloc[0]
-        found.append((model, beta, rho, *means, gap["mse"].iloc[0], interval, n_seeds, len(complete)))
-    columns = ["model", "beta", "rho", "train MSE", "validation MSE", "test MSE", "gap, test − train"]
+        found.append(
+            (model, beta, rho, *means, gap["mse"].iloc[0], interval, n_seeds, len(complete))
+        )
+    columns = [
+        "model",
+        "beta",
+        "rho",
+        "train MSE",
+        "validation MSE",
+        "test MSE",
+        "gap, test − train",
+    ]
     frame = pd.DataFrame(found, columns=[*columns, "95 % interval", "seeds", "noise factors"])
     if not len(frame):
         return None
@@ -200,7 +235,10 @@ def _cells(points: pd.DataFrame, at: tuple[str, str], name: str) -> dict:
     if at not in points.index:
         return {name: float("nan"), f"{_short(name)}, 95 %": None, f"{_short(name)}, seeds": pd.NA}
     point = points.loc[[at]]
-    of = {f"{_short(name)}, 95 %": _intervals(point).iloc[0], f"{_short(name)}, seeds": point["seeds"].iloc[0]}
+    of = {
+        f"{_short(name)}, 95 %": _intervals(point).iloc[0],
+        f"{_short(name)}, seeds": point["seeds"].iloc[0],
+    }
     return {name: point["mse"].iloc[0], **of}
 
 
@@ -216,7 +254,10 @@ def _short(name: str) -> str:
 
 def _intervals(table: pd.DataFrame) -> pd.Series:
     """ "0.6312 to 0.6400"; None for one seed."""
-    texts = [f"{low:.4f} to {high:.4f}" if pd.notna(low) else None for low, high in table[["low", "high"]].to_numpy()]
+    texts = [
+        f"{low:.4f} to {high:.4f}" if pd.notna(low) else None
+        for low, high in table[["low", "high"]].to_numpy()
+    ]
     return pd.Series(texts, index=table.index, dtype=object)
 
 
@@ -230,20 +271,39 @@ def _reference_columns(evidence: Evidence, table: pd.DataFrame) -> dict[str, pd.
     return columns
 
 
-def _wide_table(evidence: Evidence, values: pd.DataFrame, key: str, title: str, caption: str) -> Table:
+def _wide_table(
+    evidence: Evidence, values: pd.DataFrame, key: str, title: str, caption: str
+) -> Table:
     """A row a series, a column a noise factor, shares in percent."""
     wide = values.pivot(index="series", columns="noise_factor", values="value")
     wide = wide.reindex(values["series"].drop_duplicates())
     wide.columns = [f"α = {noise:g}" for noise in wide.columns]
     wide.insert(0, "method", [label(name) for name in wide.index])
-    return _table(evidence, key, title, caption, wide.reset_index(drop=True), dict.fromkeys(wide.columns[1:], SHARE))
+    return _table(
+        evidence,
+        key,
+        title,
+        caption,
+        wide.reset_index(drop=True),
+        dict.fromkeys(wide.columns[1:], SHARE),
+    )
 
 
 def _by_model(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows in the paper's order of models; other models after them."""
     order = {model: i for i, model in enumerate(breakdown.MODELS)}
-    return frame.sort_values("model", key=lambda m: m.map(order).fillna(len(order)), kind="stable", ignore_index=True)
+    return frame.sort_values(
+        "model", key=lambda m: m.map(order).fillna(len(order)), kind="stable", ignore_index=True
+    )
 
 
-def _table(evidence: Evidence, key: str, title: str, caption: str, frame: pd.DataFrame, formats: dict) -> Table:
-    return Table(key, title, " ".join(caption.split()) + (SIMULATED if evidence.simulated else ""), frame, formats)
+def _table(
+    evidence: Evidence, key: str, title: str, caption: str, frame: pd.DataFrame, formats: dict
+) -> Table:
+    return Table(
+        key,
+        title,
+        " ".join(caption.split()) + (SIMULATED if evidence.simulated else ""),
+        frame,
+        formats,
+    )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from study.evidence import Evidence
+from study.evidence.evidence import Evidence
 from study.report.blueprints import MODELS
 from study.report.curves import AS_WRITTEN, CLEAN, NOISE_FACTORS, NOISY, of_protocol
 from study.report.exhibits import Plot
@@ -28,7 +28,15 @@ def plot_of(evidence: Evidence, key, title, caption, alt, data, draw) -> Plot:
     """A Plot of measurements; where the data are simulated, caption, alternative text, picture and CSV say so."""
     caption, alt = " ".join(caption.split()), " ".join(alt.split())
     if evidence.simulated:
-        return Plot(key, title, f"{caption} Simulated data.", f"{alt} Simulated data.", data, draw, SIMULATED)
+        return Plot(
+            key,
+            title,
+            f"{caption} Simulated data.",
+            f"{alt} Simulated data.",
+            data,
+            draw,
+            SIMULATED,
+        )
     return Plot(key, title, caption, alt, data, draw)
 
 
@@ -39,7 +47,9 @@ def in_words(points: pd.DataFrame) -> str:
         lines = []
         for name, line in rows.groupby("series", sort=False):
             ends = line.sort_values("noise_factor").iloc[[0, -1]].drop_duplicates("noise_factor")
-            values = ", ".join(f"{_mse(v)} at {a:g}" for a, v in ends[["noise_factor", "mse"]].to_numpy())
+            values = ", ".join(
+                f"{_mse(v)} at {a:g}" for a, v in ends[["noise_factor", "mse"]].to_numpy()
+            )
             values = "about 1, no scale" if line["bounds"].iloc[0] == VAGUE else values
             lines.append(f"{label(name)} {values}")
         parts.append(f"{panel[0].upper()}{panel[1:]}: {'; '.join(lines)}.")
@@ -48,13 +58,18 @@ def in_words(points: pd.DataFrame) -> str:
 
 def worse(points: pd.DataFrame) -> str:
     """Where networks are worse than leaving the input alone: a sentence, empty where none is."""
-    noisy = points[(points["panel"] == NOISY) & points["series"].isin([*MODELS, AS_WRITTEN, "as-published rerun"])]
+    noisy = points[
+        (points["panel"] == NOISY)
+        & points["series"].isin([*MODELS, AS_WRITTEN, "as-published rerun"])
+    ]
     parts = []
     for name, line in noisy.groupby("series", sort=False):
         bad = line[line["mse"] > line["noise_factor"] ** 2]
         if len(bad):
             parts.append(f"{name} at {listed(bad['noise_factor'])}")
-    return f"Worse than leaving the input alone, by noise factor: {'; '.join(parts)}." if parts else ""
+    return (
+        f"Worse than leaving the input alone, by noise factor: {'; '.join(parts)}." if parts else ""
+    )
 
 
 def references_note(points: pd.DataFrame) -> str:
@@ -63,7 +78,12 @@ def references_note(points: pd.DataFrame) -> str:
     return f"References in black and grey: {'; '.join(text for name, text in _REFERENCES.items() if name in names)}."
 
 
-def absent(points: pd.DataFrame, code: int, x: str = "noise_factor", expected: Sequence[float] = NOISE_FACTORS) -> str:
+def absent(
+    points: pd.DataFrame,
+    code: int,
+    x: str = "noise_factor",
+    expected: Sequence[float] = NOISE_FACTORS,
+) -> str:
     """What these runs do not hold of the two protocols (at which `x`), and of the references for a code of that size.
 
     A sentence, or nothing.
@@ -75,7 +95,11 @@ def absent(points: pd.DataFrame, code: int, x: str = "noise_factor", expected: S
         if lacks:
             missing.append(f"{name} ({x.replace('_', ' ')} {listed(lacks)})" if held else name)
     held = set(points["series"])
-    references = {"gene mean": "gene mean", f"PCA {code}": f"PCA with {code} components", "Wiener": "Wiener"}
+    references = {
+        "gene mean": "gene mean",
+        f"PCA {code}": f"PCA with {code} components",
+        "Wiener": "Wiener",
+    }
     missing += [text for name, text in references.items() if name not in held]
     return f"Not in these runs: {'; '.join(missing)}." if missing else ""
 
@@ -84,7 +108,11 @@ def lost_note(evidence: Evidence, models: Iterable[str] = MODELS) -> str:
     """How many networks of these models diverged or failed; nothing where none did."""
     members = evidence.members[evidence.members["model"].isin(list(models))]
     lost = int((members["status"] != "finished").sum())
-    return f"Left out: {lost:,} of {len(members):,} networks, which diverged or failed." if lost else ""
+    return (
+        f"Left out: {lost:,} of {len(members):,} networks, which diverged or failed."
+        if lost
+        else ""
+    )
 
 
 def _plain(name: str) -> str:

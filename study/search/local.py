@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from study.interruption import Interruption
-from study.local import one_thread, train_packs
+from study.run.interruption import Interruption
+from study.run.local import one_thread, train_packs
 from study.search.trial import run_trial
 from study.search.trials import OPTUNA_STATES, RUNNING
 
@@ -44,4 +44,6 @@ def run_trials(study: SearchStudy, interruption: Interruption) -> None:
         )
         search.ended(suggestion)
         if trial.state != RUNNING:
-            search.study.tell(suggestion, trial.values(study.space.options.pareto), OPTUNA_STATES[trial.state])
+            search.study.tell(
+                suggestion, trial.values(study.space.options.pareto), OPTUNA_STATES[trial.state]
+            )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import optuna
 
 from data_utils.errors import InputError
-from study.interruption import Interruption
+from study.run.interruption import Interruption
 from study.search.sampler import TrialSampler
 from study.search.space import Space
 from study.search.trial import begin_trial
@@ -49,7 +49,9 @@ class Search:
         self.best = best_trial(trials)
         for number, trial in enumerate(map(reopened, trials)):
             if trial.number != number:
-                raise InputError(f"{folder.path}: the file of trial {number} is missing: start anew with --fresh")
+                raise InputError(
+                    f"{folder.path}: the file of trial {number} is missing: start anew with --fresh"
+                )
             if trial.state == RUNNING:
                 self.study.enqueue_trial(trial.params)
             else:
@@ -74,7 +76,11 @@ class Search:
     @property
     def wanted(self) -> bool:
         """Whether another trial is to begin."""
-        return self.asked < self.options.trials and time.monotonic() < self.deadline and not self.interruption
+        return (
+            self.asked < self.options.trials
+            and time.monotonic() < self.deadline
+            and not self.interruption
+        )
 
     def begin(self, suggestion: optuna.Trial) -> Trial:
         """Keep what Optuna suggests."""
@@ -95,8 +101,16 @@ class Search:
 
     def _line(self, trial: Trial) -> str:
         """For the screen, e.g. `trial 12 of 40: code 118, validation MSE 0.3412, 21 s (best 0.3398 at 96)`."""
-        result = f"validation MSE {trial.value:.4f}" if trial.state == COMPLETE else trial.error or trial.state
-        known = f" (best {self.best.value:.4f} at {self.best.code_size})" if self.best is not None else ""
+        result = (
+            f"validation MSE {trial.value:.4f}"
+            if trial.state == COMPLETE
+            else trial.error or trial.state
+        )
+        known = (
+            f" (best {self.best.value:.4f} at {self.best.code_size})"
+            if self.best is not None
+            else ""
+        )
         head = f"trial {trial.number + 1} of {self.options.trials}: code {trial.code_size}"
         return f"{head}, {result}, {trial.seconds:.0f} s{known}"
 
@@ -109,7 +123,9 @@ def journal(space: Space, folder: TrialsFolder) -> Journal:
 
 def best_trial(trials: Iterable[Trial]) -> Trial | None:
     """The complete trial with the least objective (the first of equals); None where there is none."""
-    return min((t for t in trials if t.state == COMPLETE), key=lambda t: (t.value, t.number), default=None)
+    return min(
+        (t for t in trials if t.state == COMPLETE), key=lambda t: (t.value, t.number), default=None
+    )
 
 
 def chosen_trial(trials: Iterable[Trial], pareto: bool) -> Trial | None:

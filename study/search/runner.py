@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study import runner  # first: it sets what Ray reads when it is imported
+from study.run import tune as runner  # first: it sets what Ray reads when it is imported
 
 from ray import tune  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
@@ -18,9 +18,9 @@ from ray.tune.search.optuna import OptunaSearch  # isort: skip
 import torch
 
 from data_utils.preparation import PreparedData
-from study.attempts import LAST_RETRIES
-from study.cluster import cluster_of
-from study.interruption import Interruption
+from study.run.attempts import LAST_RETRIES
+from study.run.cluster import cluster_of
+from study.run.interruption import Interruption
 from study.search.loop import Search
 from study.search.space import Space
 from study.search.trial import run_trial
@@ -87,15 +87,29 @@ def run_trials(study: SearchStudy, workers: int, gpus: float, interruption: Inte
 
 
 def train_trial(
-    config: dict, *, space: Space, data: PreparedData, folder: str, device: str, checkpoint_seconds: float
+    config: dict,
+    *,
+    space: Space,
+    data: PreparedData,
+    folder: str,
+    device: str,
+    checkpoint_seconds: float,
 ) -> None:
     """The Tune trainable: trial `config["number"]` of the run folder, from its checkpoint where it has one."""
     torch.set_num_threads(1)
     trials = TrialsFolder(Path(folder))
     trial = run_trial(
-        trials.trial(config["number"]), space, data, trials, device, trials.stop_requested, checkpoint_seconds
+        trials.trial(config["number"]),
+        space,
+        data,
+        trials,
+        device,
+        trials.stop_requested,
+        checkpoint_seconds,
     )
-    tune.report(dict(zip(METRICS, (trial.value, trial.code_size), strict=True)))  # Tune insists; nobody reads it
+    tune.report(
+        dict(zip(METRICS, (trial.value, trial.code_size), strict=True))
+    )  # Tune insists; nobody reads it
 
 
 class Suggestions(OptunaSearch):
@@ -126,14 +140,18 @@ class Suggestions(OptunaSearch):
     def on_trial_result(self, trial_id: str, result: dict) -> None:
         """A trial reports to the run folder."""
 
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict | None = None, error: bool = False
+    ) -> None:
         suggestion = self._ot_trials[trial_id]
         if error:
             died = self.search.folder.trial(suggestion.number)
             self.search.folder.write_trial(replace(died, state=FAILED, error="its worker died"))
         trial = self.search.ended(suggestion)
         if trial.state != RUNNING:
-            values = dict(zip(METRICS, trial.values(self.search.options.pareto) or (), strict=False))
+            values = dict(
+                zip(METRICS, trial.values(self.search.options.pareto) or (), strict=False)
+            )
             super().on_trial_complete(trial_id, values, error=trial.state in (DIVERGED, FAILED))
 
     def save(self, checkpoint_path: str) -> None:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from data_utils.errors import InputError
-from models.baselines import reference_errors
-from study.config import MemberConfig
-from study.interruption import Interruption
-from study.lock import held
-from study.monitor import hparams, write_hparams_experiment
+from models.config import MemberConfig
+from models.denoisers.baselines import reference_errors
+from study.evidence.search import answer, answer_text, load_search, search_markdown
 from study.options import StudyOptions
-from study.provenance import next_command
-from study.rows import FAILED
+from study.run.interruption import Interruption
+from study.run.lock import held
+from study.run.provenance import next_command
+from study.run.rows import FAILED
+from study.run.tensorboard import hparams, write_hparams_experiment
 from study.search.local import local_search
 from study.search.loop import Search, chosen_trial, journal
-from study.search.results import answer, answer_text, load_search, search_markdown
 from study.search.space import PAPER_CODE, SearchOptions, Space
 from study.search.trials import COMPLETE, RUNNING, Trial, TrialsFolder, reopened, trials_table
 from study.study import Study, open_study
@@ -45,7 +45,9 @@ class SearchStudy(Study):
         """Whether trials are wanted still, or the chosen setting's networks are not all trained."""
         if self.options.resume and self.search is None:
             with held(self.folder.path):
-                for line in self.trials.mend(lambda number: journal(self.space, self.trials).params.get(number)):
+                for line in self.trials.mend(
+                    lambda number: journal(self.space, self.trials).params.get(number)
+                ):
                     self.say(line)
             self._plan()
         ended = [trial for trial in self.trials.trials() if reopened(trial).state != RUNNING]
@@ -83,13 +85,17 @@ class SearchStudy(Study):
         options = self.space.options
         self.search.begin_now(interruption)
         left = options.trials - self.search.asked
-        self.say(f"{max(0, left)} of {options.trials} trials to run, {options.epochs} epochs a network")
+        self.say(
+            f"{max(0, left)} of {options.trials} trials to run, {options.epochs} epochs a network"
+        )
         return self.search
 
     def choose(self) -> bool:
         """Plan the networks of the chosen setting, and of the paper's code size; False where no trial is complete."""
         self._plan()
-        self.folder.write_json("plan.json", {"members": [member.as_dict() for member in self.planned]})
+        self.folder.write_json(
+            "plan.json", {"members": [member.as_dict() for member in self.planned]}
+        )
         if self.chosen is not None:
             self.say(f"testing {self.chosen['model']} on {len(self.chosen['seeds'])} seeds")
         return self.chosen is not None
@@ -107,7 +113,12 @@ class SearchStudy(Study):
             paper = self.space.members({**trial.params, "code_size": PAPER_CODE}, seeds)
         self.planned = [*chosen, *paper]
         self.chosen = {
-            **{"trial": trial.number, "params": trial.params, "model": trial.model, "code_size": trial.code_size},
+            **{
+                "trial": trial.number,
+                "params": trial.params,
+                "model": trial.model,
+                "code_size": trial.code_size,
+            },
             "seeds": list(seeds),
             "members": [member.member_id for member in chosen],
             "paper": [member.member_id for member in paper],
@@ -117,11 +128,15 @@ class SearchStudy(Study):
         """Members and metrics: those of the chosen setting, which are tested, then the trials', which are not."""
         tested, measured = self.folder.merge(self.planned, self.errors)
         members = {
-            member.member_id: member for trial in self._complete() for member in self.space.members(trial.params)
+            member.member_id: member
+            for trial in self._complete()
+            for member in self.space.members(trial.params)
         }
         searched = self.trials.merge(list(members.values()), {})
         tables = []
-        for name, own, others in zip(("members", "metrics"), (tested, measured), searched, strict=True):
+        for name, own, others in zip(
+            ("members", "metrics"), (tested, measured), searched, strict=True
+        ):
             others = others[~others["member_id"].isin(tested["member_id"])]
             parts = [part for part in (own, others) if len(part)]
             tables.append(pd.concat(parts, ignore_index=True) if parts else own)
@@ -143,9 +158,16 @@ class SearchStudy(Study):
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
         trials = self.trials.trials()
-        self.folder.write_table("trials.parquet", trials_table(trials, list(self.space.distributions)))
+        self.folder.write_table(
+            "trials.parquet", trials_table(trials, list(self.space.distributions))
+        )
         members, _ = self._tables()
-        known = {"wall_seconds": seconds, "device": self.device, "n_members": len(members), "chosen": self.chosen}
+        known = {
+            "wall_seconds": seconds,
+            "device": self.device,
+            "n_members": len(members),
+            "chosen": self.chosen,
+        }
         self.folder.write_json("config.json", {**self.folder.read_json("config.json"), **known})
         run = load_search(self.folder.path)
         self.folder.write_text("summary.md", search_markdown(run))
@@ -162,7 +184,9 @@ class SearchStudy(Study):
         if found is not None:
             self.say(answer_text(found))
         self.say(f"results: {self.folder.path / 'summary.md'}")
-        self.say(f"trials:  optuna-dashboard {shlex.quote(str(self.folder.path / 'optuna.journal'))}")
+        self.say(
+            f"trials:  optuna-dashboard {shlex.quote(str(self.folder.path / 'optuna.journal'))}"
+        )
         if interruption or len(failed) or not complete:
             return self._unfinished(interruption)
         self._measure_references()
@@ -178,6 +202,10 @@ def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:
     Raises InputError for a bad option.
     """
     if options.storage is not None:
-        raise InputError(f"--storage {options.storage}: not with --search: give an --out that all machines share")
+        raise InputError(
+            f"--storage {options.storage}: not with --search: give an --out that all machines share"
+        )
     study = open_study(replace(options, grid=f"search-{search.search}"), planned=[])
-    return SearchStudy(study.options, study.planned, study.folder, study.console, study.device, wanted=search)
+    return SearchStudy(
+        study.options, study.planned, study.folder, study.console, study.device, wanted=search
+    )

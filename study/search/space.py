@@ -17,7 +17,7 @@ from optuna.distributions import (
 )
 
 from data_utils.errors import InputError
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
 
 SEARCHES = ("bottleneck",)
 #: Noise factors of each mode; "pareto" has two objectives, validation MSE and code size.
@@ -70,7 +70,9 @@ class SearchOptions:
                 raise InputError(f"--tune {name}: use some of {' '.join(TUNABLE)}")
         for name in ("trials", "seeds", "epochs", "confirm_seeds"):
             if getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 1")
+                raise InputError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 1"
+                )
         if self.search_seed < 0:
             raise InputError(f"--search-seed {self.search_seed}: give at least 0")
         if self.timeout is not None and not 0 < self.timeout < math.inf:
@@ -80,9 +82,13 @@ class SearchOptions:
             if low < 1:
                 raise InputError(f"--sizes {low} {high}: a code has at least 1 unit")
             if low > high:
-                raise InputError(f"--sizes {low} {high}: an empty range: give the smaller size first")
+                raise InputError(
+                    f"--sizes {low} {high}: an empty range: give the smaller size first"
+                )
         if self.mode != "all" and len(set(self.noise or ())) > 1:
-            raise InputError(f"--noise: mode {self.mode} has one noise factor: give one, or --mode all")
+            raise InputError(
+                f"--noise: mode {self.mode} has one noise factor: give one, or --mode all"
+            )
         if len(set(self.noise_factors)) < len(self.noise_factors):
             raise InputError("--noise: give each noise factor once")
 
@@ -103,10 +109,16 @@ class Space:
         self.options, self.n_genes = options, n_genes
         low, high = (SIZES[0], min(SIZES[1], n_genes)) if options.sizes is None else options.sizes
         if high > n_genes:
-            raise InputError(f"--sizes {low} {high}: the data have {n_genes} genes: a code has at most as many units")
-        self.distributions: dict[str, BaseDistribution] = {"code_size": IntDistribution(low, high, log=True)}
+            raise InputError(
+                f"--sizes {low} {high}: the data have {n_genes} genes: a code has at most as many units"
+            )
+        self.distributions: dict[str, BaseDistribution] = {
+            "code_size": IntDistribution(low, high, log=True)
+        }
         self.distributions |= {name: TUNABLE[name] for name in TUNABLE if name in options.tune}
-        self.members(self.first())  # what networks refuse, such as a negative noise factor, is refused now
+        self.members(
+            self.first()
+        )  # what networks refuse, such as a negative noise factor, is refused now
 
     def identity(self) -> dict:
         """What makes it this search and no other; JSON-able."""
@@ -114,7 +126,9 @@ class Space:
         return {
             "search": options.search,
             "mode": options.mode,
-            "space": {name: json.loads(distribution_to_json(d)) for name, d in self.distributions.items()},
+            "space": {
+                name: json.loads(distribution_to_json(d)) for name, d in self.distributions.items()
+            },
             "noise_factors": list(options.noise_factors),
             "seeds": options.seeds,
             "epochs": options.epochs,
@@ -140,11 +154,15 @@ class Space:
         code, depth = int(params["code_size"]), int(values["depth"])
         if "width" in params and "depth" not in params:
             depth = 1
-        outer = [min(math.ceil(code * values["width"] ** k), self.n_genes) for k in range(1, depth + 1)]
+        outer = [
+            min(math.ceil(code * values["width"] ** k), self.n_genes) for k in range(1, depth + 1)
+        ]
         outer = [max(width, code + 1) for width in outer]
         return "dense-" + "x".join(map(str, [*outer[::-1], code, code, *outer]))
 
-    def members(self, params: dict[str, float], seeds: Sequence[int] | None = None) -> tuple[MemberConfig, ...]:
+    def members(
+        self, params: dict[str, float], seeds: Sequence[int] | None = None
+    ) -> tuple[MemberConfig, ...]:
         """The networks of a point: seeds (the search's own if None) x noise factors, in the order of a pack."""
         values = {**USUAL, **params}
         seeds = range(self.options.seeds) if seeds is None else seeds

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pandas as pd
 
 from data_utils.preparation import PreparedData
-from study.packs import Pack
+from models.training import PackTraining
+from study.run.packs import Pack
+from study.run.worker import run_pack
 from study.search.space import Space, objective
 from study.search.trials import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING, Trial, TrialsFolder
-from study.training import PackTraining
-from study.worker import run_pack
 
 #: Shares of the epochs after which a trial is compared with others.
 LOOKS = (0.5, 0.75)
@@ -25,7 +25,13 @@ LEAST_TRIALS = 10
 def begin_trial(number: int, params: dict[str, float], space: Space, folder: TrialsFolder) -> Trial:
     """Keep a suggestion, so that a search that is killed goes on with it."""
     members = tuple(member.member_id for member in space.members(params))
-    trial = Trial(number, dict(params), model=space.model(params), code_size=int(params["code_size"]), members=members)
+    trial = Trial(
+        number,
+        dict(params),
+        model=space.model(params),
+        code_size=int(params["code_size"]),
+        members=members,
+    )
     folder.write_trial(trial)
     return trial
 
@@ -51,14 +57,22 @@ def run_trial(
         if known is not None:
             trial = replace(completed(trial, space, known), seconds=0.0)
         elif run_pack(
-            pack, data, folder, device, should_stop=should_stop, checkpoint_seconds=checkpoint_seconds, judge=judge
+            pack,
+            data,
+            folder,
+            device,
+            should_stop=should_stop,
+            checkpoint_seconds=checkpoint_seconds,
+            judge=judge,
         ):
             trial = completed(trial, space, folder.part(pack.pack_id))
         elif judge.trial.state != RUNNING:
             trial = judge.trial
             folder.drop_checkpoint(pack.pack_id)
     except Exception as error:
-        trial = replace(trial, state=FAILED, error=" ".join(f"{type(error).__name__}: {error}".split())[:500])
+        trial = replace(
+            trial, state=FAILED, error=" ".join(f"{type(error).__name__}: {error}".split())[:500]
+        )
     folder.write_trial(trial)
     return trial
 
@@ -78,17 +92,32 @@ class Judge:
         values = [r for r in training.records if (r.split, r.metric) == ("validation", "mse")]
         noise_factors = [member.noise_factor for member in training.members]
         looks = look_epochs(self.options.epochs)
-        curve = tuple((r.epoch, objective(r.values, noise_factors)) for r in values if r.epoch in looks)
+        curve = tuple(
+            (r.epoch, objective(r.values, noise_factors)) for r in values if r.epoch in looks
+        )
         so_far = replace(self.trial, curve=curve, epochs=training.epoch, seconds=training.seconds)
-        lost = [member for member, epoch in zip(training.members, training.diverged_epoch, strict=True) if epoch]
+        lost = [
+            member
+            for member, epoch in zip(training.members, training.diverged_epoch, strict=True)
+            if epoch
+        ]
         if lost:
             self.trial = diverged(so_far, lost[0].run_name, len(lost))
-        elif curve and curve[-1][0] == training.epoch and not self.options.pareto and self._hopeless(*curve[-1]):
+        elif (
+            curve
+            and curve[-1][0] == training.epoch
+            and not self.options.pareto
+            and self._hopeless(*curve[-1])
+        ):
             self.trial = replace(so_far, state=PRUNED)
         return self.trial.state == RUNNING
 
     def _hopeless(self, epoch: int, value: float) -> bool:
-        others = [dict(trial.curve).get(epoch) for trial in self.folder.trials() if trial.state == COMPLETE]
+        others = [
+            dict(trial.curve).get(epoch)
+            for trial in self.folder.trials()
+            if trial.state == COMPLETE
+        ]
         return len(others) >= LEAST_TRIALS and value > statistics.median(others)
 
 
@@ -103,8 +132,13 @@ def completed(trial: Trial, space: Space, tables: tuple[pd.DataFrame, pd.DataFra
     members, metrics = tables
     noise_factors = members["noise_factor"].tolist()
     curves = metrics[(metrics["split"] == "validation") & (metrics["metric"] == "mse")]
-    by_epoch = curves.pivot(index="epoch", columns="member_id", values="value")[members["member_id"].tolist()]
-    curve = tuple((epoch, objective(by_epoch.loc[epoch], noise_factors)) for epoch in look_epochs(space.options.epochs))
+    by_epoch = curves.pivot(index="epoch", columns="member_id", values="value")[
+        members["member_id"].tolist()
+    ]
+    curve = tuple(
+        (epoch, objective(by_epoch.loc[epoch], noise_factors))
+        for epoch in look_epochs(space.options.epochs)
+    )
     seconds, epochs = float(members["seconds"].sum()), int(by_epoch.index.max())
     trial = replace(trial, curve=curve, epochs=epochs, seconds=seconds)
     value = objective(members["val_mse"], noise_factors)

@@ -20,10 +20,12 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from data_utils.errors import InputError
-from study.packs import pack_id
-from study.results import RunFolder
+from study.run.folder import RunFolder
+from study.run.packs import pack_id
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of every study and trial, also of one in memory
+optuna.logging.set_verbosity(
+    optuna.logging.ERROR
+)  # it tells of every study and trial, also of one in memory
 
 #: Optuna's name of the study.
 STUDY = "search-bottleneck"
@@ -79,7 +81,12 @@ class Trial:
             params=self.params,
             distributions=distributions,
             intermediate_values={} if pareto else dict(self.curve),
-            user_attrs={"number": self.number, "model": self.model, "members": list(self.members), "error": self.error},
+            user_attrs={
+                "number": self.number,
+                "model": self.model,
+                "members": list(self.members),
+                "error": self.error,
+            },
         )
 
 
@@ -139,7 +146,9 @@ class TrialsFolder(RunFolder):
                 lines.append(f"{str(damaged).rpartition(': ')[0]}: trial {number + 1} runs again")
                 self.write_trial(Trial(number, params))
                 continue
-            part = self.path / "parts" / f"{pack_id(trial.members)}.members.parquet"  # a damaged one is gone by now
+            part = (
+                self.path / "parts" / f"{pack_id(trial.members)}.members.parquet"
+            )  # a damaged one is gone by now
             if trial.state == COMPLETE and not part.exists():
                 self.write_trial(_anew(trial))
         return lines
@@ -174,13 +183,32 @@ def trials_table(trials: Iterable[Trial], names: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for trial in trials:
-        row = {"number": trial.number, "state": trial.state, "model": trial.model, "code_size": trial.code_size}
+        row = {
+            "number": trial.number,
+            "state": trial.state,
+            "model": trial.model,
+            "code_size": trial.code_size,
+        }
         row |= {name: trial.params[name] for name in names}
-        row |= {"val_mse": trial.value, "epochs": trial.epochs, "seconds": trial.seconds, "error": trial.error}
+        row |= {
+            "val_mse": trial.value,
+            "epochs": trial.epochs,
+            "seconds": trial.seconds,
+            "error": trial.error,
+        }
         row |= {"members": list(trial.members)}
-        row |= {"look_epochs": [epoch for epoch, _ in trial.curve], "look_values": [value for _, value in trial.curve]}
+        row |= {
+            "look_epochs": [epoch for epoch, _ in trial.curve],
+            "look_values": [value for _, value in trial.curve],
+        }
         rows.append(row)
-    columns = ["number", "state", "model", "code_size", *(name for name in names if name != "code_size")]
+    columns = [
+        "number",
+        "state",
+        "model",
+        "code_size",
+        *(name for name in names if name != "code_size"),
+    ]
     columns += ["val_mse", "epochs", "seconds", "error", "members", "look_epochs", "look_values"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -202,21 +230,34 @@ class Journal:
     `params` has the points of its trials by number; they are asked for where a trial's own file is damaged.
     """
 
-    def __init__(self, path: Path, identity: dict, distributions: dict[str, BaseDistribution], pareto: bool):
+    def __init__(
+        self, path: Path, identity: dict, distributions: dict[str, BaseDistribution], pareto: bool
+    ):
         """Raises InputError for a file that holds another search or is none."""
         self.distributions, self.pareto = distributions, pareto
         try:
-            storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+            storage = optuna.storages.JournalStorage(
+                optuna.storages.journal.JournalFileBackend(str(path))
+            )
             self.study = optuna.create_study(
-                storage=storage, study_name=STUDY, directions=directions(pareto), load_if_exists=True
+                storage=storage,
+                study_name=STUDY,
+                directions=directions(pareto),
+                load_if_exists=True,
             )
             known = self.study.user_attrs.get("search", identity)
-            self.params = {t.user_attrs["number"]: t.params for t in self.study.get_trials(deepcopy=False)}
+            self.params = {
+                t.user_attrs["number"]: t.params for t in self.study.get_trials(deepcopy=False)
+            }
         except Exception as error:  # whatever a damaged file makes of it
             reason = f"{type(error).__name__}: {error}"[:80]
-            raise InputError(f"{path}: no readable Optuna journal ({reason}): remove it; it is made anew") from None
+            raise InputError(
+                f"{path}: no readable Optuna journal ({reason}): remove it; it is made anew"
+            ) from None
         if known != identity:
-            raise InputError(f"{path}: belongs to another search: give the options of that one, or another --out")
+            raise InputError(
+                f"{path}: belongs to another search: give the options of that one, or another --out"
+            )
         self.study.set_user_attr("search", identity)
 
     def add(self, trial: Trial) -> None:
@@ -233,4 +274,7 @@ def directions(pareto: bool) -> list[str]:
 
 def read_distributions(content: dict[str, str]) -> dict[str, BaseDistribution]:
     """Of config.json: Optuna's distributions by name."""
-    return {name: optuna.distributions.json_to_distribution(json.dumps(value)) for name, value in content.items()}
+    return {
+        name: optuna.distributions.json_to_distribution(json.dumps(value))
+        for name, value in content.items()
+    }

@@ -18,10 +18,12 @@ from benchmarks.tune_peers import KINDS, train
 from benchmarks.wall_times import first_epoch, training_seconds
 from data_utils.sources import load_dataset
 from study.grids import Narrowing
-from study.monitor import MemberLog
+from study.run.tensorboard import MemberLog
 from tests.small import member, prepared
 
-MET = Comparison("a peer", "some work", "s CPU", (1.0, 2.0, 4.0), (3.0, 4.0, 16.0), 2.5, "MSE 0.1234 | 0.1235")
+MET = Comparison(
+    "a peer", "some work", "s CPU", (1.0, 2.0, 4.0), (3.0, 4.0, 16.0), 2.5, "MSE 0.1234 | 0.1235"
+)
 MISSED = Comparison("another [best] peer", "the same", "s wall", (2.0,), (3.0,), 1.6)
 MEMORY = Measurement("memory", "a pack", "GB", (1.25, 1.5, 1.0), "below 1.5 GB")
 ABSENT = LeftOut("JAX", "a pack", "no jax here")
@@ -41,7 +43,9 @@ def words(text):
 
 def cell_lines(row, width=120):
     """Each column's words in a table of this one row, without the heading."""
-    lines = [line for line in render({"name": [row]}, FACTS, width).splitlines() if line.startswith("│")]
+    lines = [
+        line for line in render({"name": [row]}, FACTS, width).splitlines() if line.startswith("│")
+    ]
     columns = zip(*(line.strip("│").split("│") for line in lines), strict=True)
     return [" ".join(" ".join(column).split()) for column in columns]
 
@@ -59,7 +63,13 @@ def test_a_missed_target_says_so_and_brackets_are_no_markup():
 
 def test_a_measurement_is_not_judged():
     name, work, value, aim, met = cell_lines(MEMORY)
-    assert (name, work, value, aim, met) == ("memory", "a pack", "1.25 (1..1.5) GB", "below 1.5 GB", "-")
+    assert (name, work, value, aim, met) == (
+        "memory",
+        "a pack",
+        "1.25 (1..1.5) GB",
+        "below 1.5 GB",
+        "-",
+    )
 
 
 def test_what_is_left_out_says_why():
@@ -76,7 +86,12 @@ def test_a_table_has_80_to_120_columns(width):
 
 def test_the_table_says_what_it_was_measured_under():
     text = words(render({"name": [MET]}, FACTS, 120))
-    for part in ("2 cores, EPYC", "load 0.5 before, 2.0 after", "torch 2.13.0", "commit 012345678, changed"):
+    for part in (
+        "2 cores, EPYC",
+        "load 0.5 before, 2.0 after",
+        "torch 2.13.0",
+        "commit 012345678, changed",
+    ):
         assert part in text
     assert "jax" not in text
     assert "A quick one" not in text
@@ -103,7 +118,12 @@ def test_the_file_holds_numbers_and_conditions(tmp_path, capsys):
     status, content = bench(tmp_path, one=gives(MET, MISSED), two=gives(MEMORY, ABSENT))
     assert status == 0
     kinds = [(row["benchmark"], row["kind"]) for row in content["results"]]
-    assert kinds == [("one", "Comparison"), ("one", "Comparison"), ("two", "Measurement"), ("two", "LeftOut")]
+    assert kinds == [
+        ("one", "Comparison"),
+        ("one", "Comparison"),
+        ("two", "Measurement"),
+        ("two", "LeftOut"),
+    ]
     met, missed, memory, absent = content["results"]
     assert (met["ours"], met["peer"], met["target"]) == ([1.0, 2.0, 4.0], [3.0, 4.0, 16.0], 2.5)
     assert (met["ratio"], met["lowest"], met["highest"], missed["ratio"]) == (3.0, 2.0, 4.0, 1.5)
@@ -169,7 +189,13 @@ def test_bad_input_is_one_line(arguments, said, capsys):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_tune_trial_trains(kind):
     reports = []
-    train({"cell": 1}, members=[None, member(epochs=1)], data=prepared(), kind=kind, report=reports.append)
+    train(
+        {"cell": 1},
+        members=[None, member(epochs=1)],
+        data=prepared(),
+        kind=kind,
+        report=reports.append,
+    )
     [report] = reports
     assert report["epoch"] == 1
     assert math.isfinite(report["val_mse"])
@@ -179,15 +205,26 @@ def test_a_tune_trial_trains(kind):
 def test_both_tune_peers_train_the_same_network():
     last = []
     for kind in KINDS:
-        train({"cell": 0}, members=[member(epochs=2)], data=prepared(), kind=kind, report=last.append)
+        train(
+            {"cell": 0}, members=[member(epochs=2)], data=prepared(), kind=kind, report=last.append
+        )
     assert [report["epoch"] for report in last] == [1, 2, 1, 2]
     assert last[1]["val_mse"] == pytest.approx(last[3]["val_mse"], rel=1e-4)
 
 
 def test_the_grids():
-    assert (len(cells(Narrowing())), len(few_cells(Narrowing())), len(deep_pack(Narrowing()))) == (44, 8, 44)
+    assert (len(cells(Narrowing())), len(few_cells(Narrowing())), len(deep_pack(Narrowing()))) == (
+        44,
+        8,
+        44,
+    )
     assert {cell.epochs for cell in cells(Narrowing(epochs=7))} == {7}
-    assert {cell.model for cell in few_cells(Narrowing())} == {"dense-2", "dense-4", "dense-6", "dense-8"}
+    assert {cell.model for cell in few_cells(Narrowing())} == {
+        "dense-2",
+        "dense-4",
+        "dense-6",
+        "dense-8",
+    }
 
 
 def launched(label, costs):
@@ -204,7 +241,10 @@ def launched(label, costs):
 
 
 def test_turns_compare_what_both_ended():
-    ours, peer = launched("ours", [2.0, 4.0, 5.0]), launched("peer", [6.0, 8.0, CommandFailed("fell over")])
+    ours, peer = (
+        launched("ours", [2.0, 4.0, 5.0]),
+        launched("peer", [6.0, 8.0, CommandFailed("fell over")]),
+    )
     [row] = turns(3, [ours, peer], lambda: [compared("peer", "work", "s", ours, peer, 2.0)])
     assert (row.ours, row.peer, row.ratio) == ((2.0, 4.0), (6.0, 8.0), 2.5)
     assert row.note == "validation MSE 0.5000 | 0.5000; peer fell over"
@@ -218,7 +258,9 @@ def test_a_peer_that_always_fails_is_left_out():
 
 def test_ctrl_c_in_a_turn_keeps_the_turns_before():
     ours, peer = launched("ours", [2.0, 4.0]), launched("peer", [6.0, KeyboardInterrupt()])
-    rows = turns(2, [ours, peer], lambda: [compared("peer", "work", "s", ours, peer, 2.0, factor=1.5)])
+    rows = turns(
+        2, [ours, peer], lambda: [compared("peer", "work", "s", ours, peer, 2.0, factor=1.5)]
+    )
     row = next(rows)
     assert (row.ours, row.peer) == ((3.0,), (6.0,))
     with pytest.raises(KeyboardInterrupt):
@@ -231,11 +273,20 @@ def test_a_command_that_fails_says_its_last_line():
         run([sys.executable, "-c", "import sys; print('before'); print('the reason'); sys.exit(3)"])
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="memory is read from Linux's /proc")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/smaps_rollup"), reason="memory is read from Linux's /proc"
+)
 def test_memory_counts_a_commands_children():
     child = "x = bytearray(60_000_000); import time; time.sleep(1)"
     watch = MemoryWatch()
-    run([sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"], watch)
+    run(
+        [
+            sys.executable,
+            "-c",
+            f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])",
+        ],
+        watch,
+    )
     assert len(watch.processes) == 2
     assert 60e6 < max(process.unique for process in watch.processes.values()) < 120e6
     assert 60e6 < watch.total < 150e6
@@ -243,7 +294,10 @@ def test_memory_counts_a_commands_children():
 
 
 def test_wall_times_of_a_run(tmp_path):
-    for name, start, epochs in (("dense-2/a", 100.0, (103.0, 105.0)), ("dense-4/b", 101.0, (102.5, 109.0))):
+    for name, start, epochs in (
+        ("dense-2/a", 100.0, (103.0, 105.0)),
+        ("dense-4/b", 101.0, (102.5, 109.0)),
+    ):
         log = MemberLog(tmp_path / "tensorboard", name, {}, start_time=start)
         log.scalars([(epoch, "mse/validation", 1.0, when) for epoch, when in enumerate(epochs, 1)])
     assert first_epoch(tmp_path) == 102.5

@@ -17,7 +17,7 @@ from benchmarks.measure import Comparison, Measurement
 from benchmarks.peers import dataloader_loop, memory_loop, vmap_pack
 from benchmarks.trainers import Engine, Trainers, dealt, workers
 from study import grids
-from study.packs import cost, pack_order, stack_key
+from study.run.packs import cost, pack_order, stack_key
 from tests.small import ROOT, member
 
 EPOCHS = 3
@@ -31,14 +31,18 @@ def data():
 def pack(model):
     """Members that differ in noise and beta; 84 rows in batches of 32 leave a smaller last batch."""
     choices = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (1.0, 0.01)]
-    return [member(model, noise, EPOCHS + 1, beta=beta, learning_rate=1e-3) for noise, beta in choices]
+    return [
+        member(model, noise, EPOCHS + 1, beta=beta, learning_rate=1e-3) for noise, beta in choices
+    ]
 
 
 def assert_same_training(engine_of_pack, peers, n_members):
     """Validation MSE of every epoch and all parameters after them; `peers` train one member each, or all."""
     for _ in range(EPOCHS):
         expected = engine_of_pack.epoch()
-        assert [error for peer in peers for error in peer.epoch()] == pytest.approx(expected, abs=1e-5)
+        assert [error for peer in peers for error in peer.epoch()] == pytest.approx(
+            expected, abs=1e-5
+        )
     for k in range(n_members):
         found = peers[k].parameters(0) if len(peers) > 1 else peers[0].parameters(k)
         for own, given in zip(found, engine_of_pack.parameters(k), strict=True):
@@ -88,14 +92,20 @@ def test_cells_and_packs():
         members = work.pack_of_44(model, 2)
         assert len({one.member_id for one in members}) == 44
         assert len({stack_key(one) for one in members}) == 1
-        assert [one.noise_factor for one in members] == [one.noise_factor for one in sorted(members, key=pack_order)]
+        assert [one.noise_factor for one in members] == [
+            one.noise_factor for one in sorted(members, key=pack_order)
+        ]
     assert len({one.member_id for one in work.conv_members(2)}) == 33
     assert len({one.member_id for one in work.dense_grid(2)}) == 396
     assert {model: grids.EPOCHS[model] for model in work.DENSE} == work.EPOCHS
 
 
 def test_synthetic_data_are_split_and_scaled(data):
-    assert (data.train.shape, data.validation.shape, data.test.shape) == ((84, 70), (12, 70), (24, 70))
+    assert (data.train.shape, data.validation.shape, data.test.shape) == (
+        (84, 70),
+        (12, 70),
+        (24, 70),
+    )
     assert data.train.dtype == np.float32
     assert np.abs(data.train.mean(axis=0)).max() < 1e-5
     assert data.train.std(axis=0) == pytest.approx(1, abs=2e-3)
@@ -111,7 +121,9 @@ def test_a_shorter_epoch_keeps_the_share_of_validation(data):
 def test_groups_are_dealt_by_their_work():
     groups = [[one] for one in work.cells(1)]
     shares = dealt(groups, 943, 2)
-    assert sorted(one.member_id for share in shares for [one] in share) == sorted(one.member_id for [one] in groups)
+    assert sorted(one.member_id for share in shares for [one] in share) == sorted(
+        one.member_id for [one] in groups
+    )
     one, other = (sum(cost(member, 943) for [member] in share) for share in shares)
     assert one == pytest.approx(other, rel=0.05)
     assert dealt(groups[:1], 943, 2) == [groups[:1], []]
@@ -160,7 +172,9 @@ def test_rows_compare_equal_networks(data, in_this_process, monkeypatch):
     }
     for name in ("PyTorch loop with DataLoader", "plain conv loop, autograd", "torch.func vmap"):
         assert len(rows[name].ratios) == 2
-        ours, theirs = (float(part.split()[-1]) for part in rows[name].note.split("MSE: ")[1].split(","))
+        ours, theirs = (
+            float(part.split()[-1]) for part in rows[name].note.split("MSE: ")[1].split(",")
+        )
         assert ours == pytest.approx(theirs, abs=1e-5)
     floor = rows["SGEMM floor"]
     # per network: the training rows' step, and two operations per weight for each validation row
@@ -181,7 +195,9 @@ def test_the_grid_on_a_device(data):
     for row in depths:
         ours, theirs = (float(part.split()[-1]) for part in row.note.split("MSE: ")[1].split(","))
         assert ours == pytest.approx(theirs, abs=1e-5)
-    expected = sum(work.EPOCHS[model] * row.ours[0] for model, row in zip(work.DENSE, depths, strict=True))
+    expected = sum(
+        work.EPOCHS[model] * row.ours[0] for model, row in zip(work.DENSE, depths, strict=True)
+    )
     assert isinstance(whole, Comparison)
     assert isinstance(seconds, Measurement)
     assert whole.ours == seconds.values == pytest.approx((expected,))
@@ -204,7 +220,19 @@ def test_a_device_that_is_not_there(capsys, monkeypatch):
     ]
 
 
-ABSENT = ("pandas", "scipy", "sklearn", "pyarrow", "ray", "rich", "anndata", "h5py", "optuna", "jax", "matplotlib")
+ABSENT = (
+    "pandas",
+    "scipy",
+    "sklearn",
+    "pyarrow",
+    "ray",
+    "rich",
+    "anndata",
+    "h5py",
+    "optuna",
+    "jax",
+    "matplotlib",
+)
 
 
 def test_a_bare_machine_needs_torch_and_numpy_alone():

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from data_utils.cohort import simulate_cohort
-from data_utils.formats import write_expression
+from data_utils.formats.registry import write_expression
 from tests.buckets import BUCKET, KEYS, server_program
 from tests.cluster.hosts import NETWORK, Hosts, missing
 from tests.cluster.lab import Cluster
@@ -77,7 +77,9 @@ def finish(process, cluster, seconds=180):
 def python(hosts, i, code):
     """Run Python of this checkout on a host, with the S3 server's keys; returns what it printed."""
     environment = {**KEYS, "AWS_ENDPOINT_URL": S3}
-    return hosts.run(i, f"cd {ROOT}; {shlex.join([sys.executable, '-c', code])}", env=environment).stdout
+    return hosts.run(
+        i, f"cd {ROOT}; {shlex.join([sys.executable, '-c', code])}", env=environment
+    ).stdout
 
 
 @pytest.fixture(scope="session")

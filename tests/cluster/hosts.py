@@ -75,7 +75,9 @@ def missing() -> str:
     if _absent():
         return f"three hosts on one machine need {', '.join(sorted({TOOLS[tool] for tool in _absent()}))}"
     probe = "ip link add name br type bridge && ip link add name v type veth peer name w && mount -t tmpfs tmpfs /mnt"
-    done = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "bash", "-c", probe], capture_output=True)
+    done = subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "bash", "-c", probe], capture_output=True
+    )
     return f"no namespaces here: {done.stderr.decode().strip()}" if done.returncode else ""
 
 
@@ -91,10 +93,17 @@ def _install(packages: list[str]) -> None:
         policy.chmod(0o755)
         made = True
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 300}
+    quiet = {
+        "env": environment,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "timeout": 300,
+    }
     try:
         subprocess.run(["apt-get", "-qq", "update"], **quiet)
-        subprocess.run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", *packages], **quiet)
+        subprocess.run(
+            ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *packages], **quiet
+        )
     except subprocess.TimeoutExpired:
         pass  # the tools are looked for again
     finally:
@@ -119,9 +128,16 @@ class Hosts:
     def __enter__(self) -> Hosts:
         try:
             for name in ("id", "hostkey"):
-                subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name], check=True)
+                subprocess.run(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name],
+                    check=True,
+                )
             self._boot(0, "exec sleep infinity")
-            for command in ("link add hub type bridge", f"addr add {NETWORK}.254/24 dev hub", "link set hub up"):
+            for command in (
+                "link add hub type bridge",
+                f"addr add {NETWORK}.254/24 dev hub",
+                "link set hub up",
+            ):
                 self._ip(0, command)
             self._ip(0, "link set lo up")
             for i in range(1, self.n + 1):
@@ -162,11 +178,20 @@ class Hosts:
         self._ip(0, f"link add to{i} type veth peer name eth0 address {mac} netns {self.pid(i)}")
         for command in (f"link set to{i} master hub", f"link set to{i} up"):
             self._ip(0, command)
-        for command in (f"addr add {self.address(i)}/24 dev eth0", "link set eth0 up", "link set lo up"):
+        for command in (
+            f"addr add {self.address(i)}/24 dev eth0",
+            "link set eth0 up",
+            "link set lo up",
+        ):
             self._ip(i, command)
-        self._ip(i, f"route add default via {self.address(0)}")  # Ray asks for the way out to learn its own address
+        self._ip(
+            i, f"route add default via {self.address(0)}"
+        )  # Ray asks for the way out to learn its own address
         check = ["ssh", *self.ssh_options(), f"root@{self.address(i)}", "true"]
-        _wait(lambda: self.run(0, shlex.join(check), check=False).returncode == 0, f"host {i} does not answer")
+        _wait(
+            lambda: self.run(0, shlex.join(check), check=False).returncode == 0,
+            f"host {i} does not answer",
+        )
 
     def ssh_options(self) -> list[str]:
         """For ssh from the desk."""
@@ -186,7 +211,18 @@ class Hosts:
         own = self.folder / str(i)
         own.mkdir()
         log = open(self.folder / f"boot{i}.log", "wb")  # noqa: SIM115
-        command = ["unshare", "--net", "--mount", "--uts", "--pid", "--ipc", "--fork", "--kill-child", "bash", "-c"]
+        command = [
+            "unshare",
+            "--net",
+            "--mount",
+            "--uts",
+            "--pid",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+            "bash",
+            "-c",
+        ]
         self.processes[i] = subprocess.Popen(
             [*command, BOOT + last, "bash", str(own), str(i), str(RAY_SSH)],
             stdin=subprocess.DEVNULL,
@@ -219,18 +255,38 @@ class Hosts:
         found = []
         for pid in self.pids(i):
             with suppress(OSError):
-                found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                found.append(
+                    Path(f"/proc/{pid}/cmdline")
+                    .read_bytes()
+                    .replace(b"\0", b" ")
+                    .decode(errors="replace")
+                )
         return found
 
     def _ip(self, i: int, command: str) -> None:
-        subprocess.run(["nsenter", f"--net=/proc/{self.pid(i)}/ns/net", "ip", *command.split()], check=True)
+        subprocess.run(
+            ["nsenter", f"--net=/proc/{self.pid(i)}/ns/net", "ip", *command.split()], check=True
+        )
 
     def popen(self, i: int, command: str, **options) -> subprocess.Popen:
         """Start a shell command on a host, not through SSH: its processes end with the host or the test."""
         home = str(self.home(i))
-        environment = {"HOME": home, "PATH": os.environ["PATH"], "PYTHONPATH": f"{home}/dae-study", "LANG": "C.UTF-8"}
+        environment = {
+            "HOME": home,
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{home}/dae-study",
+            "LANG": "C.UTF-8",
+        }
         environment |= {"TMPDIR": str(self.folder / str(i)), "LOGNAME": "root"}
-        enter = ["nsenter", f"--target={self.pid(i)}", "--net", "--mount", "--uts", "--pid", "--ipc"]
+        enter = [
+            "nsenter",
+            f"--target={self.pid(i)}",
+            "--net",
+            "--mount",
+            "--uts",
+            "--pid",
+            "--ipc",
+        ]
         options = {"stdin": subprocess.DEVNULL, "text": True, "start_new_session": True, **options}
         environment |= options.pop("env", {})
         return subprocess.Popen(

@@ -36,7 +36,12 @@ JOIN_SECONDS = 300
 class Cluster:
     """`ray up` and what follows, on hosts 1 (the head), 2 and 3, each with one core for the study."""
 
-    def __init__(self, hosts: Hosts, workers: tuple[int, ...] = (2, 3), variables: dict[str, str] | None = None):
+    def __init__(
+        self,
+        hosts: Hosts,
+        workers: tuple[int, ...] = (2, 3),
+        variables: dict[str, str] | None = None,
+    ):
         self.hosts, self.workers, self.variables = hosts, workers, variables or {}
         self.config = self._config(f"dae-{os.getpid()}")
 
@@ -67,7 +72,9 @@ class Cluster:
         self.source.mkdir()
         for name in COPIED:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, self.source / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(
+                    ROOT / name, self.source / name, ignore=shutil.ignore_patterns("__pycache__")
+                )
             else:
                 shutil.copy(ROOT / name, self.source)
         (self.source / "cluster.yaml").write_text(yaml.safe_dump(self.config))
@@ -95,7 +102,9 @@ class Cluster:
         self.desk("ray up --yes cluster.yaml")
         end, status = time.monotonic() + JOIN_SECONDS, ""
         while time.monotonic() < end:
-            if all(list(self.hosts.ray(i).glob("session_2*/logs/raylet.out")) for i in self.workers):
+            if all(
+                list(self.hosts.ray(i).glob("session_2*/logs/raylet.out")) for i in self.workers
+            ):
                 status = self.hosts.run(1, ". ~/.dae-study.sh; ray status", check=False).stdout
                 if f"/{len(self.workers) + 1}.0 CPU" in status:
                     return
@@ -112,4 +121,6 @@ class Cluster:
     def training(self, now: bool = False) -> set[int]:
         """The hosts that have a worker for packs, or one that trains at this moment."""
         title = "ray::ImplicitFunc.train" if now else "ray::ImplicitFunc"
-        return {i for i in (1, *self.workers) if any(title in line for line in self.hosts.commands(i))}
+        return {
+            i for i in (1, *self.workers) if any(title in line for line in self.hosts.commands(i))
+        }

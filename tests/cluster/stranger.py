@@ -14,11 +14,35 @@ import sys
 import grpc
 
 SECONDS = 5
-PAGES = ["/", "/api/version", "/nodes?view=summary", "/api/jobs/", "/api/v0/actors", "/api/cluster_status", "/metrics"]
-PAGES += ["/api/healthz", "/api/local_raylet_healthz", "/get_or_create_runtime_env", "/api/job_agent/jobs/"]
+PAGES = [
+    "/",
+    "/api/version",
+    "/nodes?view=summary",
+    "/api/jobs/",
+    "/api/v0/actors",
+    "/api/cluster_status",
+    "/metrics",
+]
+PAGES += [
+    "/api/healthz",
+    "/api/local_raylet_healthz",
+    "/get_or_create_runtime_env",
+    "/api/job_agent/jobs/",
+]
 CALLS = {
-    "NodeInfoGcsService": ["GetAllNodeInfo", "GetClusterId", "CheckAlive", "DrainNode", "RegisterNode"],
-    "InternalKVGcsService": ["InternalKVKeys", "InternalKVGet", "InternalKVPut", "GetInternalConfig"],
+    "NodeInfoGcsService": [
+        "GetAllNodeInfo",
+        "GetClusterId",
+        "CheckAlive",
+        "DrainNode",
+        "RegisterNode",
+    ],
+    "InternalKVGcsService": [
+        "InternalKVKeys",
+        "InternalKVGet",
+        "InternalKVPut",
+        "GetInternalConfig",
+    ],
     "JobInfoGcsService": ["GetAllJobInfo", "AddJob", "GetNextJobID"],
     "ActorInfoGcsService": ["GetAllActorInfo", "RegisterActor", "CreateActor"],
     "NodeResourceInfoGcsService": ["GetAllAvailableResources"],
@@ -28,15 +52,31 @@ CALLS = {
     "PlacementGroupInfoGcsService": ["GetAllPlacementGroup"],
     "autoscaler.AutoscalerStateService": ["GetClusterStatus", "GetClusterResourceState"],
     "RuntimeEnvGcsService": ["PinRuntimeEnvURI"],
-    "NodeManagerService": ["GetNodeStats", "RequestWorkerLease", "GetTasksInfo", "FormatGlobalMemoryInfo"],
+    "NodeManagerService": [
+        "GetNodeStats",
+        "RequestWorkerLease",
+        "GetTasksInfo",
+        "FormatGlobalMemoryInfo",
+    ],
     "ObjectManagerService": ["Pull", "Push", "FreeObjects"],
-    "CoreWorkerService": ["PushTask", "KillActor", "GetCoreWorkerStats", "Exit", "RayletNotifyGCSRestart"],
+    "CoreWorkerService": [
+        "PushTask",
+        "KillActor",
+        "GetCoreWorkerStats",
+        "Exit",
+        "RayletNotifyGCSRestart",
+    ],
     "RayletDriver": ["Init", "ClusterInfo", "KVGet", "KVPut", "Schedule", "PutObject"],
     "LogService": ["ListLogs", "StreamLog"],
     "ReporterService": ["GetTraceback", "HealthCheck"],
 }
-METHODS = [f"/ray.rpc.{service}/{method}" for service, methods in CALLS.items() for method in methods]
-METHODS += ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"]
+METHODS = [
+    f"/ray.rpc.{service}/{method}" for service, methods in CALLS.items() for method in methods
+]
+METHODS += [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+]
 #: What gRPC's own part answers to everybody, and no more: "serving", and that it has nothing to tell of itself (12).
 HARMLESS = {METHODS[-2]: b"\x08\x01", METHODS[-1]: b"\x12\x00:\x02\x08\x0c"}
 
@@ -71,7 +111,12 @@ def calls(host, port, methods=METHODS, token=""):
                     answered.append((method, status, repr(reply[:100])))
             except grpc.RpcError as error:
                 status = error.code().name
-                if status not in ("UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE", "PERMISSION_DENIED"):
+                if status not in (
+                    "UNAUTHENTICATED",
+                    "UNIMPLEMENTED",
+                    "UNAVAILABLE",
+                    "PERMISSION_DENIED",
+                ):
                     answered.append((method, status, error.details()))
             counts[status] = counts.get(status, 0) + 1
             if status == "UNAVAILABLE":
@@ -88,7 +133,12 @@ def main(host, ports):
             print(json.dumps({"port": port, "open": False, "reason": str(error)}), flush=True)
             continue
         over_http, (over_grpc, counts) = pages(host, port), calls(host, port)
-        print(json.dumps({"port": port, "open": True, "answered": over_http + over_grpc, "grpc": counts}), flush=True)
+        print(
+            json.dumps(
+                {"port": port, "open": True, "answered": over_http + over_grpc, "grpc": counts}
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

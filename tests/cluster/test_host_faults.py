@@ -10,7 +10,7 @@ from tests.cluster.conftest import S3, finish, in_one_process, python, serve_s3
 from tests.cluster.hosts import Hosts
 from tests.cluster.lab import Cluster
 from tests.small import assert_same_tables, models
-from tests.study.test_ray import wait_for
+from tests.study.run.test_ray import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,9 @@ def test_a_killed_worker_host_costs_nothing_but_time(fresh, long_study, unbroken
     assert models(out) == models(unbroken)
 
 
-def test_a_host_that_is_cut_off_for_a_minute_costs_nothing_but_time(fresh, long_study, unbroken, tmp_path):
+def test_a_host_that_is_cut_off_for_a_minute_costs_nothing_but_time(
+    fresh, long_study, unbroken, tmp_path
+):
     out = tmp_path / "run"
     process = begun(fresh, out, *long_study)
     wait_for(lambda: checkpoints(out))
@@ -75,18 +77,24 @@ def test_a_host_that_is_cut_off_for_a_minute_costs_nothing_but_time(fresh, long_
     assert models(out) == models(unbroken)
 
 
-def test_after_the_head_was_killed_a_new_cluster_goes_on_from_the_storage(fresh, long_study, unbroken, tmp_path):
+def test_after_the_head_was_killed_a_new_cluster_goes_on_from_the_storage(
+    fresh, long_study, unbroken, tmp_path
+):
     """The run folder is on the head alone, and lost with it."""
     with serve_s3(fresh.hosts) as bucket:
         out, storage = Path("/run/mine"), ["--storage", f"{bucket}/mine"]
         process = begun(fresh, out, *long_study, *storage)
-        code = f"from study.storage import Storage; print(*Storage('{bucket}/mine').sizes())"
+        code = f"from study.run.storage import Storage; print(*Storage('{bucket}/mine').sizes())"
 
         def names():
             """Two packs have ended, and the others have checkpoints."""
             found = python(fresh.hosts, 0, code).split()
             parts = {name for name in found if name.endswith(".members.parquet")}
-            return parts if len(parts) >= 2 and any(name.startswith("checkpoints/") for name in found) else None
+            return (
+                parts
+                if len(parts) >= 2 and any(name.startswith("checkpoints/") for name in found)
+                else None
+            )
 
         before = wait_for(names)
         fresh.hosts.kill(1)
@@ -97,7 +105,7 @@ def test_after_the_head_was_killed_a_new_cluster_goes_on_from_the_storage(fresh,
         fresh.up()
         output, _ = finish(fresh.submit(out, *long_study, *storage, "--resume"), fresh, seconds=400)
         assert "8 of 8 members ended (8 finished)" in output, output
-        code = "from study.storage import Storage, StoredFolder as F; "
+        code = "from study.run.storage import Storage, StoredFolder as F; "
         code += f"F({str(tmp_path / 'fetched')!r}, Storage({f'{bucket}/mine'!r})).fetch()"
         python(fresh.hosts, 0, code)
     assert_same_tables(tmp_path / "fetched", unbroken)

@@ -45,10 +45,18 @@ def try_all_ports(hosts):
     """{(program, port): what a stranger on the desk found} of all that listens on the head but sshd."""
     sockets = [found for found in listening(hosts.pids(1)) if found[1] != SSH]
     names = {port: Path(f"/proc/{pid}/comm").read_text().strip() for _, port, pid in sockets}
-    command = [sys.executable, str(ROOT / "tests/cluster/stranger.py"), hosts.address(1), *map(str, names)]
+    command = [
+        sys.executable,
+        str(ROOT / "tests/cluster/stranger.py"),
+        hosts.address(1),
+        *map(str, names),
+    ]
     lines = map(json.loads, hosts.run(0, " ".join(command)).stdout.splitlines())
     outside = {port for address, port, _ in sockets if address != "127.0.0.1"}
-    return {(names[line["port"]], line["port"]): {**line, "outside": line["port"] in outside} for line in lines}
+    return {
+        (names[line["port"]], line["port"]): {**line, "outside": line["port"] in outside}
+        for line in lines
+    }
 
 
 def test_three_hosts_make_the_tables_of_one(shared, one_host):
@@ -59,7 +67,9 @@ def test_three_hosts_make_the_tables_of_one(shared, one_host):
 
 
 def test_a_folder_that_the_hosts_do_not_share_is_refused(cluster, study):
-    output, trained = finish(cluster.submit(Path("/run/study/mine"), *study), cluster)  # /run is each host's own
+    output, trained = finish(
+        cluster.submit(Path("/run/study/mine"), *study), cluster
+    )  # /run is each host's own
     [line] = re.findall(r"^error: .*$", output, re.MULTILINE)
     assert "/run/study/mine: is not one folder for the whole cluster" in line
     assert all(f"{cluster.hosts.address(i)} (it is not there)" in line for i in (2, 3))
@@ -76,13 +86,17 @@ def test_hosts_that_share_no_folder_deliver_to_a_bucket(cluster, bucket, study, 
     assert "8 of 8 members ended (8 finished)" in output, output
     assert trained == {1, 2, 3}
     assert all("mine" not in cluster.hosts.run(i, "ls /run").stdout for i in (2, 3))
-    code = "from study.storage import Storage, StoredFolder as F; import sys; "
+    code = "from study.run.storage import Storage, StoredFolder as F; import sys; "
     code += f"F({str(tmp_path / 'fetched')!r}, Storage({f'{bucket}/mine'!r})).fetch()"
     python(cluster.hosts, 0, code)
     assert_same_tables(tmp_path / "fetched", one_host)
     assert models(tmp_path / "fetched") == models(one_host)
     secret = KEYS["AWS_SECRET_ACCESS_KEY"].encode()
-    assert not [path for path in (tmp_path / "fetched").rglob("*") if path.is_file() and secret in path.read_bytes()]
+    assert not [
+        path
+        for path in (tmp_path / "fetched").rglob("*")
+        if path.is_file() and secret in path.read_bytes()
+    ]
 
 
 def test_the_token_is_in_no_log_no_result_and_no_process_list(cluster, shared):
@@ -111,12 +125,17 @@ def test_every_port_of_the_head_refuses_another_host_without_the_token(cluster):
     print(*found.items(), sep="\n")
     assert all(line["open"] == line["outside"] for line in found.values())
     assert {name: line["answered"] for name, line in found.items() if line.get("answered")} == {}
-    refused = {name for (name, _), line in found.items() if line.get("grpc", {}).get("UNAUTHENTICATED")}
+    refused = {
+        name for (name, _), line in found.items() if line.get("grpc", {}).get("UNAUTHENTICATED")
+    }
     assert {"gcs_server", "raylet", "python"} <= refused
     assert any(name.startswith("ray::Waiting") for name in refused)
     gcs = next(port for name, port in found if name == "gcs_server")
     method = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
-    for token, status in ((cluster.token, "OK"), ("0" * 64, "UNAUTHENTICATED")):  # so that a refusal means something
+    for token, status in (
+        (cluster.token, "OK"),
+        ("0" * 64, "UNAUTHENTICATED"),
+    ):  # so that a refusal means something
         code = "from tests.cluster.stranger import calls; "
         code += f"print(calls({cluster.hosts.address(1)!r}, {gcs}, [{method!r}], {token!r})[1])"
         assert python(cluster.hosts, 0, code) == f"{{{status!r}: 1}}\n"

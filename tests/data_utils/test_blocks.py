@@ -8,11 +8,19 @@ import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
 from data_utils import expression as expression_module
-from data_utils import formats, parquet, textio
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import joined, read_blocks, read_expression, write_blocks, write_expression
-from data_utils.landmarks import landmark_table
+from data_utils.formats import parquet
+from data_utils.formats import registry as formats
+from data_utils.formats import text as textio
+from data_utils.formats.registry import (
+    joined,
+    read_blocks,
+    read_expression,
+    write_blocks,
+    write_expression,
+)
+from data_utils.genes import landmark_table
 
 ENDINGS = ["gct", "gctx", "h5ad", "csv", "tsv.gz", "parquet", "npz"]
 STREAMED = ["gctx", "h5ad", "csv", "tsv.gz", "parquet"]
@@ -50,13 +58,19 @@ def test_blocks_are_the_file(ending, tmp_path):
     blocks = list(read_blocks(path))
     assert len(blocks) > 3
     assert all(block.n_samples <= 40 for block in blocks)
-    assert_same(joined(blocks), read_expression(path), gene_labels="csv" not in ending and "tsv" not in ending)
+    assert_same(
+        joined(blocks),
+        read_expression(path),
+        gene_labels="csv" not in ending and "tsv" not in ending,
+    )
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_written_blocks_are_the_file(ending, tmp_path):
     whole = matrix()
-    parts = (whole.select(samples=range(start, min(start + 33, 100))) for start in range(0, 100, 33))
+    parts = (
+        whole.select(samples=range(start, min(start + 33, 100))) for start in range(0, 100, 33)
+    )
     write_blocks(parts, tmp_path / f"x.{ending}")
     found = read_expression(tmp_path / f"x.{ending}")
     assert_same(found, whole, gene_labels="csv" not in ending and "tsv" not in ending)
@@ -70,12 +84,18 @@ def test_genes_in_rows_and_sparse_files(tmp_path):
     table.to_csv(tmp_path / "rows.csv")
     table.to_parquet(tmp_path / "rows.parquet")
     for name in ("rows.csv", "rows.parquet"):
-        np.testing.assert_allclose(joined(list(read_blocks(tmp_path / name))).values, whole.values, rtol=1e-6)
+        np.testing.assert_allclose(
+            joined(list(read_blocks(tmp_path / name))).values, whole.values, rtol=1e-6
+        )
     for kind in (csr_matrix, csc_matrix):
         sparse = np.where(whole.values > 8, whole.values, 0)
-        adata = AnnData(kind(sparse), pd.DataFrame(index=whole.sample_ids), pd.DataFrame(index=whole.gene_ids))
+        adata = AnnData(
+            kind(sparse), pd.DataFrame(index=whole.sample_ids), pd.DataFrame(index=whole.gene_ids)
+        )
         adata.write_h5ad(tmp_path / "sparse.h5ad")
-        np.testing.assert_array_equal(joined(list(read_blocks(tmp_path / "sparse.h5ad"))).values, sparse)
+        np.testing.assert_array_equal(
+            joined(list(read_blocks(tmp_path / "sparse.h5ad"))).values, sparse
+        )
 
 
 @pytest.mark.parametrize("ending", STREAMED)
@@ -84,7 +104,9 @@ def test_a_file_that_breaks_off_is_one_line(ending, tmp_path):
     write_expression(matrix(400), path)
     content = path.read_bytes()
     path.write_bytes(
-        content[: len(content) * 6 // 10] if ending != "csv" else content[: len(content) * 6 // 10] + b",x\n"
+        content[: len(content) * 6 // 10]
+        if ending != "csv"
+        else content[: len(content) * 6 // 10] + b",x\n"
     )
     with pytest.raises(InputError, match=r"x\."):
         list(read_blocks(path))
@@ -96,9 +118,13 @@ def test_letters_far_down_are_named(tmp_path):
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     cells = lines[301].split(",")
     cells[5] = "high"
-    path.write_bytes(gzip.compress("\n".join([*lines[:301], ",".join(cells), *lines[302:]]).encode()))
+    path.write_bytes(
+        gzip.compress("\n".join([*lines[:301], ",".join(cells), *lines[302:]]).encode())
+    )
     gene = matrix().gene_ids[3]
-    with pytest.raises(InputError, match=rf"'high' at sample 'sample-300', gene '{gene}' is not a number"):
+    with pytest.raises(
+        InputError, match=rf"'high' at sample 'sample-300', gene '{gene}' is not a number"
+    ):
         list(read_blocks(path))
 
 

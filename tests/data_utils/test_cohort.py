@@ -13,7 +13,7 @@ from scipy.stats import multivariate_normal
 
 from data_utils.cohort import LANDMARKS, SITE_SIZES, Cohort, simulate_cohort
 from data_utils.cohort_targets import TARGETS, cohort_statistics, reference_errors, target_table
-from data_utils.mixture import SiteMixture
+from data_utils.population import SiteMixture
 
 # Safe to pin: unrounded values differ by 1e-14 between BLAS kernels, and none is nearer than 1e-11 to a
 # boundary of the grid. Another numpy may draw other numbers from the same seed; the lock file holds numpy.
@@ -118,7 +118,12 @@ def test_bits_do_not_depend_on_the_blas_kernel_or_its_threads(core, threads):
     environment = os.environ | {"OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": str(threads)}
     root = LANDMARKS.parents[1]
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == SHA256_OF_SEED_0
 
@@ -163,7 +168,9 @@ def test_figures_of_a_known_matrix_are_known():
     rng = generator(0)
     sites = np.repeat(np.arange(40), 50)
     means = rng.standard_normal((40, 200))[sites]
-    values = means + rng.standard_normal((2000, 200))  # half of every gene's variance lies between sites
+    values = means + rng.standard_normal(
+        (2000, 200)
+    )  # half of every gene's variance lies between sites
     figures = cohort_statistics(values, sites)
     assert figures["variance between sites, quantile", "50 %"] == pytest.approx(0.5, abs=0.03)
     rank_one = rng.standard_normal((2000, 1)) @ rng.uniform(1, 2, (1, 200))
@@ -213,7 +220,9 @@ def test_posterior_mean_equals_the_dense_formula_on_the_full_cohort(cohort):
     mixture = SiteMixture(**(vars(cohort.mixture) | {"site_probability": probability}))
     mixture = mixture.standardised(mean, np.sqrt(variance))
     noisy = mixture.sample(np.array([0, 30, 0, 30]), rng) + 0.7 * rng.standard_normal((4, 943))
-    assert np.abs(mixture.posterior_mean(noisy, 0.7) - brute_force(mixture, noisy, 0.7)).max() < 1e-8
+    assert (
+        np.abs(mixture.posterior_mean(noisy, 0.7) - brute_force(mixture, noisy, 0.7)).max() < 1e-8
+    )
 
 
 def test_without_noise_the_oracle_leaves_the_data_alone(cohort):
@@ -256,7 +265,9 @@ def test_the_oracle_is_calibrated(cohort, noise_factor):
 def test_the_oracle_beats_wiener_and_wiener_beats_the_input(errors):
     assert (errors["oracle"] < errors["Wiener, tuned"]).all()
     assert (errors["Wiener, tuned"] < errors["identity"]).all()
-    assert errors.loc[1.0, "oracle"] < 0.9 * errors.loc[1.0, "Wiener, tuned"]  # there is something to gain
+    assert (
+        errors.loc[1.0, "oracle"] < 0.9 * errors.loc[1.0, "Wiener, tuned"]
+    )  # there is something to gain
     columns = ["identity", "PCA 32", "Wiener, Ledoit-Wolf", "Wiener, tuned", "oracle"]
     expected = [1.0, 0.355, 0.267, 0.263, 0.220]
     assert errors.loc[1.0, columns].tolist() == pytest.approx(expected, abs=0.004)
@@ -273,6 +284,10 @@ def test_the_oracle_beats_wiener_and_wiener_beats_the_input(errors):
         (-0.1, (2, 943), 0.0, 1.0, "noise_factor"),
     ],
 )
-def test_the_oracle_refuses_what_it_cannot_answer(cohort, noise_factor, shape, centre, scale, message):
+def test_the_oracle_refuses_what_it_cannot_answer(
+    cohort, noise_factor, shape, centre, scale, message
+):
     with pytest.raises(ValueError, match=message):
-        cohort.posterior_mean(np.zeros(shape), noise_factor, np.full(943, centre), np.full(943, scale))
+        cohort.posterior_mean(
+            np.zeros(shape), noise_factor, np.full(943, centre), np.full(943, scale)
+        )

@@ -6,8 +6,8 @@ import pytest
 from data_utils.counts import load_counts, rates, simulate_counts, thin
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import write_expression
-from data_utils.landmarks import landmark_table
+from data_utils.formats.registry import write_expression
+from data_utils.genes import landmark_table
 from data_utils.noise import numpy_stream
 
 
@@ -31,7 +31,9 @@ def test_halves_of_poisson_counts_are_independent_and_of_others_are_not():
     assert kept.var() == pytest.approx(6, rel=0.02)
     assert other.var() == pytest.approx(14, rel=0.02)
     assert abs(np.cov(kept, other)[0, 1]) < 4 * np.sqrt(6 * 14 / n)
-    assert (kept < 5).mean() * (other > 15).mean() == pytest.approx(((kept < 5) & (other > 15)).mean(), abs=0.003)
+    assert (kept < 5).mean() * (other > 15).mean() == pytest.approx(
+        ((kept < 5) & (other > 15)).mean(), abs=0.003
+    )
     mixed = rng.poisson(np.where(rng.random(n) < 0.5, 10.0, 30.0))
     assert np.cov(*thin(mixed, share, rng))[0, 1] == pytest.approx(0.3 * 0.7 * 100, rel=0.03)
 
@@ -65,7 +67,8 @@ def test_a_file_of_counts_comes_as_it_is_or_thinned_to_a_depth(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(-1.0, "1 of 1200 values are negative, the first is -1 at sample 's5'"), (2.5, "not whole")]
+    ("value", "said"),
+    [(-1.0, "1 of 1200 values are negative, the first is -1 at sample 's5'"), (2.5, "not whole")],
 )
 def test_values_that_are_no_counts_are_refused(tmp_path, value, said):
     values = np.random.default_rng(0).poisson(1000, (20, 60)).astype(np.float32)

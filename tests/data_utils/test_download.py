@@ -56,7 +56,10 @@ def refused(fetch, *words, **options):
 
 def test_a_whole_file(site, fetch, tmp_path):
     told = []
-    found = fetch(sha256=hashlib.sha256(CONTENT).hexdigest(), progress=lambda done, whole: told.append((done, whole)))
+    found = fetch(
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        progress=lambda done, whole: told.append((done, whole)),
+    )
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert (found.url, found.size) == (f"{site.url}/{NAME}", SIZE)
     assert found.sha256 == hashlib.sha256(CONTENT).hexdigest()
@@ -172,7 +175,9 @@ def test_no_address_has_it(site, fetch, tmp_path):
 
 def test_no_network_is_said_at_once(fetch, tmp_path):
     url = f"{closed_port()}/{NAME}"
-    refused(fetch, url, "cannot be reached (", "Connection refused", HAND, urls=[url], waits=(60.0,))
+    refused(
+        fetch, url, "cannot be reached (", "Connection refused", HAND, urls=[url], waits=(60.0,)
+    )
     assert left(tmp_path) == []
 
 
@@ -207,7 +212,13 @@ def test_a_connection_that_always_breaks_at_one_place_ends(site, fetch, tmp_path
 )
 def test_wrong_bytes_are_not_kept(content, words, site, fetch, tmp_path):
     site.files[f"/{NAME}"] = content
-    refused(fetch, f"{site.url}/{NAME}", words, "--data PATH", sha256=hashlib.sha256(CONTENT).hexdigest())
+    refused(
+        fetch,
+        f"{site.url}/{NAME}",
+        words,
+        "--data PATH",
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+    )
     assert left(tmp_path) == []
     site.files[f"/{NAME}"] = CONTENT
     fetch()
@@ -222,7 +233,9 @@ def test_the_servers_own_checksum_counts(site, fetch, tmp_path):
     says(b"other")
     refused(fetch, "arrived damaged")
     assert left(tmp_path) == []
-    says(b"other", **{"X-Goog-Stored-Content-Encoding": "gzip"})  # of what is stored, which is not what was sent
+    says(
+        b"other", **{"X-Goog-Stored-Content-Encoding": "gzip"}
+    )  # of what is stored, which is not what was sent
     fetch()
     (tmp_path / NAME).unlink()
     says(CONTENT)
@@ -246,4 +259,8 @@ def test_a_disk_that_fills_up_is_said(fetch, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_said(fetch, tmp_path):
     (tmp_path / f"{NAME}.part").mkdir()
-    refused(fetch, f"{tmp_path / NAME}.part: cannot be written ({os.strerror(errno.EISDIR)})", "DAE_STUDY_CACHE")
+    refused(
+        fetch,
+        f"{tmp_path / NAME}.part: cannot be written ({os.strerror(errno.EISDIR)})",
+        "DAE_STUDY_CACHE",
+    )

@@ -31,7 +31,9 @@ def test_values_become_contiguous_float32_and_labels_are_indexed_by_id():
 
 
 def test_labels_are_text_or_numbers_and_a_missing_text_is_empty():
-    labels = pd.DataFrame({"a": pd.Categorical(["x", None, "y"]), "b": [1.5, np.nan, 2], "c": [True, None, 3]})
+    labels = pd.DataFrame(
+        {"a": pd.Categorical(["x", None, "y"]), "b": [1.5, np.nan, 2], "c": [True, None, 3]}
+    )
     m = ExpressionMatrix(np.zeros((3, 1)), list("xyz"), ["g"], labels)
     assert m.sample_labels["a"].tolist() == ["x", "", "y"]
     assert m.sample_labels["b"].dtype == np.float64
@@ -74,7 +76,10 @@ def test_hash_sees_values_and_ids_but_not_labels():
     assert first.content_hash() == matrix(sample_labels=None).content_hash()
     others = {matrix(values=changed).content_hash(), matrix(sample_ids=ids).content_hash()}
     assert len(others | {first.content_hash()}) == 3
-    glued = [ExpressionMatrix(np.zeros((2, 1)), ids, ["g"]).content_hash() for ids in (["ab", "c"], ["a", "bc"])]
+    glued = [
+        ExpressionMatrix(np.zeros((2, 1)), ids, ["g"]).content_hash()
+        for ids in (["ab", "c"], ["a", "bc"])
+    ]
     assert glued[0] != glued[1]
 
 
@@ -100,7 +105,9 @@ def test_not_finite_values_are_counted_and_named_by_sample_and_gene(value, word)
 @pytest.mark.parametrize(("what", "n"), [("sample", 24), ("gene", 6)])
 def test_duplicate_ids_are_named(what, n):
     ids = [f"{what}{i}" for i in range(n - 1)] + [f"{what}3"]
-    with pytest.raises(InputError, match=rf"^a\.csv: 1 {what} id\(s\) occur more than once: '{what}3'"):
+    with pytest.raises(
+        InputError, match=rf"^a\.csv: 1 {what} id\(s\) occur more than once: '{what}3'"
+    ):
         check_expression(matrix(**{f"{what}_ids": ids}), "a.csv")
 
 
@@ -131,6 +138,8 @@ def test_what_is_wrong_is_counted_over_all_blocks(monkeypatch):
     values = np.zeros((25, 6), dtype=np.float32)
     assert [(b.start, b.stop) for b in row_blocks(values[:5])] == [(0, 2), (2, 4), (4, 6)]
     values[7, 4] = values[7, 2] = values[24, 0] = np.nan
-    with pytest.raises(InputError, match=r"file: 3 of 150 values are NaN .* nan at sample 's7', gene 'g2'"):
+    with pytest.raises(
+        InputError, match=r"file: 3 of 150 values are NaN .* nan at sample 's7', gene 'g2'"
+    ):
         check_expression(matrix(samples=25, values=values), "file")
     assert count_and_first(np.zeros((25, 6)), lambda block: block < 0) == (0, None)

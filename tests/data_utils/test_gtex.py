@@ -12,10 +12,10 @@ import pytest
 
 from data_utils import cache
 from data_utils.errors import InputError
-from data_utils.gct import read_gct, read_gct_genes
+from data_utils.formats.gct import read_gct, read_gct_genes
+from data_utils.genes import is_landmark, landmark_table, select_landmarks
 from data_utils.gtex import addresses, cached_release, donor_of, open_release, read_attributes
 from data_utils.gtex_releases import RELEASES
-from data_utils.landmarks import is_landmark, landmark_table, select_landmarks
 from data_utils.sources import load_dataset
 from tests import gtex
 from tests.web import closed_port
@@ -45,10 +45,19 @@ def refused(*words):
 def test_a_release_becomes_a_dataset(release):
     data = load_dataset(V8)
     order = {sample: i for i, sample in enumerate(gtex.sample_ids())}
-    expected = np.log2(gtex.values()[: gtex.N_LANDMARKS].astype(np.float32).T.astype(np.float64) + 1)
+    expected = np.log2(
+        gtex.values()[: gtex.N_LANDMARKS].astype(np.float32).T.astype(np.float64) + 1
+    )
     np.testing.assert_allclose(data.matrix.values, expected, rtol=2e-7)
-    assert data.matrix.gene_ids.tolist() == landmark_table()["ensembl_id"][: gtex.N_LANDMARKS].tolist()
-    assert (data.source, data.transform, data.genes_matched, data.group) == (V8, "log2p1", 60, "donor")
+    assert (
+        data.matrix.gene_ids.tolist() == landmark_table()["ensembl_id"][: gtex.N_LANDMARKS].tolist()
+    )
+    assert (data.source, data.transform, data.genes_matched, data.group) == (
+        V8,
+        "log2p1",
+        60,
+        "donor",
+    )
     labels = data.matrix.sample_labels
     assert list(labels.columns) == ["tissue", "site", "donor"]
     assert labels.iloc[1].tolist() == ["Brain", "Brain - Cerebellum", "GTEX-11AB0"]
@@ -57,7 +66,10 @@ def test_a_release_becomes_a_dataset(release):
     packed = release.site.files[release.path]
     assert (data.file_size, data.file_sha256) == (len(packed), hashlib.sha256(packed).hexdigest())
     assert data.origin["expression"]["url"] == release.site.url + release.path
-    assert (data.origin["unit"], data.origin["attributes"]["size"]) == ("TPM", len(gtex.attributes()))
+    assert (data.origin["unit"], data.origin["attributes"]["size"]) == (
+        "TPM",
+        len(gtex.attributes()),
+    )
     assert len(order) == data.matrix.n_samples
 
 
@@ -72,7 +84,10 @@ def test_it_is_fetched_once_and_the_download_is_not_kept(release):
     assert again.origin == first.origin
     record = json.loads((release.folder / "source.json").read_text())
     assert (record["samples"], record["genes"]) == (len(gtex.sample_ids()), gtex.N_LANDMARKS)
-    assert record["table_sha256"] == hashlib.sha256((release.folder / "expression.parquet").read_bytes()).hexdigest()
+    assert (
+        record["table_sha256"]
+        == hashlib.sha256((release.folder / "expression.parquet").read_bytes()).hexdigest()
+    )
 
 
 @pytest.mark.parametrize("name", ["expression.parquet", "source.json"])
@@ -173,13 +188,17 @@ def test_v4_is_found_at_its_older_name(monkeypatch, tmp_path):
 
 
 def test_all_genes_is_refused_with_the_way_out(release):
-    with pytest.raises(InputError, match=rf"--all-genes: of gtex-v8 .*{release.path} by hand .* --data"):
+    with pytest.raises(
+        InputError, match=rf"--all-genes: of gtex-v8 .*{release.path} by hand .* --data"
+    ):
         load_dataset(V8, all_genes=True)
     assert not release.site.requests
 
 
 def test_an_unknown_release_lists_those_there_are():
-    with pytest.raises(InputError, match=r"gtex-v9: no such file.*gtex-v4, gtex-v6p, gtex-v8, gtex-v10"):
+    with pytest.raises(
+        InputError, match=r"gtex-v9: no such file.*gtex-v4, gtex-v6p, gtex-v8, gtex-v10"
+    ):
         load_dataset("gtex-v9")
 
 
@@ -245,7 +264,9 @@ def test_attributes_are_texts(tmp_path):
     (tmp_path / "a.txt").write_bytes(gtex.attributes())
     labels = read_attributes(tmp_path / "a.txt")
     assert labels.shape == (len(gtex.sample_ids()), 2)
-    assert labels.loc["GTEX-ZZZZ-0001-SM-1"].tolist() == list(gtex.TISSUES[(len(gtex.sample_ids()) - 1) % 3])
+    assert labels.loc["GTEX-ZZZZ-0001-SM-1"].tolist() == list(
+        gtex.TISSUES[(len(gtex.sample_ids()) - 1) % 3]
+    )
 
 
 # the streaming reader
@@ -277,7 +298,19 @@ def test_the_streaming_reader_is_the_reader(file):
 
 
 def test_the_streaming_reader_reads_numbers_as_the_reader_does(tmp_path):
-    cells = ["+5", " 7", "7 ", "1.", ".5", "-0", "1e-50", "1E3", "16777217", "0.100000001490116119384765625", "3.4e38"]
+    cells = [
+        "+5",
+        " 7",
+        "7 ",
+        "1.",
+        ".5",
+        "-0",
+        "1e-50",
+        "1E3",
+        "16777217",
+        "0.100000001490116119384765625",
+        "3.4e38",
+    ]
     path = tmp_path / "x.gct"
     names, numbers = "\t".join(f"s{i}" for i in range(len(cells))), "\t".join(cells)
     path.write_text(f"#1.2\n1\t{len(cells)}\nName\tDescription\t{names}\ng\td\t{numbers}\n")
@@ -286,9 +319,13 @@ def test_the_streaming_reader_reads_numbers_as_the_reader_does(tmp_path):
 
 def test_the_streaming_reader_reads_1_3(tmp_path):
     path = tmp_path / "x.gct"
-    path.write_text("#1.3\n2\t3\t1\t1\nid\tsym\ta\tb\tc\ntissue\tna\tx\ty\tz\ng1\tA\t1\t2.5\t1e-3\ng2\tB\t4\t5\t0.1\n")
+    path.write_text(
+        "#1.3\n2\t3\t1\t1\nid\tsym\ta\tb\tc\ntissue\tna\tx\ty\tz\ng1\tA\t1\t2.5\t1e-3\ng2\tB\t4\t5\t0.1\n"
+    )
     assert_equal(read_gct_genes(path, lambda name: True), read_gct(path))
-    assert read_gct_genes(path, "g2".__eq__).values.tolist() == np.float32([[4], [5], [0.1]]).tolist()
+    assert (
+        read_gct_genes(path, "g2".__eq__).values.tolist() == np.float32([[4], [5], [0.1]]).tolist()
+    )
 
 
 @pytest.mark.parametrize(

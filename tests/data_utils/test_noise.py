@@ -67,11 +67,15 @@ def test_streams_repeat_and_differ_by_seed_purpose_and_counter():
 def test_a_stream_stays_what_it_is():
     """A run that is resumed by a later version must draw the same numbers."""
     expected = [-0.04232231, -0.14125364, 0.54813457]
-    assert standard_normal((3,), stream(0, "noise", 0, 0)).tolist() == pytest.approx(expected, abs=1e-7)
+    assert standard_normal((3,), stream(0, "noise", 0, 0)).tolist() == pytest.approx(
+        expected, abs=1e-7
+    )
 
 
 def test_neighbouring_streams_are_uncorrelated():
-    rows = torch.stack([standard_normal((20_000,), stream(seed, "noise", i)) for seed in (0, 1) for i in range(4)])
+    rows = torch.stack(
+        [standard_normal((20_000,), stream(seed, "noise", i)) for seed in (0, 1) for i in range(4)]
+    )
     off_diagonal = torch.corrcoef(rows) - torch.eye(8)
     assert off_diagonal.abs().max() < 0.035  # 5 standard errors
 

@@ -13,11 +13,15 @@ from data_utils.scaling import ZScore
 
 def values(n_samples=100, n_genes=12, seed=0):
     rng = np.random.default_rng(seed)
-    return (rng.normal(size=(n_samples, n_genes)) * rng.uniform(0.1, 5, n_genes) + 7).astype(np.float32)
+    return (rng.normal(size=(n_samples, n_genes)) * rng.uniform(0.1, 5, n_genes) + 7).astype(
+        np.float32
+    )
 
 
 def matrix(data):
-    samples, genes = ([f"{kind}{i}" for i in range(n)] for kind, n in zip("sg", data.shape, strict=True))
+    samples, genes = (
+        [f"{kind}{i}" for i in range(n)] for kind, n in zip("sg", data.shape, strict=True)
+    )
     return ExpressionMatrix(data, np.array(samples, dtype=object), np.array(genes, dtype=object))
 
 

@@ -8,16 +8,20 @@ import pytest
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import write_expression
-from data_utils.landmarks import landmark_table
+from data_utils.formats.registry import write_expression
+from data_utils.genes import landmark_table
 from data_utils.sources import load_dataset
-from tests.data_utils.test_formats import real
+from tests.data_utils.formats.test_formats import real
 
 TABLE = landmark_table()
 
 
 def counts(samples=24, genes=100, seed=0):
-    values = np.random.default_rng(seed).negative_binomial(3, 0.01, (samples, genes + 5)).astype(np.float32)
+    values = (
+        np.random.default_rng(seed)
+        .negative_binomial(3, 0.01, (samples, genes + 5))
+        .astype(np.float32)
+    )
     ids = [*TABLE["ensembl_id"][:genes], *(f"ENSG9{i:010d}" for i in range(5))]
     labels = pd.DataFrame({"tissue": ["a", "b"] * (samples // 2)})
     return ExpressionMatrix(values, [f"s{i}" for i in range(samples)], ids, labels)
@@ -52,7 +56,11 @@ def test_all_genes_keeps_every_gene_and_its_id(file):
     data = load_dataset(str(file), all_genes=True, transform="none")
     np.testing.assert_array_equal(data.matrix.values, counts().values)
     assert data.matrix.gene_ids.tolist() == counts().gene_ids.tolist()
-    assert (data.genes_matched, data.genes_missing, data.transform_reason) == (None, (), "as requested")
+    assert (data.genes_matched, data.genes_missing, data.transform_reason) == (
+        None,
+        (),
+        "as requested",
+    )
 
 
 def test_relative_path_becomes_absolute(file, monkeypatch):
@@ -63,8 +71,13 @@ def test_relative_path_becomes_absolute(file, monkeypatch):
 def test_constant_genes_are_counted(tmp_path):
     values = counts().values.copy()
     values[:, [3, 8]] = 7
-    write_expression(ExpressionMatrix(values, counts().sample_ids, counts().gene_ids), tmp_path / "x.npz")
-    assert any(note.startswith("2 genes are constant") for note in load_dataset(str(tmp_path / "x.npz")).notes)
+    write_expression(
+        ExpressionMatrix(values, counts().sample_ids, counts().gene_ids), tmp_path / "x.npz"
+    )
+    assert any(
+        note.startswith("2 genes are constant")
+        for note in load_dataset(str(tmp_path / "x.npz")).notes
+    )
 
 
 def spoilt(change):
@@ -87,8 +100,14 @@ def put(place, value):
         (put((4, 6), np.nan), f"is nan at sample 's4', gene '{TABLE['ensembl_id'][6]}'"),
         (put((4, 6), np.inf), f"is inf at sample 's4', gene '{TABLE['ensembl_id'][6]}'"),
         (put((4, 6), -2), f"is -2.0 at sample 's4', gene '{TABLE['ensembl_id'][6]}'"),
-        (lambda v, ids, genes: ids.__setitem__(3, "s9"), "1 sample id(s) occur more than once: 's9'"),
-        (lambda v, ids, genes: genes.__setitem__(3, genes[9]), "1 gene id(s) occur more than once: 'ENSG"),
+        (
+            lambda v, ids, genes: ids.__setitem__(3, "s9"),
+            "1 sample id(s) occur more than once: 's9'",
+        ),
+        (
+            lambda v, ids, genes: genes.__setitem__(3, genes[9]),
+            "1 gene id(s) occur more than once: 'ENSG",
+        ),
         (
             lambda v, ids, genes: genes.__setitem__(slice(60), map("u{}".format, range(60))),
             "40 of 943 landmark genes found",
@@ -113,7 +132,9 @@ def test_too_few_samples(tmp_path):
 
 def test_other_genes_may_repeat_unless_all_are_asked_for(tmp_path):
     path = tmp_path / "x.gct"
-    write_expression(spoilt(lambda v, ids, genes: genes.__setitem__(slice(100, 105), ["Y_RNA"] * 5)), path)
+    write_expression(
+        spoilt(lambda v, ids, genes: genes.__setitem__(slice(100, 105), ["Y_RNA"] * 5)), path
+    )
     assert load_dataset(str(path)).matrix.n_genes == 100
     with pytest.raises(InputError, match="'Y_RNA'"):
         load_dataset(str(path), all_genes=True)
@@ -128,10 +149,17 @@ def test_simulated_is_the_default_and_follows_its_seed():
     data = load_dataset(data_seed=3)
     assert (data.source, data.simulated, data.transform) == ("simulated", True, "none")
     assert data.matrix.values.shape == (2921, 943)
-    assert (data.genes_matched, data.genes_missing, data.file_size, data.file_sha256) == (943, (), None, None)
+    assert (data.genes_matched, data.genes_missing, data.file_size, data.file_sha256) == (
+        943,
+        (),
+        None,
+        None,
+    )
     assert "tissue" in data.matrix.sample_labels
     assert data.cohort.matrix is data.matrix
-    assert load_dataset("simulated", data_seed=3).matrix.content_hash() == data.matrix.content_hash()
+    assert (
+        load_dataset("simulated", data_seed=3).matrix.content_hash() == data.matrix.content_hash()
+    )
     assert load_dataset().matrix.content_hash() != data.matrix.content_hash()
 
 

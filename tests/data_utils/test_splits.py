@@ -11,7 +11,8 @@ from data_utils.splits import group_values, split_notes, split_samples
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "sizes"), [(2921, (2045, 292, 584)), (1119, (783, 112, 224)), (100, (70, 10, 20)), (20, (14, 2, 4))]
+    ("n_samples", "sizes"),
+    [(2921, (2045, 292, 584)), (1119, (783, 112, 224)), (100, (70, 10, 20)), (20, (14, 2, 4))],
 )
 def test_shares(n_samples, sizes):
     split = split_samples(n_samples)
@@ -66,7 +67,9 @@ def sizes(split):
 
 def groups_of(counts, seed=0):
     """A group "0", "1", ... of each size, in a random order of samples."""
-    return np.random.default_rng(seed).permutation(np.repeat([str(i) for i in range(len(counts))], counts))
+    return np.random.default_rng(seed).permutation(
+        np.repeat([str(i) for i in range(len(counts))], counts)
+    )
 
 
 @given(st.lists(st.integers(1, 40), min_size=3, max_size=60), st.integers(0, 2**31))
@@ -106,7 +109,12 @@ def test_a_small_case_to_the_sample():
 
 @pytest.mark.parametrize(
     ("counts", "expected"),
-    [([80, 10, 10], [80, 10, 10]), ([1, 98, 1], [98, 1, 1]), ([20] * 5, [60, 20, 20]), ([10] * 10, [70, 10, 20])],
+    [
+        ([80, 10, 10], [80, 10, 10]),
+        ([1, 98, 1], [98, 1, 1]),
+        ([20] * 5, [60, 20, 20]),
+        ([10] * 10, [70, 10, 20]),
+    ],
 )
 def test_the_sizes_that_groups_force(counts, expected):
     groups = groups_of(counts)
@@ -122,7 +130,11 @@ def test_every_group_is_tested_under_some_seed():
 def test_groups_change_nothing_where_they_are_not_asked_for():
     """The split by samples is that of earlier versions: sums of row numbers, written down."""
     split = split_samples(100, 0)
-    assert [int(part.sum()) for part in (split.train, split.validation, split.test)] == [3323, 465, 1162]
+    assert [int(part.sum()) for part in (split.train, split.validation, split.test)] == [
+        3323,
+        465,
+        1162,
+    ]
 
 
 def test_too_few_groups_are_a_mistake_of_the_caller():
@@ -142,7 +154,11 @@ def test_group_values_are_texts():
 @pytest.mark.parametrize(
     ("labels", "group", "words"),
     [
-        (LABELS, "patient", "--group patient: the samples have no such label (they have: donor, batch, one)"),
+        (
+            LABELS,
+            "patient",
+            "--group patient: the samples have no such label (they have: donor, batch, one)",
+        ),
         (LABELS[[]], "donor", "(they have: none at all)"),
         (LABELS, "one", "--group one: has 1 different value(s), 3 are needed"),
     ],

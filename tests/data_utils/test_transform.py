@@ -55,7 +55,9 @@ def test_unknown_transform():
 
 def matrix(values):
     values = np.asarray(values)
-    return ExpressionMatrix(values, [f"s{i}" for i in range(len(values))], [f"g{i}" for i in range(values.shape[1])])
+    return ExpressionMatrix(
+        values, [f"s{i}" for i in range(len(values))], [f"g{i}" for i in range(values.shape[1])]
+    )
 
 
 def test_log2p1_numbers_and_the_input_is_left_alone():
@@ -75,6 +77,8 @@ def test_negative_under_log2p1_names_sample_gene_and_value():
     with pytest.raises(InputError) as error:
         apply_transform(matrix([[1, 2, 3], [4, -0.25, -1]]), "log2p1", "a.csv")
     message = str(error.value)
-    assert message.startswith("a.csv: 2 values are negative, the first is -0.25 at sample 's1', gene 'g1'")
+    assert message.startswith(
+        "a.csv: 2 values are negative, the first is -0.25 at sample 's1', gene 'g1'"
+    )
     assert "--transform none" in message
     assert "\n" not in message

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 import run_study
-from study import local
+from study.run import local
 from study.search.loop import Search
 from tests.small import expression_file
 
 GRID = '''"""A hundred noise factors and a hundred seeds."""
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
 
 def large(narrowing):
     noise = [round(0.01 * i, 2) for i in range(100)]
@@ -89,7 +89,14 @@ def large_grid(here: Path, n_members: int = 10_000, *words: str) -> tuple[list[f
     """Milliseconds for each member, by tenths of a grid of so many; the run folder."""
     (here / "large.py").write_text(GRID.format(n_seeds=n_members // 100))
     out = here / "grid"
-    command = ["--grid", f"{here / 'large.py'}:large", "--data", str(expression_file(here)), "--out", str(out)]
+    command = [
+        "--grid",
+        f"{here / 'large.py'}:large",
+        "--data",
+        str(expression_file(here)),
+        "--out",
+        str(out),
+    ]
     with noting(local, "run_pack", lambda pack, *_: len(pack.members)) as notes:
         assert run_study.main([*command, "--local", "--no-report", *words]) == 0
     return tenths(notes), out
@@ -98,8 +105,21 @@ def large_grid(here: Path, n_members: int = 10_000, *words: str) -> tuple[list[f
 def large_search(here: Path, n_trials: int = 1000, *words: str) -> tuple[list[float], Path]:
     """Milliseconds for each trial, by tenths of a search of so many; the run folder."""
     out = here / "search"
-    command = ["--search", "bottleneck", "--trials", str(n_trials), "--seeds", "1", "--sizes", "2", "60"]
-    command += ["--epochs", "24"]  # a trial of 0.1 s, a hundredth of a real one, compared with all others twice
+    command = [
+        "--search",
+        "bottleneck",
+        "--trials",
+        str(n_trials),
+        "--seeds",
+        "1",
+        "--sizes",
+        "2",
+        "60",
+    ]
+    command += [
+        "--epochs",
+        "24",
+    ]  # a trial of 0.1 s, a hundredth of a real one, compared with all others twice
     command += ["--tune", "learning_rate", "--confirm-seeds", "1"]
     command += ["--data", str(expression_file(here)), "--out", str(out)]
     with noting(Search, "ended", lambda *_: 1) as notes:
@@ -114,12 +134,21 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=1000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for name, run, n in (("grid", large_grid, options.members), ("search", large_search, options.trials)):
+        for name, run, n in (
+            ("grid", large_grid, options.members),
+            ("search", large_search, options.trials),
+        ):
             if n:
                 costs, out = run(Path(folder), n)
                 text = " ".join(f"{cost:.2f}" for cost in costs)
-                print(f"{name} of {n}: ms by tenths {text}; last / first {growth(costs):.3f}; ", end="")
-                print(f"{size_of(out) / 1e6:.0f} MB, {sum(1 for _ in out.rglob('*'))} files", flush=True)
+                print(
+                    f"{name} of {n}: ms by tenths {text}; last / first {growth(costs):.3f}; ",
+                    end="",
+                )
+                print(
+                    f"{size_of(out) / 1e6:.0f} MB, {sum(1 for _ in out.rglob('*'))} files",
+                    flush=True,
+                )
     return 0
 
 

@@ -58,7 +58,7 @@ class Forked:
     """As subprocess.Popen, of a process that has loaded torch already: hundreds of runs are quicker by that."""
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["study.study", "study.local", "study.worker"])
+    context.set_forkserver_preload(["study.study", "study.run.local", "study.run.worker"])
 
     def __init__(self, words: list[str], log: str):
         self.process = self.context.Process(target=_child, args=(words, log), daemon=True)
@@ -88,7 +88,9 @@ class Run:
         else:
             command = [sys.executable, "run_study.py", *self.words]
             with open(self.log, "a") as log:
-                self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+                self.process = subprocess.Popen(
+                    command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                )
 
     def look(self) -> bool:
         """Note its processes; whether it still runs."""
@@ -170,7 +172,9 @@ class Soak:
         except (AssertionError, OSError) as error:
             log = out / "log.txt"
             tail = log.read_text(errors="replace")[-3000:] if log.exists() else ""
-            self.failures.append(f"{kind}{' (Ray)' if ray else ''}: {error}\n{run.said()[-2000:]}\n{tail}")
+            self.failures.append(
+                f"{kind}{' (Ray)' if ray else ''}: {error}\n{run.said()[-2000:]}\n{tail}"
+            )
             self.say(f"NOT SURVIVED {self.failures[-1]}")
         finally:
             run.end()
@@ -181,7 +185,9 @@ class Soak:
         if kind == "worker killed":
             self._kill_workers(run)
             return
-        pattern = self.random.choice(["config.json", "checkpoints/*.safetensors", "parts/*.members.parquet"])
+        pattern = self.random.choice(
+            ["config.json", "checkpoints/*.safetensors", "parts/*.members.parquet"]
+        )
         if not run.until(pattern, self.random.uniform(0, 0.4 * self.seconds)):
             return
         if kind == "Ray killed":
@@ -224,7 +230,9 @@ class Soak:
         expected |= {"driver killed": {-9}, "file damaged": {-9}}
         said = run.said()
         if kind in expected:
-            assert status in expected[kind] | ({0} if "results:" in said else set()), f"exit status {status}"
+            assert status in expected[kind] | ({0} if "results:" in said else set()), (
+                f"exit status {status}"
+            )
         if kind in ("SIGINT", "SIGTERM"):
             self.slowest_end = max(self.slowest_end, took)
             assert status == 0 or "go on with: " in said, "no command to go on with"
@@ -251,12 +259,22 @@ class Soak:
         finally:
             again.end()
         if kind != "file damaged" and "--fresh" not in again.words:
-            ended = {path for path in before if path.with_name(f"{path.name.split('.')[0]}.members.parquet") in before}
-            assert all(path.stat().st_mtime_ns == before[path] for path in ended), "a finished pack was written again"
+            ended = {
+                path
+                for path in before
+                if path.with_name(f"{path.name.split('.')[0]}.members.parquet") in before
+            }
+            assert all(path.stat().st_mtime_ns == before[path] for path in ended), (
+                "a finished pack was written again"
+            )
 
     def _damage(self, out: Path) -> None:
         """One bit of a file flipped, or its end cut off; of those whose content `--resume` relies on."""
-        files = [path for name in ("parts", "models", "checkpoints") for path in sorted((out / name).iterdir())]
+        files = [
+            path
+            for name in ("parts", "models", "checkpoints")
+            for path in sorted((out / name).iterdir())
+        ]
         files = [path for path in files if path.name != "scaling.json" and path.stat().st_size]
         if files:
             path = self.random.choice(files)
@@ -289,7 +307,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         soak = Soak(Path(folder), options.seed, say=lambda text: print(text, flush=True))
         soak.run(options.faults, ways)
-    print(f"\n{soak.line()}; seed {options.seed}; at most {soak.slowest_end:.1f} s from a signal to the end")
+    print(
+        f"\n{soak.line()}; seed {options.seed}; at most {soak.slowest_end:.1f} s from a signal to the end"
+    )
     return 1 if soak.failures else 0
 
 

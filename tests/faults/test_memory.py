@@ -12,7 +12,7 @@ from tests.small import ROOT, assert_same_tables, expression_file, tables
 HOOKS = Path(__file__).parent / "hooks"
 GRID = '''"""Eight networks of 8 MB with their gradients and moments, and perhaps one of 190 MB."""
 import os
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
 
 def wide(narrowing):
     models = ["dense-4096x64"] * 8 + ["dense-98304x64"] * int(os.environ.get("HUGE", "0"))
@@ -29,11 +29,31 @@ def study(tmp_path_factory):
     data = expression_file(here)
 
     def run(name, *words, **environment):
-        command = [sys.executable, "run_study.py", "--grid", f"{here / 'wide.py'}:wide", "--data", str(data)]
-        command += ["--out", str(here / name), "--no-report", "--pack", "8", "--workers", "1", *words]
-        command = [word for word in command if not ("--local" in words and word in ("--workers", "1"))]
+        command = [
+            sys.executable,
+            "run_study.py",
+            "--grid",
+            f"{here / 'wide.py'}:wide",
+            "--data",
+            str(data),
+        ]
+        command += [
+            "--out",
+            str(here / name),
+            "--no-report",
+            "--pack",
+            "8",
+            "--workers",
+            "1",
+            *words,
+        ]
+        command = [
+            word for word in command if not ("--local" in words and word in ("--workers", "1"))
+        ]
         environment = os.environ | {"PYTHONPATH": str(HOOKS), "MALLOC_ARENA_MAX": "1"} | environment
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+        )
         return here / name, done.returncode, done.stderr
 
     return run
@@ -70,7 +90,10 @@ def test_a_pack_without_memory_is_split_and_only_what_never_fits_is_reported(stu
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "reason"),
-    [({"FAULT_ROOM_MB": ROOM_MB}, "no memory left"), ({"FAULT_KILL_PACKS_OF": "5"}, "its worker died again and again")],
+    [
+        ({"FAULT_ROOM_MB": ROOM_MB}, "no memory left"),
+        ({"FAULT_KILL_PACKS_OF": "5"}, "its worker died again and again"),
+    ],
 )
 def test_under_ray_too(study, whole, environment, reason):
     """A worker whose allocations fail, and one that the kernel kills as often as it takes the pack of eight."""

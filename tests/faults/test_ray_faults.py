@@ -52,12 +52,19 @@ def test_the_runtime_killed_and_resumed(data, unbroken, tmp_path, kind):
         if kind in line:
             os.kill(pid, signal.SIGKILL)
     assert run.wait(10) == 1, run.said()
-    assert re.search("Ray's (raylet|gcs_server) has died, and the run ends with it: what had ended is kept", run.said())
+    assert re.search(
+        "Ray's (raylet|gcs_server) has died, and the run ends with it: what had ended is kept",
+        run.said(),
+    )
     assert "--resume" in run.said().splitlines()[-1]
     assert run.end() == set()
     ended = [path.name.split(".")[0] for path in run.out.glob("parts/*.members.parquet")]
     assert 0 < len(ended) < 4
-    before = {path: path.stat().st_mtime_ns for path in run.out.glob("parts/*") if path.name.split(".")[0] in ended}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in run.out.glob("parts/*")
+        if path.name.split(".")[0] in ended
+    }
     again = Run(data, run.out, *LONG, "--workers", "2", "--resume")
     assert again.wait() == 0, again.said()
     assert again.end() == set()

@@ -11,8 +11,8 @@ import pytest
 
 import run_study
 from data_utils import files
-from study.results import RunFolder
-from study.training import PackTraining
+from models.training import PackTraining
+from study.run.folder import RunFolder
 from tests.small import assert_same_tables, contents, expression_file, models
 
 STUDY = ["--grid", "smoke", "--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01"]
@@ -38,7 +38,9 @@ def unbroken(data, tmp_path_factory):
 def finished_parts(out):
     """{path: bytes} of what belongs to finished packs."""
     ended = {path.name.split(".")[0] for path in out.glob("parts/*.members.parquet")}
-    return {path: path.read_bytes() for path in out.glob("parts/*") if path.name.split(".")[0] in ended}
+    return {
+        path: path.read_bytes() for path in out.glob("parts/*") if path.name.split(".")[0] in ended
+    }
 
 
 def assert_resume_finishes(data, out, unbroken):
@@ -118,7 +120,9 @@ def test_a_folder_that_comes_back_is_waited_for(data, unbroken, tmp_path, monkey
         assert len(list((out / name).rglob("*"))) == len(list((unbroken / name).rglob("*")))
 
 
-def test_a_folder_that_stays_away_is_an_error_and_no_other_is_made(data, unbroken, tmp_path, monkeypatch, capfd):
+def test_a_folder_that_stays_away_is_an_error_and_no_other_is_made(
+    data, unbroken, tmp_path, monkeypatch, capfd
+):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(files, "PATIENCE_SECONDS", 0.5)
@@ -133,7 +137,9 @@ def test_a_folder_that_stays_away_is_an_error_and_no_other_is_made(data, unbroke
     assert_resume_finishes(data, out, unbroken)
 
 
-def test_what_cannot_be_read_now_is_not_taken_for_damaged(data, unbroken, tmp_path, monkeypatch, capfd):
+def test_what_cannot_be_read_now_is_not_taken_for_damaged(
+    data, unbroken, tmp_path, monkeypatch, capfd
+):
     """An error of the storage at --resume: nothing is deleted for it."""
     out = tmp_path / "run"
     shutil.copytree(unbroken, out)

@@ -38,7 +38,11 @@ class Child:
             self.process.join()
             code = self.process.exitcode
             self.stop()
-            reason = f"hang: more than {DEADLINE:g} s" if code == -signal.SIGPROF else f"crash: ended with {code}"
+            reason = (
+                f"hang: more than {DEADLINE:g} s"
+                if code == -signal.SIGPROF
+                else f"crash: ended with {code}"
+            )
             raise AssertionError(f"{task}: {reason}") from None
 
     def outcome(self, task, *arguments, path):

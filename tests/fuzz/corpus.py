@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import FORMATS, write_expression
-from data_utils.gct import write_gct
-from data_utils.landmarks import landmark_table
+from data_utils.formats.gct import write_gct
+from data_utils.formats.registry import FORMATS, write_expression
+from data_utils.genes import landmark_table
 
 PLAIN = list(FORMATS)
 TEXT = [ending for ending in PLAIN if FORMATS[ending].content == "text"]
@@ -19,14 +19,35 @@ ENDINGS = PLAIN + PACKED
 
 GENES = landmark_table()["ensembl_id"].tolist()
 SYMBOLS = landmark_table()["gene_symbol"].tolist()
-ODD = ['5" end', "a,b", "a;b", "é", "基因", "a ", "a", "A", "a.1", "NA", "nan", "1.5", "inf", "sample_id", "id", "--"]
+ODD = [
+    '5" end',
+    "a,b",
+    "a;b",
+    "é",
+    "基因",
+    "a ",
+    "a",
+    "A",
+    "a.1",
+    "NA",
+    "nan",
+    "1.5",
+    "inf",
+    "sample_id",
+    "id",
+    "--",
+]
 
 
 def _landmarks(samples, genes):
     values = np.random.default_rng(samples).lognormal(2, 2, (samples, genes)).astype(np.float32)
-    labels = pd.DataFrame({"tissue": [f"t, {i % 2}" for i in range(samples)], "plate": range(samples)})
+    labels = pd.DataFrame(
+        {"tissue": [f"t, {i % 2}" for i in range(samples)], "plate": range(samples)}
+    )
     symbols = pd.DataFrame({"symbol": SYMBOLS[:genes]})
-    return ExpressionMatrix(values, [f"sample {i}" for i in range(samples)], GENES[:genes], labels, symbols)
+    return ExpressionMatrix(
+        values, [f"sample {i}" for i in range(samples)], GENES[:genes], labels, symbols
+    )
 
 
 def _odd(samples, genes):
@@ -54,7 +75,9 @@ def original(ending, base):
             from anndata import AnnData
             from scipy.sparse import csr_matrix
 
-            AnnData(csr_matrix(matrix.values), matrix.sample_labels, matrix.gene_labels).write_h5ad(path)
+            AnnData(csr_matrix(matrix.values), matrix.sample_labels, matrix.gene_labels).write_h5ad(
+                path
+            )
         elif base == len(BASES) - 1 and ending == ".gct":
             write_gct(matrix, path, version="1.2")
         else:
@@ -83,7 +106,9 @@ def assert_agrees(found, truth, but=lambda sample, gene: False):
         for j, gene in enumerate(genes):
             if sample in rows and gene in columns and not but(sample, gene):
                 expected = truth.values[rows[sample], columns[gene]]
-                assert values[i, j] == expected, f"{values[i, j]} at {sample!r}, {gene!r}, not {expected}"
+                assert values[i, j] == expected, (
+                    f"{values[i, j]} at {sample!r}, {gene!r}, not {expected}"
+                )
 
 
 def assert_same(found, truth):

@@ -12,16 +12,16 @@ import torch
 
 from data_utils.errors import InputError
 from data_utils.expression import check_expression
-from data_utils.formats import read_expression
-from data_utils.landmarks import landmark_table
+from data_utils.formats.registry import read_expression
+from data_utils.genes import landmark_table
 from data_utils.sources import load_dataset
+from models.config import MemberConfig
 from run_study import main
-from study.config import MemberConfig
-from study.evidence import load_evidence
+from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.own_grid import own_grid
 from study.report import folder
-from study.results import RunFolder
+from study.run.folder import RunFolder
 
 LOADED = (anndata.io, pyarrow.csv, pyarrow.dataset, folder)  # before the memory is bounded
 torch.set_num_threads(1)
@@ -104,4 +104,6 @@ def command(words):
     return status, errors.getvalue()
 
 
-TASKS = {task.__name__: task for task in (read, dataset, growth, config, grid, loaded, evidence, command)}
+TASKS = {
+    task.__name__: task for task in (read, dataset, growth, config, grid, loaded, evidence, command)
+}

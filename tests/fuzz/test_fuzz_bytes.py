@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import write_expression
+from data_utils.formats.registry import write_expression
 from tests.fuzz.corpus import (
     BASES,
     ENDINGS,
@@ -27,7 +27,9 @@ from tests.fuzz.inputs import EDITS, damaged, fuzzed
 
 pytestmark = pytest.mark.fuzz
 
-CHARACTERS = st.one_of(st.characters(codec="utf-8", exclude_characters="\0\ufeff"), st.sampled_from("\t\r\n\"',;#/ "))
+CHARACTERS = st.one_of(
+    st.characters(codec="utf-8", exclude_characters="\0\ufeff"), st.sampled_from("\t\r\n\"',;#/ ")
+)
 NAMES = st.one_of(st.sampled_from(ODD), st.text(CHARACTERS, min_size=1, max_size=6))
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -35,7 +37,9 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 @st.composite
 def matrices(draw):
     """A few samples x genes of any finite numbers, odd names, perhaps a label."""
-    values = draw(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=6), elements=FLOATS))
+    values = draw(
+        arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=6), elements=FLOATS)
+    )
     n_samples, n_genes = values.shape
     unique = {"unique_by": lambda name: re.sub(r"[\t\r\n]", " ", name)}
     samples = draw(st.lists(NAMES, min_size=n_samples, max_size=n_samples, **unique))
@@ -58,7 +62,9 @@ def test_what_was_written_is_read(child, here, ending, matrix):
     assert kind == "done", found
     assert_consistent(found)
     names = as_text if ending.removesuffix(".gz") in TEXT else list
-    assert_same(found, ExpressionMatrix(matrix.values, names(matrix.sample_ids), names(matrix.gene_ids)))
+    assert_same(
+        found, ExpressionMatrix(matrix.values, names(matrix.sample_ids), names(matrix.gene_ids))
+    )
 
 
 def read(child, here, ending, content, base):
@@ -88,7 +94,13 @@ def test_damaged_bytes_inside_gzip(child, here, ending, base, edits):
     read(child, here, ending, gzip.compress(content, 1), base)
 
 
-@fuzzed(16, base=st.integers(0, len(BASES) - 1), edits=EDITS, member=st.integers(0, 9), stored=st.booleans())
+@fuzzed(
+    16,
+    base=st.integers(0, len(BASES) - 1),
+    edits=EDITS,
+    member=st.integers(0, 9),
+    stored=st.booleans(),
+)
 def test_damaged_arrays_inside_npz(child, here, base, edits, member, stored):
     """The zip is whole, so its checksums are right: what its arrays say of themselves need not be."""
     source = here / "source.npz"
@@ -98,7 +110,9 @@ def test_damaged_arrays_inside_npz(child, here, base, edits, member, stored):
     name = list(contents)[member % len(contents)]
     contents[name] = damaged(contents[name], edits)
     path = here / "x.npz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(
+        path, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    ) as archive:
         for key, content in contents.items():
             archive.writestr(key, content)
     kind, found = child.outcome("read", path, None, path=path)

@@ -24,9 +24,13 @@ pytestmark = pytest.mark.fuzz
 BASE = st.integers(0, len(BASES) - 1)
 TYPES = ["f2", "f8", "i8", "u1", "?", "c8", "U9", "S9", "M8[s]", "m8[D]", "O"]
 WHOLE = ["f4", "f8", "U9", "S9", "c8", "O"]  # after which a number is what it was, if it is one
-SHAPES = st.sampled_from(["transposed", "flat", "scalar", "more axes", "one less", "one more", "empty"])
+SHAPES = st.sampled_from(
+    ["transposed", "flat", "scalar", "more axes", "one less", "one more", "empty"]
+)
 HUGE = [(10**12,), (10**6, 10**6), (2**62,), (0, 10**15)]
-KINDS = st.sampled_from(["type", "shape", "lost", "wrong", "twice", "huge", "pickle", "header", "renamed"])
+KINDS = st.sampled_from(
+    ["type", "shape", "lost", "wrong", "twice", "huge", "pickle", "header", "renamed"]
+)
 
 
 def reshaped(array, shape):
@@ -69,7 +73,9 @@ def huge_npy(array, shape):
     """A .npy file that declares a huge shape and holds the array's own few numbers."""
     stream = io.BytesIO()
     array = np.asanyarray(array)
-    np.lib.format.write_array_header_1_0(stream, {"descr": array.dtype.str, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+    )
     return stream.getvalue() + array.tobytes()
 
 
@@ -83,7 +89,9 @@ def huge_npy(array, shape):
     huge=st.sampled_from(HUGE),
     old=st.sampled_from([b"<f4", b"False", b"<U", b"(", b"'descr'"]),
     new=st.sampled_from([b"<f2", b"True ", b">U", b"|O8", b">f4", b"<i4", b"|S4"]),
-    other=st.sampled_from(["../evil.npy", "/evil.npy", "values", "x.npy", "sample_label:../x.npy", "values.npy"]),
+    other=st.sampled_from(
+        ["../evil.npy", "/evil.npy", "values", "x.npy", "sample_label:../x.npy", "values.npy"]
+    ),
 )
 def test_changed_npz(child, here, base, what, kind, dtype, shape, huge, old, new, other):
     path, matrix = here / "x.npz", BASES[base][0]
@@ -93,7 +101,9 @@ def test_changed_npz(child, here, base, what, kind, dtype, shape, huge, old, new
     changes = {
         "type": lambda array: npy(retyped(array, dtype)),
         "shape": lambda array: npy(reshaped(array, shape)),
-        "wrong": lambda array: npy(np.full_like(array, np.nan) if array.dtype.kind == "f" else array[::-1][:1]),
+        "wrong": lambda array: npy(
+            np.full_like(array, np.nan) if array.dtype.kind == "f" else array[::-1][:1]
+        ),
         "huge": lambda array: huge_npy(array, huge),
         "pickle": lambda array: npy(np.full(array.shape, Hostile(), dtype=object)),
         "header": lambda array: npy(array).replace(old, new, 1),
@@ -105,7 +115,9 @@ def test_changed_npz(child, here, base, what, kind, dtype, shape, huge, old, new
     with zipfile.ZipFile(path, "w") as archive:
         for key, content in contents.items():
             if kind != "lost" or key != name:
-                archive.writestr(other if kind == "renamed" and key == name else f"{key}.npy", content)
+                archive.writestr(
+                    other if kind == "renamed" and key == name else f"{key}.npy", content
+                )
         if kind == "twice":
             archive.writestr(other, contents[name])
     before = {*here.iterdir()}
@@ -114,7 +126,11 @@ def test_changed_npz(child, here, base, what, kind, dtype, shape, huge, old, new
     assert not any(path.exists() for path in (here.parent / "evil.npy", Path("/evil.npy")))
     if kind_found == "done":
         assert_consistent(found)
-        other_numbers = kind == "header" and new in (b"True ", b">f4", b"<i4")  # of as many bytes: as good as the first
+        other_numbers = kind == "header" and new in (
+            b"True ",
+            b">f4",
+            b"<i4",
+        )  # of as many bytes: as good as the first
         if not (kind == "wrong" or (kind == "type" and dtype not in WHOLE) or other_numbers):
             assert_agrees(found, matrix)
 
@@ -125,7 +141,9 @@ COLUMNS = {
     "time": lambda column: pa.array([1] * len(column), pa.timestamp("s")),
     "text": lambda column: pa.array(["1_000"] * len(column)),
     "flag": lambda column: pa.array([True] * len(column)),
-    "double": lambda column: column.cast(pa.float64()) if pa.types.is_floating(column.type) else column,
+    "double": lambda column: (
+        column.cast(pa.float64()) if pa.types.is_floating(column.type) else column
+    ),
     "decimal": lambda column: pa.array([1] * len(column)).cast(pa.decimal128(20, 1)),
     "null": lambda column: pa.nulls(len(column), column.type),
     "nothing": lambda column: pa.nulls(len(column)),
@@ -163,18 +181,36 @@ def test_changed_parquet(child, here, base, what, kind, dtype, metadata):
     elif kind == "rows":
         table = pa.concat_tables([table, table]).slice(what % 3, what % (2 * table.num_rows + 1))
     elif kind in ("metadata", "pandas"):
-        table = table.replace_schema_metadata({b"dae_study" if kind == "metadata" else b"pandas": metadata})
+        table = table.replace_schema_metadata(
+            {b"dae_study" if kind == "metadata" else b"pandas": metadata}
+        )
     elif kind == "plain":
         table = table.replace_schema_metadata(None)
     parquet.write_table(table, path)
     kind_found, found = child.outcome("read", path, genes_in, path=path)
     if kind_found == "done":
         assert_consistent(found)
-        assert_agrees(found, matrix, but=lambda sample, gene: dtype in ("null", "decimal") and gene == name)
+        assert_agrees(
+            found, matrix, but=lambda sample, gene: dtype in ("null", "decimal") and gene == name
+        )
 
 
-HDF5 = st.sampled_from(["type", "shape", "lost", "huge", "link", "group", "attribute", "wrong", "unwritten", "indices"])
-VALUES = [b"csr_matrix", b"csc_matrix", b"array", b"dataframe", b"dict", b"string", b"categorical", "x", 0, -1, 10**12]
+HDF5 = st.sampled_from(
+    ["type", "shape", "lost", "huge", "link", "group", "attribute", "wrong", "unwritten", "indices"]
+)
+VALUES = [
+    b"csr_matrix",
+    b"csc_matrix",
+    b"array",
+    b"dataframe",
+    b"dict",
+    b"string",
+    b"categorical",
+    "x",
+    0,
+    -1,
+    10**12,
+]
 
 
 def spoil(file, kind, name, dtype, shape, huge, value, what):
@@ -184,19 +220,28 @@ def spoil(file, kind, name, dtype, shape, huge, value, what):
         owners = [path for path in [*walk(file), "/"] if len(file[path].attrs)] or ["/"]
         owner = file[owners[what % len(owners)]]
         keys = sorted(owner.attrs) or ["new"]
-        owner.attrs[keys[what % len(keys)]] = [value, value] if keys[what % len(keys)] == "shape" else value
+        owner.attrs[keys[what % len(keys)]] = (
+            [value, value] if keys[what % len(keys)] == "shape" else value
+        )
         return
     content = item[()] if isinstance(item, h5py.Dataset) else np.zeros(3)
     del file[name]
     if kind == "huge":
         huge = huge if all(huge) else HUGE[0]
-        file.create_dataset(name, huge, "S1" if what % 2 else "f4", chunks=tuple(min(n, 512) for n in huge))
+        file.create_dataset(
+            name, huge, "S1" if what % 2 else "f4", chunks=tuple(min(n, 512) for n in huge)
+        )
     elif kind == "unwritten":
         file.create_dataset(
-            name, np.shape(content), getattr(content, "dtype", "f4"), chunks=True if np.size(content) else None
+            name,
+            np.shape(content),
+            getattr(content, "dtype", "f4"),
+            chunks=True if np.size(content) else None,
         )
     elif kind == "link":
-        file[name] = [h5py.SoftLink(name), h5py.SoftLink("/"), h5py.ExternalLink("none.h5", "/")][what % 3]
+        file[name] = [h5py.SoftLink(name), h5py.SoftLink("/"), h5py.ExternalLink("none.h5", "/")][
+            what % 3
+        ]
     elif kind == "group":
         file.create_group(f"{name}/x")
     elif kind != "lost":
@@ -211,7 +256,9 @@ def spoil(file, kind, name, dtype, shape, huge, value, what):
         elif kind == "indices" and content.dtype.kind in "iu" and content.size:
             content = content.copy()
             place = value if isinstance(value, int) else 99
-            content.reshape(-1)[what % content.size] = np.int64(place).astype(content.dtype)  # 1e12 wraps in 32 bits
+            content.reshape(-1)[what % content.size] = np.int64(place).astype(
+                content.dtype
+            )  # 1e12 wraps in 32 bits
         file[name] = content
 
 
@@ -238,7 +285,11 @@ def test_changed_hdf5(child, here, ending, base, what, kind, dtype, shape, huge,
     path, matrix = here / f"x{ending}", BASES[base][0]
     path.write_bytes(original(ending, base))
     with h5py.File(path, "a") as file:
-        names = [name for name in walk(file) if not name.startswith(("layers", "obsm", "obsp", "uns", "varm", "varp"))]
+        names = [
+            name
+            for name in walk(file)
+            if not name.startswith(("layers", "obsm", "obsp", "uns", "varm", "varp"))
+        ]
         spoil(file, kind, names[what % len(names)], dtype, shape, huge, value, what)
     kind_found, found = child.outcome("read", path, None, path=path)
     assert not (here / "executed").exists()

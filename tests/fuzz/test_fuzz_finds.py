@@ -18,11 +18,11 @@ from scipy.sparse import csr_matrix
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
 from data_utils.files import DamagedFile, load_arrays
-from data_utils.formats import read_expression, write_expression
-from study.config import MemberConfig, Phase
+from data_utils.formats.registry import read_expression, write_expression
+from models.config import MemberConfig, Phase
 from study.grids import Narrowing
 from study.own_grid import own_grid
-from study.results import RunFolder
+from study.run.folder import RunFolder
 from tests.fuzz import inputs
 from tests.fuzz.corpus import BASES
 from tests.small import flipped, member
@@ -38,8 +38,15 @@ def refused(path, words, genes_in=None):
 
 def test_the_shares_are_the_whole(request):
     """FUZZ_INPUTS is the number of all inputs, if all targets are collected."""
-    weights = [item.function.weight for item in request.session.items if hasattr(item.function, "weight")]
-    if len({item.path for item in request.session.items if item.path.parent == request.path.parent}) == 5:
+    weights = [
+        item.function.weight for item in request.session.items if hasattr(item.function, "weight")
+    ]
+    if (
+        len(
+            {item.path for item in request.session.items if item.path.parent == request.path.parent}
+        )
+        == 5
+    ):
         assert sum(weights) == inputs.WEIGHTS
 
 
@@ -99,7 +106,9 @@ def test_a_date_is_no_number(tmp_path):
 
 def test_parquet_written_here_tells_when_a_number_was_damaged(tmp_path):
     path = tmp_path / "x.parquet"
-    matrix = ExpressionMatrix(np.random.default_rng(0).normal(size=(999, 2)), range(999), ["a", "b"])
+    matrix = ExpressionMatrix(
+        np.random.default_rng(0).normal(size=(999, 2)), range(999), ["a", "b"]
+    )
     write_expression(matrix, path)
     flipped(path, 0.5)
     refused(path, "CRC")
@@ -139,7 +148,9 @@ def test_an_attribute_that_is_no_text_any_more(child, here):
     path = here / "x.h5ad"
     write_expression(MATRIX, path)
     content = path.read_bytes()
-    for match in re.finditer(rb"encoding-type\0*\x19\x01", content):  # a text of any length: now of kind 9
+    for match in re.finditer(
+        rb"encoding-type\0*\x19\x01", content
+    ):  # a text of any length: now of kind 9
         content = content[: match.end() - 1] + b"\x09" + content[match.end() :]
     path.write_bytes(content)
     kind, said = child.outcome("read", path, None, path=path)
@@ -212,8 +223,20 @@ def test_a_refusal_quotes_no_control_characters(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        *({"seed": 1.0}, {"seed": "1"}, {"seed": True}, {"batch_size": None}, {"noise_input": "no"}, {"grid": 3}),
-        *({"phases": 3}, {"phases": [{}]}, {"phases": [{"noise_factors": [0.5], "epochs": 3.0}]}, {"beta": "x"}),
+        *(
+            {"seed": 1.0},
+            {"seed": "1"},
+            {"seed": True},
+            {"batch_size": None},
+            {"noise_input": "no"},
+            {"grid": 3},
+        ),
+        *(
+            {"phases": 3},
+            {"phases": [{}]},
+            {"phases": [{"noise_factors": [0.5], "epochs": 3.0}]},
+            {"beta": "x"},
+        ),
         *(
             {"more": 1},
             {"beta": 10**400},
@@ -246,7 +269,9 @@ def test_a_grid_that_ends_the_program(tmp_path):
         own_grid(f"{tmp_path / 'x.py'}:mine", Narrowing())
 
 
-@pytest.mark.parametrize("content", ["[]", "5", "null", "[" * 10**5, '{"members": 3}', '{"member": []}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "5", "null", "[" * 10**5, '{"members": 3}', '{"member": []}']
+)
 def test_run_files_that_are_json_of_another_kind(tmp_path, content):
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(InputError, match=r"plan\.json: not a readable run file"):

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from study.config import MemberConfig, Phase
-from study.results import RunFolder
+from models.config import MemberConfig, Phase
+from study.run.folder import RunFolder
 from tests.fuzz.inputs import EDITS, PLACES, damaged, fuzzed
 from tests.small import member
 from tests.study.runs import fake_run
@@ -26,19 +26,33 @@ SCALARS = st.one_of(
     st.floats(),
     st.text(max_size=5),
     st.sampled_from(
-        ["dense-2", "conv", "dense-64x16x64", f"dense-{'9' * 300}x1", "sigmoid", "relu", "bce", 10**400, "0"]
+        [
+            "dense-2",
+            "conv",
+            "dense-64x16x64",
+            f"dense-{'9' * 300}x1",
+            "sigmoid",
+            "relu",
+            "bce",
+            10**400,
+            "0",
+        ]
     ),
 )
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 FIELDS = st.sampled_from([*MemberConfig.__dataclass_fields__, "more"])
 GOOD = [
     member().as_dict(),
     MemberConfig("conv", (Phase((0.1, 0.5), 2), Phase((0.0,), 1)), seed=3, grid="mine").as_dict(),
-    MemberConfig("dense-64x16x64", (Phase((0.5,), 9),), beta=0.01, protocol="a, b", noise_input=True).as_dict(),
+    MemberConfig(
+        "dense-64x16x64", (Phase((0.5,), 9),), beta=0.01, protocol="a, b", noise_input=True
+    ).as_dict(),
 ]
 
 
@@ -52,7 +66,9 @@ def test_any_description(child, content):
 @fuzzed(
     40,
     which=st.integers(0, len(GOOD) - 1),
-    changes=st.lists(st.tuples(FIELDS, st.one_of(SCALARS, JSON, st.just("drop"))), min_size=1, max_size=3),
+    changes=st.lists(
+        st.tuples(FIELDS, st.one_of(SCALARS, JSON, st.just("drop"))), min_size=1, max_size=3
+    ),
     phase=st.none() | st.tuples(st.sampled_from(["noise_factors", "epochs", "more"]), JSON),
 )
 def test_a_changed_description(child, which, changes, phase):
@@ -70,7 +86,7 @@ def test_a_changed_description(child, which, changes, phase):
 
 
 OWN = '''"""A grid of one's own."""
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
 
 def mine(narrowing):
     return [MemberConfig("dense-64x16x64", (Phase((0.5,), 100),), seed) for seed in range(narrowing.seeds or 3)]
@@ -91,11 +107,20 @@ SPECS = [
 ]
 
 
-@fuzzed(10, edits=st.none() | EDITS, raising=st.none() | st.sampled_from(RAISING), spec=st.sampled_from(SPECS))
+@fuzzed(
+    10,
+    edits=st.none() | EDITS,
+    raising=st.none() | st.sampled_from(RAISING),
+    spec=st.sampled_from(SPECS),
+)
 def test_an_own_grid(child, here, edits, raising, spec):
     """Its bytes are damaged where it does nothing but define a function: that is still all that it does."""
     path = here / "mine.py"
-    text = OWN if raising is None else OWN.replace("    return", f"    import sys\n    {raising}\n    return")
+    text = (
+        OWN
+        if raising is None
+        else OWN.replace("    return", f"    import sys\n    {raising}\n    return")
+    )
     content = text.encode()
     if edits is not None:  # only the first lines, so that no damage makes an endless loop
         head, tail = content.split(b"\n\n", 1)
@@ -133,7 +158,9 @@ def whole_run():
     path = fake_run(Path(mkdtemp()) / "run", members=PLANNED)
     folder = RunFolder(path)
     folder.create()
-    members, metrics = (pd.read_parquet(path / f"{name}.parquet") for name in ("members", "metrics"))
+    members, metrics = (
+        pd.read_parquet(path / f"{name}.parquet") for name in ("members", "metrics")
+    )
     folder.finish_pack(PACK, members, metrics)
     arrays = {"layer0.weight": np.arange(6.0).reshape(2, 3), "layer0.bias": np.float32([0.5, -1])}
     folder.save_model(PLANNED[0], arrays)
@@ -152,11 +179,18 @@ def copied(here, name, edits, text):
 
 
 def assert_arrays(found, expected):
-    assert {name: array.tolist() for name, array in found.items()} == {n: a.tolist() for n, a in expected.items()}
+    assert {name: array.tolist() for name, array in found.items()} == {
+        n: a.tolist() for n, a in expected.items()
+    }
     assert [array.dtype for array in found.values()] == [expected[name].dtype for name in found]
 
 
-@fuzzed(48, name=st.sampled_from(FILES), edits=EDITS, text=st.none() | st.none() | st.sampled_from(JSONS))
+@fuzzed(
+    48,
+    name=st.sampled_from(FILES),
+    edits=EDITS,
+    text=st.none() | st.none() | st.sampled_from(JSONS),
+)
 def test_a_damaged_run_folder(child, here, name, edits, text):
     """What is read is what was written, or is not there; nothing else is raised."""
     path = copied(here, name, edits, text)

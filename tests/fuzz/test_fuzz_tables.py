@@ -37,7 +37,9 @@ COUNTS = ["0", "1", "7", "1000000000000", "9" * 30, "9" * 5000, "-1", "1.0", "x"
 LINES = ["swap", "drop", "double", "blank"]
 COLUMNS = ["swap column", "drop column", "double column"]
 CELLS = ["junk", "lose", "add", "lose name"]
-CHANGES = st.lists(st.tuples(st.sampled_from(LINES + COLUMNS + CELLS), PLACES, PLACES), min_size=1, max_size=3)
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(LINES + COLUMNS + CELLS), PLACES, PLACES), min_size=1, max_size=3
+)
 
 
 def change_line(rows, kind, one, other):
@@ -78,11 +80,15 @@ def change_cell(rows, kind, one, other, junk):
 def changed(text, delimiter, quoted, header, changes, junk):
     """The text after all changes, of which "junk" replaces no name: that would be another name for good numbers."""
     cell = re.compile(
-        rf'(?:^|{delimiter})("(?:[^"]|"")*"|[^{delimiter}]*)' if quoted else rf"(?:^|{delimiter})([^{delimiter}]*)"
+        rf'(?:^|{delimiter})("(?:[^"]|"")*"|[^{delimiter}]*)'
+        if quoted
+        else rf"(?:^|{delimiter})([^{delimiter}]*)"
     )
     rows = [cell.findall(line) for line in text.removesuffix("\n").split("\n")]
     spoilt = False
-    for kind, one, other in sorted(changes, key=lambda change: change[0] == "lose name"):  # that one last
+    for kind, one, other in sorted(
+        changes, key=lambda change: change[0] == "lose name"
+    ):  # that one last
         if len(rows) <= header or not all(rows):
             break
         if kind in LINES:

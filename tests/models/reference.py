@@ -26,7 +26,9 @@ class DenseNet(nn.Module):
         super().__init__()
         sizes = [n_genes + noise_input, *hidden, n_genes]
         self.noise_input = noise_input
-        self.layers = nn.ModuleList(nn.Linear(sizes[i], sizes[i + 1]) for i in range(len(sizes) - 1))
+        self.layers = nn.ModuleList(
+            nn.Linear(sizes[i], sizes[i + 1]) for i in range(len(sizes) - 1)
+        )
         self.output = output
 
     def forward(self, x):
@@ -48,7 +50,9 @@ class ConvNet(nn.Module):
     def __init__(self, n_genes, height, width, output):
         super().__init__()
         channels = [1, 16, 8, 8, 8, 8, 16, 1]
-        self.layers = nn.ModuleList(nn.Conv2d(channels[i], channels[i + 1], 3, padding=1) for i in range(7))
+        self.layers = nn.ModuleList(
+            nn.Conv2d(channels[i], channels[i + 1], 3, padding=1) for i in range(7)
+        )
         self.pool, self.up = nn.MaxPool2d(2), nn.Upsample(scale_factor=2, mode="nearest")
         self.n_genes, self.height, self.width, self.output = n_genes, height, width, output
 
@@ -67,7 +71,9 @@ class ConvNet(nn.Module):
         return (torch.sigmoid(h) if self.output == "sigmoid" else h), [code.flatten(1)]
 
 
-def network(model, n_genes, output="linear", parameters=None, dtype=torch.float32, noise_input=False):
+def network(
+    model, n_genes, output="linear", parameters=None, dtype=torch.float32, noise_input=False
+):
     """The plain network called `model`, with these parameters (in the order of the layers: weight, bias)."""
     if model == "conv":
         height, width = {943: (24, 40), 200: (16, 16)}[n_genes]
@@ -94,7 +100,12 @@ def penalty(codes, kind, beta, rho):
     for code in codes:
         rho_hat = (code.sum(0) / len(code)).clamp(1e-6, 1 - 1e-6)
         if kind == "kl":
-            total = total + (rho * (rho / rho_hat).log() + (1 - rho) * ((1 - rho) / (1 - rho_hat)).log()).sum()
+            total = (
+                total
+                + (
+                    rho * (rho / rho_hat).log() + (1 - rho) * ((1 - rho) / (1 - rho_hat)).log()
+                ).sum()
+            )
         else:
             total = total + code.abs().sum() / len(code)
     return beta * total
@@ -116,7 +127,9 @@ def evaluate(net, clean, seed, split, factors):
     """MSE on the fixed noise of a seed; row i at the noise factor factors[i % n]."""
     alpha = torch.tensor([factors[i % len(factors)] for i in range(len(clean))])
     with torch.no_grad():
-        return mse(net(inputs(net, clean, alpha, evaluation_noise(seed, split, *clean.shape)))[0], clean).item()
+        return mse(
+            net(inputs(net, clean, alpha, evaluation_noise(seed, split, *clean.shape)))[0], clean
+        ).item()
 
 
 def train(net, data, schedule, seed=0, learning_rate=1e-3, batch_size=256, **sparsity):
@@ -135,7 +148,9 @@ def train(net, data, schedule, seed=0, learning_rate=1e-3, batch_size=256, **spa
                 alpha = torch.full((len(clean),), factors[0])
                 if len(factors) > 1:
                     drawn = stream(seed, "noise-factor", epoch, batch)
-                    alpha = torch.tensor(factors)[torch.randint(len(factors), (len(clean),), generator=drawn)]
+                    alpha = torch.tensor(factors)[
+                        torch.randint(len(factors), (len(clean),), generator=drawn)
+                    ]
                 optimizer.zero_grad()
                 loss = objective(net, inputs(net, clean, alpha, normal), clean, **sparsity)
                 loss.backward()
@@ -144,14 +159,25 @@ def train(net, data, schedule, seed=0, learning_rate=1e-3, batch_size=256, **spa
             epoch += 1
             one = factors[0] if len(factors) == 1 else None
             measured[epoch, "train", "loss", one] = total / n_rows
-            measured[epoch, "validation", "mse", one] = evaluate(net, rows["validation"], seed, "validation", factors)
+            measured[epoch, "validation", "mse", one] = evaluate(
+                net, rows["validation"], seed, "validation", factors
+            )
         for factor in factors:
             for split in rows:
-                measured[epoch, split, "mse", factor] = evaluate(net, rows[split], seed, split, [factor])
+                measured[epoch, split, "mse", factor] = evaluate(
+                    net, rows[split], seed, split, [factor]
+                )
         with torch.no_grad():  # the training rows as they are
-            still = inputs(net, rows["train"], torch.full((n_rows,), factors[0]), torch.zeros_like(rows["train"]))
+            still = inputs(
+                net,
+                rows["train"],
+                torch.full((n_rows,), factors[0]),
+                torch.zeros_like(rows["train"]),
+            )
             measured[epoch, "train-clean", "mse", one] = mse(net(still)[0], rows["train"]).item()
     if len(schedule) == 1:
         for factor in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
-            measured[epoch, "test-across", "mse", factor] = evaluate(net, rows["test"], seed, "test", [factor])
+            measured[epoch, "test-across", "mse", factor] = evaluate(
+                net, rows["test"], seed, "test", [factor]
+            )
     return measured

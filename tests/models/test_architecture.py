@@ -20,7 +20,9 @@ COUNTS = {
     "dense-2": 943 * 32 + 32 * 32 + 32 * 943 + (32 + 32 + 943),
     "dense-4": 2 * (943 * 64 + 64 * 32) + 32 * 32 + (64 + 32 + 32 + 64 + 943),
     "dense-6": 2 * (943 * 128 + 128 * 64 + 64 * 32) + 32 * 32 + (2 * (128 + 64 + 32) + 943),
-    "dense-8": 2 * (943 * 256 + 256 * 128 + 128 * 64 + 64 * 32) + 32 * 32 + (2 * (256 + 128 + 64 + 32) + 943),
+    "dense-8": 2 * (943 * 256 + 256 * 128 + 128 * 64 + 64 * 32)
+    + 32 * 32
+    + (2 * (256 + 128 + 64 + 32) + 943),
 }
 
 
@@ -77,7 +79,9 @@ def test_conv_is_fig_3():
         (16, 8, 3, 3),
         (1, 16, 3, 3),
     ]
-    assert [shape for name, shape in shapes.items() if name.endswith("bias")] == [(w[0],) for w in weights]
+    assert [shape for name, shape in shapes.items() if name.endswith("bias")] == [
+        (w[0],) for w in weights
+    ]
     by_hand = 9 * (16 + 16 * 8 + 8 * 8 * 3 + 8 * 16 + 16) + (16 + 8 * 4 + 16 + 1)
     assert n_parameters(architecture("conv"), 943) == by_hand == 4385
     assert architecture("conv").parameter_shapes(200) == shapes
@@ -92,7 +96,11 @@ def test_dense_flops_by_hand():
 def test_conv_flops_by_hand():
     full = 24 * 40
     products = full * (9 * 16 + 9 * 16)  # the first and the last layer
-    products += full // 4 * (9 * 16 * 8 + 9 * 8 * 16) + full // 16 * (9 * 8 * 8) * 2 + full // 64 * 9 * 8 * 8
+    products += (
+        full // 4 * (9 * 16 * 8 + 9 * 8 * 16)
+        + full // 16 * (9 * 8 * 8) * 2
+        + full // 64 * 9 * 8 * 8
+    )
     assert architecture("conv").flops_per_sample(943) == 2 * 3 * 2 * products
 
 
@@ -133,7 +141,9 @@ def test_943_genes_are_one_image_of_24_by_40():
     assert 24 * 40 - 943 == 17
 
 
-@pytest.mark.parametrize(("n_genes", "shape"), [(1, (8, 8)), (64, (8, 8)), (65, (8, 16)), (128, (8, 16))])
+@pytest.mark.parametrize(
+    ("n_genes", "shape"), [(1, (8, 8)), (64, (8, 8)), (65, (8, 16)), (128, (8, 16))]
+)
 def test_small_images(n_genes, shape):
     assert image_shape(n_genes) == shape
 

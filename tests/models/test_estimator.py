@@ -11,9 +11,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from data_utils.errors import InputError
 from models import DenoisingAutoencoder
+from models.config import Phase
 from models.fitting import Settings, train_network
-from study.config import Phase
-from study.training import PackTraining
+from models.training import PackTraining
 from tests.small import expression, member, prepared
 
 FAST = {"model": "dense-8x4x8", "max_epochs": 2, "batch_size": 64, "random_state": 0}
@@ -48,7 +48,9 @@ def test_the_loop_gives_the_weights_of_a_run(noise, model):
 
 
 def test_training_stops_early_and_keeps_the_best():
-    fitted = DenoisingAutoencoder("dense-64x32x64", 1.0, learning_rate=0.02, patience=3, random_state=1).fit(matrix())
+    fitted = DenoisingAutoencoder(
+        "dense-64x32x64", 1.0, learning_rate=0.02, patience=3, random_state=1
+    ).fit(matrix())
     curve = fitted.validation_curve_
     assert len(curve) < 200
     assert fitted.best_epoch_ == curve.argmin() + 1 == len(curve) - 3
@@ -59,7 +61,9 @@ def test_it_removes_noise_and_score_says_so():
     rng = np.random.default_rng(1)
     scale = clean.iloc[:300].std().to_numpy()
     noisy = clean.iloc[300:] + 0.8 * scale * rng.standard_normal((100, 40))
-    fitted = DenoisingAutoencoder("dense-64x32x64", 0.8, learning_rate=3e-3, random_state=0).fit(clean.iloc[:300])
+    fitted = DenoisingAutoencoder("dense-64x32x64", 0.8, learning_rate=3e-3, random_state=0).fit(
+        clean.iloc[:300]
+    )
     error = ((fitted.transform(noisy) - clean.iloc[300:]) / scale).to_numpy()
     assert np.mean(error**2) < 0.8 * 0.64
     assert fitted.score(clean.iloc[300:]) == pytest.approx(-np.mean(error**2), rel=0.05)
@@ -67,12 +71,16 @@ def test_it_removes_noise_and_score_says_so():
 
 def test_frames_pipelines_and_searches():
     clean = matrix()
-    pipeline = make_pipeline(StandardScaler(), DenoisingAutoencoder(**FAST)).set_output(transform="pandas")
+    pipeline = make_pipeline(StandardScaler(), DenoisingAutoencoder(**FAST)).set_output(
+        transform="pandas"
+    )
     found = pipeline.fit_transform(clean)
     assert list(found.columns) == list(clean.columns)
     assert list(found.index) == list(clean.index)
     assert list(pipeline.get_feature_names_out()) == list(clean.columns)
-    search = GridSearchCV(DenoisingAutoencoder(**FAST), {"model": ["dense-4x4", "dense-32x16x32"]}, cv=2).fit(clean)
+    search = GridSearchCV(
+        DenoisingAutoencoder(**FAST), {"model": ["dense-4x4", "dense-32x16x32"]}, cv=2
+    ).fit(clean)
     assert search.best_score_ < 0
     with pytest.raises(ValueError, match="feature names"):
         pipeline[-1].transform(clean[clean.columns[::-1]])
@@ -95,7 +103,9 @@ def test_anndata_in_and_out():
 
 def test_a_folder_keeps_it(tmp_path):
     clean = matrix()
-    fitted = DenoisingAutoencoder(**{**FAST, "noise_factor": (0.1, 0.5), "noise_input": True}).fit(clean)
+    fitted = DenoisingAutoencoder(**{**FAST, "noise_factor": (0.1, 0.5), "noise_input": True}).fit(
+        clean
+    )
     fitted.save(tmp_path / "model")
     again = DenoisingAutoencoder.load(tmp_path / "model")
     np.testing.assert_array_equal(again.transform(clean), fitted.transform(clean))
@@ -109,7 +119,13 @@ def test_a_folder_keeps_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("noise_factor", -1), ("max_epochs", 0), ("validation_fraction", 1.0), ("learning_rate", 0), ("model", "dense-3")],
+    [
+        ("noise_factor", -1),
+        ("max_epochs", 0),
+        ("validation_fraction", 1.0),
+        ("learning_rate", 0),
+        ("model", "dense-3"),
+    ],
 )
 def test_bad_parameters_are_refused_by_fit(name, value):
     with pytest.raises(ValueError, match=r"give|must|not one of"):
@@ -125,7 +141,7 @@ def test_no_global_random_state_is_touched():
 
 def test_a_mixture_of_a_run_is_kept_and_applied():
     from models.architecture import architecture
-    from models.network import NetworkDenoiser
+    from models.denoisers.network import NetworkDenoiser
 
     network, rng = architecture("mixture-2"), np.random.default_rng(0)
     shapes = network.parameter_shapes(12)

@@ -6,7 +6,7 @@ import pytest
 from data_utils.cohort import simulate_cohort
 from data_utils.expression import ExpressionMatrix
 from data_utils.preparation import prepare
-from models.baselines import noisy_rows
+from models.denoisers.baselines import noisy_rows
 from models.gauge import LIMIT_GRID, Gauge
 from tests.small import expression
 
@@ -35,14 +35,20 @@ def test_and_on_the_training_rows_themselves_and_with_genes_missing(noise, data,
     assert noise - 0.06 <= found <= noise + 0.03
     genes = np.sort(np.random.default_rng(0).permutation(data.n_genes)[:700])
     noisy = noisy_rows(data.test, "test", noise, seed=1)[:, genes]
-    assert abs(gauge.restricted(genes).noise_factor(noisy) - noise) <= (0.06 if noise < 0.2 else 0.03)
+    assert abs(gauge.restricted(genes).noise_factor(noisy) - noise) <= (
+        0.06 if noise < 0.2 else 0.03
+    )
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 1.0])
 def test_few_of_its_own_kind_are_beyond_the_limits_and_all_of_another_are(noise, data, gauge):
     noisy = noisy_rows(data.test, "test", noise, seed=1)
-    assert (gauge.distances(noisy, noise) > gauge.limits_at(noise)[:, None]).mean(axis=1).max() < 0.04
-    shift = 2 * np.random.default_rng(2).standard_normal(data.n_genes).astype(np.float32)  # of an unknown tissue
+    assert (gauge.distances(noisy, noise) > gauge.limits_at(noise)[:, None]).mean(
+        axis=1
+    ).max() < 0.04
+    shift = 2 * np.random.default_rng(2).standard_normal(data.n_genes).astype(
+        np.float32
+    )  # of an unknown tissue
     other = noisy + shift
     found = gauge.noise_factor(other)
     assert found < noise + 0.55  # although their energy is that of noise 2
@@ -64,7 +70,9 @@ def test_distances_by_hand(data, gauge):
     rows, noise = data.test[:5].astype(np.float64), 0.3
     centred = rows - gauge.mean
     code = centred @ gauge.components
-    left = ((centred - code @ gauge.components.T) ** 2).sum(1) / (data.n_genes - len(gauge.variances))
+    left = ((centred - code @ gauge.components.T) ** 2).sum(1) / (
+        data.n_genes - len(gauge.variances)
+    )
     inside = (code**2 / (gauge.variances + noise**2)).mean(1)
     found = gauge.distances(data.test[:5], noise)
     np.testing.assert_allclose(found, [inside, left / (gauge.calm + noise**2)], rtol=1e-4)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from models.architecture import n_parameters
-from study.config import NOISE_FACTORS
+from models.config import NOISE_FACTORS
 from study.grids import GRIDS, MIXTURE_GROUPS, Narrowing
-from study.rows import MEMBER_COLUMNS, METRIC_COLUMNS, describe
+from study.run.rows import MEMBER_COLUMNS, METRIC_COLUMNS, describe
 
 N_GENES = 30
 GENES = [f"ENSG{i:011d}" for i in range(N_GENES - 1)] + ["<script>alert('gene')</script>"]
@@ -20,7 +20,12 @@ DEPTH |= {f"mixture-{groups}": 1 for groups in MIXTURE_GROUPS}
 
 def effect_as_written(member, noise):
     """Test MSE that grows with noise and depth, with a little of each seed's own."""
-    return 0.3 + 0.2 * noise + 0.01 * DEPTH[member.model] + 0.001 * np.sin(7.0 * member.seed + DEPTH[member.model])
+    return (
+        0.3
+        + 0.2 * noise
+        + 0.01 * DEPTH[member.model]
+        + 0.001 * np.sin(7.0 * member.seed + DEPTH[member.model])
+    )
 
 
 def effect_as_published(member, noise):
@@ -64,36 +69,64 @@ def fake_run(
             epoch += phase.epochs
             for noise in phase.noise_factors:
                 value = score(member, noise) if status == "finished" else float("nan")
-                parts = {"train": value - 0.02, "validation": value - 0.005, "test": value, "train-clean": value - 0.03}
+                parts = {
+                    "train": value - 0.02,
+                    "validation": value - 0.005,
+                    "test": value,
+                    "train-clean": value - 0.03,
+                }
                 if status != "failed":
-                    metrics += [(member.member_id, epoch, s, "mse", noise, v) for s, v in parts.items()]
+                    metrics += [
+                        (member.member_id, epoch, s, "mse", noise, v) for s, v in parts.items()
+                    ]
                 row |= {
-                    f"{p}_mse": v for p, v in zip(("train", "val", "test", "train_clean"), parts.values(), strict=True)
+                    f"{p}_mse": v
+                    for p, v in zip(
+                        ("train", "val", "test", "train_clean"), parts.values(), strict=True
+                    )
                 }
         if status == "finished" and len(member.phases) == 1:
             own = member.noise_factor
             for tested_at in NOISE_FACTORS:
                 wrong = 0.0 if np.isnan(own) else 0.5 * (tested_at - own) ** 2
                 metrics.append(
-                    (member.member_id, epoch, "test-across", "mse", tested_at, score(member, tested_at) + wrong)
+                    (
+                        member.member_id,
+                        epoch,
+                        "test-across",
+                        "mse",
+                        tested_at,
+                        score(member, tested_at) + wrong,
+                    )
                 )
             metrics.append((member.member_id, epoch, "validation", "dead_units", own, 0.25))
             row["dead_units"] = 0.25
-        row |= {"best_epoch": member.epochs, "best_val_mse": row["val_mse"], "mean_activation": 0.06}
+        row |= {
+            "best_epoch": member.epochs,
+            "best_val_mse": row["val_mse"],
+            "mean_activation": 0.06,
+        }
         if status == "failed":
             row |= {"error": "OSError: no space left on <device> & more", "epochs": 0}
         rows.append(row)
     table = pd.DataFrame(rows, columns=MEMBER_COLUMNS)
     whole = dict.fromkeys(("best_epoch", "diverged_epoch", "n_parameters"), "Int64")
     table.astype(whole).to_parquet(folder / "members.parquet", index=False)
-    pd.DataFrame(metrics, columns=METRIC_COLUMNS).to_parquet(folder / "metrics.parquet", index=False)
+    pd.DataFrame(metrics, columns=METRIC_COLUMNS).to_parquet(
+        folder / "metrics.parquet", index=False
+    )
     if tables:
         _reference_tables(folder, planned, simulated)
     config = fake_config(grid, planned, simulated, data)
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "plan.json").write_text(json.dumps({"members": [member.as_dict() for member in planned]}))
+    (folder / "plan.json").write_text(
+        json.dumps({"members": [member.as_dict() for member in planned]})
+    )
     split = pd.DataFrame(
-        {"sample_id": [f"s{i}" for i in range(10)], "split": ["train"] * 7 + ["validation"] + ["test"] * 2}
+        {
+            "sample_id": [f"s{i}" for i in range(10)],
+            "split": ["train"] * 7 + ["validation"] + ["test"] * 2,
+        }
     )
     split.to_parquet(folder / "split.parquet", index=False)
     return folder
@@ -148,7 +181,15 @@ def _reference_tables(folder, planned, simulated):
     if simulated:
         formulas["oracle", None] = lambda a: 0.4 * a**2 / (1 + a**2)
     rows = [
-        (name, a, seed, size, "cross-validated" if name == "Wiener" else "", f(a), f(a) + 1e-4 * seed)
+        (
+            name,
+            a,
+            seed,
+            size,
+            "cross-validated" if name == "Wiener" else "",
+            f(a),
+            f(a) + 1e-4 * seed,
+        )
         for (name, size), f in formulas.items()
         for a in noise_factors
         for seed in seeds
@@ -156,11 +197,18 @@ def _reference_tables(folder, planned, simulated):
     columns = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
     references = pd.DataFrame(rows, columns=columns).astype({"code_size": "Int64"})
     references.to_parquet(folder / "references.parquet", index=False)
-    methods = sorted({(m.protocol, m.model) for m in planned}) + [("", name) for name, _ in formulas]
-    genes = [(p, m, a, g, 0.3 + 0.01 * i) for p, m in methods for a in noise_factors for i, g in enumerate(GENES)]
-    pd.DataFrame(genes, columns=["protocol", "method", "noise_factor", "gene_id", "mse"]).to_parquet(
-        folder / "genes.parquet", index=False
-    )
+    methods = sorted({(m.protocol, m.model) for m in planned}) + [
+        ("", name) for name, _ in formulas
+    ]
+    genes = [
+        (p, m, a, g, 0.3 + 0.01 * i)
+        for p, m in methods
+        for a in noise_factors
+        for i, g in enumerate(GENES)
+    ]
+    pd.DataFrame(
+        genes, columns=["protocol", "method", "noise_factor", "gene_id", "mse"]
+    ).to_parquet(folder / "genes.parquet", index=False)
     labels = [
         (p, m, a, "tissue", t, 10 * (i + 1), 0.3 + 0.05 * i)
         for p, m in methods

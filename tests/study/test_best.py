@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 import run_study
-from study.evidence import MIXTURE
+from study.evidence.evidence import MIXTURE
 from study.grids import MIXTURE_GROUPS
 from tests.small import expression_file
 
@@ -20,7 +20,9 @@ def run(tmp_path_factory):
 
 def test_every_number_of_groups_is_fitted_and_denoises(run):
     members = pd.read_parquet(run / "members.parquet")
-    assert sorted(members["model"]) == sorted(f"mixture-{groups}" for groups in MIXTURE_GROUPS for _ in range(2))
+    assert sorted(members["model"]) == sorted(
+        f"mixture-{groups}" for groups in MIXTURE_GROUPS for _ in range(2)
+    )
     assert (members["status"] == "finished").all()
     references = pd.read_parquet(run / "references.parquet").groupby("reference")["test_mse"].mean()
     assert (members["test_mse"] < 0.8 * references["identity"]).all()
@@ -31,7 +33,12 @@ def test_validation_chooses_the_mixture_that_stands_with_the_references(run):
     chosen = members.groupby("model")["val_mse"].mean().idxmin()
     rows = pd.read_parquet(run / "references.parquet").query("reference == @MIXTURE")
     assert set(rows["choice"]) == {chosen}
-    assert sorted(zip(rows["noise_factor"], rows["seed"], strict=True)) == [(0.5, 0), (0.5, 1), (1.0, 0), (1.0, 1)]
+    assert sorted(zip(rows["noise_factor"], rows["seed"], strict=True)) == [
+        (0.5, 0),
+        (0.5, 1),
+        (1.0, 0),
+        (1.0, 1),
+    ]
     measured = metrics[(metrics["split"] == "test") & (metrics["metric"] == "mse")].merge(
         members[["member_id", "model", "seed"]]
     )

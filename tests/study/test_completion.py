@@ -65,7 +65,9 @@ def test_a_shell_reads_its_script(shell):
     path = shutil.which(shell)
     if path is None:
         pytest.skip(f"no {shell}")
-    done = subprocess.run([path, "-n", "/dev/stdin"], input=script(shell), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [path, "-n", "/dev/stdin"], input=script(shell), capture_output=True, text=True, timeout=60
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -82,7 +84,9 @@ def test_the_script_is_made_without_anything_heavy():
         "with contextlib.suppress(SystemExit): run_study.main(['--print-completion', 'bash'])\n"
         "print(sorted({'torch', 'ray', 'numpy', 'pandas'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 

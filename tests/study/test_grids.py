@@ -7,7 +7,7 @@ import pytest
 
 from data_utils.errors import InputError
 from models.architecture import n_parameters
-from study.config import Phase
+from models.config import Phase
 from study.grids import EPOCHS, GRIDS, Narrowing, describe_grids, plan
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -17,7 +17,13 @@ def test_paper_grid_is_the_papers():
     members = plan("paper", Narrowing())
     assert len(members) == 4 * 11 * 3 * 3 + 11 * 3 == 429
     assert len({m.member_id for m in members}) == 429
-    dense = {(f"dense-{d}", a, b, s) for d in (2, 4, 6, 8) for a in NOISE for b in (0, 1e-3, 1e-2) for s in range(3)}
+    dense = {
+        (f"dense-{d}", a, b, s)
+        for d in (2, 4, 6, 8)
+        for a in NOISE
+        for b in (0, 1e-3, 1e-2)
+        for s in range(3)
+    }
     conv = {("conv", a, 0, s) for a in NOISE for s in range(3)}
     assert {(m.model, m.noise_factor, m.beta, m.seed) for m in members} == dense | conv
 
@@ -25,7 +31,13 @@ def test_paper_grid_is_the_papers():
 def test_paper_grid_is_the_protocol_as_written():
     for m in plan("paper", Narrowing()):
         assert m.phases == (Phase((m.noise_factor,), EPOCHS[m.model]),)
-        assert (m.protocol, m.grid, m.output, m.sparsity, m.rho) == ("as-written", "paper", "linear", "kl", 0.05)
+        assert (m.protocol, m.grid, m.output, m.sparsity, m.rho) == (
+            "as-written",
+            "paper",
+            "linear",
+            "kl",
+            0.05,
+        )
         assert (m.optimizer, m.learning_rate, m.batch_size) == ("adam", 1e-3, 256)
 
 
@@ -39,7 +51,10 @@ def test_smoke_grid_is_small_and_has_every_model():
 
 @pytest.mark.parametrize("grid", ["paper", "smoke"])
 def test_narrowed(grid):
-    members = plan(grid, Narrowing(seeds=2, epochs=7, depths=["2", "conv"], noise=[0.0, 0.35], betas=[0.0, 0.5]))
+    members = plan(
+        grid,
+        Narrowing(seeds=2, epochs=7, depths=["2", "conv"], noise=[0.0, 0.35], betas=[0.0, 0.5]),
+    )
     assert Counter(m.model for m in members) == {"dense-2": 2 * 2 * 2, "conv": 2 * 2}
     assert {m.noise_factor for m in members} == {0.0, 0.35}
     assert {m.epochs for m in members} == {7}
@@ -62,9 +77,16 @@ def test_narrowed_published(grid):
 def test_mixed_noise_sets_one_network_against_the_specialists():
     members = plan("mixed-noise", Narrowing(seeds=2, depths=["4"]))
     mixed = [m for m in members if len(m.phases[0].noise_factors) == 11]
-    assert [(m.seed, m.noise_input) for m in mixed] == [(0, False), (0, True), (1, False), (1, True)]
+    assert [(m.seed, m.noise_input) for m in mixed] == [
+        (0, False),
+        (0, True),
+        (1, False),
+        (1, True),
+    ]
     specialists = {m.member_id for m in members if m not in mixed}
-    assert specialists == {m.member_id for m in plan("paper", Narrowing(seeds=2, depths=["4"], betas=[0.0]))}
+    assert specialists == {
+        m.member_id for m in plan("paper", Narrowing(seeds=2, depths=["4"], betas=[0.0]))
+    }
     assert {m.epochs for m in members} == {EPOCHS["dense-4"]}
 
 
@@ -72,7 +94,9 @@ def test_sparsity_grid():
     members = plan("sparsity", Narrowing(seeds=1, depths=["2"]))
     terms = [(m.sparsity, m.beta, m.rho) for m in members]
     kl = {("kl", beta, rho) for beta in (1e-3, 1e-2, 1e-1) for rho in (0.01, 0.05, 0.2)}
-    assert set(terms) == kl | {("l1", beta, 0.05) for beta in (1e-3, 1e-2, 1e-1)} | {("kl", 0.0, 0.05)}
+    assert set(terms) == kl | {("l1", beta, 0.05) for beta in (1e-3, 1e-2, 1e-1)} | {
+        ("kl", 0.0, 0.05)
+    }
     assert len(terms) == 13
     few = plan("sparsity", Narrowing(seeds=1, depths=["2"], betas=[0.0, 0.5]))
     assert {m.beta for m in few} == {0.0, 0.5}
@@ -105,7 +129,7 @@ def test_all_is_every_grid_once():
 
 
 OWN = """
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
 def mine(narrowing):
     return [MemberConfig("dense-8x8", (Phase((0.5,), 3),), seed) for seed in range(narrowing.seeds or 2)]
 def broken(narrowing):
@@ -142,15 +166,25 @@ def test_the_list_of_grids_declares_each():
     paragraphs = describe_grids().split("\n    python run_study.py --grid ")
     assert len(paragraphs) == len(GRIDS) + 1
     for name, grid in GRIDS.items():
-        assert f"{name}: {grid.question}\n    python run_study.py --grid {name}\n" in describe_grids()
-        assert f"    {len(plan(name, Narrowing()))} networks, about {grid.minutes:g} minutes" in describe_grids()
+        assert (
+            f"{name}: {grid.question}\n    python run_study.py --grid {name}\n" in describe_grids()
+        )
+        assert (
+            f"    {len(plan(name, Narrowing()))} networks, about {grid.minutes:g} minutes"
+            in describe_grids()
+        )
         assert grid.feeds in describe_grids()
 
 
 def test_every_grid_has_members_with_names_of_their_own():
     for grid in GRIDS:
         members = plan(grid, Narrowing())
-        assert len({m.run_name for m in members}) == len({m.member_id for m in members}) == len(members) > 0
+        assert (
+            len({m.run_name for m in members})
+            == len({m.member_id for m in members})
+            == len(members)
+            > 0
+        )
 
 
 def test_narrowing_keeps_the_members_it_leaves():

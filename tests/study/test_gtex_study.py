@@ -11,16 +11,28 @@ import pytest
 
 import run_study
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats import write_expression
+from data_utils.formats.registry import write_expression
 from data_utils.splits import split_samples
-from study.evidence import load_evidence
+from study.evidence.evidence import load_evidence
 from study.report.checklist import data_facts
 from study.reproduce import reproduce
 from tests import gtex
 from tests.small import assert_same_tables, contents, expression
 from tests.web import closed_port
 
-SHORT = ["--grid", "smoke", "--local", "--depths", "2", "--noise", "0.5", "--betas", "0", "--epochs", "2"]
+SHORT = [
+    "--grid",
+    "smoke",
+    "--local",
+    "--depths",
+    "2",
+    "--noise",
+    "0.5",
+    "--betas",
+    "0",
+    "--epochs",
+    "2",
+]
 V8 = "gtex-v8"
 
 
@@ -39,7 +51,9 @@ def release(here, monkeypatch):
 
 
 def study(*words, data=V8, out="run"):
-    return run_study.main([*SHORT, "--no-report", "--data", str(data), "--out", out, *map(str, words)])
+    return run_study.main(
+        [*SHORT, "--no-report", "--data", str(data), "--out", out, *map(str, words)]
+    )
 
 
 def grouped(folder, groups, name="grouped.h5ad"):
@@ -47,7 +61,9 @@ def grouped(folder, groups, name="grouped.h5ad"):
     matrix = expression()
     labels = pd.DataFrame({"donor": groups, "batch": "one"})
     path = folder / name
-    write_expression(ExpressionMatrix(matrix.values, matrix.sample_ids, matrix.gene_ids, labels), path)
+    write_expression(
+        ExpressionMatrix(matrix.values, matrix.sample_ids, matrix.gene_ids, labels), path
+    )
     return path
 
 
@@ -67,7 +83,11 @@ def test_a_study_on_gtex_by_name(release, here, capfd):
     assert "--group none" in said
     assert "transform log2p1: " in said
     data, known = config(here / "run")["data"], config(here / "run")
-    assert (data["source"], data["transform"], data["n_samples"]) == (V8, "log2p1", len(gtex.sample_ids()))
+    assert (data["source"], data["transform"], data["n_samples"]) == (
+        V8,
+        "log2p1",
+        len(gtex.sample_ids()),
+    )
     assert data["origin"]["title"] == "GTEx V8, 2019"
     assert data["origin"]["expression"]["url"] == release.site.url + release.path
     assert data["file_sha256"] == data["origin"]["expression"]["sha256"]
@@ -81,7 +101,9 @@ def test_a_study_on_gtex_by_name(release, here, capfd):
     assert members["status"].tolist() == ["finished"]
 
 
-def test_it_is_resumed_reproduced_and_reported_from_the_cache_alone(release, here, monkeypatch, capfd):
+def test_it_is_resumed_reproduced_and_reported_from_the_cache_alone(
+    release, here, monkeypatch, capfd
+):
     assert study() == 0
     monkeypatch.setenv("DAE_STUDY_GTEX_MIRROR", closed_port())
     before = contents(here / "run" / "models")
@@ -119,7 +141,9 @@ def test_files_are_split_by_samples_unless_a_label_is_named(here):
     path = grouped(here, donors())
     assert study(data=path, out="plain") == 0
     assert study("--group", "donor", data=path, out="grouped") == 0
-    plain, together = (pd.read_parquet(here / name / "split.parquet") for name in ("plain", "grouped"))
+    plain, together = (
+        pd.read_parquet(here / name / "split.parquet") for name in ("plain", "grouped")
+    )
     assert config(here / "plain")["group"] is None
     assert plain["split"].tolist() == split_samples(60, 0).labels().tolist()
     assert together["split"].tolist() == split_samples(60, 0, np.array(donors())).labels().tolist()
@@ -156,7 +180,9 @@ def test_reproduce_splits_by_the_runs_group(here, capfd):
     member = pd.read_parquet(here / "run" / "members.parquet")["member_id"].item()
     assert reproduce(here / "run", member) == 0
     moved = grouped(here, donors(seed=1), "relabelled.h5ad")
-    with pytest.raises(ValueError, match=r"relabelled.h5ad: its label 'donor' groups the samples otherwise"):
+    with pytest.raises(
+        ValueError, match=r"relabelled.h5ad: its label 'donor' groups the samples otherwise"
+    ):
         reproduce(here / "run", member, str(moved))
 
 
@@ -174,7 +200,18 @@ def test_a_run_of_an_earlier_version_is_resumed(here):
 
 def test_a_search_keeps_the_groups_together(here):
     path = grouped(here, donors())
-    words = ["--search", "bottleneck", "--trials", "1", "--seeds", "1", "--confirm-seeds", "1", "--epochs", "1"]
+    words = [
+        "--search",
+        "bottleneck",
+        "--trials",
+        "1",
+        "--seeds",
+        "1",
+        "--confirm-seeds",
+        "1",
+        "--epochs",
+        "1",
+    ]
     words += ["--local", "--no-report", "--data", str(path), "--out", "search", "--group", "donor"]
     assert run_study.main(words) == 0
     known = config(here / "search")
@@ -189,7 +226,17 @@ def test_a_search_keeps_the_groups_together(here):
 def test_the_list_names_every_source(release, capsys):
     assert run_study.main(["data"]) == 0
     listed = capsys.readouterr().out
-    for name in ("simulated", "gtex-v4", "gtex-v6p", "gtex-v8", "gtex-v10", "PATH", "17,382", "2,921", "1.5 GB"):
+    for name in (
+        "simulated",
+        "gtex-v4",
+        "gtex-v6p",
+        "gtex-v8",
+        "gtex-v10",
+        "PATH",
+        "17,382",
+        "2,921",
+        "1.5 GB",
+    ):
         assert name in listed
     assert f"cache:  {release.folder.parent}" in listed
     assert "yes" not in listed
@@ -199,10 +246,14 @@ def test_the_list_names_every_source(release, capsys):
 def test_fetching_says_what_is_there_and_what_to_run_next(release, capsys):
     assert run_study.main(["data", V8]) == 0
     out, err = capsys.readouterr()
-    assert f"sample labels: tissue (3 values), site (4 values), donor ({gtex.N_DONORS} values)" in out
+    assert (
+        f"sample labels: tissue (3 values), site (4 values), donor ({gtex.N_DONORS} values)" in out
+    )
     assert f"in the cache: {release.folder}" in out
     assert "next: python run_study.py --grid paper --data gtex-v8 --out runs/gtex-v8" in out
-    assert "fetching GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_tpm.gct.gz: 0.0 of 0.0 MB" in err
+    assert (
+        "fetching GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_tpm.gct.gz: 0.0 of 0.0 MB" in err
+    )
     assert run_study.main(["data"]) == 0
     size = (release.folder / "expression.parquet").stat().st_size / 1e6
     assert re.search(rf"gtex-v8 .* yes, {size:.1f} MB", capsys.readouterr().out)
@@ -216,4 +267,7 @@ def test_a_file_is_looked_at(here, capsys):
     assert "sample labels: donor (15 values), batch (1 values)" in out
     assert f"--data {path}" in out
     assert run_study.main(["data", "nothing.csv"]) == 2
-    assert capsys.readouterr().err == f"error: {here}/nothing.csv: no such file; give the path of an expression file\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: {here}/nothing.csv: no such file; give the path of an expression file\n"
+    )

@@ -13,18 +13,18 @@ from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
 from data_utils.scaling import ZScore
 from models.architecture import architecture
-from models.conv_stack import ConvStack
-from models.optimizers import Adadelta
-from models.parameters import initial_parameters
-from models.sparsity import Sparsity
-from models.stack import DenseStack
-from models.workspace import Targets
-from study.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase
+from models.engine.conv import ConvStack
+from models.engine.dense import DenseStack
+from models.engine.optimizers import Adadelta
+from models.engine.parameters import initial_parameters
+from models.engine.sparsity import Sparsity
+from models.engine.workspace import Targets
+from models.training import PackTraining
+from study.evidence.levels import by_level
 from study.grids import NOISE_FACTORS, Narrowing, plan
-from study.levels import by_level
 from study.protocols import as_published, corrections
-from study.rows import member_rows, metric_rows
-from study.training import PackTraining
+from study.run.rows import member_rows, metric_rows
 
 NO_PENALTY = Sparsity.of(["kl"], [0.0], [0.05], dtype=torch.float64)
 
@@ -86,7 +86,11 @@ def test_a_correction_changes_what_it_names_and_nothing_else(model):
         content = asdict(member)
         name = member.protocol.removeprefix("as-published, ")
         changed.setdefault(name, set()).update(key for key in whole if content[key] != whole[key])
-    item = {"one image per sample": {"layout"}} if model == "conv" else {"two code layers": {"code_layers"}}
+    item = (
+        {"one image per sample": {"layout"}}
+        if model == "conv"
+        else {"two code layers": {"code_layers"}}
+    )
     assert {name: keys - {"protocol"} for name, keys in changed.items()} == {
         "fresh network per level": {"phases"},
         "linear output": {"output", "loss"} if model == "conv" else {"output"},
@@ -104,7 +108,8 @@ def test_adadelta_is_torchs_in_float64():
     stacked = Adadelta(values, rates)
     parameters = [nn.Parameter(row.clone()) for row in start]
     optimizers = [
-        torch.optim.Adadelta([p], lr=rate, rho=0.95, eps=1e-7) for p, rate in zip(parameters, rates, strict=True)
+        torch.optim.Adadelta([p], lr=rate, rho=0.95, eps=1e-7)
+        for p, rate in zip(parameters, rates, strict=True)
     ]
     for _ in range(20):
         gradients = torch.randn(3, 50, generator=generator, dtype=torch.float64)
@@ -112,7 +117,9 @@ def test_adadelta_is_torchs_in_float64():
         for parameter, optimizer, gradient in zip(parameters, optimizers, gradients, strict=True):
             parameter.grad = gradient.clone()
             optimizer.step()
-    torch.testing.assert_close(values, torch.stack([p.detach() for p in parameters]), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        values, torch.stack([p.detach() for p in parameters]), rtol=1e-12, atol=0
+    )
 
 
 @pytest.mark.parametrize("model", ["dense-4", "conv"])
@@ -121,9 +128,15 @@ def test_adadelta_is_torchs_in_float64():
 def test_gradients_equal_autograd(model, loss, code_activation):
     """Binary cross-entropy as Keras has it, for targets far beyond 0 and 1, and a ReLU code."""
     genes, rows = 200, 12
-    network = architecture(model, "sigmoid", code_activation, code_layers=1 if model != "conv" else 2)
-    stack = (ConvStack if model == "conv" else DenseStack)(network, genes, 1, dtype=torch.float64, loss=loss)
-    stack.set_member(0, {n: v.double() for n, v in initial_parameters(network, genes, 0, "glorot").items()})
+    network = architecture(
+        model, "sigmoid", code_activation, code_layers=1 if model != "conv" else 2
+    )
+    stack = (ConvStack if model == "conv" else DenseStack)(
+        network, genes, 1, dtype=torch.float64, loss=loss
+    )
+    stack.set_member(
+        0, {n: v.double() for n, v in initial_parameters(network, genes, 0, "glorot").items()}
+    )
     generator = torch.Generator().manual_seed(1)
     clean = 3 * torch.randn(rows, genes, generator=generator, dtype=torch.float64)
     value = stack.backward(slice(0, 1), clean.unsqueeze(0), Targets(clean), NO_PENALTY)[0]
@@ -136,7 +149,9 @@ def test_gradients_equal_autograd(model, loss, code_activation):
     else:
         expected = nn.functional.mse_loss(output, clean)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-10, atol=0)
-    for (name, leaf), gradient in zip(leaves.items(), torch.autograd.grad(expected, leaves.values()), strict=True):
+    for (name, leaf), gradient in zip(
+        leaves.items(), torch.autograd.grad(expected, leaves.values()), strict=True
+    ):
         torch.testing.assert_close(
             stack.gradients[name][0], gradient, rtol=1e-9, atol=1e-12, msg=f"{name} {leaf.shape}"
         )
@@ -178,7 +193,10 @@ def test_scaling_over_all_samples_is_the_fit_on_all_values():
 
 def test_stream_cuts_the_numbers_of_a_part_into_images():
     rng = np.random.default_rng(0)
-    parts = {part: rng.standard_normal((n, 943)).astype(np.float32) for part, n in (("train", 7), ("validation", 2))}
+    parts = {
+        part: rng.standard_normal((n, 943)).astype(np.float32)
+        for part, n in (("train", 7), ("validation", 2))
+    }
     data = PreparedData(**parts, test=parts["train"], scaling=None, split=None, gene_ids=None)
     images = data.variant(layout="stream").train
     assert images.shape == (12, 576)  # 6601 numbers and 311 zeros

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 from data_utils.errors import InputError
-from data_utils.formats import write_expression
+from data_utils.formats.registry import write_expression
 from data_utils.preparation import prepare
 from data_utils.sources import load_dataset
-from study.config import MemberConfig, Phase
-from study.packs import plan_packs
-from study.provenance import package_versions
+from models.config import MemberConfig, Phase
 from study.reproduce import _difference, reproduce
-from study.results import RunFolder
-from study.worker import run_pack
+from study.run.folder import RunFolder
+from study.run.packs import plan_packs
+from study.run.provenance import package_versions
+from study.run.worker import run_pack
 from tests.small import contents, expression, expression_file, member
 from tests.study.runs import fake_config
 
@@ -50,7 +50,9 @@ def run(trained, tmp_path):
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     dataset = load_dataset(str(tmp_path / "expression.npz"))
     config = fake_config("smoke", PLANNED, False, dataset.matrix.content_hash())
-    config["provenance"]["packages"] = package_versions(("torch", "numpy")) | {"no-such-package": "1.0"}
+    config["provenance"]["packages"] = package_versions(("torch", "numpy")) | {
+        "no-such-package": "1.0"
+    }
     config["data"] |= {"source": dataset.source, "transform": dataset.transform}
     folder = RunFolder(tmp_path / "run")
     folder.write_json("config.json", config)
@@ -182,7 +184,9 @@ def test_other_data_are_refused_and_the_same_elsewhere_are_not(run, tmp_path):
 
 def test_a_model_that_is_gone_is_bad_input(run):
     (run.path / "models" / f"{PLANNED[0].member_id}.safetensors").unlink()
-    with pytest.raises(InputError, match=f"{PLANNED[0].member_id}.safetensors: no readable network"):
+    with pytest.raises(
+        InputError, match=f"{PLANNED[0].member_id}.safetensors: no readable network"
+    ):
         reproduce(run.path, PLANNED[0].member_id)
 
 

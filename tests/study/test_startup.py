@@ -14,8 +14,18 @@ def python(code):
 
 
 def test_training_needs_torch_and_numpy_alone():
-    others = ["pandas", "scipy", "pyarrow", "h5py", "anndata", "sklearn", "optuna", "tensorboard", "matplotlib"]
-    python(f"import sys; sys.modules.update(dict.fromkeys({others}))\nimport study.training")
+    others = [
+        "pandas",
+        "scipy",
+        "pyarrow",
+        "h5py",
+        "anndata",
+        "sklearn",
+        "optuna",
+        "tensorboard",
+        "matplotlib",
+    ]
+    python(f"import sys; sys.modules.update(dict.fromkeys({others}))\nimport models.training")
 
 
 def test_a_study_of_the_simulated_cohort_loads_nothing_that_it_does_not_use():
@@ -27,7 +37,7 @@ def test_a_study_of_the_simulated_cohort_loads_nothing_that_it_does_not_use():
 def test_the_driver_of_workers_loads_no_torch(tmp_path):
     """All that it does until the workers train: check, plan, read the data, begin the run, cut packs, begin Ray."""
     code = f"""
-import sys, study.cluster, study.runner
+import sys, study.run.cluster, study.run.tune
 from study.options import StudyOptions
 from study.study import open_study
 study = open_study(StudyOptions("smoke", device="cpu", out={str(tmp_path / "run")!r}))

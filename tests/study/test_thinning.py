@@ -8,9 +8,9 @@ import pytest
 
 import run_study
 from data_utils.counts import load_counts
-from data_utils.formats import read_expression, write_expression
+from data_utils.formats.registry import read_expression, write_expression
 from data_utils.splits import split_samples
-from study.stats import interval
+from study.evidence.stats import interval
 from study.thinning import LEAST_RATE, deviance, measure, predicted_counts
 from study.thinning_tables import relative, table
 from tests.small import contents, expression
@@ -21,7 +21,11 @@ METHODS = ["no denoising", "gene mean", "PCA", "kNN smoothing", "Wiener", "Wiene
 def counts_file(folder, n_samples=80, name="counts.npz", change=None):
     """Poisson counts with the rates of a small cohort of low rank."""
     matrix = expression(n_samples, 60)
-    counts = np.random.default_rng(5).poisson(np.exp2(matrix.values.astype(float) - 4)).astype(np.float32)
+    counts = (
+        np.random.default_rng(5)
+        .poisson(np.exp2(matrix.values.astype(float) - 4))
+        .astype(np.float32)
+    )
     if change is not None:
         change(counts)
     path = folder / name
@@ -43,7 +47,9 @@ def test_the_tables_of_a_run(run):
     assert errors.groupby("seed")["method"].apply(list).tolist() == [METHODS] * 3
     mse, loss = (errors.groupby("method")[name].mean() for name in ("mse", "poisson_deviance"))
     assert mse["no denoising"] == pytest.approx(0.5, rel=0.08)  # 1/4 from each half
-    assert loss["no denoising"] == pytest.approx(2, rel=0.15)  # (a - b)^2 / rate, where 1 is the least
+    assert loss["no denoising"] == pytest.approx(
+        2, rel=0.15
+    )  # (a - b)^2 / rate, where 1 is the least
     assert mse["Wiener"] < mse["no denoising"] < mse["gene mean"]
     assert loss["Wiener"] < loss["no denoising"]
     removed = errors.groupby("method")["noise_removed"].mean()
@@ -88,7 +94,9 @@ def test_nothing_of_the_test_samples_reaches_the_fit(tmp_path):
     for name, its in (("one.npz", None), ("other.npz", change)):
         counts = load_counts(str(counts_file(tmp_path, name=name, change=its)))
         found.append(measure(counts, 0.5, seeds=(0, 1), epochs=2).errors)
-    one, other = (errors[["method", "seed", "choice", "val_mse", "residual_share"]] for errors in found)
+    one, other = (
+        errors[["method", "seed", "choice", "val_mse", "residual_share"]] for errors in found
+    )
     assert set(one["method"]) == {*METHODS, "dense network"}
     pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert (found[0]["mse"] != found[1]["mse"]).all()
@@ -97,22 +105,33 @@ def test_nothing_of_the_test_samples_reaches_the_fit(tmp_path):
 def test_deviance_and_rates():
     counts = np.array([[0, 3, 5]])
     assert deviance(np.array([[2.0, 3.0, 5.0]]), counts) == pytest.approx(np.array([[4, 0, 0]]))
-    assert deviance(np.array([[1.0, 1.0, 1.0]]), counts)[0, 1] == pytest.approx(2 * (3 * np.log(3) - 2))
+    assert deviance(np.array([[1.0, 1.0, 1.0]]), counts)[0, 1] == pytest.approx(
+        2 * (3 * np.log(3) - 2)
+    )
 
     class OfHalfTheDepth:
         levels = np.array([np.sqrt(2)])
 
     guess, spread = np.array([[3.0, -1.0, 2.0]]), np.array([0.0, 0.0, 1.0])
-    assert predicted_counts(guess, spread, OfHalfTheDepth, 0.25) == pytest.approx(np.array([[13.5, LEAST_RATE, 7.5]]))
+    assert predicted_counts(guess, spread, OfHalfTheDepth, 0.25) == pytest.approx(
+        np.array([[13.5, LEAST_RATE, 7.5]])
+    )
 
 
 def test_differences_are_paired_by_seed():
     errors = pd.DataFrame(
-        {"method": ["no denoising", "Wiener"] * 2, "seed": [0, 0, 1, 1], "mse": [1.0, 0.5, 4.0, 2.2], "choice": ""}
+        {
+            "method": ["no denoising", "Wiener"] * 2,
+            "seed": [0, 0, 1, 1],
+            "mse": [1.0, 0.5, 4.0, 2.2],
+            "choice": "",
+        }
     )
     found = relative(errors, "mse", "no denoising")
     assert found["Wiener"][0] == pytest.approx(-47.5)
-    assert (found["Wiener"][1].low, found["Wiener"][1].high) == pytest.approx((-47.5 - 31.77, -47.5 + 31.77), abs=0.01)
+    assert (found["Wiener"][1].low, found["Wiener"][1].high) == pytest.approx(
+        (-47.5 - 31.77, -47.5 + 31.77), abs=0.01
+    )
 
     class Once:
         pass
@@ -125,7 +144,11 @@ def test_differences_are_paired_by_seed():
     ("change", "options", "said"),
     [
         (lambda counts: counts.__setitem__((3, 4), -2), [], "1 of 1800 values are negative"),
-        (lambda counts: counts.__setitem__((3, 4), 2.5), [], "1 of 1800 values are not whole numbers"),
+        (
+            lambda counts: counts.__setitem__((3, 4), 2.5),
+            [],
+            "1 of 1800 values are not whole numbers",
+        ),
         (lambda counts: np.log2(counts + 1, out=counts), [], "values are not whole numbers"),
         (None, ["--share", "1"], "--share 1: give 0.05 to 0.95"),
         (None, ["--seeds", "0"], "--seeds 0: give at least 1"),
@@ -138,7 +161,10 @@ def test_differences_are_paired_by_seed():
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, change, options, said):
     path = counts_file(tmp_path, 30, change=change)
     before = contents(tmp_path)
-    assert run_study.main(["thinning", "--data", str(path), "--out", str(tmp_path / "run"), *options]) == 2
+    assert (
+        run_study.main(["thinning", "--data", str(path), "--out", str(tmp_path / "run"), *options])
+        == 2
+    )
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1

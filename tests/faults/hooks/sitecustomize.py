@@ -14,7 +14,9 @@ import signal
 import sys
 import time
 
-ROOM, KILL, CLOCK = (os.environ.get(f"FAULT_{name}") for name in ("ROOM_MB", "KILL_PACKS_OF", "CLOCK"))
+ROOM, KILL, CLOCK = (
+    os.environ.get(f"FAULT_{name}") for name in ("ROOM_MB", "KILL_PACKS_OF", "CLOCK")
+)
 
 
 @contextlib.contextmanager
@@ -24,7 +26,9 @@ def limited():
     if ROOM:
         with open("/proc/self/statm") as file:
             pages = int(file.read().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (int(ROOM) << 20), before[1]))
+        resource.setrlimit(
+            resource.RLIMIT_AS, (pages * resource.getpagesize() + (int(ROOM) << 20), before[1])
+        )
     try:
         yield
     finally:
@@ -49,7 +53,7 @@ class Finder(importlib.abc.MetaPathFinder):
     """Changes study.training as it is loaded."""
 
     def find_spec(self, name, path, target=None):
-        if name != "study.training":
+        if name != "models.training":
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         load = spec.loader.exec_module

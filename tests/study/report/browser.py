@@ -10,8 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+]
 
 # The browser reads commands from descriptor 3 and writes to 4.
 START = """
@@ -41,7 +49,9 @@ class Browser:
         self._buffer, self._last, self._session = b"", 0, None
         self.errors, self.requests, self._events = [], [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -77,9 +87,9 @@ class Browser:
     def _note(self, method, event):
         if method == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(event["exceptionDetails"]))
-        elif (method == "Runtime.consoleAPICalled" and event["type"] in ("error", "warning", "assert")) or (
-            method == "Log.entryAdded" and event["entry"]["level"] in ("error", "warning")
-        ):
+        elif (
+            method == "Runtime.consoleAPICalled" and event["type"] in ("error", "warning", "assert")
+        ) or (method == "Log.entryAdded" and event["entry"]["level"] in ("error", "warning")):
             self.errors.append(json.dumps(event))
         elif method == "Network.requestWillBeSent":
             self.requests.append(event["request"]["url"])
@@ -90,7 +100,11 @@ class Browser:
         """Load a file at a window size; `media` "print" is what the printer gets."""
         self.errors, self.requests, self._events = [], [], []
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
         )
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=media, features=features)
@@ -101,7 +115,9 @@ class Browser:
 
     def run(self, expression):
         """The value of a JavaScript expression in the page."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        result = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in result:
             raise RuntimeError(json.dumps(result["exceptionDetails"]))
         return result["result"].get("value")
@@ -122,7 +138,9 @@ class Browser:
 
     def screenshot(self, path, whole=False):
         """A PNG of the window, or of the whole page."""
-        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)[
+            "data"
+        ]
         Path(path).write_bytes(base64.b64decode(data))
 
     def pdf(self, path):

@@ -72,7 +72,9 @@ def test_every_reference_is_described(metadata, entities):
 def test_the_files_of_the_run_are_named_from_the_report(report, entities):
     action = entities["#report"]
     used = {unquote(file["@id"]) for file in action["object"]}
-    assert used == {f"../{name}" for name in crate.RUN_FILES}  # a run as the end of a study leaves it
+    assert used == {
+        f"../{name}" for name in crate.RUN_FILES
+    }  # a run as the end of a study leaves it
     for name in used:
         assert (report / name).is_file()
     assert entities["../"]["name"] == "Run a run"
@@ -81,7 +83,9 @@ def test_the_files_of_the_run_are_named_from_the_report(report, entities):
 
 def test_a_name_with_a_blank_is_a_uri(tmp_path):
     run = fake_run(tmp_path / "a run", "smoke")
-    graph = json.loads((write_report([run], tmp_path / "out").parent / crate.NAME).read_text())["@graph"]
+    graph = json.loads((write_report([run], tmp_path / "out").parent / crate.NAME).read_text())[
+        "@graph"
+    ]
     assert "../a%20run/members.parquet" in {entity["@id"] for entity in graph}
 
 
@@ -97,5 +101,9 @@ def test_the_date_is_that_of_the_run(tmp_path):
     config = json.loads((run / "config.json").read_text())
     config["provenance"]["started"] = "2019-05-06T07:08:09+00:00"
     (run / "config.json").write_text(json.dumps(config))
-    graph = json.loads((write_report([run], tmp_path / "out").parent / crate.NAME).read_text())["@graph"]
-    assert next(entity for entity in graph if entity["@id"] == "./")["datePublished"] == "2019-05-06"
+    graph = json.loads((write_report([run], tmp_path / "out").parent / crate.NAME).read_text())[
+        "@graph"
+    ]
+    assert (
+        next(entity for entity in graph if entity["@id"] == "./")["datePublished"] == "2019-05-06"
+    )

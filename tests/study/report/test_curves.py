@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from models.architecture import architecture, image_shape
-from study.config import MemberConfig, Phase
-from study.evidence import load_evidence
+from models.config import MemberConfig, Phase
+from study.evidence.evidence import load_evidence
+from study.evidence.stats import interval
 from study.grids import Narrowing
 from study.report import blueprints, breakdown, curves
 from study.report.curves import CLEAN, NOISY, PRINTED
-from study.stats import interval
 from tests.study.runs import DEPTH, effect_as_published, effect_as_written, fake_run
 
 NOISE = [i / 10 for i in range(11)]
@@ -33,7 +33,9 @@ def line(points, panel, series):
 
 def as_seen(model, effect, noise, phases=1, seeds=3):
     """Mean over the seeds of what runs.py says a member measures."""
-    members = [MemberConfig(model, (Phase((noise,), 1),) * phases, seed=seed) for seed in range(seeds)]
+    members = [
+        MemberConfig(model, (Phase((noise,), 1),) * phases, seed=seed) for seed in range(seeds)
+    ]
     return [effect(member, noise) for member in members]
 
 
@@ -48,10 +50,16 @@ def test_fig_6_has_each_number_of_each_line(evidence):
     assert written.loc[0.3, "seeds"] == 3
     # clean training rows are 0.03 below the noisy test rows in runs.py: the two measures are not mixed up
     values = as_seen("dense-2", effect_as_published, 0.3, phases=11)
-    assert line(points, CLEAN, "as-published rerun").loc[0.3, "mse"] == pytest.approx(np.mean(values) - 0.03)
-    assert line(points, NOISY, "as-published rerun").loc[0.3, "mse"] == pytest.approx(np.mean(values))
+    assert line(points, CLEAN, "as-published rerun").loc[0.3, "mse"] == pytest.approx(
+        np.mean(values) - 0.03
+    )
+    assert line(points, NOISY, "as-published rerun").loc[0.3, "mse"] == pytest.approx(
+        np.mean(values)
+    )
     published = line(points, CLEAN, "published")
-    assert published.loc[0.5, ["mse", "low", "high"]].tolist() == pytest.approx([0.6389, 0.6339, 0.6439])
+    assert published.loc[0.5, ["mse", "low", "high"]].tolist() == pytest.approx(
+        [0.6389, 0.6339, 0.6439]
+    )
     assert published.loc[0.5, "bounds"] == "reading precision"
     assert PRINTED not in set(points["panel"])
 
@@ -59,7 +67,11 @@ def test_fig_6_has_each_number_of_each_line(evidence):
 def test_references_stand_on_noisy_rows_alone(evidence):
     points = curves.paper_curve(evidence, "dense-4")
     names = {"identity", "gene mean", "PCA 32", "Wiener", "Wiener mixture", "oracle"}
-    assert set(points.loc[points["panel"] == NOISY, "series"]) == {*names, "as-written", "as-published rerun"}
+    assert set(points.loc[points["panel"] == NOISY, "series"]) == {
+        *names,
+        "as-written",
+        "as-published rerun",
+    }
     assert not names & set(points.loc[points["panel"] == CLEAN, "series"])
     assert line(points, NOISY, "identity")["mse"].tolist() == pytest.approx([a**2 for a in NOISE])
     assert line(points, NOISY, "identity")["low"].isna().all()
@@ -79,7 +91,10 @@ def test_fig_10_as_printed_and_with_the_division_undone(evidence):
     assert printed["mse"].iloc[[0, -1]].tolist() == pytest.approx([0.0034709778, 0.0003436423])
     assert recovered["mse"].tolist() == pytest.approx(PUBLISHED_10, abs=5e-5)
     assert recovered.index.tolist() == printed.index.tolist() == NOISE[:-1]
-    rerun, divided = line(points, CLEAN, "as-published rerun"), line(points, PRINTED, "as-published rerun")
+    rerun, divided = (
+        line(points, CLEAN, "as-published rerun"),
+        line(points, PRINTED, "as-published rerun"),
+    )
     assert divided.index.tolist() == NOISE[:-1]  # the paper divides by no n at 1.0
     assert divided.loc[0.4, "mse"] == pytest.approx(rerun.loc[0.4, "mse"] / (292 * 5))
     assert divided.loc[0.4, "high"] == pytest.approx(rerun.loc[0.4, "high"] / (292 * 5))
@@ -130,7 +145,9 @@ def test_what_makes_a_network_plain_are_the_defaults():
 def test_networks_that_did_not_end_count_nowhere(tmp_path):
     narrow = Narrowing(seeds=3, depths=["2"], noise=[0.5], betas=[0])
     run = fake_run(tmp_path / "run", lost={0: "failed", 1: "diverged"}, narrowing=narrow)
-    points = curves.network_curve(load_evidence([run]), "as-written", "dense-2", NOISY, "as-written")
+    points = curves.network_curve(
+        load_evidence([run]), "as-written", "dense-2", NOISY, "as-written"
+    )
     assert points["seeds"].tolist() == [1]
     assert points[["low", "high"]].isna().all(axis=None)
 
@@ -147,8 +164,12 @@ def test_nothing_is_filled_in(tmp_path):
 
 
 def test_share_of_the_noise_removed():
-    points = pd.DataFrame({"series": ["net", "net", "net", "identity"], "noise_factor": [0.0, 0.5, 1.0, 0.5]})
-    points = points.assign(mse=[0.1, 0.3, 0.25, 0.25], low=0.2, high=[0.1, 0.4, 0.5, 0.25], seeds=3, bounds="")
+    points = pd.DataFrame(
+        {"series": ["net", "net", "net", "identity"], "noise_factor": [0.0, 0.5, 1.0, 0.5]}
+    )
+    points = points.assign(
+        mse=[0.1, 0.3, 0.25, 0.25], low=0.2, high=[0.1, 0.4, 0.5, 0.25], seeds=3, bounds=""
+    )
     shares = curves.noise_removed(points).set_index("noise_factor")
     assert shares["removed"].to_dict() == pytest.approx({0.5: 1 - 0.3 / 0.25, 1.0: 0.75})
     assert shares.loc[1.0, ["low", "high"]].tolist() == pytest.approx([0.5, 0.8])
@@ -164,20 +185,29 @@ def test_all_curves_prefers_as_written(evidence, tmp_path):
     found = load_evidence([fake_run(tmp_path / "run", "as-published", seeds=2)])
     assert curves.main_protocol(found) == "as-published"
     values = as_seen("dense-8", effect_as_published, 1.0, phases=11, seeds=2)
-    assert line(curves.all_curves(found), NOISY, "dense-8").loc[1.0, "mse"] == pytest.approx(np.mean(values))
+    assert line(curves.all_curves(found), NOISY, "dense-8").loc[1.0, "mse"] == pytest.approx(
+        np.mean(values)
+    )
 
 
 def test_the_autopsy_names_the_step(evidence):
     change = breakdown.autopsy_change(evidence).set_index(["model", "series"])
     assert change.loc[("dense-4", "as-published"), "change"] == pytest.approx(-0.2)
-    assert change.loc[("dense-4", "fresh network per level"), "change"] == pytest.approx(0.0, abs=1e-12)
+    assert change.loc[("dense-4", "fresh network per level"), "change"] == pytest.approx(
+        0.0, abs=1e-12
+    )
     assert set(change["seeds"]) == {3}
     assert ("conv", "one image per sample") in change.index
     assert ("conv", "two code layers") not in change.index
-    assert list(dict.fromkeys(change.index.get_level_values(1)))[:2] == ["as-published", "fresh network per level"]
+    assert list(dict.fromkeys(change.index.get_level_values(1)))[:2] == [
+        "as-published",
+        "fresh network per level",
+    ]
     points = breakdown.autopsy_curves(evidence).set_index(["model", "series", "noise_factor"])
     values = as_seen("dense-4", effect_as_published, 0.7, phases=11)
-    assert points.loc[("dense-4", "linear output", 0.7), "mse"] == pytest.approx(np.mean(values) - 0.03)
+    assert points.loc[("dense-4", "linear output", 0.7), "mse"] == pytest.approx(
+        np.mean(values) - 0.03
+    )
 
 
 def test_the_change_is_paired_by_seed(tmp_path):
@@ -206,7 +236,11 @@ def test_the_nearest_noise_factor_and_the_best_network():
     table = pd.DataFrame({"noise_factor": [0.1, 0.3, 1.0]})
     assert breakdown.nearest_noise(table) == 0.3
     assert np.isnan(breakdown.nearest_noise(table[:0]))
-    rows = [("as-published", "conv", 0.1), ("as-written", "dense-2", 0.3), ("as-written", "dense-4", 0.2)]
+    rows = [
+        ("as-published", "conv", 0.1),
+        ("as-written", "dense-2", 0.3),
+        ("as-written", "dense-4", 0.2),
+    ]
     table = pd.DataFrame(rows, columns=["protocol", "method", "mse"])
     assert breakdown._best(table) == ("as-written", "dense-4")
     assert breakdown._best(table[:1]) == ("as-published", "conv")
@@ -239,10 +273,16 @@ def test_the_blocks_of_fig_3_are_those_of_the_model(n_genes):
     stages = blueprints.conv_stages(network, n_genes)
     convolutions = [stage for stage in stages if stage.what == "conv"]
     assert tuple(stage.channels for stage in convolutions) == network.channels
-    assert (stages[0].height, stages[0].width) == (stages[-1].height, stages[-1].width) == image_shape(n_genes)
+    assert (
+        (stages[0].height, stages[0].width)
+        == (stages[-1].height, stages[-1].width)
+        == image_shape(n_genes)
+    )
     # the model's own count of operations: two for each weight, pixel, and pass
     inputs = (1, *network.channels[:-1])
-    products = [9 * i * s.channels * s.height * s.width for i, s in zip(inputs, convolutions, strict=True)]
+    products = [
+        9 * i * s.channels * s.height * s.width for i, s in zip(inputs, convolutions, strict=True)
+    ]
     assert 2 * 3 * 2 * sum(products) == network.flops_per_sample(n_genes)
 
 

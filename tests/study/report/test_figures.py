@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 
-from study.evidence import load_evidence
+from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report import drawing, style, wording
 from study.report.curves import CLEAN, NOISY, PRINTED
@@ -22,7 +22,9 @@ KEYS = [f"fig-{i}" for i in range(1, 11)]
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    return load_evidence([fake_run(folder / "paper", "paper"), fake_run(folder / "autopsy", "autopsy")])
+    return load_evidence(
+        [fake_run(folder / "paper", "paper"), fake_run(folder / "autopsy", "autopsy")]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +34,17 @@ def plots(evidence):
 
 def drawn(axes):
     """The y values of every line with a point for each noise factor, by colour."""
-    return {line.get_color(): line.get_ydata() for line in axes.get_lines() if len(line.get_xdata()) == 11}
+    return {
+        line.get_color(): line.get_ydata()
+        for line in axes.get_lines()
+        if len(line.get_xdata()) == 11
+    }
 
 
 def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts] + [text.get_text() for text in figure.texts]
+    return [text.get_text() for axes in figure.axes for text in axes.texts] + [
+        text.get_text() for text in figure.texts
+    ]
 
 
 def test_the_papers_ten_figures_in_order(evidence):
@@ -47,7 +55,14 @@ def test_the_papers_ten_figures_in_order(evidence):
 
 def test_more_figures(evidence):
     keys = [plot.key for plot in more_figures(evidence)]
-    assert keys == ["all-models", "noise-removed", "by-gene", "by-label-1", "autopsy", "autopsy-change"]
+    assert keys == [
+        "all-models",
+        "noise-removed",
+        "by-gene",
+        "by-label-1",
+        "autopsy",
+        "autopsy-change",
+    ]
 
 
 def test_each_says_in_words_what_it_shows(plots):
@@ -62,8 +77,13 @@ def test_each_says_in_words_what_it_shows(plots):
     assert "published about 1, no scale" in plots["fig-9"].alt
     assert "about 1 for 8" in plots["fig-5"].alt
     assert "1.004 for 8" in plots["fig-5"].alt
-    assert "Worse than leaving the input alone, by noise factor: as-written at 0 to 0.6; " in plots["fig-6"].caption
-    assert "PCA with 8 components" in plots["fig-10"].caption  # the code of 30 genes' images: not measured
+    assert (
+        "Worse than leaving the input alone, by noise factor: as-written at 0 to 0.6; "
+        in plots["fig-6"].caption
+    )
+    assert (
+        "PCA with 8 components" in plots["fig-10"].caption
+    )  # the code of 30 genes' images: not measured
     assert "dense-4: as-published −0.200; fresh network per level" in plots["autopsy"].alt
 
 
@@ -98,7 +118,9 @@ def test_what_is_drawn_is_the_data(plots):
     bars = [c for c in noisy.collections if isinstance(c, LineCollection)]
     segments = np.concatenate([bar.get_segments() for bar in bars])
     rows = data[(data["panel"] == NOISY) & (data["series"] == "as-written")]
-    wanted = np.stack([[(a, low), (a, high)] for a, low, high in rows[["noise_factor", "low", "high"]].to_numpy()])
+    wanted = np.stack(
+        [[(a, low), (a, high)] for a, low, high in rows[["noise_factor", "low", "high"]].to_numpy()]
+    )
     assert any(np.allclose(segments[i : i + 11], wanted) for i in range(len(segments) - 10))
 
 
@@ -143,7 +165,10 @@ def test_what_is_not_in_the_runs_is_said_in_caption_and_figure(grid, tmp_path):
         assert f"Not in these runs: {missing}; " in plots[key].caption
         assert f"{missing}:\nnot in these runs" in texts(plots[key].figure())
     if grid == "smoke":
-        assert "as-written (noise factor 0, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1)" in plots["fig-6"].caption
+        assert (
+            "as-written (noise factor 0, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1)"
+            in plots["fig-6"].caption
+        )
     assert "gene mean; PCA with 32 components; Wiener" in plots["fig-8"].caption
 
 
@@ -167,10 +192,15 @@ def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
     first, second = (save(plots["fig-6"], tmp_path / name) for name in ("a", "b"))
     for ending in ("png", "svg", "csv"):
         assert first[ending].name == f"fig-6.{ending}"
-        digests = {hashlib.sha256(saved[ending].read_bytes()).hexdigest() for saved in (first, second)}
+        digests = {
+            hashlib.sha256(saved[ending].read_bytes()).hexdigest() for saved in (first, second)
+        }
         assert len(digests) == 1
     head = first["png"].read_bytes()[16:24]
-    assert (first["width"], first["height"]) == (640, plots["fig-6"].figure().get_size_inches()[1] * 96)
+    assert (first["width"], first["height"]) == (
+        640,
+        plots["fig-6"].figure().get_size_inches()[1] * 96,
+    )
     assert int.from_bytes(head[:4], "big") == 2 * first["width"]
     assert int.from_bytes(head[4:], "big") == pytest.approx(2 * first["height"], abs=1)
     table = pd.read_csv(first["csv"])
@@ -208,7 +238,9 @@ def test_a_figure_does_not_grow_with_the_seeds(tmp_path):
 def test_networks_differ_by_more_than_colour():
     looks = [style.look(name) for name in ("dense-2", "dense-4", "dense-6", "dense-8", "conv")]
     assert len({look["marker"] for look in looks}) == len({look["color"] for look in looks}) == 5
-    references = [style.look(name) for name in ("identity", "gene mean", "PCA 32", "Wiener", "oracle")]
+    references = [
+        style.look(name) for name in ("identity", "gene mean", "PCA 32", "Wiener", "oracle")
+    ]
     assert len({str(look["linestyle"]) for look in references}) == 5
     assert style.look("PCA 120") == style.look("PCA 32")
     assert style.look("conv, as-published") == style.look("conv")

@@ -8,7 +8,9 @@ from study.report.folder import write_report
 from tests.study.report.browser import CHROMIUM, Browser
 from tests.study.runs import fake_run
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs chromium (apt-get install chromium)"
+)
 
 COLUMN = "[...document.querySelectorAll('#table-%s tbody tr')].map(row => row.cells[%d].textContent.trim())"
 
@@ -48,7 +50,9 @@ def test_no_error_nothing_fetched_and_no_sideways_scrolling(browser, path, width
 
 def test_a_script_that_came_with_the_data_would_not_run(browser, path):
     browser.open(path)
-    browser.run("document.body.append(Object.assign(document.createElement('script'), {text: 'window.foreign = 1'}))")
+    browser.run(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.foreign = 1'}))"
+    )
     assert browser.run("typeof foreign") == "undefined"
 
 
@@ -58,7 +62,9 @@ def test_every_anchor_resolves_and_every_id_is_there_once(browser, path):
     assert browser.run(dead) == []
     assert browser.run("document.querySelectorAll('nav a').length") > 9
     assert (
-        browser.run("(ids => ids.length - new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id))")
+        browser.run(
+            "(ids => ids.length - new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id))"
+        )
         == 0
     )
     named = browser.run(
@@ -70,7 +76,9 @@ def test_every_anchor_resolves_and_every_id_is_there_once(browser, path):
 
 def test_headings_leave_no_level_out(browser, path):
     browser.open(path)
-    levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4')].map(h => Number(h.tagName[1]))")
+    levels = browser.run(
+        "[...document.querySelectorAll('h1, h2, h3, h4')].map(h => Number(h.tagName[1]))"
+    )
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -80,7 +88,10 @@ def test_headings_leave_no_level_out(browser, path):
 def test_figures_are_large_enough_to_read(browser, path, width, least):
     """Drawn at 640 pixels with letters of 13; a narrow window scrolls them."""
     browser.open(path, width)
-    assert min(browser.run("[...document.images].map(image => image.getBoundingClientRect().width)")) >= least
+    assert (
+        min(browser.run("[...document.images].map(image => image.getBoundingClientRect().width)"))
+        >= least
+    )
 
 
 def test_every_image_has_its_size_and_words(browser, path):
@@ -100,11 +111,16 @@ def test_tables_have_captions_and_scopes(browser, path):
     browser.open(path)
     assert browser.run("document.querySelectorAll('table').length") > 15
     assert (
-        browser.run("[...document.querySelectorAll('table')].filter(t => !t.caption?.textContent.trim()).length") == 0
+        browser.run(
+            "[...document.querySelectorAll('table')].filter(t => !t.caption?.textContent.trim()).length"
+        )
+        == 0
     )
     assert browser.run("document.querySelectorAll('th:not([scope])').length") == 0
     several = "[...document.querySelectorAll('table')].filter(t => t.tBodies[0].rows.length > 1)"
-    headers = browser.run(f"{several}.flatMap(t => [...t.tHead.rows[0].cells]).map(h => h.children.length)")
+    headers = browser.run(
+        f"{several}.flatMap(t => [...t.tHead.rows[0].cells]).map(h => h.children.length)"
+    )
     assert set(headers) == {1}  # a button
 
 
@@ -166,7 +182,9 @@ def test_a_link_to_a_claim_opens_it(browser, path):
 def test_print_opens_what_is_folded_and_leaves_out_the_contents(browser, path):
     browser.open(path, media="print")
     assert browser.run("document.querySelector('nav').offsetHeight") == 0
-    assert browser.run("document.querySelector('#c1 > div').checkVisibility({contentVisibilityAuto: true})")
+    assert browser.run(
+        "document.querySelector('#c1 > div').checkVisibility({contentVisibilityAuto: true})"
+    )
     assert browser.run("document.querySelector('#c1').offsetHeight") > 150
     browser.open(path, width=718, media="print")  # A4 less its margins
     assert browser.run("document.documentElement.scrollWidth") <= 718
@@ -179,7 +197,9 @@ def test_the_page_reads_without_its_script(browser, path):
     try:
         browser.open(path)
         document = browser.call("DOM.getDocument", depth=0)["root"]["nodeId"]
-        rows = browser.call("DOM.querySelectorAll", nodeId=document, selector="#table-outcomes tbody tr")["nodeIds"]
+        rows = browser.call(
+            "DOM.querySelectorAll", nodeId=document, selector="#table-outcomes tbody tr"
+        )["nodeIds"]
         assert len(rows) == 7
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
@@ -187,4 +207,6 @@ def test_the_page_reads_without_its_script(browser, path):
 
 def test_it_opens_at_once(browser, path):
     browser.open(path)
-    assert browser.run("performance.timing.loadEventEnd - performance.timing.navigationStart") < 3000
+    assert (
+        browser.run("performance.timing.loadEventEnd - performance.timing.navigationStart") < 3000
+    )

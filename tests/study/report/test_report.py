@@ -11,9 +11,15 @@ import pandas as pd
 import pytest
 
 from data_utils.errors import InputError
-from study.evidence import load_evidence
+from study.evidence.evidence import load_evidence
 from study.report import exports
-from study.report.checklist import checklist, data_facts, reproduce_command, run_facts, search_bounds
+from study.report.checklist import (
+    checklist,
+    data_facts,
+    reproduce_command,
+    run_facts,
+    search_bounds,
+)
 from study.report.document import Command, Document, Fold, Points, Section, Sheet, Words
 from study.report.exhibits import Table
 from study.report.folder import write_report
@@ -119,12 +125,14 @@ def test_the_same_runs_give_the_same_bytes(runs, report):
     before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
     write_report(runs, report)
     after = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
-    assert [path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path)] == []
+    assert [
+        path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    ] == []
 
 
 def test_in_short_says_what_the_numbers_are(runs):
     evidence = load_evidence(runs)
-    from study.claims.claims import judge_claims
+    from study.paper.claims import judge_claims
 
     judgements = judge_claims(evidence)
     points = {point.lead: point.text for point in in_short(evidence, judgements)}
@@ -139,14 +147,17 @@ def test_in_short_says_what_the_numbers_are(runs):
     assert "MSE 0.42" in best  # .3 + .1 + .02
     assert "0.100 for the linear Wiener filter" in best  # .5 x .25 / 1.25
     assert "0.250 for leaving the noisy input alone" in best
-    assert "C1 and C3" in points["Run as the paper's scripts ran:"] or "C1" in points["Run as the paper's scripts ran:"]
+    assert (
+        "C1 and C3" in points["Run as the paper's scripts ran:"]
+        or "C1" in points["Run as the paper's scripts ran:"]
+    )
     outcomes = glance(judgements)
     assert list(outcomes["claim of the paper"].str[:2]) == [f"C{i}" for i in range(1, 8)]
 
 
 def test_how_near_the_rerun_comes_is_counted_over_the_plotted_curves(tmp_path):
-    from study.claims.claims import judge_claims
-    from study.published import published_mse
+    from study.paper.claims import judge_claims
+    from study.paper.published import published_mse
 
     def off_by_a_fifth(member, noise):  # train_clean_mse is .03 below
         value = published_mse(member.model, noise)
@@ -154,7 +165,9 @@ def test_how_near_the_rerun_comes_is_counted_over_the_plotted_curves(tmp_path):
 
     run = fake_run(tmp_path / "run", "as-published", seeds=2, mse=off_by_a_fifth)
     evidence = load_evidence([run])
-    [point] = [p for p in in_short(evidence, judge_claims(evidence)) if p.lead == "How near to the paper:"]
+    [point] = [
+        p for p in in_short(evidence, judge_claims(evidence)) if p.lead == "How near to the paper:"
+    ]
     assert "over the 33 points of Figs. 6–8" in point.text
     assert "0.200 MSE from the published curve on average, 0.200 at most" in point.text
 
@@ -175,7 +188,10 @@ def test_provenance_and_checklist_are_filled(runs, page):
     assert answers["training"].startswith("15 min 48 s")  # 474 x 2 s
     bounds = search_bounds(evidence).set_index("setting")
     assert bounds.loc["beta (sparsity)", "as-written"] == "0, 0.001, 0.01"
-    assert bounds.loc["noise factor", "as-written"] == "0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1"
+    assert (
+        bounds.loc["noise factor", "as-written"]
+        == "0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1"
+    )
     assert bounds.loc["optimiser", "as-published"] == "adadelta"
     assert bounds.loc["epochs of a network", "as-published"] == "110"
     text = text_of(page)
@@ -185,7 +201,9 @@ def test_provenance_and_checklist_are_filled(runs, page):
 
 
 def test_a_run_without_a_network_that_ended_has_nothing_to_reproduce(tmp_path):
-    run = fake_run(tmp_path / "run", "smoke", lost=dict.fromkeys(range(100), "failed"), tables=False)
+    run = fake_run(
+        tmp_path / "run", "smoke", lost=dict.fromkeys(range(100), "failed"), tables=False
+    )
     failed = len(load_evidence([run]).members)
     assert reproduce_command(load_evidence([run]).runs[0]) is None
     text = write_report([run], tmp_path / "out").read_text("utf-8")
@@ -255,7 +273,9 @@ def test_a_report_is_quick_and_loads_neither_torch_nor_ray(runs, tmp_path):
         "print(*sys.modules)"
     )
     before = os.times().children_user
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     seconds = os.times().children_user - before
     assert not {"torch", "ray"} & {name.partition(".")[0] for name in done.stdout.split()}
     assert seconds < 20  # of this process's own time: the machine may be shared
@@ -277,14 +297,23 @@ def a_table(**columns):
 
 
 def test_a_cell_that_is_not_there_is_marked():
-    table = a_table(gene=["a", None], mse=[0.12345, float("nan")], n=pd.array([1, pd.NA], dtype="Int64"))
-    assert [[entry.text for entry in row] for row in exports.cells(table)] == [["a", "0.123", "1"], ["–", "–", "–"]]
+    table = a_table(
+        gene=["a", None], mse=[0.12345, float("nan")], n=pd.array([1, pd.NA], dtype="Int64")
+    )
+    assert [[entry.text for entry in row] for row in exports.cells(table)] == [
+        ["a", "0.123", "1"],
+        ["–", "–", "–"],
+    ]
     assert [entry.order for entry in exports.cells(table)[0]] == ["", "0.12345", "1.0"]
 
 
 def test_numbers_stand_on_the_right():
     table = a_table(
-        gene=["1-A", "b"], mse=[0.1, 0.2], both=["0.1 ± 0.2", "–"], seed=["0 ... 8", "x"], id=["7d2", "8e0"]
+        gene=["1-A", "b"],
+        mse=[0.1, 0.2],
+        both=["0.1 ± 0.2", "–"],
+        seed=["0 ... 8", "x"],
+        id=["7d2", "8e0"],
     )
     assert exports.numeric_columns(table) == [False, True, True, False, False]
 
@@ -300,15 +329,20 @@ def test_latex_is_escaped():
 
 def test_markdown_of_every_block():
     table = a_table(gene=[SCRIPT, "a|b"], mse=[0.5, 1.0])
-    section = Section("Part *one*", (Fold("C1", "says", (Words("no `code`", "Lead:"),)), Sheet(table)))
+    section = Section(
+        "Part *one*", (Fold("C1", "says", (Words("no `code`", "Lead:"),)), Sheet(table))
+    )
     points = Points((Words("[x](y)", "One:"), Words("& two")))
     text = exports.markdown(
-        Document("T", "s", "Beware. Of it", (Section("Top", (section, points, Command("a `b`\nc"))),))
+        Document(
+            "T", "s", "Beware. Of it", (Section("Top", (section, points, Command("a `b`\nc"))),)
+        )
     )
     assert text.startswith("# T\n\ns\n\n> **Beware. Of it**\n\n## Top\n\n### Part \\*one\\*\n")
     assert "**C1 says**\n\n**Lead:** no \\`code\\`" in text
     assert (
-        "| gene | mse |\n| --- | ---: |\n| \\<script\\>alert('gene')\\</script\\> | 0.500 |\n| a\\|b | 1.000 |" in text
+        "| gene | mse |\n| --- | ---: |\n| \\<script\\>alert('gene')\\</script\\> | 0.500 |\n| a\\|b | 1.000 |"
+        in text
     )
     assert "- **One:** \\[x\\](y)\n- \\& two" in text
     assert "    a `b`\n    c" in text

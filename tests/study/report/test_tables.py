@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from study.config import MemberConfig, Phase
-from study.evidence import load_evidence
+from models.config import MemberConfig, Phase
+from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report.exports import cell
 from study.report.tables import fig4_table, reference_tables
@@ -16,7 +16,9 @@ LABEL = "input left alone, α²"
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    return load_evidence([fake_run(folder / "paper", "paper"), fake_run(folder / "published", "as-published")])
+    return load_evidence(
+        [fake_run(folder / "paper", "paper"), fake_run(folder / "published", "as-published")]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,12 @@ def tables(evidence):
 
 
 def mean(model, effect, noise, phases=1):
-    return np.mean([effect(MemberConfig(model, (Phase((noise,), 1),) * phases, seed=seed), noise) for seed in range(3)])
+    return np.mean(
+        [
+            effect(MemberConfig(model, (Phase((noise,), 1),) * phases, seed=seed), noise)
+            for seed in range(3)
+        ]
+    )
 
 
 def row(table, **where):
@@ -64,7 +71,9 @@ def test_fig_4_with_the_division_by_n(evidence):
     assert first["as-published rerun, clean training rows"] == pytest.approx(rerun)
     assert first["rerun / N"] == pytest.approx(rerun / 2921)
     assert first["rerun, seeds"] == first["as-written, seeds"] == 3
-    assert first["as-written, noisy test rows"] == pytest.approx(mean("dense-2", effect_as_written, 0.5))
+    assert first["as-written, noisy test rows"] == pytest.approx(
+        mean("dense-2", effect_as_written, 0.5)
+    )
     low, high = map(float, first["as-written, 95 %"].split(" to "))
     assert low < first["as-written, noisy test rows"] < high
     assert row(table, network="dense-8")["in Figs. 6–9"] == "≈ 1"
@@ -99,8 +108,13 @@ def test_mse_beside_the_references(tables):
     assert one["PCA 32"] == pytest.approx(0.45 + 0.036 + 1e-4)
     assert one["PCA with gain 32"] == pytest.approx(0.45 + 0.018 + 1e-4)
     assert one["seeds"] == 3
-    assert row(tables["mse-as-written"], model="dense-4", noise_factor=0.7)["against the input"] == "better"
-    assert len(tables["mse-as-written"].frame) == 55  # without a sparsity term: betas are in another table
+    assert (
+        row(tables["mse-as-written"], model="dense-4", noise_factor=0.7)["against the input"]
+        == "better"
+    )
+    assert (
+        len(tables["mse-as-written"].frame) == 55
+    )  # without a sparsity term: betas are in another table
     assert list(tables["mse-as-written"].frame["model"].unique()) == [
         "dense-2",
         "dense-4",
@@ -122,12 +136,17 @@ def test_as_published_has_both_measures(tables):
 def test_shares_by_method(tables):
     removed = tables["noise-removed-table"].frame.set_index("method")
     assert removed.loc["Wiener", "α = 1"] == pytest.approx(0.7499)
-    assert removed.loc["dense-2", "α = 0.5"] == pytest.approx(1 - mean("dense-2", effect_as_written, 0.5) / 0.25)
+    assert removed.loc["dense-2", "α = 0.5"] == pytest.approx(
+        1 - mean("dense-2", effect_as_written, 0.5) / 0.25
+    )
     assert "α = 0" not in removed
     explained = tables["explained-variance"].frame.set_index("method")
     assert explained.loc[LABEL, "α = 0.5"] == pytest.approx(1 - 0.25 / 1.0001)
     assert "gene mean" not in explained.index
-    assert cell(removed.loc["Wiener", "α = 1"], tables["noise-removed-table"].formats["α = 1"]) == "75.0%"
+    assert (
+        cell(removed.loc["Wiener", "α = 1"], tables["noise-removed-table"].formats["α = 1"])
+        == "75.0%"
+    )
 
 
 def test_worst_and_best_genes(tables):
@@ -161,12 +180,17 @@ def test_the_gap_is_over_noise_factors_that_all_seeds_have(tmp_path):
     gap = {table.key: table for table in reference_tables(found)}["gap"]
     one = row(gap, model="dense-2")
     assert one["noise factors"] == 1
-    values = [effect_as_written(MemberConfig("dense-2", (Phase((0.5,), 1),), seed=seed), 0.5) for seed in range(2)]
+    values = [
+        effect_as_written(MemberConfig("dense-2", (Phase((0.5,), 1),), seed=seed), 0.5)
+        for seed in range(2)
+    ]
     assert one["test MSE"] == pytest.approx(np.mean(values))
 
 
 def test_old_runs_have_fewer_tables(tmp_path):
-    found = load_evidence([fake_run(tmp_path / "run", "as-published", seeds=1, tables=False, simulated=False)])
+    found = load_evidence(
+        [fake_run(tmp_path / "run", "as-published", seeds=1, tables=False, simulated=False)]
+    )
     tables = {table.key: table for table in reference_tables(found)}
     assert list(tables) == ["mse-as-published", "noise-removed-table"]
     assert "imulated" not in tables["mse-as-published"].caption

@@ -13,12 +13,20 @@ import pytest
 
 import run_study
 from data_utils.errors import InputError
-from study.evidence import load_evidence
+from study.evidence import search as search_results
+from study.evidence.evidence import load_evidence
+from study.evidence.search import (
+    SearchRun,
+    answer,
+    best_so_far,
+    by_code_size,
+    front,
+    importance,
+    load_search,
+)
 from study.options import StudyOptions
 from study.search import loop as search_loop
-from study.search import results as search_results
 from study.search import trial as search_trial
-from study.search.results import SearchRun, answer, best_so_far, by_code_size, front, importance, load_search
 from study.search.sampler import TrialSampler
 from study.search.search import SearchStudy, open_search
 from study.search.space import SearchOptions, Space, objective
@@ -45,7 +53,12 @@ def opened(data, tmp_path):
 
     def open_one(name="run", **options):
         names = {field.name for field in dataclasses.fields(StudyOptions)}
-        study = {"data": str(data), "out": tmp_path / name, "local": True, "command": "python run_study.py --x"}
+        study = {
+            "data": str(data),
+            "out": tmp_path / name,
+            "local": True,
+            "command": "python run_study.py --x",
+        }
         study |= {key: options.pop(key) for key in list(options) if key in names}
         return open_search(StudyOptions(**study), SearchOptions(**{**SHORT, **options}))
 
@@ -62,7 +75,10 @@ def assert_same_trials(one, other):
 
 def parts(study):
     """{file: time of writing} of the trials' results."""
-    return {path.name: path.stat().st_mtime_ns for path in (study.trials.path / "parts").glob("*.members.parquet")}
+    return {
+        path.name: path.stat().st_mtime_ns
+        for path in (study.trials.path / "parts").glob("*.members.parquet")
+    }
 
 
 # the space
@@ -104,7 +120,9 @@ def test_members_are_seeds_by_noise_factors_in_the_order_of_a_pack():
 
 def test_the_objective_is_a_mean_over_seeds_and_a_geometric_mean_over_noise():
     assert objective([0.2, 0.4], [0.5, 0.5]) == pytest.approx(0.3)
-    assert objective([0.1, 1.0, 0.3, 3.0], [0.1, 1.0, 0.1, 1.0]) == pytest.approx(math.sqrt(0.2 * 2.0))
+    assert objective([0.1, 1.0, 0.3, 3.0], [0.1, 1.0, 0.1, 1.0]) == pytest.approx(
+        math.sqrt(0.2 * 2.0)
+    )
     assert math.isnan(objective([0.2, math.nan], [0.5, 0.5]))
     assert math.isnan(objective([0.2, math.inf], [0.5, 0.5]))
 
@@ -156,9 +174,14 @@ def test_bad_options_are_refused(options, words):
         ["--search", "bottleneck", "--resume"],
     ],
 )
-def test_the_command_line_refuses_with_status_2_and_writes_nothing(words, data, tmp_path, capfd, monkeypatch):
+def test_the_command_line_refuses_with_status_2_and_writes_nothing(
+    words, data, tmp_path, capfd, monkeypatch
+):
     monkeypatch.setattr("sys.argv", ["run_study.py"])
-    assert run_study.main([*words, "--local", "--data", str(data), "--out", str(tmp_path / "run")]) == 2
+    assert (
+        run_study.main([*words, "--local", "--data", str(data), "--out", str(tmp_path / "run")])
+        == 2
+    )
     assert capfd.readouterr().err.startswith("error: ")
     assert not (tmp_path / "run").exists()
 
@@ -202,7 +225,9 @@ def test_a_search_chooses_by_validation_and_tests_the_chosen_setting_alone(opene
     tested = run.members["test_mse"].notna()
     best = trials.loc[trials["val_mse"].idxmin()]
     assert set(run.members.loc[tested, "model"]) == {best["model"], "dense-32x32"}
-    assert all(sorted(rows["seed"]) == [0, 1, 2] for _, rows in run.members.loc[tested].groupby("model"))
+    assert all(
+        sorted(rows["seed"]) == [0, 1, 2] for _, rows in run.members.loc[tested].groupby("model")
+    )
     assert not run.members["member_id"].duplicated().any()
     for row in trials.itertuples():  # the objective is what the members say
         mine = run.members[run.members["member_id"].isin(list(row.members))]
@@ -224,10 +249,14 @@ def test_the_journal_is_an_optuna_study_of_the_same_trials(opened):
     study = opened(mode="pareto", epochs=2)
     assert study.run() == 0
     backend = optuna.storages.journal.JournalFileBackend(str(study.folder.path / "optuna.journal"))
-    copy = optuna.load_study(study_name="search-bottleneck", storage=optuna.storages.JournalStorage(backend))
+    copy = optuna.load_study(
+        study_name="search-bottleneck", storage=optuna.storages.JournalStorage(backend)
+    )
     trials = trials_of(study)
     assert [trial.params["code_size"] for trial in copy.trials] == trials["code_size"].tolist()
-    assert [trial.values for trial in copy.trials] == trials[["val_mse", "code_size"]].to_numpy().tolist()
+    assert [trial.values for trial in copy.trials] == trials[
+        ["val_mse", "code_size"]
+    ].to_numpy().tolist()
 
 
 def test_the_test_rows_play_no_part_in_the_search(opened, monkeypatch):
@@ -236,12 +265,16 @@ def test_the_test_rows_play_no_part_in_the_search(opened, monkeypatch):
 
     def with_other_test_rows():
         load()
-        other.data = dataclasses.replace(other.data, test=np.ascontiguousarray(other.data.test[::-1]) + 1)
+        other.data = dataclasses.replace(
+            other.data, test=np.ascontiguousarray(other.data.test[::-1]) + 1
+        )
 
     monkeypatch.setattr(other, "load", with_other_test_rows)
     assert one.run() == other.run() == 0
     assert_same_trials(one, other)
-    tables = [load_search(study.folder.path).members.set_index("member_id") for study in (one, other)]
+    tables = [
+        load_search(study.folder.path).members.set_index("member_id") for study in (one, other)
+    ]
     assert tables[0]["val_mse"].equals(tables[1]["val_mse"])
     assert (tables[0]["test_mse"].dropna() != tables[1]["test_mse"].dropna()).all()
 
@@ -285,7 +318,9 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(opened, monkeyp
 
     def begin(number, *rest):
         if number == 3:
-            monkeypatch.setattr(search_trial.Judge, "__call__", lambda self, training: die(training))
+            monkeypatch.setattr(
+                search_trial.Judge, "__call__", lambda self, training: die(training)
+            )
         return began(number, *rest)
 
     with monkeypatch.context() as patch:
@@ -294,7 +329,9 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(opened, monkeyp
             killed.run()
     monkeypatch.undo()
     monkeypatch.setattr(SearchStudy, "_report", lambda *_: True)
-    assert [trial.state for trial in TrialsFolder(killed.folder).trials()] == ["complete"] * 3 + ["running"]
+    assert [trial.state for trial in TrialsFolder(killed.folder).trials()] == ["complete"] * 3 + [
+        "running"
+    ]
     before = parts(killed)
     again = opened("killed", resume=True)
     assert again.run() == 0
@@ -313,7 +350,11 @@ def test_a_damaged_trial_is_noticed_and_runs_again_and_the_others_stay(opened, d
     broken = opened("broken")
     assert broken.run() == 0
     path = trial_file(broken, 2)
-    [part] = [p for p in (broken.trials.path / "parts").glob("*.members.parquet") if members_of(p) == members(path)]
+    [part] = [
+        p
+        for p in (broken.trials.path / "parts").glob("*.members.parquet")
+        if members_of(p) == members(path)
+    ]
     if damage == "a digit":
         text = path.read_text()
         place = text.index(".", text.index('"value": ')) + 1
@@ -321,18 +362,28 @@ def test_a_damaged_trial_is_noticed_and_runs_again_and_the_others_stay(opened, d
     elif damage == "cut short":
         path.write_bytes(path.read_bytes()[:100])
     else:
-        flipped(part if damage == "its part" else part.with_name(part.name.replace("members", "metrics")), 0.5)
+        flipped(
+            part
+            if damage == "its part"
+            else part.with_name(part.name.replace("members", "metrics")),
+            0.5,
+        )
     before = {name: when for name, when in parts(broken).items() if name != part.name}
     again = opened("broken", resume=True)
     capfd.readouterr()
     assert again.run() == 0
     said = capfd.readouterr().err
-    assert ("trial 3 runs again" if damage in ("a digit", "cut short") else "its pack trains again") in said
+    assert (
+        "trial 3 runs again" if damage in ("a digit", "cut short") else "its pack trains again"
+    ) in said
     assert said.splitlines()[-1].startswith("next:    python run_study.py export ")
     assert_same_trials(whole, again)
     assert_same_tables(whole.folder.path, again.folder.path)
     assert {name: parts(again)[name] for name in before} == before
-    assert again.folder.read_json("config.json")["chosen"] == whole.folder.read_json("config.json")["chosen"]
+    assert (
+        again.folder.read_json("config.json")["chosen"]
+        == whole.folder.read_json("config.json")["chosen"]
+    )
 
 
 def members(path):
@@ -400,7 +451,14 @@ def test_ctrl_c_keeps_the_state_and_says_how_to_go_on(opened, monkeypatch, capfd
 
 @pytest.mark.parametrize(
     "other",
-    [{"sizes": (2, 40)}, {"mode": "pareto"}, {"seeds": 1}, {"epochs": 5}, {"tune": ("beta",)}, {"split_seed": 1}],
+    [
+        {"sizes": (2, 40)},
+        {"mode": "pareto"},
+        {"seeds": 1},
+        {"epochs": 5},
+        {"tune": ("beta",)},
+        {"split_seed": 1},
+    ],
 )
 def test_another_search_does_not_go_on_in_the_folder(other, opened):
     assert opened(trials=1, confirm_seeds=1).run() == 0
@@ -434,7 +492,10 @@ def too_fast(monkeypatch, size):
 
     def fast(self, params, seeds=None):
         rate = 1e30 if params["code_size"] > size else 1e-3
-        return tuple(dataclasses.replace(member, learning_rate=rate) for member in members(self, params, seeds))
+        return tuple(
+            dataclasses.replace(member, learning_rate=rate)
+            for member in members(self, params, seeds)
+        )
 
     monkeypatch.setattr(Space, "members", fast)
 
@@ -493,12 +554,18 @@ def test_the_median_rule_stops_hopeless_trials(opened, monkeypatch):
     for row in trials[pruned].itertuples():
         assert row.epochs == row.look_epochs[-1] < 8
         before = trials[(trials["number"] < row.number) & (trials["state"] == "complete")]
-        at_look = [dict(zip(r.look_epochs, r.look_values, strict=True))[row.epochs] for r in before.itertuples()]
+        at_look = [
+            dict(zip(r.look_epochs, r.look_values, strict=True))[row.epochs]
+            for r in before.itertuples()
+        ]
         assert row.look_values[-1] > np.median(at_look)
     for row in trials[~pruned].itertuples():  # and no other was hopeless
         before = trials[(trials["number"] < row.number) & (trials["state"] == "complete")]
         for epoch, value in zip(row.look_epochs, row.look_values, strict=True):
-            at_look = [dict(zip(r.look_epochs, r.look_values, strict=True))[epoch] for r in before.itertuples()]
+            at_look = [
+                dict(zip(r.look_epochs, r.look_values, strict=True))[epoch]
+                for r in before.itertuples()
+            ]
             assert len(at_look) < 3 or value <= np.median(at_look)
     assert not list((study.trials.path / "checkpoints").iterdir())
 
@@ -512,8 +579,12 @@ def test_two_objectives_give_a_front_and_stop_no_trial(opened, monkeypatch):
     found = front(run)
     assert found["code_size"].is_monotonic_increasing
     assert found["val_mse"].is_monotonic_decreasing
-    for row in run.trials.itertuples():  # none is better in one and no worse in the other than the whole front
-        assert any(f.code_size <= row.code_size and f.val_mse <= row.val_mse for f in found.itertuples())
+    for row in (
+        run.trials.itertuples()
+    ):  # none is better in one and no worse in the other than the whole front
+        assert any(
+            f.code_size <= row.code_size and f.val_mse <= row.val_mse for f in found.itertuples()
+        )
     near = run.trials[run.trials["val_mse"] <= 1.01 * run.trials["val_mse"].min()]
     assert run.config["chosen"]["code_size"] == near["code_size"].min()
 
@@ -556,7 +627,9 @@ def known_run(sizes=(8, 32, 100), gains=(0.2, 0.0, -0.1), seeds=3, confirm=7, st
 def test_best_so_far():
     table = best_so_far(
         known_run(
-            sizes=(100, 8, 32, 101), gains=(0.0, -0.2, -0.3, 0.0), states=["complete", "diverged", "complete", "pruned"]
+            sizes=(100, 8, 32, 101),
+            gains=(0.0, -0.2, -0.3, 0.0),
+            states=["complete", "diverged", "complete", "pruned"],
         )
     )
     start = 0.4 + 0.01 + 0.005 / 3
@@ -568,13 +641,20 @@ def test_by_code_size_is_paired_with_the_papers_code():
     assert table["val_mse"].to_dict() == pytest.approx({8: 0.61, 32: 0.41, 100: 0.31 + 0.005 / 3})
     assert table["difference"].to_dict() == pytest.approx({8: 0.2, 32: 0.0, 100: -0.1 + 0.005 / 3})
     assert table.loc[8, "difference_low"] == pytest.approx(0.2)  # the same at each seed: no width
-    assert table.loc[8, "low"] == pytest.approx(0.61 - 4.302653 * 0.01 / 3**0.5)  # Student's t of 3 seeds
+    assert table.loc[8, "low"] == pytest.approx(
+        0.61 - 4.302653 * 0.01 / 3**0.5
+    )  # Student's t of 3 seeds
     assert by_code_size(known_run(sizes=(8, 100), gains=(0.2, -0.1)))["difference"].isna().all()
 
 
 def test_the_answer_counts_the_seeds_that_did_not_choose():
     found = answer(known_run())
-    assert (found.code_size, found.smallest_near, found.at_edge, found.fresh) == (100, 100, True, True)
+    assert (found.code_size, found.smallest_near, found.at_edge, found.fresh) == (
+        100,
+        100,
+        True,
+        True,
+    )
     assert found.seeds == (3, 4, 5, 6)
     expected = np.array([0.1 - 0.001 * seed**2 for seed in (3, 4, 5, 6)])
     assert found.gain.effect == pytest.approx(expected.mean())
@@ -585,7 +665,9 @@ def test_the_answer_counts_the_seeds_that_did_not_choose():
         run = known_run()
         assert (
             answer(
-                dataclasses.replace(run, config=run.config | {"chosen": {**run.config["chosen"], "code_size": size}})
+                dataclasses.replace(
+                    run, config=run.config | {"chosen": {**run.config["chosen"], "code_size": size}}
+                )
             ).at_edge
             == at_edge
         )
@@ -614,7 +696,9 @@ def test_importance_finds_the_parameter_that_matters():
     assert found["parameter"].tolist() == ["code_size", "beta"]
     assert found["importance"].sum() == pytest.approx(1)
     assert found["importance"].iloc[0] > 0.9
-    assert importance(SearchRun(None, {"search": base.identity()}, pd.DataFrame(), trials[:3])).empty
+    assert importance(
+        SearchRun(None, {"search": base.identity()}, pd.DataFrame(), trials[:3])
+    ).empty
 
 
 def test_a_run_that_is_no_search_is_refused(opened):

@@ -1,0 +1,312 @@
+"""K dense autoencoders of one architecture, held as stacked weights: reconstruction, loss and gradients.
+
+Members never meet in an operation: products are batched over members, everything else is elementwise
+or a reduction within a member. So a member's numbers do not depend on who else is in its pack (on a
+CPU with one thread to the last bit, which a test holds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from models.architecture import Architecture, DenseArchitecture
+from models.engine.parameters import FlatParameters
+from models.engine.sparsity import Sparsity
+from models.engine.workspace import Targets, Workspace
+
+#: Up to this width of the last hidden layer, a linear output's gradients are formed without its residual.
+#: Counted: 4 B H M + 4 H^2 M operations instead of 6 B H M (as many at H = B / 2), and no array of batch B x genes M.
+RESIDUAL_FREE_WIDTH = 128
+RESIDUAL_FREE_MSE = 0.05
+
+BCE_CLIP = 1e-7
+
+
+def _sigmoid_(h: torch.Tensor) -> torch.Tensor:
+    """Sigmoid of (k, rows, units) in place, on a CPU member by member.
+
+    There the last numbers of an array, which fill no vector, take another code path with another rounding.
+    """
+    for part in h if h.device.type == "cpu" else (h,):
+        part.sigmoid_()
+    return h
+
+
+def _square_sums(errors: torch.Tensor) -> torch.Tensor:
+    """Sum of squares of each member, (k,) float64, of (k, rows, genes): a row in float32, the rows in float64."""
+    return torch.linalg.vector_norm(errors, dim=2).double().square().sum(dim=1)
+
+
+def binary_cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Elementwise, as Keras 2.2 has it: outputs are clipped to [1e-7, 1 - 1e-7], targets may be any number."""
+    output = output.clamp(BCE_CLIP, 1 - BCE_CLIP)
+    return -(target * output.log() + (1 - target) * (1 - output).log())
+
+
+class Stack:
+    """What dense and convolutional stacks share: the parameters, by member and by name."""
+
+    def __init__(
+        self,
+        network: Architecture,
+        n_genes: int,
+        n_members: int,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        loss: str = "mse",
+    ):
+        self.loss = loss
+        self.workspace = Workspace(dtype, device)
+        self.network, self.n_genes, self.n_members = network, n_genes, n_members
+        self.flat = FlatParameters(network.parameter_shapes(n_genes), n_members, dtype, device)
+        self.parameters = self.flat.views(self.flat.values)
+        self.gradients = self.flat.views(self.flat.gradients)
+
+    def squared_errors(
+        self,
+        members: slice,
+        inputs: Iterable[torch.Tensor],
+        targets: Targets,
+        small_error: bool = False,
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Sum of squared errors over rows and genes, (k,) float64, and code activations (k, rows, code_units).
+
+        For each of the inputs (k, rows, genes), which have the targets in common; `small_error` as in `backward`.
+        """
+        for noisy in inputs:
+            output, code = self.reconstruct(members, noisy)
+            yield _square_sums(output.sub_(targets.rows)), code
+
+    def set_member(self, k: int, parameters: dict[str, torch.Tensor]) -> None:
+        """Give member k these parameters."""
+        for name, value in parameters.items():
+            self.parameters[name][k].copy_(value)
+
+    def member(self, k: int) -> dict[str, torch.Tensor]:
+        """A copy of member k's parameters on the CPU."""
+        return {name: value[k].detach().cpu().clone() for name, value in self.parameters.items()}
+
+
+class DenseStack(Stack):
+    """K dense networks; weights are (K, outputs, inputs), as in torch.nn.Linear."""
+
+    network: DenseArchitecture
+
+    @property
+    def sigmoid_layers(self) -> tuple[int, ...]:
+        """Hidden layers that are sigmoid rather than ReLU."""
+        return self.network.code_layers if self.network.code_activation == "sigmoid" else ()
+
+    @property
+    def code_units(self) -> int:
+        """Units of all code layers together."""
+        return sum(self.network.hidden[i] for i in self.network.code_layers)
+
+    def _layer(self, i: int, members: slice, tensors: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        return tensors[f"layer{i}.weight"][members], tensors[f"layer{i}.bias"][members]
+
+    def _hidden(self, members: slice, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """The inputs, then each hidden layer's activations, (k, rows, units)."""
+        activations = [inputs]
+        for i, width in enumerate(self.network.hidden):
+            weight, bias = self._layer(i, members, self.parameters)
+            h = self.workspace(f"h{i}", *inputs.shape[:2], width)
+            torch.baddbmm(bias.unsqueeze(1), activations[-1], weight.mT, out=h)
+            activations.append(_sigmoid_(h) if i in self.sigmoid_layers else h.relu_())
+        return activations
+
+    def _output(self, members: slice, h: torch.Tensor) -> torch.Tensor:
+        """The reconstruction (k, rows, genes) from the last hidden layer."""
+        weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
+        output = self.workspace("output", *h.shape[:2], self.n_genes)
+        torch.baddbmm(bias.unsqueeze(1), h, weight.mT, out=output)
+        return _sigmoid_(output) if self.network.output == "sigmoid" else output
+
+    def reconstruct(
+        self, members: slice, inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes)."""
+        activations = self._hidden(members, inputs)
+        return self._output(members, activations[-1]).clone(), self._code(activations)
+
+    def squared_errors(
+        self,
+        members: slice,
+        inputs: Iterable[torch.Tensor],
+        targets: Targets,
+        small_error: bool = False,
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """As in `Stack`, without forming the reconstructions where that can be."""
+        products = (
+            self._output_products(members, targets)
+            if self._needs_no_residual(small_error)
+            else None
+        )
+        for noisy in inputs:
+            activations = self._hidden(members, noisy)
+            if products is not None:
+                squares, _ = self._linear_output(members, activations[-1], targets, products)
+            else:
+                squares = _square_sums(self._residual(members, activations[-1], targets.rows)[1])
+            yield squares, self._code(activations)
+
+    def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
+        """The code layers side by side, (k, rows, code_units)."""
+        return torch.cat([activations[i + 1] for i in self.network.code_layers], dim=2)
+
+    def backward(
+        self,
+        members: slice,
+        inputs: torch.Tensor,
+        targets: Targets,
+        sparsity: Sparsity,
+        small_error: bool = False,
+    ) -> torch.Tensor:
+        """Loss of each member, J = MSE (eq. 11) + penalty, (k,); its gradients go to `self.gradients`.
+
+        inputs is (k, rows, genes), sparsity that of these members. `small_error` says that
+        their MSE is below RESIDUAL_FREE_MSE.
+        """
+        activations = self._hidden(members, inputs)
+        if self._needs_no_residual(small_error):
+            loss, delta = self._linear_output_backward(members, activations[-1], targets)
+        else:
+            loss, delta = self._output_backward(members, activations[-1], targets)
+        code_layers = self.network.code_layers
+        penalty, slopes = sparsity.penalty_and_slopes([activations[i + 1] for i in code_layers])
+        loss += penalty
+        for i in reversed(range(len(self.network.hidden))):
+            h = activations[
+                i + 1
+            ]  # this layer's activations; delta becomes d J / d (what they act on)
+            if slopes and i in code_layers:
+                delta += slopes[code_layers.index(i)]
+            if i in self.sigmoid_layers:
+                self._times_slope_(delta, h)
+            else:
+                torch.ops.aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
+            weight, _ = self._layer(i, members, self.parameters)
+            weight_gradient, bias_gradient = self._layer(i, members, self.gradients)
+            torch.bmm(delta.mT, activations[i], out=weight_gradient)
+            torch.sum(delta, dim=1, out=bias_gradient)
+            if i > 0:
+                delta = torch.bmm(
+                    delta, weight, out=self.workspace(f"delta{i - 1}", *activations[i].shape)
+                )
+        return loss
+
+    def _times_slope_(self, delta: torch.Tensor, answers: torch.Tensor) -> None:
+        """delta times a sigmoid's slope where it answered so, s (1 - s), in place."""
+        slope = torch.mul(answers, answers, out=self.workspace("slope", *answers.shape))
+        delta *= torch.sub(answers, slope, out=slope)
+
+    def _needs_no_residual(self, small_error: bool) -> bool:
+        return (
+            self.network.output == "linear"
+            and self.network.hidden[-1] <= RESIDUAL_FREE_WIDTH
+            and not small_error
+        )
+
+    def _residual(
+        self, members: slice, h: torch.Tensor, clean: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """The reconstruction (None where linear), and it minus `clean`, (k, rows, genes), from the last layer."""
+        if self.network.output == "linear":
+            weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
+            residual = self.workspace("residual", len(h), *clean.shape)
+            return None, torch.sub(bias.unsqueeze(1), clean, out=residual).baddbmm_(h, weight.mT)
+        output = self._output(members, h)
+        return output, torch.sub(output, clean, out=self.workspace("residual", *output.shape))
+
+    def _output_backward(
+        self, members: slice, h: torch.Tensor, targets: Targets
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """MSE of each member (k,) and d MSE / d h; the output layer's gradients are stored."""
+        clean, last = targets.rows, len(self.network.hidden)
+        output, delta = self._residual(members, h, clean)
+        if self.loss == "bce":
+            loss = binary_cross_entropy(output, clean).mean(dim=(1, 2))
+            delta *= (output > BCE_CLIP) & (
+                output < 1 - BCE_CLIP
+            )  # where it is clipped the answer changes nothing
+            scale = 1 / clean.numel()
+        else:
+            loss = _square_sums(delta) / clean.numel()
+            scale = 2 / clean.numel()
+            if self.network.output == "sigmoid":
+                self._times_slope_(delta, output)
+        weight, _ = self._layer(last, members, self.parameters)
+        weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
+        torch.baddbmm(weight_gradient, delta.mT, h, beta=0, alpha=scale, out=weight_gradient)
+        torch.sum(delta, dim=1, out=bias_gradient).mul_(scale)
+        below = self.workspace(f"delta{last - 1}", *h.shape)
+        return loss.to(delta.dtype), torch.baddbmm(
+            below, delta, weight, beta=0, alpha=scale, out=below
+        )
+
+    def _linear_output_backward(
+        self, members: slice, h: torch.Tensor, targets: Targets
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same for a linear output, without forming the residual r = h W^T + b - x, (B, M).
+
+        With the products of `_linear_output` and `_output_products`: r^T h = W (h^T h) + b (1^T h) - x^T h;
+        r^T 1 = W (h^T 1) + B b - x^T 1; r W = h (W^T W) + b W - x W.
+        """
+        last = len(self.network.hidden)
+        weight, bias = self._layer(last, members, self.parameters)  # (k, M, H), (k, M)
+        weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
+        n_rows, scale = len(targets.rows), 2 / targets.rows.numel()
+        products = ww, bw, xw = self._output_products(members, targets)
+        squares, (hh, h_sum) = self._linear_output(members, h, targets, products)
+        torch.bmm(targets.rows.expand(len(h), -1, -1).mT, h, out=weight_gradient)
+        weight_gradient.baddbmm_(weight, hh, beta=-scale, alpha=scale)
+        weight_gradient.addcmul_(bias.unsqueeze(2), h_sum.unsqueeze(1), value=scale)
+        answered = self._weighted_sum(weight, h_sum.unsqueeze(1), dim=2)  # (k, M)
+        torch.sub(answered, targets.gene_sums, out=bias_gradient)
+        bias_gradient.add_(bias, alpha=n_rows).mul_(scale)
+        delta = xw.baddbmm_(h, ww, beta=-scale, alpha=scale).add_(bw.unsqueeze(1), alpha=scale)
+        return (squares / targets.rows.numel()).to(h.dtype), delta
+
+    def _output_products(self, members: slice, targets: Targets) -> tuple[torch.Tensor, ...]:
+        """W^T W (k, H, H), b W (k, H) and x W (k, B, H) of the output layer: the same whatever the inputs are."""
+        last = len(self.network.hidden)
+        weight, bias = self._layer(last, members, self.parameters)
+        x = targets.rows.expand(len(weight), -1, -1)
+        ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
+        return (
+            ww,
+            bw,
+            torch.bmm(
+                x, weight, out=self.workspace(f"delta{last - 1}", *x.shape[:2], weight.shape[2])
+            ),
+        )
+
+    def _linear_output(
+        self, members: slice, h: torch.Tensor, targets: Targets, products: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """|r|^2 of each member, (k,) float64, without r, from `_output_products`; and h^T h, 1^T h, which it needs.
+
+        |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2.
+        That is a difference of near equals when the MSE is small: use it where the MSE is not below
+        RESIDUAL_FREE_MSE (float32: it is then right to 1e-5).
+        """
+        _, bias = self._layer(len(self.network.hidden), members, self.parameters)
+        ww, bw, xw = products
+        hh, h_sum = torch.bmm(h.mT, h), h.sum(dim=1)  # (k, H, H), (k, H)
+        squares = (
+            (hh * ww).sum(dim=(1, 2)) - 2 * (h * xw).sum(dim=(1, 2)) + 2 * (h_sum * bw).sum(dim=1)
+        )
+        squares = squares + (bias * (len(targets.rows) * bias - 2 * targets.gene_sums)).sum(dim=1)
+        return squares.double() + targets.square_sum, (hh, h_sum)
+
+    def _weighted_sum(self, weight: torch.Tensor, factors: torch.Tensor, dim: int) -> torch.Tensor:
+        """Sum of weight * factors, (k, M, H), over `dim`.
+
+        It is a matrix times a vector, but the library's routine for that adds in another order when it is given
+        one member alone.
+        """
+        return torch.mul(weight, factors, out=self.workspace("weighted", *weight.shape)).sum(
+            dim=dim
+        )

@@ -1,0 +1,91 @@
+"""The sparsity terms of the paper: KL divergence of the code's mean activation (eqs. 1-7), and L1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+#: rho_hat is kept this far from 0 and 1, where the divergence is infinite.
+CLAMP = 1e-6
+
+
+def kl_divergence(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
+    """KL(rho || rho_hat) of two Bernoulli means, elementwise (eq. 5); 0 where they agree.
+
+    rho_hat is clamped to [1e-6, 1 - 1e-6].
+    """
+    rho_hat = rho_hat.clamp(CLAMP, 1 - CLAMP)
+    return rho * torch.log(rho / rho_hat) + (1 - rho) * torch.log((1 - rho) / (1 - rho_hat))
+
+
+def kl_gradient(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
+    """d KL(rho || rho_hat) / d rho_hat, elementwise; 0 where rho_hat is clamped."""
+    clamped = rho_hat.clamp(CLAMP, 1 - CLAMP)
+    return ((1 - rho) / (1 - clamped) - rho / clamped) * (clamped == rho_hat)
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """What each of K members pays for its code, as coefficients, so that kinds mix within a pack.
+
+    penalty_k = kl_weight_k sum_j KL(rho_k || rho_hat_kj) + l1_weight_k mean_b sum_j |h_kbj|,
+    where rho_hat_kj is the mean of unit j over the batch (eq. 4). All fields are (K, 1).
+    """
+
+    kl_weight: torch.Tensor
+    l1_weight: torch.Tensor
+    rho: torch.Tensor
+    uses_kl: bool
+    uses_l1: bool
+
+    @classmethod
+    def of(
+        cls, kinds: list[str], betas: list[float], rhos: list[float], **tensor_options
+    ) -> Sparsity:
+        """From each member's kind ("kl" or "l1"), beta and rho; options (dtype, device) go to the tensors."""
+        kl = [beta if kind == "kl" else 0.0 for kind, beta in zip(kinds, betas, strict=True)]
+        l1 = [beta if kind == "l1" else 0.0 for kind, beta in zip(kinds, betas, strict=True)]
+        columns = [torch.tensor(column, **tensor_options).view(-1, 1) for column in (kl, l1, rhos)]
+        return cls(*columns, uses_kl=any(kl), uses_l1=any(l1))
+
+    def members(self, block: slice) -> Sparsity:
+        """The terms of some members."""
+        kl_weight, l1_weight, rho = self.kl_weight[block], self.l1_weight[block], self.rho[block]
+        return Sparsity(kl_weight, l1_weight, rho, bool(kl_weight.any()), bool(l1_weight.any()))
+
+    def penalty(self, code: torch.Tensor) -> torch.Tensor:
+        """Penalty of each member, (K,), for code activations (K, batch, units)."""
+        total = torch.zeros(code.shape[0], dtype=code.dtype, device=code.device)
+        if self.uses_kl:
+            total = total + self._kl(code.mean(dim=1))
+        if self.uses_l1:
+            total = total + self._l1(code)
+        return total
+
+    def penalty_and_slopes(
+        self, codes: list[torch.Tensor]
+    ) -> tuple[torch.Tensor | float, list[torch.Tensor]]:
+        """Penalty of each member for several code layers together, (K,), and d penalty / d code of each layer.
+
+        The codes are (K, batch, units), of one width; the slopes can be added to that shape. Without a penalty: 0, [].
+        """
+        total, slopes, batch = 0.0, [], codes[0].shape[1]
+        if self.uses_kl:
+            rho_hat = torch.cat([code.mean(dim=1) for code in codes], dim=1)  # (K, layers * units)
+            total = total + self._kl(rho_hat)
+            slope = self.kl_weight / batch * kl_gradient(self.rho, rho_hat)
+            slopes = list(slope.unsqueeze(1).chunk(len(codes), dim=2))
+        if self.uses_l1:
+            total = total + sum(self._l1(code) for code in codes)
+            l1_slopes = [code.sign() * (self.l1_weight / batch).unsqueeze(2) for code in codes]
+            slopes = (
+                [a + b for a, b in zip(slopes, l1_slopes, strict=True)] if slopes else l1_slopes
+            )
+        return total, slopes
+
+    def _kl(self, rho_hat: torch.Tensor) -> torch.Tensor:
+        return (self.kl_weight * kl_divergence(self.rho, rho_hat)).sum(dim=1)
+
+    def _l1(self, code: torch.Tensor) -> torch.Tensor:
+        return (self.l1_weight * code.abs().mean(dim=1)).sum(dim=1)

@@ -1,0 +1,363 @@
+"""The epoch loop over a pack. No Ray here: it runs alone, one batch at a time, and can be saved between any two."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from data_utils.noise import (
+    add_noise,
+    evaluation_noise,
+    evaluation_noise_blocks,
+    standard_normal,
+    stream,
+)
+from data_utils.preparation import SPLITS, PreparedData
+from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig, Phase
+from models.engine.blocks import Block, blocks_by_seed
+from models.engine.dense import RESIDUAL_FREE_MSE
+from models.engine.optimizers import OPTIMIZERS
+from models.engine.parameters import initial_parameters
+from models.engine.sparsity import Sparsity
+from models.engine.stacks import stack_class
+from models.engine.workspace import Targets, Workspace
+from models.variants import member_data
+
+#: Members that pass through the network together on a CPU: their activations stay in its caches.
+CPU_BLOCK = 4
+#: A code unit whose activation varies less than this over the rows tells nothing of them: it is dead.
+DEAD_UNIT_STD = 0.01
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement of every member: `values` and `noise_factors` are (K,); NaN for mixed noise."""
+
+    epoch: int
+    split: str
+    metric: str
+    noise_factors: list[float]
+    values: list[float]
+    wall_time: float
+
+
+class PackTraining:
+    """K networks in training; `advance` trains one batch, `finished` tells when all phases are done.
+
+    The members' seeds name every random stream, so a member's numbers do not depend on its pack.
+    Without `tested` the test rows are not even looked at: a search chooses by validation alone.
+    """
+
+    def __init__(
+        self,
+        members: tuple[MemberConfig, ...],
+        data: PreparedData,
+        device: str = "cpu",
+        tested: bool = True,
+    ):
+        self.members, self.device = members, device
+        first = members[0]
+        self.phases_epochs = [phase.epochs for phase in first.phases]
+        data = member_data(data, first)
+        self.parts = [part for part in SPLITS if tested or part != "test"]
+        self.rows = {part: _tensor(getattr(data, part), device) for part in self.parts}
+        self.batch_size = len(self.rows["train"]) if first.optimizer == "em" else first.batch_size
+        self.n_genes = data.n_genes
+        network = first.architecture
+        self.stack = stack_class(network)(
+            network, self.n_genes, len(members), device, loss=first.loss
+        )
+        for k, member in enumerate(members):
+            initial = initial_parameters(network, self.n_genes, member.seed, member.initialisation)
+            self.stack.set_member(k, initial)
+        rates = [member.learning_rate for member in members]
+        self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat.values, rates)
+        terms = zip(
+            *((member.sparsity, member.beta, member.rho) for member in members), strict=True
+        )
+        self.sparsity = Sparsity.of(*map(list, terms), device=device)
+        self.epoch, self.batch, self.seconds = 0, 0, 0.0
+        self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
+        self.workspace = Workspace(device=device)
+        self.diverged_epoch: list[int | None] = [None] * len(members)
+        self.records: list[Record] = []
+        self._sort_into_blocks([False] * len(members))
+        self._orders: dict[int, torch.Tensor] = {}
+        self._validation_noise: dict[int, torch.Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch == sum(self.phases_epochs)
+
+    @property
+    def phase(self) -> int:
+        """Index of the phase that the next batch belongs to."""
+        ends = np.cumsum(self.phases_epochs)
+        return int(np.searchsorted(ends, self.epoch, side="right"))
+
+    def advance(self) -> bool:
+        """Train one batch; at the end of an epoch measure. Returns True when an epoch has ended."""
+        started = time.perf_counter()
+        phase, losses = self.phase, torch.empty(len(self.members), device=self.device)
+        for seed, blocks in self.seeds:
+            clean, normal = self._batch(seed)
+            factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
+            targets = Targets(clean)
+            for block in blocks:
+                inputs = self._inputs(block, factors, clean, normal)
+                losses[block.members] = self.stack.backward(
+                    block.members, inputs, targets, block.sparsity, block.small_error
+                )
+        self.loss_sum.add_(losses, alpha=len(clean))
+        self.optimizer.step(self.stack.flat.gradients)
+        self.batch += 1
+        ended = self.batch * self.batch_size >= len(self.rows["train"])
+        if ended:
+            self._end_epoch()
+        self.seconds += time.perf_counter() - started
+        return ended
+
+    def _sort_into_blocks(self, small_error: list[bool]) -> None:
+        """Blocks by seed, for members whose error is small (see RESIDUAL_FREE_MSE) or is not, (K,)."""
+        self.small_error = small_error
+        largest = CPU_BLOCK if self.device == "cpu" else len(self.members)
+        self.seeds = blocks_by_seed(self.members, small_error, self.sparsity, largest)
+
+    def _batch(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clean rows of this batch and its draws from N(0, 1), both (B, genes)."""
+        start = self.batch * self.batch_size
+        order = self._order(seed)[start : start + self.batch_size]
+        shape = (len(order), self.n_genes)
+        clean = torch.index_select(
+            self.rows["train"], 0, order, out=self.workspace("clean", *shape)
+        )
+        generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
+        return clean, standard_normal(shape, generator, out=self.workspace("normal", *shape))
+
+    def _order(self, seed: int) -> torch.Tensor:
+        """The order of the training rows in this epoch, (rows,)."""
+        if seed not in self._orders:
+            n_rows = len(self.rows["train"])
+            self._orders[seed] = torch.randperm(
+                n_rows, generator=stream(seed, "order", self.epoch)
+            ).to(self.device)
+        return self._orders[seed]
+
+    def _factor_choice(self, seed: int, phase: int, n_rows: int) -> torch.Tensor | None:
+        """Which of a mixed phase's noise factors each row gets, (rows,); None where there is one."""
+        n_factors = len(self.members[0].phases[phase].noise_factors)
+        if n_factors == 1:
+            return None
+        generator = stream(seed, "noise-factor", self.epoch, self.batch)
+        return torch.randint(n_factors, (n_rows,), generator=generator).to(self.device)
+
+    def _phase_factors(self, phase: int, choice: torch.Tensor | None) -> torch.Tensor:
+        """The members' noise factors of a phase, (K, 1), or (K, rows) where `choice` picks each row's, (rows,)."""
+        factors = torch.tensor(
+            [member.phases[phase].noise_factors for member in self.members], device=self.device
+        )
+        return factors[:, :1] if choice is None else factors[:, choice]
+
+    def _inputs(
+        self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor
+    ) -> torch.Tensor:
+        """Noisy inputs (k, rows, genes) of a block for the members' noise factors, (K or 1, 1 or rows).
+
+        Networks that are told the noise factor get it as one more column.
+        """
+        n_members = block.members.stop - block.members.start
+        if len(factors) > 1:
+            factors = factors[block.members][: 1 if block.shares_input else n_members]
+        factors = factors.unsqueeze(2)
+        told = self.stack.network.noise_input
+        inputs = self.workspace("inputs", len(factors), len(clean), self.n_genes + told)
+        add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
+        if told:
+            inputs[:, :, self.n_genes :] = factors
+        return inputs.expand(n_members, *inputs.shape[1:])
+
+    def _end_epoch(self) -> None:
+        """Loss and validation of the epoch; after a phase, every part at each of the phase's noise factors."""
+        phase = self.phase
+        epoch = self.epoch + 1
+        losses = (self.loss_sum / len(self.rows["train"])).tolist()
+        n_factors, n_rows = (
+            len(self.members[0].phases[phase].noise_factors),
+            len(self.rows["validation"]),
+        )
+        in_turn = torch.arange(n_rows, device=self.device) % n_factors if n_factors > 1 else None
+        [(mse, activation, dead)] = self._evaluate(
+            "validation", [self._phase_factors(phase, in_turn)]
+        )
+        self._record(epoch, phase, None, "train", "loss", losses)
+        self._record(epoch, phase, None, "validation", "mse", mse)
+        self._record(epoch, phase, None, "validation", "mean_activation", activation)
+        for k, values in enumerate(zip(losses, mse, strict=True)):
+            if self.diverged_epoch[k] is None and not all(map(math.isfinite, values)):
+                self.diverged_epoch[k] = epoch
+        if epoch == sum(self.phases_epochs[: phase + 1]):
+            self._record(epoch, phase, None, "validation", "dead_units", dead)
+            self._measure_phase(epoch, phase)
+            if len(self.phases_epochs) == 1 and "test" in self.parts:
+                self._measure_across(epoch)
+        self._note_small_errors()
+        self.loss_sum.zero_()
+        self._orders.clear()
+        self.epoch, self.batch = epoch, 0
+
+    def _measure_phase(self, epoch: int, phase: int) -> None:
+        """Every part at each of the phase's noise factors, and the training rows without noise, as the paper did."""
+        n_factors = len(self.members[0].phases[phase].noise_factors)
+        levels = [
+            self._phase_factors(phase, torch.tensor([i], device=self.device))
+            for i in range(n_factors)
+        ]
+        parts = [
+            part for part in self.parts if part != "validation" or n_factors > 1
+        ]  # else: in every epoch
+        clean_levels = {"train": self._phase_factors(phase, None)}
+        measured = {part: self._evaluate(part, levels, clean_levels.get(part)) for part in parts}
+        for factor in range(n_factors):
+            for part in parts:
+                self._record(epoch, phase, factor, part, "mse", measured[part][factor][0])
+        self._record(
+            epoch,
+            phase,
+            None if n_factors > 1 else 0,
+            "train-clean",
+            "mse",
+            measured["train"][-1][0],
+        )
+
+    def _measure_across(self, epoch: int) -> None:
+        """The test rows at every noise factor of the study, whatever the members were trained on."""
+        levels = [
+            torch.tensor([[noise_factor]], device=self.device) for noise_factor in NOISE_FACTORS
+        ]
+        for noise_factor, (values, _, _) in zip(
+            NOISE_FACTORS, self._evaluate("test", levels), strict=True
+        ):
+            here = [noise_factor] * len(self.members)
+            self.records.append(Record(epoch, "test-across", "mse", here, values, time.time()))
+
+    def _note_small_errors(self) -> None:
+        """From each member's own last validation, so that its numbers stay its own."""
+        curve = [r for r in self.records if (r.split, r.metric) == ("validation", "mse")]
+        small_error = (
+            [value < RESIDUAL_FREE_MSE for value in curve[-1].values] if curve else self.small_error
+        )
+        if small_error != self.small_error:
+            self._sort_into_blocks(small_error)
+
+    def _record(
+        self, epoch: int, phase: int, factor: int | None, split: str, metric: str, values: list
+    ) -> None:
+        noise_factors = [_noise_factor(member.phases[phase], factor) for member in self.members]
+        self.records.append(Record(epoch, split, metric, noise_factors, values, time.time()))
+
+    def _evaluate(
+        self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
+    ) -> list[tuple[list[float], list[float], list[float]]]:
+        """MSE (eq. 11), mean code activation and share of dead code units of each member, on its seed's fixed noise.
+
+        For each level, given as noise factors (K, 1), one for all members (1, 1), or (K, rows) with one a row; and at
+        last for `clean_level`, where the input has no noise. What depends on the targets alone is computed once.
+        """
+        clean, n_members, n_units = self.rows[part], len(self.members), self.stack.code_units
+        n_levels = len(levels) + (clean_level is not None)
+        squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
+        moments = squared_error.new_zeros(
+            n_levels, 2, n_members, n_units
+        )  # sums of the code and its square
+        for seed, blocks in self.seeds:
+            starts = range(0, len(clean), EVALUATION_ROWS)
+            for start, normal in zip(starts, self._fixed_noise(seed, part), strict=True):
+                rows = slice(start, start + EVALUATION_ROWS)
+                targets = Targets(clean[rows])
+                noisy = [
+                    (factors if factors.shape[1] == 1 else factors[:, rows], normal)
+                    for factors in levels
+                ]
+                if clean_level is not None:
+                    noisy.append((clean_level, torch.zeros(1, 1, device=self.device)))
+                for block in blocks:
+                    inputs = (
+                        self._inputs(block, factors, clean[rows], draws) for factors, draws in noisy
+                    )
+                    measured = self.stack.squared_errors(
+                        block.members, inputs, targets, block.small_error
+                    )
+                    for level, (error, code) in enumerate(measured):
+                        squared_error[level, block.members] += error
+                        code = code.double()
+                        moments[level, :, block.members] += torch.stack(
+                            [code.sum(dim=1), code.square().sum(dim=1)]
+                        )
+        mean, square = (moments / len(clean)).unbind(dim=1)
+        spread = (square - mean.square()).clamp(min=0).sqrt()
+        dead = torch.where(spread.isfinite(), (spread < DEAD_UNIT_STD).double(), math.nan)
+        measures = squared_error / clean.numel(), mean.mean(dim=2), dead.mean(dim=2)
+        return list(zip(*(measure.tolist() for measure in measures), strict=True))
+
+    def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
+        """The evaluation noise of a seed, EVALUATION_ROWS rows at a time; kept for validation, measured every epoch."""
+        n_rows = len(self.rows[part])
+        if part != "validation":
+            blocks = evaluation_noise_blocks(seed, part, n_rows, self.n_genes, EVALUATION_ROWS)
+            return (normal.to(self.device) for normal in blocks)
+        if seed not in self._validation_noise:
+            self._validation_noise[seed] = evaluation_noise(seed, part, n_rows, self.n_genes).to(
+                self.device
+            )
+        return self._validation_noise[seed].split(EVALUATION_ROWS)
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
+        """Tensors and JSON-able facts from which `restore` goes on, between any two batches."""
+        tensors = {
+            "values": self.stack.flat.values,
+            "loss_sum": self.loss_sum,
+            **self.optimizer.state,
+        }
+        facts = {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "seconds": self.seconds,
+            "step_count": self.optimizer.step_count,
+            "diverged_epoch": list(self.diverged_epoch),
+            "records": [vars(record) for record in self.records],
+        }
+        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, facts
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
+        """Go on from what `state` gave, with the same members and data."""
+        self.stack.flat.values.copy_(tensors["values"])
+        self.loss_sum.copy_(tensors["loss_sum"])
+        for name, tensor in self.optimizer.state.items():
+            tensor.copy_(tensors[name])
+        self.epoch, self.batch, self.seconds = facts["epoch"], facts["batch"], facts["seconds"]
+        self.optimizer.step_count = facts["step_count"]
+        self.diverged_epoch = list(facts["diverged_epoch"])
+        self.records = [Record(**record) for record in facts["records"]]
+        self._note_small_errors()
+        self._orders.clear()
+
+
+def _noise_factor(phase: Phase, factor: int | None) -> float:
+    if factor is None:
+        factor = 0
+        if len(phase.noise_factors) > 1:
+            return math.nan
+    return phase.noise_factors[factor]
+
+
+def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
+    """The array as a tensor, without a copy on the CPU. Ray shares it read-only, and nothing here writes to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values).to(device)

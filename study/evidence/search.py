@@ -1,0 +1,251 @@
+"""What a search found: from its run folder to tables and an answer. No torch, no ray.
+
+Validation MSE chooses; test MSE is there for the chosen setting and the paper's code size alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+from data_utils.errors import InputError
+from study.evidence.evidence import REFERENCE_COLUMNS, load_evidence
+from study.evidence.stats import Interval, Verdict, interval, verdict
+from study.search.trials import COMPLETE, Trial, directions, read_distributions
+
+#: The paper's code, with which every other is compared.
+PAPER_CODE = 32
+#: A code that is within this factor of an end of the range is at its edge.
+EDGE = 1.05
+#: A code is as good as the best within this share of the best validation MSE.
+NEAR = 0.01
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """A search's run folder: config.json, members.parquet and trials.parquet (see study/search/trials.py)."""
+
+    path: Path
+    config: dict
+    members: pd.DataFrame
+    trials: pd.DataFrame
+
+    @property
+    def search(self) -> dict:
+        """What makes it this search: mode, space, noise_factors, seeds, epochs, sampler, search_seed."""
+        return self.config["search"]
+
+    @property
+    def complete(self) -> pd.DataFrame:
+        """The trials that were trained to their end."""
+        return self.trials[self.trials["state"] == COMPLETE]
+
+    def by_seed(self, member_ids: Sequence[str], measure: str = "val_mse") -> pd.Series:
+        """A measure of a trial's members by seed: at each the geometric mean over noise factors."""
+        chosen = self.members[self.members["member_id"].isin(list(member_ids))]
+        return np.exp(np.log(chosen[measure].astype(float)).groupby(chosen["seed"]).mean())
+
+
+def load_search(path: Path | str) -> SearchRun:
+    """Read a search's folder. Raises InputError for one that is no run, or a run that is no search."""
+    run = load_evidence([path]).runs[0]
+    table = run.path / "trials.parquet"
+    if "search" not in run.config or not table.exists():
+        raise InputError(
+            f"{run.path}: is no search: give the folder of one, such as runs/search-bottleneck"
+        )
+    return SearchRun(run.path, run.config, run.members, pd.read_parquet(table))
+
+
+def best_so_far(run: SearchRun) -> pd.DataFrame:
+    """One row a trial: number, state, code_size, val_mse (NaN unless complete), best (the least up to here)."""
+    table = run.trials[["number", "state", "code_size", "val_mse"]].sort_values(
+        "number", ignore_index=True
+    )
+    return table.assign(best=table["val_mse"].cummin().ffill())
+
+
+def by_code_size(run: SearchRun) -> pd.DataFrame:
+    """One row a code size, that of its best trial: number, code_size, seeds, val_mse and its interval low, high, and
+
+    difference, difference_low, difference_high: over the same seeds, MSE less that of PAPER_CODE (NaN without one).
+    """
+    rows = []
+    best = (
+        run.complete.sort_values(["val_mse", "number"])
+        .drop_duplicates("code_size")
+        .sort_values("code_size")
+    )
+    curves = {row.code_size: run.by_seed(row.members) for row in best.itertuples()}
+    for row in best.itertuples():
+        mse = curves[row.code_size]
+        its = interval(mse)
+        content = {
+            "number": row.number,
+            "code_size": row.code_size,
+            "seeds": len(mse),
+            "val_mse": row.val_mse,
+        }
+        content |= {"low": its.low, "high": its.high}
+        if PAPER_CODE in curves:
+            difference = mse - curves[PAPER_CODE]
+            its = interval(difference)
+            content |= {
+                "difference": difference.mean(),
+                "difference_low": its.low,
+                "difference_high": its.high,
+            }
+        rows.append(content)
+    columns = ["number", "code_size", "seeds", "val_mse", "low", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "difference", "difference_low", "difference_high"])
+
+
+def importance(run: SearchRun, seed: int = 0) -> pd.DataFrame:
+    """Columns parameter, importance (fANOVA, sums to 1), most important first; empty below 4 complete trials.
+
+    fANOVA (Hutter et al. 2014): the share of the objective's variance, over the space, that a parameter explains.
+    """
+    distributions = read_distributions(run.search["space"])
+    names = list(distributions)
+    study = optuna.create_study(directions=directions(pareto=False))
+    for row in run.complete.to_dict("records"):
+        params = {
+            name: int(row[name]) if _whole(distributions[name]) else row[name] for name in names
+        }
+        trial = Trial(row["number"], params, row["state"], value=row["val_mse"])
+        study.add_trial(trial.frozen(distributions, pareto=False))
+    if len(study.trials) < 4:
+        return pd.DataFrame(columns=["parameter", "importance"])
+    shares = get_param_importances(
+        study, evaluator=FanovaImportanceEvaluator(seed=seed), params=names
+    )
+    return pd.DataFrame(shares.items(), columns=["parameter", "importance"])
+
+
+def _whole(distribution) -> bool:
+    return isinstance(distribution, optuna.distributions.IntDistribution)
+
+
+def front(run: SearchRun) -> pd.DataFrame:
+    """The Pareto front: complete trials of which none other has a smaller code and no larger MSE; by code size."""
+    ordered = run.complete.sort_values(["code_size", "val_mse", "number"])
+    least = ordered["val_mse"].cummin().shift(fill_value=np.inf)
+    return ordered[ordered["val_mse"] < least].reset_index(drop=True)
+
+
+def references(run: SearchRun) -> pd.DataFrame:
+    """MSE of PCA with the codes of the complete trials, Wiener, oracle ... (study.evidence.REFERENCE_COLUMNS)."""
+    path = run.path / "references_by_size.parquet"
+    return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=REFERENCE_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """At which code size validation MSE is least, and by how much against the paper's.
+
+    `gain` is validation MSE at PAPER_CODE less that at `code_size`, paired by seed, over the seeds that did not choose
+    (all, where there are fewer than two such); None where the paper's size is the chosen one, or not in the space.
+    `smallest_near` is the smallest code within 1 % of the best MSE, `at_edge` whether the chosen one lies at an end of
+    the range that was searched. test_mse and paper_test_mse are means over all seeds.
+    """
+
+    code_size: int
+    val_mse: float
+    interval: Interval
+    smallest_near: int
+    at_edge: bool
+    gain: Verdict | None
+    relative_gain: float
+    seeds: tuple[int, ...]
+    fresh: bool
+    test_mse: float
+    paper_test_mse: float
+
+
+def answer(run: SearchRun) -> Answer | None:
+    """The answer of a search that has ended; None where no trial is complete or the chosen one is not tested yet."""
+    chosen = run.config.get("chosen")
+    if chosen is None or run.complete.empty:
+        return None
+    val, test = run.by_seed(chosen["members"]), run.by_seed(chosen["members"], "test_mse")
+    if test.isna().all() or test.empty:
+        return None
+    paper = run.by_seed(chosen["paper"]).reindex(val.index)
+    unseen = [seed for seed in val.index if seed >= run.search["seeds"]]
+    fresh = len(unseen) > 1
+    counted = unseen if fresh else list(val.index)
+    gains = (paper - val).loc[counted].dropna()
+    best = run.complete["val_mse"].min()
+    near = run.complete[run.complete["val_mse"] <= (1 + NEAR) * best]
+    sizes = read_distributions(run.search["space"])["code_size"]
+    return Answer(
+        code_size=chosen["code_size"],
+        val_mse=float(val.loc[counted].mean()),
+        interval=interval(val.loc[counted].dropna()),
+        smallest_near=int(near["code_size"].min()),
+        at_edge=not EDGE * sizes.low < chosen["code_size"] < sizes.high / EDGE,
+        gain=verdict(gains) if len(gains) else None,
+        relative_gain=float((gains / paper.loc[gains.index]).mean())
+        if len(gains)
+        else float("nan"),
+        seeds=tuple(map(int, counted)),
+        fresh=fresh,
+        test_mse=float(test.mean()),
+        paper_test_mse=float(run.by_seed(chosen["paper"], "test_mse").mean())
+        if chosen["paper"]
+        else float("nan"),
+    )
+
+
+def answer_text(found: Answer) -> str:
+    """The answer in sentences."""
+    seeds = f"{len(found.seeds)} seeds{' that did not choose it' if found.fresh else ''}"
+    text = f"Validation MSE is least with a code of {found.code_size} units: {found.val_mse:.4f} ({seeds})."
+    if found.at_edge:
+        text += " That is at the edge of the range that was searched: the best may lie beyond it."
+    if found.gain is not None:
+        low, high = found.gain.interval.low, found.gain.interval.high
+        text += (
+            f" Against the paper's {PAPER_CODE} it is lower by {found.gain.effect:.4f} (95 % {low:.4f} to {high:.4f}), "
+            f"{100 * found.relative_gain:.1f} %."
+        )
+    text += (
+        f" The smallest code within {100 * NEAR:.0f} % of the best has {found.smallest_near} units."
+    )
+    paper = f" and {found.paper_test_mse:.4f} with {PAPER_CODE}" if found.gain is not None else ""
+    return f"{text} On the test rows: {found.test_mse:.4f}{paper}."
+
+
+def search_markdown(run: SearchRun) -> str:
+    """summary.md of a search."""
+    search, data = run.search, run.config["data"]
+    found = answer(run)
+    counts = ", ".join(f"{n} {state}" for state, n in run.trials["state"].value_counts().items())
+    noise = ", ".join(f"{a:g}" for a in search["noise_factors"])
+    table = by_code_size(run)[["code_size", "val_mse", "low", "high", "difference"]]
+    lines = [
+        f"# Search {search['search']}{': simulated data' if data['simulated'] else ''}",
+        "",
+        answer_text(found)
+        if found is not None
+        else "No answer yet: no setting has been chosen and tested.",
+        "",
+        f"Mode {search['mode']}, noise {noise}, {search['seeds']} seeds, {search['epochs']} epochs a network, sampler "
+        f"{search['sampler']} (seed {search['search_seed']}). Trials: {counts or 'none'}.",
+        "",
+        f"Validation MSE by code size, 95 % interval over seeds, and paired difference to {PAPER_CODE} units:",
+        "",
+        "| code size | validation MSE | low | high | difference |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {size:.0f} | " + " | ".join(f"{value:.4f}" for value in row) + " |"
+            for size, *row in table.to_numpy()
+        ),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,167 @@
+"""The paper's claims C1-C7, judged: as published, as written, and with one item of the scripts set right at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from study.evidence.evidence import Evidence
+from study.evidence.stats import FAILS, HOLDS
+from study.paper.comparisons import CONV, DENSE, divided_by_n, division_by_n, usable
+from study.paper.judging import NOT_MEASURED, ClaimVerdict, judge
+from study.paper.paper import CLAIMS, Claim
+from study.paper.published import AS_PUBLISHED
+
+__all__ = ["Claim", "Judgement", "division_by_n", "judge_claims", "verdict_table"]
+
+AS_WRITTEN = "as-written"
+#: What a protocol is judged by: the scripts measured clean training rows, the text says noisy test rows.
+MEASURES = {AS_PUBLISHED: "train_clean_mse", AS_WRITTEN: "test_mse"}
+
+NOISY_ROWS, DIVIDED = "test rows with noise", "conv MSE / n, as Fig. 10 prints it"
+#: Items of one kind of model; the other kind stands as published.
+ONE_KIND = {"two code layers": DENSE, "one image per sample": (CONV,)}
+REMAINS = 0.1  # an item makes an effect of which it leaves less than a tenth
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """One claim with its evidence.
+
+    verdicts: by protocol ("as-published", "as-written"), None where these runs have no evidence; missing: by protocol
+    what is not measured and the command that would. steps: as published, with one item changed at a time. artefact:
+    which of the items make the claim vanish or appear, or "". published: the paper's own numbers.
+    """
+
+    claim: Claim
+    verdicts: dict[str, ClaimVerdict | None]
+    missing: dict[str, str]
+    steps: list[tuple[str, ClaimVerdict]]
+    artefact: str
+    published: str
+
+
+def judge_claims(evidence: Evidence) -> list[Judgement]:
+    """C1-C7 in order."""
+    return [_judgement(claim, evidence.levels) for claim in CLAIMS]
+
+
+def verdict_table(judgements: list[Judgement]) -> pd.DataFrame:
+    """One row a claim, plain text: claim, where, published, as published, as written, what makes it."""
+    rows = []
+    for judgement in judgements:
+        claim = judgement.claim
+        found = [
+            "; ".join(filter(None, (verdict and verdict.text, judgement.missing.get(protocol))))
+            for protocol, verdict in judgement.verdicts.items()
+        ]
+        rows.append(
+            (
+                f"{claim.id}: {claim.text}",
+                claim.where,
+                judgement.published,
+                *found,
+                judgement.artefact,
+            )
+        )
+    columns = ["claim", "where", "published", "as published", "as written", "what makes it"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _judgement(claim: Claim, levels: pd.DataFrame) -> Judgement:
+    verdicts = {
+        protocol: _judge(claim, levels.assign(mse=levels[measure])[levels["protocol"] == protocol])
+        for protocol, measure in MEASURES.items()
+    }
+    steps = [
+        (item, verdict)
+        for item, rows in _variants(claim, levels)
+        if (verdict := _judge(claim, rows))
+    ]
+    texts = {protocol: _missing(claim, protocol, verdict) for protocol, verdict in verdicts.items()}
+    missing = {protocol: text for protocol, text in texts.items() if text}
+    return Judgement(
+        claim, verdicts, missing, steps, _artefact(claim, verdicts, steps), claim.published()
+    )
+
+
+def _judge(claim: Claim, rows: pd.DataFrame) -> ClaimVerdict | None:
+    """The verdict on levels of one protocol, with a column `mse`; None without evidence."""
+    rows = usable(rows)
+    verdict = None if rows.empty else judge(claim.compare(rows), claim.unit, apart=claim.apart)
+    return replace(verdict, note=claim.note(verdict.effect)) if verdict and claim.note else verdict
+
+
+def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """As published, with one item changed: the items that concern the claim's models."""
+    levels = levels[levels["model"].isin(claim.models)].assign(mse=levels["train_clean_mse"])
+    published = levels[levels["protocol"] == AS_PUBLISHED]
+    if not claim.in_scripts or published.empty:
+        return
+    yield NOISY_ROWS, published.assign(mse=published["test_mse"])
+    for protocol, rows in levels.groupby("protocol", sort=False):
+        item = str(protocol).removeprefix(f"{AS_PUBLISHED}, ")
+        if item != protocol:
+            kind = ONE_KIND.get(item, claim.models)
+            yield item, pd.concat([rows, published[~published["model"].isin(kind)]])
+    if CONV in claim.models:
+        yield DIVIDED, divided_by_n(published)
+
+
+def _missing(claim: Claim, protocol: str, verdict: ClaimVerdict | None) -> str:
+    """What these runs do not measure of a claim, and the command that would."""
+    if protocol == AS_PUBLISHED and not claim.in_scripts:
+        return "not measured: the paper's scripts had no such networks"
+    command = (
+        claim.command.replace("paper", AS_PUBLISHED) if protocol == AS_PUBLISHED else claim.command
+    )
+    if verdict is None:
+        return f"not measured: {command}"
+    if (verdict.parts["outcome"] == NOT_MEASURED).any():
+        return f"the other parts: {command}"
+    word, text = claim.further
+    measured = (
+        protocol == AS_PUBLISHED
+        or verdict.parts["comparison"].str.contains(word, regex=False).any()
+    )
+    return "" if measured else text
+
+
+def _artefact(
+    claim: Claim, verdicts: dict[str, ClaimVerdict | None], steps: list[tuple[str, ClaimVerdict]]
+) -> str:
+    """Which items make the claim vanish, where it holds or tends to as published, or else appear."""
+    published = verdicts[AS_PUBLISHED]
+    sentences = []
+    if published is not None and (published.outcome == HOLDS or published.tends):
+        how = "holds" if published.outcome == HOLDS else "tends to hold"
+        # Divided by n an effect is on another scale, and nothing is set right.
+        tried = [(item, step) for item, step in steps if item != DIVIDED]
+        makers = [item for item, step in tried if _vanishes(published, step)]
+        told = (
+            f"vanishes with: {_list(makers)}"
+            if makers
+            else f"not made by: {_list(item for item, _ in tried)}"
+        )
+        sentences.append(f"{how} as published; {told}")
+        if len(tried) < 2:
+            sentences.append("the items of the scripts one by one: --grid autopsy")
+    elif makers := [item for item, step in steps if step.outcome == HOLDS or step.tends]:
+        sentences.append(f"not found as published; appears with: {_list(makers)}")
+    if claim.division:
+        sentences.append(claim.division())
+    return "; ".join(sentences)
+
+
+def _list(items: Iterable[str]) -> str:
+    return " / ".join(items)
+
+
+def _vanishes(published: ClaimVerdict, step: ClaimVerdict) -> bool:
+    """Found false; or less than a tenth of the effect is left; or a part is reversed by more than a tenth of it."""
+    small = REMAINS * published.effect
+    return (
+        step.outcome == FAILS or step.effect < small or bool((step.parts["effect"] < -small).any())
+    )

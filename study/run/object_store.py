@@ -1,0 +1,116 @@
+"""Files in an object store (s3://, gs://) or below a path, by name. Credentials come from the environment.
+
+AWS_ACCESS_KEY_ID and its kin, GOOGLE_APPLICATION_CREDENTIALS, or the machine's role; AWS_ENDPOINT_URL is honoured. No
+credentials at all, as for an emulator at CLOUD_STORAGE_EMULATOR_ENDPOINT, is gs://anonymous@BUCKET/PATH.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pyarrow import ArrowException, fs
+
+from data_utils.errors import InputError
+from data_utils.files import write_atomically
+
+#: Seconds to wait before each new attempt at what failed: a storage may vanish for a while.
+WAITS = (0.5, 1, 2, 4, 8, 15, 30)
+#: Seconds in which Google's client tries by itself: left alone it takes 15 minutes to say that it has no credentials.
+GOOGLE_SECONDS = 5
+
+T = TypeVar("T")
+
+
+class Storage:
+    """Files by name below a path or URL (s3://, gs://). What fails is tried again for a minute, then an OSError."""
+
+    def __init__(self, url: str, waits: tuple[float, ...] = WAITS):
+        self.url, self.waits = url, waits
+        try:
+            if "://" in url:
+                filesystem, path = fs.FileSystem.from_uri(_impatient(url))
+            else:
+                filesystem, path = fs.LocalFileSystem(), str(Path(url).expanduser().absolute())
+        except (ArrowException, OSError, ValueError) as error:
+            raise InputError(
+                f"--storage {url}: {one_line(error)}: give a path, s3://BUCKET/PATH or gs://..."
+            ) from None
+        self.is_path = isinstance(filesystem, fs.LocalFileSystem)
+        self._files = fs.SubTreeFileSystem(path, filesystem)
+        self._root = (filesystem, path)
+
+    def check(self) -> None:
+        """Raise InputError where it cannot be reached, or has no such bucket."""
+        filesystem, path = self._root
+        bucket = path if self.is_path else path.partition("/")[0]
+        try:
+            if self.is_path:
+                filesystem.create_dir(path)
+            if filesystem.get_file_info(bucket).type != fs.FileType.Directory:
+                raise FileNotFoundError(
+                    f"there is no {'folder' if self.is_path else 'bucket'} {bucket}"
+                )
+        except (ArrowException, OSError) as error:
+            raise InputError(
+                f"--storage {self.url}: cannot be used ({one_line(error)}): make it first, and see to the credentials"
+            ) from None
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file; it is there as a whole, or not."""
+        self._again(lambda: self._put(name, content))
+
+    def _put(self, name: str, content: bytes) -> None:
+        if self.is_path:
+            path = Path(self._root[1], name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, lambda path: path.write_bytes(content))
+            return
+        with self._files.open_output_stream(
+            name
+        ) as stream:  # an object is there when the stream is closed
+            stream.write(content)
+
+    def get(self, name: str) -> bytes | None:
+        """Read a file; None where there is none."""
+
+        def read() -> bytes | None:
+            try:
+                with self._files.open_input_stream(name) as stream:
+                    return stream.read()
+            except FileNotFoundError:
+                return None
+
+        return self._again(read)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file by its name."""
+        selector = fs.FileSelector("", recursive=True, allow_not_found=True)
+        found = self._again(lambda: self._files.get_file_info(selector))
+        return {info.path: info.size for info in found if info.type == fs.FileType.File}
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        if self._again(lambda: self._files.get_file_info(name)).type == fs.FileType.File:
+            self._again(lambda: self._files.delete_file(name))
+
+    def _again(self, work: Callable[[], T]) -> T:
+        for wait in self.waits:
+            try:
+                return work()
+            except (ArrowException, OSError):
+                time.sleep(wait)
+        return work()
+
+
+def one_line(error: Exception) -> str:
+    """The beginning of what it says, as one line."""
+    return " ".join(str(error).split())[:200]
+
+
+def _impatient(url: str) -> str:
+    if not url.startswith(("gs://", "gcs://")) or "retry_limit_seconds" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}retry_limit_seconds={GOOGLE_SECONDS}"

@@ -1,0 +1,163 @@
+"""The open questions as a whole: what has evidence is answered and drawn, whatever is missing."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from study.evidence.evidence import load_evidence
+from study.grids import Narrowing
+from study.report.exhibits import Plot, Table, save
+from study.report.questions.drawing import LOOKS
+from study.report.questions.questions import open_questions
+from tests.study.runs import fake_run
+
+GRID_KEYS = ["cross-noise", "mixed-noise", "sparsity", "gene-order", "samples"]
+KEYS = [*GRID_KEYS[:3], "bottleneck", *GRID_KEYS[3:]]
+
+
+def questions(folder, grid, seeds=2, **options):
+    """The questions of a made-up run of one grid, by key."""
+    narrowing = {
+        name: options.pop(name) for name in ("depths", "noise", "betas") if name in options
+    }
+    run = fake_run(folder, grid, seeds, narrowing=Narrowing(seeds=seeds, **narrowing), **options)
+    return {question.key: question for question in open_questions(load_evidence([run]))}
+
+
+@pytest.mark.parametrize(
+    ("grid", "answered"),
+    [
+        ("cross-noise", {"cross-noise"}),
+        (
+            "mixed-noise",
+            {"cross-noise", "mixed-noise"},
+        ),  # it holds the network of each noise factor
+        ("paper", {"cross-noise", "sparsity"}),
+        ("sparsity", {"sparsity"}),
+        ("gene-order", {"gene-order"}),
+        ("samples", {"samples"}),
+        ("as-published", set()),
+    ],
+)
+def test_a_question_is_answered_where_there_is_evidence(tmp_path, grid, answered):
+    found = questions(tmp_path / "run", grid)
+    assert list(found) == KEYS
+    for key, question in found.items():
+        assert (
+            question.command
+            == f"python run_study.py {'--search' if key == 'bottleneck' else '--grid'} {key}"
+        )
+        assert (question.answer is not None) == (key in answered)
+        assert bool(question.exhibits) == (key in answered)
+
+
+def test_every_exhibit_of_a_whole_run_is_drawn(tmp_path):
+    found = questions(tmp_path / "run", "all", depths=["2", "4", "conv"])
+    exhibits = [exhibit for question in found.values() for exhibit in question.exhibits]
+    keys = [exhibit.key for exhibit in exhibits]
+    assert len(set(keys)) == len(keys)
+    assert {
+        "cross-noise",
+        "guess-cost",
+        "mixed-noise",
+        "mixed-excess",
+        "sparsity-mse",
+        "sparsity-gap",
+    } <= set(keys)
+    assert {
+        "sparsity-activation",
+        "sparsity-dead",
+        "gene-order",
+        "samples",
+        "samples-divided",
+    } <= set(keys)
+    for exhibit in exhibits:
+        assert exhibit.caption.endswith("Simulated data.")
+        if isinstance(exhibit, Plot):
+            assert exhibit.stamp == "simulated data"
+            files = save(exhibit, tmp_path / "figures")
+            assert files["png"].stat().st_size > 5000
+            assert files["width"] == 640
+        else:
+            assert isinstance(exhibit, Table)
+            assert len(exhibit.frame)
+            assert set(exhibit.formats) <= set(exhibit.frame.columns)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seeds": 1},
+        {"seeds": 1, "depths": ["2"]},
+        {"depths": ["conv"]},
+        {"depths": ["4"], "noise": [0.1, 0.5]},
+        {"depths": ["2"], "noise": [0.25]},
+        {"depths": ["2", "conv"], "tables": False},
+        {"depths": ["2", "conv"], "simulated": False},
+        {
+            "depths": ["2", "conv"],
+            "lost": {0: "failed", 1: "diverged", 12: "diverged", 14: "failed"},
+        },
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("grid", GRID_KEYS)
+def test_what_is_missing_does_no_harm(tmp_path, grid, options):
+    found = questions(tmp_path / "run", grid, **options)
+    for question in found.values():
+        for exhibit in question.exhibits:
+            assert "nan" not in exhibit.caption.lower().split()
+            assert exhibit.caption.endswith("Simulated data.") == options.get("simulated", True)
+            if isinstance(exhibit, Plot):
+                exhibit.figure()
+        assert "nan" not in (question.answer or "")
+
+
+def test_a_run_from_before_the_switches_has_plain_networks(tmp_path):
+    run = fake_run(tmp_path / "run", "paper", 2, narrowing=Narrowing(seeds=2, depths=["2"]))
+    new = load_evidence([run])
+    dropped = [
+        "gene_order",
+        "train_fraction",
+        "noise_input",
+        "dead_units",
+        "layout",
+        "mean_activation",
+    ]
+    old = replace(
+        new,
+        members=new.members.drop(columns=dropped),
+        levels=new.levels.drop(columns=dropped),
+        across=new.across.iloc[:0],
+    )
+    answers = {question.key: question.answer for question in open_questions(old)}
+    assert answers["cross-noise"] is None  # no network was tested at another noise factor
+    assert "at noise factor 0.5" in answers["sparsity"]
+    assert "dead" not in answers["sparsity"]
+    assert answers["samples"] is None
+
+
+def test_networks_that_failed_are_in_no_mean(tmp_path):
+    whole = questions(tmp_path / "whole", "gene-order", depths=["conv"], seeds=3)["gene-order"]
+    part = questions(tmp_path / "part", "gene-order", depths=["conv"], seeds=3, lost={0: "failed"})[
+        "gene-order"
+    ]
+    seeds = [[int(n) for n in q.exhibits[1].frame["seeds"]] for q in (whole, part)]
+    assert seeds == [[3, 3, 3, 3], [2, 3, 3, 3]]
+
+
+def test_the_looks_differ_also_without_colour():
+    marks = [(style.get("marker"), style.get("linestyle")) for style in LOOKS.values()]
+    groups = [marks[:3], marks[3:5], marks[5:]]  # those that stand in one figure
+    assert all(len(set(group)) == len(group) for group in groups)
+
+
+def test_thousands_of_networks_are_answered_in_time(tmp_path):
+    evidence = load_evidence([fake_run(tmp_path / "run", "all", 3)])
+    assert len(evidence.members) > 900
+    start = time.process_time()
+    open_questions(evidence)
+    assert time.process_time() - start < 5  # about 1 s
+    assert np.isfinite(evidence.members["test_mse"]).all()

@@ -1,0 +1,466 @@
+"""The numbers of the open questions, on run folders whose errors are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_utils.errors import InputError
+from models.config import MemberConfig, Phase
+from study.evidence.evidence import load_evidence
+from study.grids import Narrowing
+from study.report.questions.guess import cross_errors, cross_question, guess_costs
+from study.report.questions.mixture import ONE, TOLD, mixed_errors, mixed_question
+from study.report.questions.order import against_given, order_errors, order_question
+from study.report.questions.pictures import examples
+from study.report.questions.question import effect, nearest, signed
+from study.report.questions.samples import (
+    doublings,
+    draft_points,
+    last_doublings,
+    sample_errors,
+    samples_question,
+)
+from study.report.questions.sparsity import at_largest_beta, sparsity_errors, sparsity_question
+from tests.study.runs import fake_run
+
+
+def made(folder, grid, mse, seeds=6, **options):
+    """Evidence of a made-up run whose test MSE is mse(member, noise factor)."""
+    narrowing = {
+        name: options.pop(name) for name in ("depths", "noise", "betas") if name in options
+    }
+    run = fake_run(
+        folder, grid, seeds, mse, narrowing=Narrowing(seeds=seeds, **narrowing), **options
+    )
+    return load_evidence([run])
+
+
+def exhibit(question, key):
+    return next(found for found in question.exhibits if found.key == key)
+
+
+# Noise across levels. Away from its own noise factor by d a made-up network has d^2 / 2 more MSE.
+
+
+def test_the_cost_of_a_wrong_guess_is_the_mean_ratio(tmp_path):
+    evidence = made(
+        tmp_path / "run", "cross-noise", lambda member, noise: 1.0 + noise, depths=["2"]
+    )
+    costs = guess_costs(cross_errors(evidence))
+    assert len(costs) == 20  # 0.1 ... 1.0, of both signs
+    # guessed 0.5 too low: trained at 0 ... 0.5, tested at 0.5 ... 1.0
+    expected = np.mean([0.125 / (1 + noise) for noise in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)])
+    assert costs["dense-2", -0.5].to_numpy() == pytest.approx([expected] * 6)
+    expected = np.mean([0.125 / (1 + noise) for noise in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)])
+    assert costs["dense-2", 0.5].to_numpy() == pytest.approx([expected] * 6)
+
+
+def test_a_specialist_that_is_the_best_costs_every_wrong_guess(tmp_path):
+    question = cross_question(
+        made(tmp_path / "run", "cross-noise", lambda *_: 1.0, depths=["2", "conv"])
+    )
+    assert "too low by 0.1: +0.50 % (95 % +0.50 to +0.50), by 0.3: +4.5 %" in question.answer
+    assert "by 0.5: +12.5 % (95 % +12.5 to +12.5)" in question.answer
+    assert "In 22 of 22 cases" in question.answer
+    assert "(half of C7): no, every wrong guess costs (p = 0.031, 6 seeds)." in question.answer
+    heat = exhibit(question, "cross-noise").data
+    cell = heat[
+        (heat["model"] == "conv") & (heat["trained_at"] == 0.2) & (heat["tested_at"] == 0.8)
+    ].iloc[0]
+    assert cell["ratio"] == pytest.approx(1.18)
+    assert cell["mse"] == pytest.approx(1.18)
+    assert len(heat) == 2 * 121
+    assert "No cell is below 0." in exhibit(question, "cross-noise").caption
+
+
+def test_a_guess_that_pays_is_found(tmp_path):
+    """Networks that were trained on more noise are better everywhere, by more than the guess costs."""
+    evidence = made(
+        tmp_path / "run",
+        "cross-noise",
+        lambda member, _: 1 - 0.1 * member.noise_factor,
+        9,
+        depths=["2"],
+    )
+    question = cross_question(evidence)
+    assert question.answer.endswith("(half of C7): yes (p = 0.023, 9 seeds): dense-2, guess +0.1.")
+    assert "In 1 of 11 cases" in question.answer  # nothing was trained on more than 1.0
+    table = exhibit(question, "guess-cost-table").frame.set_index("guess − truth")
+    assert table.loc[0.1, "extra MSE"] < 0 < table.loc[-0.1, "extra MSE"]
+
+
+def test_a_seed_without_all_levels_is_left_out_of_a_guess(tmp_path):
+    evidence = made(
+        tmp_path / "run",
+        "cross-noise",
+        lambda *_: 1.0,
+        3,
+        depths=["2"],
+        noise=[0.0, 0.1, 0.2],
+        lost={0: "diverged"},
+    )
+    costs = guess_costs(cross_errors(evidence))
+    assert list(costs["dense-2", -0.1].index) == [1, 2]  # seed 0 has no network trained at 0.0
+    assert list(costs["dense-2", -0.2].index) == [1, 2]
+    assert list(costs["dense-2", 0.1].index) == [1, 2]  # nor one to compare with at 0.0
+    assert ("dense-2", 0.0) not in costs
+
+
+def test_plain_networks_alone_are_asked(tmp_path):
+    """Of the paper's grid those without a sparsity term; of two lengths of training that of most networks."""
+    evidence = made(tmp_path / "run", "paper", lambda member, _: 1.0 + member.beta, 2, depths=["2"])
+    assert len(cross_errors(evidence)) == 2 * 121
+    assert cross_errors(evidence).query("trained_at == tested_at")["test_mse"].eq(1.0).all()
+    longer = [MemberConfig("dense-2", (Phase((a,), 999),), 0) for a in (0.0, 0.5)]
+    other = fake_run(tmp_path / "longer", mse=lambda *_: 0.7, members=longer)
+    pd.testing.assert_frame_equal(
+        cross_errors(load_evidence([tmp_path / "run", other])), cross_errors(evidence)
+    )
+    lost = replace(evidence, members=evidence.members.assign(status="diverged"))
+    assert cross_question(lost).answer is None
+
+
+def test_two_noise_factors_name_the_guesses_that_there_are(tmp_path):
+    evidence = made(tmp_path / "run", "cross-noise", lambda *_: 1.0, depths=["2"], noise=[0.2, 0.6])
+    assert "too low by 0.4: +8.0 %" in cross_question(evidence).answer
+
+
+# Mixed noise.
+
+
+def mixed_mse(member, noise):
+    if not np.isnan(member.noise_factor):
+        return 0.5 + noise
+    return (0.5 + noise) * (0.95 if member.noise_input else 1.1)
+
+
+def test_one_network_for_all_against_a_network_for_each(tmp_path):
+    evidence = made(tmp_path / "run", "mixed-noise", mixed_mse, depths=["2"], noise=[0.0, 0.5, 1.0])
+    errors = mixed_errors(evidence)
+    assert len(errors) == 2 * 6 * 3
+    assert errors.loc[errors["series"] == ONE, "excess"].to_numpy() == pytest.approx(
+        np.full(18, 0.1)
+    )
+    assert errors.loc[errors["series"] == TOLD, "excess"].to_numpy() == pytest.approx(
+        np.full(18, -0.05)
+    )
+    question = mixed_question(evidence)
+    assert "noise factors 0, 0.5, 1 at once has +10.0 % (95 % +10.0 to +10.0)" in question.answer
+    assert "told the noise factor has −5.0 %" in question.answer
+    assert (
+        "untold, it does not (p = 0.031, 6 seeds); told, it does (p = 0.031, 6 seeds)."
+        in question.answer
+    )
+    drawn = exhibit(question, "mixed-noise").data
+    at_one = drawn[drawn["noise_factor"] == 1.0].set_index("series")["mse"]
+    assert at_one.to_dict() == pytest.approx(
+        {
+            **{"a network for each": 1.5, ONE: 1.65, TOLD: 1.425, "identity": 1.0},
+            **{"Wiener": 0.25 + 2.5e-4, "Wiener mixture": 0.225 + 2.5e-4},
+        }
+    )
+
+
+def test_a_mixture_without_specialists_is_not_compared(tmp_path):
+    mixed = [
+        MemberConfig("dense-2", (Phase((0.1, 0.5), 3),), seed, grid="mixed-noise")
+        for seed in (0, 1)
+    ]
+    longer = [
+        MemberConfig("dense-2", (Phase((0.5,), 30),), seed) for seed in (0, 1)
+    ]  # no fair comparison
+    question = mixed_question(
+        load_evidence([fake_run(tmp_path / "run", mse=mixed_mse, members=[*mixed, *longer])])
+    )
+    assert "hold no network for one noise factor" in question.answer
+    assert [found.key for found in question.exhibits] == ["mixed-noise"]
+
+
+def test_a_schedule_of_several_phases_is_no_mixture(tmp_path):
+    carried = MemberConfig("dense-2", (Phase((0.1, 0.5), 3), Phase((0.5,), 3)), 0)
+    assert not len(mixed_errors(load_evidence([fake_run(tmp_path / "run", members=[carried])])))
+
+
+# Sparsity. The made-up gap is 0.02 everywhere, so the tests set train MSE themselves.
+
+
+def sparse(tmp_path, gap, mse=lambda member, _: 0.5 + member.beta, seeds=6):
+    """Evidence of the grid sparsity; gap(row) is test less train MSE."""
+    evidence = made(tmp_path / "run", "sparsity", mse, seeds, depths=["2", "4"])
+    members = evidence.members
+    gaps = [gap(row) for row in members.itertuples()]
+    return replace(evidence, members=members.assign(train_mse=members["test_mse"] - gaps))
+
+
+def test_a_gap_that_grows_with_beta_makes_the_claim_hold(tmp_path):
+    evidence = sparse(tmp_path, lambda row: 0.02 + row.beta * (1 if row.sparsity == "kl" else 2))
+    rows = sparsity_errors(evidence)
+    assert rows["term"].drop_duplicates().tolist() == [
+        "no term",
+        "KL, ρ = 0.01",
+        "KL, ρ = 0.05",
+        "KL, ρ = 0.2",
+        "L1",
+    ]
+    changes = at_largest_beta(rows, "gap_change")
+    assert {part: d.mean() for (part, _), d in changes.items()} == pytest.approx(
+        {
+            f"{m}, {kind} with beta 0.1": d
+            for m in ("dense-2", "dense-4")
+            for kind, d in (("KL", 0.1), ("L1", 0.2))
+        }
+    )
+    answer = sparsity_question(evidence).answer
+    assert "gap test − train is 0.0200 MSE at noise factor 0.5" in answer
+    assert (
+        "changes the gap by +0.1500 (95 % +0.1500 to +0.1500) and the test MSE by +0.1000" in answer
+    )
+    assert "(first half of C6): it holds (p = 0.031, 6 seeds)." in answer
+    assert "least validation MSE is for dense-2 no term; for dense-4 no term." in answer
+
+
+def test_a_gap_that_shrinks_with_beta_makes_the_claim_fail(tmp_path):
+    evidence = sparse(tmp_path, lambda row: 0.02 - 0.1 * row.beta, seeds=9)
+    assert "(first half of C6): it does not hold" in sparsity_question(evidence).answer
+
+
+def test_the_best_setting_is_chosen_on_validation_rows(tmp_path):
+    """Validation MSE prefers rho = 0.2, test MSE would prefer L1."""
+    evidence = sparse(
+        tmp_path, lambda _: 0.02, lambda member, _: 0.4 if member.sparsity == "l1" else 0.5
+    )
+    members = evidence.members
+    liked = (members["rho"] == 0.2) & (members["beta"] == 0.01)
+    evidence = replace(evidence, members=members.assign(val_mse=np.where(liked, 0.3, 0.6)))
+    assert "is for dense-2 KL, ρ = 0.2, beta 0.01, which changes the test MSE by 0.0000" in (
+        sparsity_question(evidence).answer
+    )
+
+
+def test_mean_activation_and_dead_units_are_told_and_drawn(tmp_path):
+    evidence = sparse(tmp_path, lambda _: 0.02)
+    members = evidence.members
+    activation = np.where(
+        members["beta"] > 0, members["rho"] + 0.001 / members["beta"].clip(lower=1e-9), 0.5
+    )
+    dead = np.where((members["sparsity"] == "l1") & (members["beta"] == 0.1), 0.5, 0.0)
+    evidence = replace(
+        evidence, members=members.assign(mean_activation=activation, dead_units=dead)
+    )
+    question = sparsity_question(evidence)
+    assert (
+        "KL with ρ = 0.01, 0.05, 0.2 brings the mean activation of the code to 1.010, 1.050, 1.200 with beta 0.001 and "
+        "0.020, 0.060, 0.210 with beta 0.1 (without a term 0.500); at most 50 % of the code units are dead (dense-2, "
+        "L1, beta 0.1)." in question.answer
+    )
+    table = exhibit(question, "sparsity-cells").frame
+    assert len(table) == 2 * 13
+    row = table[
+        (table["model"] == "dense-4") & (table["term"] == "L1") & (table["beta"] == 0.1)
+    ].iloc[0]
+    assert row[
+        ["dead units", "test MSE", "test MSE against no term", "seeds"]
+    ].tolist() == pytest.approx([0.5, 0.6, 0.1, 6])
+    assert table.loc[table["term"] == "no term", "test MSE against no term"].isna().all()
+    alive = replace(evidence, members=evidence.members.assign(dead_units=0.0))
+    assert "sparsity-dead" not in [found.key for found in sparsity_question(alive).exhibits]
+    assert sparsity_question(alive).answer.endswith("; no code unit is dead.")
+
+
+# Order of the genes.
+
+
+def by_order(**mse):
+    own = (-1, 1, -2, 2, 1.5, -1.5)
+    return lambda member, _: (
+        mse[member.gene_order] + 0.001 * own[member.seed] * (member.gene_order != "given")
+    )
+
+
+def test_a_given_order_that_is_better_than_random_ones_is_spatial(tmp_path):
+    evidence = made(
+        tmp_path / "run",
+        "gene-order",
+        by_order(given=0.5, random=0.6, correlation=0.7, shuffled=0.9),
+        depths=["conv"],
+    )
+    differences = against_given(order_errors(evidence))
+    assert {order: d.mean() for (_, order), d in differences.items()} == pytest.approx(
+        {"random": 0.1, "correlation": 0.2, "shuffled": 0.4}
+    )
+    answer = order_question(evidence).answer
+    assert "0.5000 on the given order, 0.9000 on shuffled values" in answer
+    assert "leaving the input alone has 0.2500" in answer
+    assert "change it by +0.1000" in answer
+    assert (
+        "p = 0.031: the given order is better than chance, so it has spatial features (C5)."
+        in answer
+    )
+    assert "the given order is better than this one" in answer
+    assert "dense" not in answer
+
+
+def test_a_given_order_like_any_other_is_not_spatial_and_a_better_one_can_be_made(tmp_path):
+    evidence = made(
+        tmp_path / "run",
+        "gene-order",
+        by_order(given=0.5, random=0.5, correlation=0.4, shuffled=0.9),
+    )
+    question = order_question(evidence)
+    assert (
+        "no sign of spatial features (C5) that these seeds can tell; undecided: 6 seeds"
+        in question.answer
+    )
+    assert "Genes placed by correlation change it by −0.1000" in question.answer
+    assert "can be made from the training rows; the given order is not one." in question.answer
+    assert (
+        "A dense network of the same size, which sees no order, differs from it by 0.0000"
+        in question.answer
+    )
+    table = exhibit(question, "gene-order-table").frame
+    assert table["p"].notna().tolist() == [False, True, True, False, False, False]
+    drawn = exhibit(question, "gene-order").data
+    assert (drawn["kind"] == "seed").sum() == 36
+    references = drawn[drawn["kind"] == "reference"].set_index("series")["mse"]
+    assert references["identity"] == 0.25
+
+
+# Number of samples.
+
+
+def power_law(member, _):
+    return member.train_fraction**-0.2
+
+
+def test_a_doubling_buys_what_the_power_law_says(tmp_path):
+    evidence = made(tmp_path / "run", "samples", power_law, 3, depths=["2", "4"])
+    rows = sample_errors(evidence)
+    assert sorted(rows["n_samples"].unique()) == [
+        204,
+        409,
+        614,
+        818,
+        1022,
+        1227,
+        1432,
+        1636,
+        1840,
+        2045,
+    ]
+    for found in (doublings(rows), last_doublings(rows)):
+        assert set(found) == {"dense-2", "dense-4"}
+        for change in found.values():  # the numbers of samples are whole, so not quite
+            assert change.to_numpy() == pytest.approx(np.full(3, 2**-0.2 - 1), abs=2e-4)
+    answer = samples_question(evidence).answer
+    assert "From 204 to 2,045 training samples the train MSE goes from 1.5649 to 0.9800" in answer
+    assert "twice the samples change it by −12.9 %" in answer
+
+
+def test_the_drafts_fall_is_the_division_by_n(tmp_path):
+    draft = draft_points(0.5)
+    assert len(draft) == 20
+    assert np.allclose(draft["printed"] * draft["n_samples"], draft["mse"])
+    question = samples_question(made(tmp_path / "run", "samples", power_law, 2, depths=["2", "6"]))
+    assert "n = 292 to 2921, is the division by n, which grew 10.0-fold" in question.answer
+    assert "dense-2: printed 10.1-fold less, times n 0.634 to 0.631, −0.5 %" in question.answer
+    drawn = exhibit(question, "samples-divided").data
+    assert set(zip(drawn["source"], drawn["model"], strict=True)) == {
+        ("paper's draft", "dense-2"),
+        ("paper's draft", "dense-4"),
+        ("as-written, noisy test rows", "dense-2"),
+    }
+    assert np.allclose(drawn["printed"] * drawn["n_samples"], drawn["mse"])
+
+
+def test_all_samples_are_compared_at_as_many_updates(tmp_path):
+    """Beside a run that trained longer, the network of all samples is that of the same number of updates."""
+
+    def network(fraction, epochs, seed):
+        return MemberConfig("dense-2", (Phase((0.5,), epochs),), seed, train_fraction=fraction)
+
+    members = [network(*of, seed) for of in ((0.5, 20), (1.0, 10), (1.0, 160)) for seed in (0, 1)]
+    rows = sample_errors(load_evidence([fake_run(tmp_path / "run", members=members)]))
+    assert sorted(set(zip(rows["train_fraction"], rows["epochs"], strict=True))) == [
+        (0.5, 20),
+        (1.0, 10),
+    ]
+
+
+# Pictures of the order of the genes.
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    orders = np.array(["given", "random", "correlation"])
+    images = {name: rng.normal(size=(3, 3, 4, 5)) for name in ("clean", "noisy", "denoised")}
+    images["clean"][:, :, -1, -2:] = np.nan  # padding
+    error = np.full((3, 4, 5), 0.5)
+    error[1, 2, 3] = 2.5
+    return {"order": orders, **images, "error": error, "filters": rng.normal(size=(3, 16, 3, 3))}
+
+
+def test_pictures_are_drawn_from_the_arrays(tmp_path):
+    content = arrays()
+    np.savez(tmp_path / "examples.npz", **content)
+    plots = {plot.key: plot for plot in examples(tmp_path / "examples.npz", simulated=True)}
+    assert list(plots) == ["order-samples", "order-error", "order-filters"]
+    for plot in plots.values():
+        assert plot.stamp == "simulated data"
+        assert plot.figure().get_size_inches()[0] * 96 == pytest.approx(640)
+    error = plots["order-error"].data.set_index(["order", "row", "column"])["value"]
+    assert error["random", 2, 3] == 2.5
+    assert "random 0.600, worst pixel 2.500" in plots["order-error"].alt
+    shown = plots["order-samples"].data
+    assert len(shown) == 3 * 3 * 2 * 20  # stages x orders x samples x pixels
+    pixel = shown.query(
+        "stage == 'noisy' and order == 'correlation' and sample == 'sample 2' and row == 3 and column == 1"
+    )
+    assert pixel["value"].tolist() == [content["noisy"][2, 1, 3, 1]]
+
+
+def test_pictures_are_of_what_the_file_has(tmp_path):
+    assert examples(tmp_path / "examples.npz") == []
+    content = arrays()
+    np.savez(tmp_path / "examples.npz", order=content["order"], error=content["error"])
+    [plot] = examples(tmp_path / "examples.npz")
+    assert (plot.key, plot.stamp) == ("order-error", "")
+
+
+@pytest.mark.parametrize("spoil", ["text", "shape", "names"])
+def test_a_file_that_cannot_be_drawn_is_named(tmp_path, spoil):
+    path = tmp_path / "examples.npz"
+    content = arrays()
+    if spoil == "text":
+        path.write_text("not an archive")
+    elif spoil == "shape":
+        np.savez(path, **{**content, "error": content["error"][:2]})
+    else:
+        np.savez(path, error=content["error"])
+    with pytest.raises(InputError, match=r"examples\.npz: cannot be drawn .*--resume"):
+        examples(path)
+
+
+def test_pictures_stand_with_the_question(tmp_path):
+    run = fake_run(tmp_path / "run", "gene-order", 2)
+    np.savez(run / "examples.npz", **arrays())
+    keys = [found.key for found in order_question(load_evidence([run])).exhibits]
+    assert keys == [
+        "gene-order",
+        "gene-order-table",
+        "order-samples",
+        "order-error",
+        "order-filters",
+    ]
+
+
+# Words.
+
+
+def test_effects_in_words():
+    assert effect(pd.Series([0.01, 0.02, 0.03])) == "+0.0200 (95 % −0.0048 to +0.0448)"
+    assert effect(pd.Series([-0.031, np.nan]), percent=True) == "−3.1 % (1 seed)"
+    assert signed(-0.00001, 3) == "0.000"
+    assert nearest([0.1, 0.4, 0.9]) == 0.4
+    assert np.isnan(nearest([]))

@@ -123,10 +123,7 @@ def test_run_names_tell_every_field_apart():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [
-        (member(0.12341), member(0.12342)),
-        (member(beta=0.1234567), member(beta=0.1234568)),
-    ],
+    [(member(0.12341), member(0.12342)), (member(beta=0.1234567), member(beta=0.1234568))],
     ids=["noise", "beta"],
 )
 def test_members_that_differ_have_different_run_names(one, other):

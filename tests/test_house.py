@@ -37,7 +37,13 @@ LAYERS = (
 )
 
 #: The only modules that import Ray, and those of study/ that import torch.
-RAY = {"study.run.cluster", "study.run.tune", "study.run.trainable", "study.search.runner"}
+RAY = {
+    "study.run.cluster",
+    "study.run.guard",
+    "study.run.tune",
+    "study.run.trainable",
+    "study.search.runner",
+}
 
 
 def module_name(path):

@@ -246,6 +246,6 @@ def test_over_http_runs_curves_and_hparams_are_there(tmp_path):
 
 
 def test_importing_it_loads_neither_torch_nor_ray_nor_tensorflow():
-    code = "import sys, study.monitor; print({'torch', 'ray', 'tensorflow', 'tensorboardX'} & set(sys.modules))"
+    code = "import sys, study.run.tensorboard; print({'torch', 'ray', 'tensorflow', 'tensorboardX'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

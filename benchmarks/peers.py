@@ -1,9 +1,10 @@
-"""The same networks trained by others' means in torch: one at a time, or stacked with torch.func.
+"""Train the same networks by other means in torch: one at a time, or stacked with torch.func.
 
-Every peer trains what study.training trains: the same initial weights, batch order and noise draws (the random
-streams say what a member is, and cost a peer nothing), Adam, MSE plus the KL term, and validation after every epoch.
-Forward passes, losses and gradients are written with torch.nn and autograd alone. Members of the protocol
-`as-written` with one noise factor are meant; a pack has one seed.
+Every peer trains what models/training.py trains: the same initial weights, batch order and noise
+draws (the random streams are part of a member, and cost a peer nothing), Adam, MSE plus the KL
+term, and validation after every epoch. The networks are those of models/networks.py; losses and
+gradients come from torch.nn and autograd. Members must have the protocol `as-written` with one
+noise factor; a pack has one seed.
 """
 
 from __future__ import annotations
@@ -20,78 +21,24 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from data_utils.noise import evaluation_noise, stream
 from data_utils.preparation import PreparedData
-from models.architecture import ConvArchitecture, image_shape
 from models.config import MemberConfig
 from models.engine.parameters import initial_parameters
+from models.networks import build
 
 #: Members that pass through vmap together: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all.
 VMAP_CHUNK = 11
 
 
-class DenseNet(nn.Module):
-    """Fig. 2: ReLU, the code layers sigmoid, a linear output; answers (rows, genes) and the codes."""
-
-    def __init__(self, network, n_genes: int):
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(*shape) for shape in network.layer_shapes(n_genes))
-        self.code_layers, self.n_hidden = network.code_layers, len(network.hidden)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        codes = []
-        for i in range(self.n_hidden):
-            x = self.layers[i](x)
-            if i in self.code_layers:
-                x = torch.sigmoid(x)
-                codes.append(x)
-            else:
-                x = F.relu(x)
-        return self.layers[self.n_hidden](x), codes
-
-
-class ConvNet(nn.Module):
-    """Fig. 3, on one image a sample; answers (rows, genes) and the code (rows, units)."""
-
-    def __init__(self, network, n_genes: int):
-        super().__init__()
-        self.n_genes, self.image = n_genes, image_shape(n_genes)
-        channels = (1, *network.channels)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(channels[i], channels[i + 1], 3, padding=1) for i in range(7)
-        )
-        self.pool, self.up = nn.MaxPool2d(2), nn.Upsample(scale_factor=2)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        height, width = self.image
-        h = F.pad(x, (0, height * width - self.n_genes)).view(len(x), 1, height, width)
-        for i in (0, 1):
-            h = self.pool(F.relu(self.layers[i](h)))
-        code = h = self.pool(torch.sigmoid(self.layers[2](h)))
-        for i in (3, 4, 5):
-            h = self.up(F.relu(self.layers[i](h)))
-        return self.layers[6](h).flatten(1)[:, : self.n_genes], [code.flatten(1)]
-
-
 def network(member: MemberConfig, n_genes: int) -> nn.Module:
-    """The member's network with its initial parameters, as a torch.nn module."""
-    kind = ConvNet if isinstance(member.architecture, ConvArchitecture) else DenseNet
-    net = kind(member.architecture, n_genes)
+    """Build the member's network with its initial parameters, as a torch.nn module."""
     initial = initial_parameters(member.architecture, n_genes, member.seed, member.initialisation)
-    with torch.no_grad():
-        for own, given in zip(net.parameters(), initial.values(), strict=True):
-            own.copy_(given)
-    return net
+    return build(member.architecture, n_genes, initial)
 
 
-def kl_penalty(codes: list[torch.Tensor], rho: float) -> torch.Tensor:
-    """Sum over the code's units of KL(rho || mean activation), eqs. 4 and 5."""
-    total = 0.0
-    for code in codes:
-        mean = code.mean(dim=0).clamp(1e-6, 1 - 1e-6)
-        total = (
-            total
-            + (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
-        )
-    return total
+def kl_penalty(code: torch.Tensor, rho: float) -> torch.Tensor:
+    """Return the sum over the code's units of KL(rho || mean activation), eqs. 4 and 5."""
+    mean = code.mean(dim=0).clamp(1e-6, 1 - 1e-6)
+    return (rho * torch.log(rho / mean) + (1 - rho) * torch.log((1 - rho) / (1 - mean))).sum()
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:
@@ -168,10 +115,10 @@ class Loop(Peer):
         self.noisy_validation = self.validation + self.member.noise_factor * self.validation_noise
 
     def step(self, clean, normal):
-        answer, codes = self.net(clean + self.member.noise_factor * normal)
+        answer, code = self.net(clean + self.member.noise_factor * normal)
         loss = F.mse_loss(answer, clean)
         if self.member.beta:
-            loss = loss + self.member.beta * kl_penalty(codes, self.member.rho)
+            loss = loss + self.member.beta * kl_penalty(code, self.member.rho)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -225,8 +172,8 @@ class VmapPack(Peer):
         self.errors = vmap(self._error, in_dims=(0, 0), chunk_size=chunk)
 
     def _loss(self, parameters, clean, normal, noise_factor, beta, rho):
-        answer, codes = functional_call(self.net, parameters, (clean + noise_factor * normal,))
-        return F.mse_loss(answer, clean) + beta * kl_penalty(codes, rho)
+        answer, code = functional_call(self.net, parameters, (clean + noise_factor * normal,))
+        return F.mse_loss(answer, clean) + beta * kl_penalty(code, rho)
 
     def _error(self, parameters, noise_factor):
         noisy = self.validation + noise_factor * self.validation_noise

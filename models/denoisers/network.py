@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.architecture import Architecture, MixtureArchitecture, architecture
 from models.denoisers.linear import by_row
-
-if TYPE_CHECKING:
-    from models.engine.dense import Stack
 
 #: Rows that pass through the network together.
 ROWS = 1024
@@ -35,26 +32,36 @@ class NetworkDenoiser:
         import torch
 
         factors = by_row(noise_factor, len(noisy))
-        stack = self._stack()
+        net = self._network()
         answers = np.empty(np.shape(noisy), dtype=np.float32)
         for start in range(0, len(noisy), ROWS):
             rows = slice(start, start + ROWS)
             inputs = np.asarray(noisy[rows], dtype=np.float64)
             if self.network.noise_input:
                 inputs = np.concatenate([inputs, factors[rows]], axis=1)
-            answers[rows] = stack.reconstruct(slice(0, 1), torch.from_numpy(inputs).unsqueeze(0))[
-                0
-            ][0].numpy()
+            with torch.no_grad():
+                answers[rows] = net(torch.from_numpy(inputs))[0].numpy()
         return answers
 
-    def _stack(self) -> Stack:
+    def _network(self) -> Callable:
+        """Load the parameters, in float64, into a module of models/networks.py."""
         import torch
 
-        from models.engine.stacks import stack_class
+        parameters = {
+            name: torch.from_numpy(value.astype(np.float64))
+            for name, value in self.parameters.items()
+        }
+        if isinstance(self.network, MixtureArchitecture):
+            from models.engine.stacks import stack_class
 
-        stack = stack_class(self.network)(self.network, self.n_genes, 1, dtype=torch.float64)
-        stack.set_member(0, {name: torch.tensor(value) for name, value in self.parameters.items()})
-        return stack
+            stack = stack_class(self.network)(self.network, self.n_genes, 1, dtype=torch.float64)
+            stack.set_member(0, parameters)
+            return lambda rows: [
+                part[0] for part in stack.reconstruct(slice(0, 1), rows.unsqueeze(0))
+            ]
+        from models.networks import build
+
+        return build(self.network, self.n_genes, parameters)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name."""

@@ -1,5 +1,8 @@
 """K convolutional autoencoders (Fig. 3). They are trained one after the other within a pack.
 
+This is the fast version of `models.networks.ConvNetwork`: a test holds that both give the same
+reconstructions, codes, losses and gradients in float64.
+
 Stacking small convolutions is slower than a loop on a CPU; what helps is to do the same arithmetic at the
 lower resolution, where a 2 x 2 group of pixels is one position:
 - the first convolution and its pooling read a window of 4 x 4 pixels a position: a matrix product gives the

@@ -1,5 +1,8 @@
 """K dense autoencoders of one architecture, held as stacked weights: reconstruction, loss and gradients.
 
+This is the fast version of `models.networks.DenseNetwork` and its autograd: a test holds that both
+give the same reconstructions, codes, losses and gradients in float64. docs/packs.md explains it.
+
 Members never meet in an operation: products are batched over members, everything else is elementwise
 or a reduction within a member. So a member's numbers do not depend on who else is in its pack (on a
 CPU with one thread to the last bit, which a test holds).

@@ -1,0 +1,122 @@
+"""The paper's networks as plain torch modules: start here.
+
+`DenseNetwork` is Fig. 2 and `ConvNetwork` is Fig. 3. Both take noisy z-scores and return the
+reconstruction and the code. A network is trained to make the reconstruction of y = x + alpha n
+(eq. 9) equal to the clean x, with the loss MSE (eq. 11) + beta * penalty of the code (eqs. 1 to 7).
+
+    network = architecture("dense-4")
+    net = build(network, n_genes=943, parameters=initial_parameters(network, 943, seed=0))
+    reconstruction, code = net(noisy)
+
+Studies train hundreds of these networks at a time. `models/engine` holds the weights of many
+networks as stacked arrays and computes the same numbers faster, with gradients written by hand;
+tests compare it with these modules and autograd in float64. These modules serve wherever one
+trained network is enough: denoising a file, ONNX export, tests and the peers of the benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from models.architecture import Architecture, ConvArchitecture, DenseArchitecture, image_shape
+
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+    "linear": nn.Identity(),
+}
+
+
+class DenseNetwork(nn.Module):
+    """Fig. 2: fully connected layers that narrow to the code and widen again.
+
+    Hidden layers are ReLU. The narrowest ones (both layers of 32 in the paper's networks) are the
+    code and sigmoid, so that their mean activation can be compared with rho (eq. 5).
+    """
+
+    def __init__(self, network: DenseArchitecture, n_genes: int):
+        super().__init__()
+        self.architecture = network
+        self.n_hidden = len(network.hidden)
+        self.code_activation = ACTIVATIONS[network.code_activation]
+        self.output_activation = ACTIVATIONS[network.output]
+        for i, (n_inputs, n_outputs) in enumerate(network.layer_shapes(n_genes)):
+            self.add_module(f"layer{i}", nn.Linear(n_inputs, n_outputs))
+
+    def forward(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the reconstruction (rows, genes) and the code layers side by side (rows, units).
+
+        A network with `noise_input` expects the noise factor of each row as the last column.
+        """
+        codes = []
+        h = noisy  # (rows, genes), or (rows, genes + 1) with the noise factor
+        for i in range(self.n_hidden):
+            h = self.get_submodule(f"layer{i}")(h)  # (rows, width of layer i)
+            if i in self.architecture.code_layers:
+                h = self.code_activation(h)
+                codes.append(h)
+            else:
+                h = F.relu(h)
+        output = self.get_submodule(f"layer{self.n_hidden}")(h)  # (rows, genes)
+        return self.output_activation(output), torch.cat(codes, dim=-1)
+
+
+class ConvNetwork(nn.Module):
+    """Fig. 3: three convolutions with pooling, and the way back, on one image of all genes.
+
+    The genes fill the image row by row, zeros fill what is left of it. Kernels are 3 x 3 and padded,
+    so that a convolution keeps the size. Shapes in the comments are those of 943 genes, 24 x 40.
+    """
+
+    def __init__(self, network: ConvArchitecture, n_genes: int):
+        super().__init__()
+        self.architecture, self.n_genes = network, n_genes
+        self.height, self.width = image_shape(n_genes)
+        self.code_activation = ACTIVATIONS[network.code_activation]
+        self.output_activation = ACTIVATIONS[network.output]
+        channels = (1, *network.channels)  # 1, 16, 8, 8, 8, 8, 16, 1
+        for i in range(len(network.channels)):
+            self.add_module(f"conv{i}", nn.Conv2d(channels[i], channels[i + 1], 3, padding=1))
+
+    def forward(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the reconstruction (rows, genes) and the code (rows, units) for (rows, genes)."""
+        conv = [self.get_submodule(f"conv{i}") for i in range(7)]
+        image = F.pad(noisy, (0, self.height * self.width - self.n_genes))
+        h = image.view(-1, 1, self.height, self.width)  # (rows, 1, 24, 40)
+        h = F.max_pool2d(F.relu(conv[0](h)), 2)  # (rows, 16, 12, 20)
+        h = F.max_pool2d(F.relu(conv[1](h)), 2)  # (rows, 8, 6, 10)
+        code = F.max_pool2d(self.code_activation(conv[2](h)), 2)  # (rows, 8, 3, 5)
+        h = _doubled(F.relu(conv[3](code)))  # (rows, 8, 6, 10)
+        h = _doubled(F.relu(conv[4](h)))  # (rows, 8, 12, 20)
+        h = _doubled(F.relu(conv[5](h)))  # (rows, 16, 24, 40)
+        output = conv[6](h).flatten(1)[:, : self.n_genes]  # (rows, genes)
+        return self.output_activation(output), code.flatten(1)
+
+
+def _doubled(h: torch.Tensor) -> torch.Tensor:
+    """Repeat each pixel as a square of 2 x 2."""
+    return F.interpolate(h, scale_factor=2.0, mode="nearest")
+
+
+def build(
+    network: Architecture, n_genes: int, parameters: Mapping[str, torch.Tensor]
+) -> DenseNetwork | ConvNetwork:
+    """Build the module of an architecture with these parameters, in their dtype.
+
+    The names are those of `Architecture.parameter_shapes`, as the engine and run folders keep them:
+    `layer0.weight`, `conv0.bias` and so on. The module takes over the tensors without a copy.
+    """
+    net: DenseNetwork | ConvNetwork
+    with torch.device("meta"):  # no memory, and no draws from the global random state
+        if isinstance(network, ConvArchitecture):
+            net = ConvNetwork(network, n_genes)
+        elif isinstance(network, DenseArchitecture):
+            net = DenseNetwork(network, n_genes)
+        else:
+            raise TypeError(f"{network.name} is not a network of the paper")
+    net.load_state_dict(parameters, assign=True)
+    return net

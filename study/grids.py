@@ -9,6 +9,7 @@ from itertools import product
 from data_utils.errors import InputError
 from models.config import NOISE_FACTORS, MemberConfig, Phase
 from study import protocols
+from study.options import Narrowing
 from study.own_grid import own_grid
 
 MODELS = {"2": "dense-2", "4": "dense-4", "6": "dense-6", "8": "dense-8", "conv": "conv"}
@@ -24,24 +25,6 @@ EPOCHS[SMALL_DENSE] = 160
 #: Groups of samples in a mixture of Wiener filters, of which validation chooses; and rounds of its fit.
 MIXTURE_GROUPS = (1, 8, 20, 40, 60)
 EPOCHS["mixture"] = 3
-
-
-@dataclass(frozen=True)
-class Narrowing:
-    """What the command line leaves of a grid; None keeps the grid's own values."""
-
-    seeds: int | None = None
-    epochs: int | None = None
-    depths: Sequence[str] | None = None
-    noise: Sequence[float] | None = None
-    betas: Sequence[float] | None = None
-
-    def __post_init__(self):
-        if self.seeds is not None and self.seeds < 1:
-            raise InputError(f"--seeds {self.seeds}: give at least 1")
-        for depth in self.depths or ():
-            if depth not in MODELS:
-                raise InputError(f"--depths {depth}: use some of {' '.join(MODELS)}")
 
 
 def paper(narrowing: Narrowing) -> list[MemberConfig]:

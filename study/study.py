@@ -31,7 +31,7 @@ from study.run.interruption import Interruption
 from study.run.lock import held
 from study.run.packs import Pack, plan_packs
 from study.run.progress import ProgressLine
-from study.run.provenance import next_command, resume_command, run_config
+from study.run.provenance import run_config
 from study.run.rows import FAILED
 from study.run.storage import open_folder
 from study.run.tensorboard import hparams, write_hparams_experiment
@@ -288,12 +288,12 @@ class Study:
         whole = not len(failed) and len(members) == len(self.planned)
         if interruption or not self._report(members, interruption) or not whole:
             return self._unfinished(interruption)
-        self.say(f"next:    {next_command(self.folder.path, reported=not self.options.no_report)}")
+        self.say(f"next:    {self.options.next_command}")
         return 0
 
     def _unfinished(self, interruption: Interruption) -> int:
         """Say how to go on. Returns the exit status."""
-        self.say(f"go on with: {resume_command(self.options.command)}")
+        self.say(f"go on with: {self.options.resume_command}")
         return 128 + interruption.number if interruption else 1
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:

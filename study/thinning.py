@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,45 +31,6 @@ RESIDUAL_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Least rate that a denoiser is taken to predict, in counts: the deviance of a rate of 0 has no limit.
 LEAST_RATE = 1e-3
 MEASURES = ("mse", "poisson_deviance")
-
-
-@dataclass(frozen=True)
-class ThinningOptions:
-    """One field an option of the command line."""
-
-    data: str
-    seeds: int = 5
-    share: float = 0.5
-    split_seed: int = 0
-    depth: int | None = None
-    data_seed: int = 0
-    genes_in: str | None = None
-    all_genes: bool = False
-    epochs: int | None = None
-    out: Path | None = None
-    fresh: bool = False
-
-    def __post_init__(self):
-        if self.seeds < 1:
-            raise InputError(f"--seeds {self.seeds}: give at least 1")
-        if self.epochs is not None and self.epochs < 0:
-            raise InputError(
-                f"--epochs {self.epochs}: give at least 0, which leaves the network out"
-            )
-        if not 0.05 <= self.share <= 0.95:
-            raise InputError(
-                f"--share {self.share:g}: give 0.05 to 0.95, the share of the counts that is denoised"
-            )
-        for name in ("split_seed", "data_seed"):
-            if getattr(self, name) < 0:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 0"
-                )
-
-    @property
-    def folder(self) -> Path:
-        """The run folder."""
-        return Path(os.path.expanduser(self.out or Path("runs") / "thinning")).absolute()
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import pandas as pd
 from data_utils.counts import Counts
 from data_utils.errors import InputError
 from study.evidence.stats import Interval, interval
+from study.options import ThinningOptions, check_writable, names_in
 from study.run.provenance import provenance
-from study.thinning import Outcome, ThinningOptions
+from study.thinning import Outcome
 
 TITLES = {"mse": "MSE on the square-root scale", "poisson_deviance": "Poisson deviance"}
 NONE, WIENER = "no denoising", "Wiener"
@@ -26,16 +27,12 @@ FILES = {"thinning.parquet", "samples.parquet", "split.parquet", "thinning.md", 
 def check_folder(options: ThinningOptions) -> None:
     """Raise InputError for a folder that is in the way or cannot be written."""
     path = options.folder
-    if os.path.exists(path) and not path.is_dir():
-        raise InputError(f"{path}: is a file, not a folder: give another --out")
-    names = {entry.name for entry in path.iterdir()} if os.path.isdir(path) else set()
+    names = names_in(path)
     if names and not options.fresh:
         raise InputError(f"{path}: exists already: give --fresh to replace it, or another --out")
     if not names <= FILES:
         raise InputError(f"{path}: holds other files than a run of thinning: give another --out")
-    parent = next(p for p in path.parents if os.path.exists(p))
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise InputError(f"{path}: cannot be written (below {parent}): give another --out")
+    check_writable(path)
 
 
 def write_run(options: ThinningOptions, counts: Counts, outcome: Outcome, command: str) -> Path:

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-import run_study
+from study.cli import parser
+from study.options import StudyOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
@@ -218,15 +219,16 @@ def test_the_header_s_study_can_be_run():
         "cluster.yaml",
         "run_study.py",
     )
-    options = run_study.parser().parse_args(context.params["script_args"])
+    options = StudyOptions.read(parser().parse_words(context.params["script_args"]))
     assert (options.grid, options.address, str(options.out)) == (
         "paper",
         "auto",
         "/shared/runs/paper",
     )
     for option in set(re.findall(r"(?<!\S)--[a-z-]+", HEADER.partition("What works today")[2])):
-        assert option in run_study.parser().format_help()
-    assert run_study.parser().parse_args(["--storage", "s3://bucket/x"]).storage == "s3://bucket/x"
+        assert option in parser(everything=True).format_help()
+    given = parser().parse_words(["--storage", "s3://bucket/x"])
+    assert StudyOptions.read(given).storage == "s3://bucket/x"
 
 
 def test_the_header_s_ray_commands_exist():

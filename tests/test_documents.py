@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-import run_study
-from study.completion import SHELLS, command_parsers
+from data_utils.errors import InputError
+from study.cli import COMMANDS, command_parser, parser, study_options
+from study.option import SHELLS
 from tests.study.test_thinning import counts_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,13 +40,13 @@ def commands(text):
 
 
 def parse(words):
-    """What the command line makes of them; SystemExit for what it refuses."""
+    """What the command line makes of them; InputError for what it refuses."""
     if words[0] == "--print-completion":
         assert words[1] in SHELLS
         return None
-    if words[0] in run_study.COMMANDS:
-        return command_parsers()[words[0]].parse_args(words[1:])
-    return run_study.parser().parse_args(words)
+    if words[0] in COMMANDS:
+        return COMMANDS[words[0]].options.read(command_parser(words[0]).parse_words(words[1:]))
+    return study_options(parser().parse_words(words))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -56,18 +57,17 @@ def test_every_command_in_the_documents_is_one(page):
 
 def test_the_documents_show_the_commands():
     shown = {words[0] for page in PAGES for words in commands(page.read_text(encoding="utf-8"))}
-    assert set(run_study.COMMANDS) <= shown
-    with pytest.raises(SystemExit):
+    assert set(COMMANDS) <= shown
+    with pytest.raises(InputError):
         parse(["--no-such-option"])
 
 
 def test_every_command_is_listed_and_has_an_example_of_itself():
-    parsers = command_parsers()
-    assert set(parsers) == set(run_study.COMMANDS)
-    for name, parser in parsers.items():
+    listed = parser().format_help()
+    for name in COMMANDS:
         examples = [
             line
-            for line in parser.epilog.splitlines()
+            for line in command_parser(name).format_help().splitlines()
             if line.strip().startswith("python run_study.py")
         ]
         assert examples
@@ -75,9 +75,7 @@ def test_every_command_is_listed_and_has_an_example_of_itself():
             words = shlex.split(line, comments=True)[2:]
             assert words[0] == name
             parse(words)
-        assert re.search(rf"^  {name}\b", run_study.EXAMPLES, flags=re.M), (
-            f"{name} is not in --help"
-        )
+        assert re.search(rf"^  {name}\b", listed, flags=re.M), f"{name} is not in --help"
 
 
 def test_the_citation_names_this_version_and_the_paper():

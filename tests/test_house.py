@@ -24,7 +24,7 @@ BENCHMARKS = sorted((ROOT / "benchmarks").glob("**/*.py"))
 LAYERS = (
     ("data_utils",),
     ("models",),
-    ("study.options", "study.protocols", "study.own_grid", "study.grids"),
+    ("study.option", "study.options", "study.protocols", "study.own_grid", "study.grids"),
     ("study.run",),
     ("study.evidence",),
     ("study.paper",),
@@ -32,7 +32,7 @@ LAYERS = (
     ("study.denoise", "study.reproduce", "study.thinning", "study.thinning_tables"),
     ("study.study",),
     ("study.search",),
-    ("study.completion", "study.commands", "study.cli"),
+    ("study.cli",),
     ("run_study",),
 )
 

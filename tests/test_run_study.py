@@ -1,17 +1,18 @@
 """The command line: bad input is one line, exit status 2 and nothing written; good input is a folder of results."""
 
-import contextlib
 import gzip
 import hashlib
 import json
 import math
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,12 +35,13 @@ from data_utils.preparation import prepare
 from models.config import MemberConfig
 from models.denoisers.baselines import reference_errors
 from study import grids
+from study.cli import command_line
 from study.evidence import references as references_module
 from study.evidence.references import write_references
-from study.options import StudyOptions
+from study.option import declared
+from study.options import SearchOptions, StudyOptions
 from study.run import local
 from study.run.folder import RunFolder
-from study.run.provenance import resume_command
 from study.study import open_study
 from tests.small import ROOT, assert_same_tables, contents, expression, expression_file, models
 
@@ -334,13 +336,13 @@ def test_an_address_where_something_else_listens_is_refused_in_time(refused):
         ["surplus"],
     ],
 )
-def test_what_argparse_refuses(words, here, capfd):
-    before = contents(here)
-    with pytest.raises(SystemExit) as stop:
-        study(*words)
-    assert stop.value.code == 2
-    assert "error: " in capfd.readouterr().err.splitlines()[-1]
-    assert contents(here) == before
+def test_words_that_are_no_options_are_refused(words, refused):
+    assert words[0] in refused(*words)
+
+
+def test_an_abbreviated_option_is_refused(refused):
+    """It would survive in the resume command and contradict it."""
+    refused("--fres")
 
 
 # the run folder
@@ -405,7 +407,9 @@ def test_a_run_killed_before_it_had_begun_is_no_dead_end(here):
 def test_two_studies_opened_at_once_do_not_overwrite_each_other(here):
     """Both found no folder when they began to load; the second to come must not write over the first's results."""
     narrowing = grids.Narrowing(epochs=1, depths=["2"], noise=[0.1], betas=[0.0])
-    options = StudyOptions("smoke", narrowing, "expression.npz", local=True, out=here / "run")
+    options = StudyOptions(
+        grid="smoke", narrowing=narrowing, data="expression.npz", local=True, out=here / "run"
+    )
     first, second = open_study(options), open_study(options)
     assert first.run() == 0
     before = contents(here)
@@ -787,10 +791,35 @@ def test_bad_input_of_the_other_commands_is_one_line(words, fragment, here, refu
 @pytest.mark.parametrize(
     "words", [["report"], ["reproduce", "abc"], ["report", "run", "--data", "x"], ["reports"]]
 )
-def test_what_argparse_refuses_of_the_other_commands(words, here, capfd):
-    with pytest.raises(SystemExit) as stop:
-        run_study.main(words)
-    assert stop.value.code == 2
+def test_words_that_are_no_options_of_a_command_are_refused(words, refused):
+    refused(run=lambda: run_study.main(words))
+
+
+@pytest.mark.parametrize("columns", ["80", "100"])
+def test_the_help_fits_one_screen_and_help_all_lists_every_option(columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    texts = {}
+    for word in ("--help", "--help-all"):
+        with pytest.raises(SystemExit) as left:
+            run_study.main([word])
+        assert left.value.code == 0
+        texts[word] = capsys.readouterr().out
+    assert len(texts["--help"].splitlines()) <= 40
+    kinds = (StudyOptions, grids.Narrowing, SearchOptions)
+    options = {f"--{name.replace('_', '-')}" for kind in kinds for name in declared(kind)}
+    assert len(options) > 30
+    assert options <= set(re.findall(r"(?<!\S)--[a-z-]+", texts["--help-all"]))
+    assert set(re.findall(r"--[a-z-]+", texts["--help"])) <= {
+        *options,
+        *("--help", "--help-all", "--version"),
+    }
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as left:
+        run_study.main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"dae-study {metadata.version('dae-study')}\n"
 
 
 @pytest.mark.parametrize("command", ["report", "reproduce"])
@@ -946,15 +975,22 @@ def test_as_a_command_where_text_is_not_utf8(here):
     assert "α" in (here / "run" / "summary.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("fresh", ["--fresh", "--fres"])
-def test_the_resume_command_does_not_start_anew(fresh, here):
-    command = f"python run_study.py --grid smoke {fresh} --out 'my runs'"
-    assert resume_command(command.replace("--fres ", "--fresh ")) == (
-        "python run_study.py --grid smoke --out 'my runs' --resume"
+@pytest.mark.parametrize("word", ["--fresh", "--resume", "--local"])
+def test_the_resume_command_resumes_and_does_not_start_over(word):
+    command = f"python run_study.py --grid smoke {word} --out 'my runs'"
+    kept = "--local " if word == "--local" else ""
+    assert StudyOptions(command=command).resume_command == (
+        f"python run_study.py --grid smoke {kept}--out 'my runs' --resume"
     )
-    with contextlib.suppress(
-        SystemExit
-    ):  # an abbreviation may be refused, but not end in a command that contradicts itself
-        study(fresh)
-        said = json.loads((here / "run" / "config.json").read_text())["command"]
-        assert "--fres" not in resume_command(said)
+
+
+def test_the_command_can_be_pasted_into_a_shell():
+    argv = ["run_study.py", "--data", "my data/$x.gct", "--noise", "0.0", "0.5"]
+    line = command_line(argv)
+    assert shlex.split(line) == ["python", *argv]
+    assert line == "python run_study.py --data 'my data/$x.gct' --noise 0.0 0.5"
+    assert (
+        command_line(["/opt/venv/bin/dae-study", "--grid", "smoke"])
+        == "/opt/venv/bin/dae-study --grid smoke"
+    )
+    assert command_line([]) == ""

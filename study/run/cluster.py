@@ -41,7 +41,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from data_utils.errors import InputError
 from study.options import StudyOptions
 from study.run.guard import guarded
-from study.run.provenance import resume_command
 from study.run.storage import mark, seen
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
     def last_words(reason: str) -> None:
         study.console.show_cursor()
         study.say(f"{reason}, and the run ends with it: what had ended is kept")
-        study.say(f"go on with: {resume_command(options.command)}")
+        study.say(f"go on with: {options.resume_command}")
         keep()
 
     with (

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -50,34 +49,6 @@ def provenance() -> dict:
         "git": git_state(),
         "hardware": hardware(),
     }
-
-
-def command_line(argv: Sequence[str]) -> str:
-    """The command that repeats a run, quoted for a shell; `sys.argv` leaves out that python ran a script."""
-    words = [str(word) for word in argv]
-    if words and words[0].endswith(".py"):
-        words.insert(0, "python")
-    return shlex.join(words)
-
-
-def next_command(run: Path, reported: bool) -> str:
-    """What to type with a finished run: its report, or with that the model to use elsewhere."""
-    last = (
-        f"export {shlex.quote(str(run))} --out denoiser"
-        if reported
-        else f"report {shlex.quote(str(run))}"
-    )
-    return f"python run_study.py {last}"
-
-
-def resume_command(command: str) -> str:
-    """The command line that goes on with an interrupted run."""
-    return shlex.join(
-        [
-            *(word for word in shlex.split(command) if word not in ("--fresh", "--resume")),
-            "--resume",
-        ]
-    )
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:

@@ -11,15 +11,14 @@ from data_utils.errors import InputError
 from models.config import MemberConfig
 from models.denoisers.baselines import reference_errors
 from study.evidence.search import answer, answer_text, load_search, search_markdown
-from study.options import StudyOptions
+from study.options import SearchOptions, StudyOptions
 from study.run.interruption import Interruption
 from study.run.lock import held
-from study.run.provenance import next_command
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
 from study.search.local import local_search
 from study.search.loop import Search, chosen_trial, journal
-from study.search.space import PAPER_CODE, SearchOptions, Space
+from study.search.space import PAPER_CODE, Space
 from study.search.trials import COMPLETE, RUNNING, Trial, TrialsFolder, reopened, trials_table
 from study.study import Study, open_study
 
@@ -192,7 +191,7 @@ class SearchStudy(Study):
         self._measure_references()
         if not self._report(tested, interruption):
             return 1
-        self.say(f"next:    {next_command(self.folder.path, reported=not self.options.no_report)}")
+        self.say(f"next:    {self.options.next_command}")
         return 0
 
 

@@ -1,4 +1,4 @@
-"""What a search looks for: its options, its space, the networks of a suggestion, and the number that judges them."""
+"""What a search looks for: its space, the networks of a suggestion, and the number that judges them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from optuna.distributions import (
@@ -18,16 +17,11 @@ from optuna.distributions import (
 
 from data_utils.errors import InputError
 from models.config import MemberConfig, Phase
+from study.options import SearchOptions
 
-SEARCHES = ("bottleneck",)
-#: Noise factors of each mode; "pareto" has two objectives, validation MSE and code size.
-MODES = {"one": (0.5,), "all": (0.1, 0.3, 0.5, 0.7, 1.0), "pareto": (0.5,)}
-SAMPLERS = ("tpe", "gp", "random")
 SIZES = (2, 512)
 #: The paper's code: the first trial, and what the others are compared with.
 PAPER_CODE = 32
-#: Epochs of a trial: 40 of them take less than 15 minutes on 2 cores (README, "Searches").
-EPOCHS = 60
 
 #: What can be tuned besides the code size. Around the code lie `depth` layers on each side (0: dense-2's shape, 1:
 #: dense-4's ...), each `width` times as wide as the next one inwards, as in the paper's Fig. 2, where it is 2.
@@ -38,67 +32,6 @@ TUNABLE: dict[str, BaseDistribution] = {
     "beta": FloatDistribution(1e-5, 1e-1, log=True),
 }
 USUAL = {"width": 2.0, "depth": 0, "learning_rate": 1e-3, "beta": 0.0}
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """One field an option of the command line; None leaves the choice to the program.
-
-    `trials`, `timeout` (seconds for this call) and `confirm_seeds` may change when a search goes on; the rest is
-    what makes it this search.
-    """
-
-    search: str = "bottleneck"
-    mode: str = "one"
-    trials: int = 40
-    timeout: float | None = None
-    seeds: int = 3
-    noise: Sequence[float] | None = None
-    epochs: int = EPOCHS
-    sampler: str = "tpe"
-    search_seed: int = 0
-    tune: Sequence[str] = ()
-    sizes: Sequence[int] | None = None
-    confirm_seeds: int = 9
-
-    def __post_init__(self):
-        for name, known in (("search", SEARCHES), ("mode", tuple(MODES)), ("sampler", SAMPLERS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"--{name} {getattr(self, name)}: use one of {', '.join(known)}")
-        for name in self.tune:
-            if name not in TUNABLE:
-                raise InputError(f"--tune {name}: use some of {' '.join(TUNABLE)}")
-        for name in ("trials", "seeds", "epochs", "confirm_seeds"):
-            if getattr(self, name) < 1:
-                raise InputError(
-                    f"--{name.replace('_', '-')} {getattr(self, name)}: give at least 1"
-                )
-        if self.search_seed < 0:
-            raise InputError(f"--search-seed {self.search_seed}: give at least 0")
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise InputError(f"--timeout {self.timeout:g}: give a number of seconds above 0")
-        if self.sizes is not None:
-            low, high = self.sizes
-            if low < 1:
-                raise InputError(f"--sizes {low} {high}: a code has at least 1 unit")
-            if low > high:
-                raise InputError(
-                    f"--sizes {low} {high}: an empty range: give the smaller size first"
-                )
-        if self.mode != "all" and len(set(self.noise or ())) > 1:
-            raise InputError(
-                f"--noise: mode {self.mode} has one noise factor: give one, or --mode all"
-            )
-        if len(set(self.noise_factors)) < len(self.noise_factors):
-            raise InputError("--noise: give each noise factor once")
-
-    @property
-    def noise_factors(self) -> tuple[float, ...]:
-        return tuple(map(float, MODES[self.mode] if self.noise is None else self.noise))
-
-    @property
-    def pareto(self) -> bool:
-        return self.mode == "pareto"
 
 
 class Space:

@@ -40,7 +40,7 @@ def test_the_driver_of_workers_loads_no_torch(tmp_path):
 import sys, study.run.cluster, study.run.tune
 from study.options import StudyOptions
 from study.study import open_study
-study = open_study(StudyOptions("smoke", device="cpu", out={str(tmp_path / "run")!r}))
+study = open_study(StudyOptions(grid="smoke", device="cpu", out={str(tmp_path / "run")!r}))
 study.load()
 with study._begun():
     packs = study.unfinished(workers=2)

@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from study.run import provenance as module
-from study.run.provenance import command_line, git_state, hardware, package_versions, provenance
+from study.run.provenance import git_state, hardware, package_versions, provenance
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -123,15 +122,3 @@ def test_gpu_names_as_the_driver_says(tmp_path, monkeypatch):
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert hardware()["gpus"] == ["NVIDIA H100 80GB HBM3", "NVIDIA L4"]
-
-
-def test_the_command_can_be_pasted_into_a_shell():
-    argv = ["run_study.py", "--data", "my data/$x.gct", "--noise", "0.0", "0.5"]
-    line = command_line(argv)
-    assert shlex.split(line) == ["python", *argv]
-    assert line == "python run_study.py --data 'my data/$x.gct' --noise 0.0 0.5"
-    assert (
-        command_line(["/opt/venv/bin/dae-study", "--grid", "smoke"])
-        == "/opt/venv/bin/dae-study --grid smoke"
-    )
-    assert command_line([]) == ""

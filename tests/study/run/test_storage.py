@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from data_utils.errors import InputError
-from study.options import StudyOptions
+from study.options import SearchOptions, StudyOptions
 from study.run.storage import Storage, StoredFolder, mark, open_folder, seen, worker_folder
 from study.search.search import open_search
-from study.search.space import SearchOptions
 from tests.processes import wait_for
 from tests.small import ROOT, assert_same_tables, contents, expression_file, models
 

@@ -24,12 +24,12 @@ from study.evidence.search import (
     importance,
     load_search,
 )
-from study.options import StudyOptions
+from study.options import SearchOptions, StudyOptions
 from study.search import loop as search_loop
 from study.search import trial as search_trial
 from study.search.sampler import TrialSampler
 from study.search.search import SearchStudy, open_search
-from study.search.space import SearchOptions, Space, objective
+from study.search.space import Space, objective
 from study.search.trials import TrialsFolder
 from tests.small import assert_same_tables, expression_file, flipped
 

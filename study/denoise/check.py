@@ -15,8 +15,7 @@ from models.gauge import WITHIN
 from study.denoise.apply import Notes, Task
 from study.denoise.drawing import draw_change, draw_distances, draw_noise
 from study.report import exports
-from study.report.document import Document, Picture, Section, Sheet, Words, plots_of
-from study.report.exhibits import Plot, Table, save
+from study.report.document import Document, Plot, Section, Table, Words
 
 #: Rows of the tables of genes and of samples.
 GENES, SAMPLES = 25, 200
@@ -39,8 +38,8 @@ def write_check(
     document = _document(task, samples, genes, verdict, trusted, source, out, first)
     with tempfile.TemporaryDirectory() as folder:
         images = {}
-        for plot in plots_of(document):
-            saved = save(plot, folder)
+        for plot in document.plots():
+            saved = exports.save(plot, folder)
             images[plot.key] = exports.embedded(saved["png"], saved["width"], saved["height"])
     with replacing(page) as temporary:
         temporary.write_text(exports.html(document, images, files=False), "utf-8")
@@ -102,7 +101,7 @@ def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, str]:
 def _document(task, samples, genes, verdict, trusted, source, out, first) -> Document:
     subtitle = f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: {what_it_is(task.model)}."
     sections = (
-        Section("In short", (Words(verdict), Sheet(_facts(task, samples, source, out, first)))),
+        Section("In short", (Words(verdict), _facts(task, samples, source, out, first))),
         _unlike(task, samples),
         _noise(task, samples),
         _change(task, genes),
@@ -160,15 +159,14 @@ def _unlike(task: Task, samples: pd.DataFrame) -> Section:
         "distances",
         "Samples and the training data",
         "A mark a sample; dashed: the limits.",
-        f"Scatter of {len(samples):,} samples; {int(samples['unlike'].sum()):,} are beyond the limits.",
         _thinned(samples),
         draw_distances,
+        f"Scatter of {len(samples):,} samples; {int(samples['unlike'].sum()):,} are beyond the limits.",
     )
     marked = samples[samples["unlike"]].sort_values("outside", ascending=False, kind="stable")
     if not len(marked):
         return Section(
-            "Samples unlike the training data",
-            (Words(text), Picture(plot), Words("None is marked.")),
+            "Samples unlike the training data", (Words(text), plot, Words("None is marked."))
         )
     frame = marked[["sample", "inside", "outside", "noise", "change"]].set_axis(
         ["sample", "in the leading directions", "outside them", "noise by itself", "change"], axis=1
@@ -180,7 +178,7 @@ def _unlike(task: Task, samples: pd.DataFrame) -> Section:
         frame,
         _NUMBERS,
     )
-    return Section("Samples unlike the training data", (Words(text), Picture(plot), Sheet(table)))
+    return Section("Samples unlike the training data", (Words(text), plot, table))
 
 
 _NUMBERS = dict.fromkeys(
@@ -205,10 +203,14 @@ def _noise(task: Task, samples: pd.DataFrame) -> Section:
         "varies more than others."
     )
     plot = Plot(
-        "noise", "Noise by sample", "", f"Histogram of {len(samples):,} estimates.",
-        samples[["noise"]].assign(used=task.noise_factor), draw_noise,
-    )  # fmt: skip
-    return Section("Noise", (Words(text), Picture(plot)))
+        "noise",
+        "Noise by sample",
+        "",
+        samples[["noise"]].assign(used=task.noise_factor),
+        draw_noise,
+        f"Histogram of {len(samples):,} estimates.",
+    )
+    return Section("Noise", (Words(text), plot))
 
 
 def _change(task: Task, genes: pd.DataFrame) -> Section:
@@ -221,11 +223,11 @@ def _change(task: Task, genes: pd.DataFrame) -> Section:
         f"{task.noise_factor:.2g}."
     )
     plot = Plot(
-        "change", "Change by gene", "", f"Histogram of {len(genes):,} genes.", genes, draw_change
+        "change", "Change by gene", "", genes, draw_change, f"Histogram of {len(genes):,} genes."
     )
     frame = genes.head(GENES).set_axis(["gene", "symbol", "change (standard deviations)"], axis=1)
     formats = {"change (standard deviations)": ".3f"}
     table = Table(
         "genes", "Genes that were changed most", f"The first {len(frame)}.", frame, formats
     )
-    return Section("What was changed", (Words(text), Picture(plot), Sheet(table)))
+    return Section("What was changed", (Words(text), plot, table))

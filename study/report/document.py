@@ -1,10 +1,70 @@
-"""A document of plain blocks: what a report says, in the order of reading, whatever it is printed as."""
+"""What a report is made of: sentences, figures and tables, in sections, whatever they are printed as.
+
+A section owns its exhibits: the function that makes a `Section` makes its figures and tables too, and names the
+networks that they show, so that those of no section can be shown under "Other". Makers know nothing of simulated
+data: `stamped` marks every exhibit of measurements, and only there.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from study.report.style import RC
+
+LONG = 25  # rows: a longer table is opened on demand
+SIMULATED = "simulated data"
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """What a figure and a table have in common. `key` is the name of its files and its anchor."""
+
+    key: str
+    title: str
+    caption: str
+    measured: bool = field(default=True, kw_only=True)
+    """Whether it shows measurements: of simulated data these are marked."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plot(Exhibit):
+    """A figure with the data it is drawn from, which are its CSV: one row per mark."""
+
+    data: pd.DataFrame
+    draw: Callable[[pd.DataFrame], Figure] = field(repr=False)
+    alt: str = ""
+    """What is to be seen, in one short sentence; if empty, the title."""
+    stamp: str = field(default="", kw_only=True)
+    """Printed small in the picture, and a column of its CSV."""
+    kind = "plot"
+
+    def figure(self) -> Figure:
+        """Draw the figure; no state of pyplot is touched."""
+        with matplotlib.rc_context(RC):
+            figure = self.draw(self.data)
+            if self.stamp:
+                figure.text(
+                    0.995, 0.004, self.stamp, ha="right", va="bottom", fontsize=8, color="#595959"
+                )
+            return figure
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Exhibit):
+    """A table of values: a float, a string, or a typed value such as an Outcome, by column; NaN or None if missing.
+
+    `formats` gives by column a format specification, or a function from a value to its text.
+    """
+
+    frame: pd.DataFrame
+    formats: Mapping[str, str | Callable[[object], str]] = field(default_factory=dict)
+    kind = "table"
 
 
 @dataclass(frozen=True)
@@ -33,28 +93,12 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table: anything with key, title, caption, frame and formats (study.report.exhibits.Table)."""
-
-    table: object
-    kind = "sheet"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure: anything with key, title, caption and alt (study.report.exhibits.Plot)."""
-
-    plot: object
-    kind = "picture"
-
-
-@dataclass(frozen=True)
 class Fold:
-    """Blocks that are opened on demand; in Markdown and in print they are open. A cell that reads `name` links here."""
+    """Blocks that are opened on demand; in Markdown and in print they are open. A `Link` to `name` leads here."""
 
     name: str
     summary: str
-    blocks: tuple
+    blocks: tuple[Block, ...]
     kind = "fold"
 
 
@@ -63,46 +107,76 @@ class Section:
     """A heading with an anchor, and what stands below it; may hold sections."""
 
     title: str
-    blocks: tuple
+    blocks: tuple[Block, ...]
+    networks: frozenset[str] = frozenset()
+    """The ids of the networks whose measurements it shows, those of its inner sections left out."""
     kind = "section"
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """The sections within."""
-        return tuple(block for block in self.blocks if block.kind == "section")
+        return tuple(block for block in self.blocks if isinstance(block, Section))
+
+
+Block = Words | Points | Command | Plot | Table | Fold | Section
 
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report. `warning` stands at the top in plain sight; empty: none."""
+    """The whole report. `warning` stands at the top in plain sight, unless it is empty."""
 
     title: str
     subtitle: str
     warning: str
     sections: tuple[Section, ...]
 
+    def tables(self) -> list[Table]:
+        """Return the tables, each key once."""
+        found = (block for block in walk(self.sections) if isinstance(block, Table))
+        return list({table.key: table for table in found}.values())
 
-def walk(blocks: Sequence) -> list:
-    """All blocks, also those within sections and folds, in reading order."""
-    found = []
+    def plots(self) -> list[Plot]:
+        """Return the figures, each key once."""
+        found = (block for block in walk(self.sections) if isinstance(block, Plot))
+        return list({plot.key: plot for plot in found}.values())
+
+
+def walk(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield all blocks in reading order, also those within sections and folds."""
     for block in blocks:
-        found.append(block)
-        found += walk(getattr(block, "blocks", ()))
-    return found
+        yield block
+        if isinstance(block, (Fold, Section)):
+            yield from walk(block.blocks)
 
 
-def tables_of(document: Document) -> list:
-    """The tables of a document, each key once."""
-    sheets = [block.table for block in walk(document.sections) if block.kind == "sheet"]
-    return list({table.key: table for table in sheets}.values())
+def shown(sections: Iterable[Section]) -> frozenset[str]:
+    """Return the ids of the networks that these sections show."""
+    found = (block for block in walk(sections) if isinstance(block, Section))
+    return frozenset().union(*(section.networks for section in found))
 
 
-def plots_of(document: Document) -> list:
-    """The figures of a document, each key once."""
-    plots = [block.plot for block in walk(document.sections) if block.kind == "picture"]
-    return list({plot.key: plot for plot in plots}.values())
+def folded(exhibits: Iterable[Plot | Table]) -> tuple[Block, ...]:
+    """Return the exhibits as blocks of a section, each long table in a fold."""
+    return tuple(
+        Fold(exhibit.title, f"({len(exhibit.frame):,} rows)", (exhibit,))
+        if isinstance(exhibit, Table) and len(exhibit.frame) > LONG
+        else exhibit
+        for exhibit in exhibits
+    )
+
+
+def stamped(block: Block) -> Block:
+    """Return the block with every exhibit of measurements in it marked as of simulated data."""
+    if isinstance(block, (Fold, Section)):
+        return replace(block, blocks=tuple(map(stamped, block.blocks)))
+    if not isinstance(block, Exhibit) or not block.measured:
+        return block
+    if block.caption.endswith("Simulated data."):  # marked by its maker
+        return block
+    marked = replace(block, caption=f"{block.caption} Simulated data.".strip())
+    return replace(marked, stamp=SIMULATED) if isinstance(marked, Plot) else marked
 
 
 def anchor(text: str) -> str:
-    """`text` as the name of a place on the page."""
+    """Return `text` as the name of a place on the page."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import matplotlib
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from study.report.document import Document, Picture, Sheet, Words, anchor, walk
+from study.report.document import Document, Fold, Plot, Table, Words, anchor, walk
+from study.report.style import DPI, RC
+from study.report.wording import escaped as md
 
 TEMPLATES = Path(__file__).with_name("templates")
 MISSING = "–"
@@ -80,6 +83,24 @@ def numeric_columns(table) -> list[bool]:
     return answers
 
 
+def save(plot: Plot, folder: Path | str) -> dict:
+    """Write KEY.png (two pixels for one), KEY.svg and KEY.csv into `folder`, which is made if missing.
+
+    Returns the paths "png", "svg", "csv", and "width" and "height" in CSS pixels. The same plot gives the same bytes.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {ending: folder / f"{plot.key}.{ending}" for ending in ("png", "svg", "csv")}
+    figure = plot.figure()
+    with matplotlib.rc_context(RC):
+        figure.savefig(paths["png"], dpi=2 * DPI, metadata={"Software": None})
+        figure.savefig(paths["svg"], metadata={"Date": None, "Title": plot.title})
+    data = plot.data.assign(data=plot.stamp) if plot.stamp else plot.data
+    data.to_csv(paths["csv"], index=False, lineterminator="\n")
+    width, height = (round(side * DPI) for side in figure.get_size_inches())
+    return {**paths, "width": width, "height": height}
+
+
 def embedded(path: Path, width: int, height: int) -> Image:
     """An SVG or PNG file as an image that needs no file."""
     kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
@@ -121,7 +142,7 @@ def html(document: Document, images: Mapping[str, Image], files: bool = True) ->
             folds={
                 block.name: f"#{anchor(block.name)}"
                 for block in walk(document.sections)
-                if block.kind == "fold"
+                if isinstance(block, Fold)
             },
             most=MOST_ROWS,
             files=files,
@@ -159,13 +180,11 @@ def _markdown_words(block: Words) -> str:
     return f"**{md(block.lead)}** {md(block.text)}" if block.lead else md(block.text)
 
 
-def _markdown_picture(block: Picture) -> str:
-    plot = block.plot
-    return f"![{md(plot.alt)}](figures/{plot.key}.png)\n\n*{md(plot.title)}.* {md(plot.caption)}"
+def _markdown_plot(plot: Plot) -> str:
+    return f"![{md(plot.alt or plot.title)}](figures/{plot.key}.png)\n\n*{md(plot.title)}.* {md(plot.caption)}"
 
 
-def _markdown_sheet(block: Sheet) -> str:
-    table = block.table
+def _markdown_table(table: Table) -> str:
     header = [md(name) for name in table.frame.columns]
     body = [[md(entry.text) for entry in row] for row in cells(table, MOST_ROWS)]
     rule = ["---:" if right else "---" for right in numeric_columns(table)]
@@ -183,14 +202,9 @@ _MARKDOWN = {
     "points": lambda block: "\n".join(f"- {_markdown_words(item)}" for item in block.items),
     # Four spaces, not a fence: no backtick in the text can end it.
     "command": lambda block: "\n".join(f"    {line}" for line in block.text.splitlines()),
-    "sheet": _markdown_sheet,
-    "picture": _markdown_picture,
+    "table": _markdown_table,
+    "plot": _markdown_plot,
 }
-
-
-def md(text) -> str:
-    """Foreign text in one line of Markdown: nothing in it is taken for markup or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(str(text).split()))
 
 
 _TEX = {

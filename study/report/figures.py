@@ -5,18 +5,12 @@ Each is a Plot or Table with a caption that says what is seen, how to read it, a
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from models.architecture import ConvArchitecture, architecture
 from study.evidence.evidence import Evidence
 from study.report import blueprints, curves, drawing
-from study.report.curves import CLEAN
-from study.report.exhibits import Plot, Table, save
-from study.report.further_figures import more_figures
-from study.report.style import VAGUE, label
-from study.report.tables import fig4_table
-from study.report.wording import (
+from study.report.captions import (
     absent,
     in_words,
     kept_beta,
@@ -25,8 +19,13 @@ from study.report.wording import (
     references_note,
     worse,
 )
+from study.report.curves import CLEAN
+from study.report.document import Plot, Table
+from study.report.further_figures import more_figures
+from study.report.style import VAGUE, label
+from study.report.tables import fig4_table
 
-__all__ = ["Plot", "Table", "more_figures", "paper_figures", "save"]
+__all__ = ["more_figures", "paper_figures"]
 
 DEPTH_FIGURES = {"dense-2": 6, "dense-4": 7, "dense-6": 8, "dense-8": 9, "conv": 10}
 
@@ -51,10 +50,10 @@ def _kl() -> Plot:
         "Figure 1. KL divergence against mean activation, ρ = 0.2",
         "The sparsity penalty of one hidden unit (eq. 5) by its mean activation. It is 0 where the mean activation is "
         "ρ and grows without limit towards 0 and 1. The paper draws ρ = 0.2 and trains with ρ near 0.05.",
-        "A curve that falls from a mean activation of 0 to zero at 0.2 and rises steeply towards 1; "
-        f"{np.interp(0.5, data['mean_activation'], data['kl']):.2f} nats at 0.5.",
         data,
         drawing.draw_kl,
+        "A curve that falls from a mean activation of 0 to zero at 0.2 and rises steeply towards 1.",
+        measured=False,
     )
 
 
@@ -68,6 +67,7 @@ def _models(evidence: Evidence) -> Table:
         "prints two code layers of 32 (as-written); its scripts leave out the second (as-published).",
         frame,
         dict.fromkeys([name for name in frame if name.startswith("parameters")], ",d"),
+        measured=False,
     )
 
 
@@ -77,7 +77,6 @@ def _network(evidence: Evidence) -> Plot:
     stages = blueprints.conv_stages(network, n_genes)
     data = pd.DataFrame([{"block": i, **vars(s), "size": s.size} for i, s in enumerate(stages)])
     first, code = stages[0], blueprints.code_size("conv", n_genes)
-    path = ", ".join(f"{s.what} {s.size}" for s in stages)
     side = blueprints.STREAM_SIDE
     return Plot(
         "fig-3",
@@ -86,9 +85,10 @@ def _network(evidence: Evidence) -> Plot:
         f"sample fill one image of {first.height}×{first.width} ({first.numbers - n_genes:,} places stay 0), and the "
         f"code is {code:,} numbers. The paper draws images of {side}×{side}, whose code is "
         f"{_stream_code(network):,} numbers; the as-published networks have those.",
-        f"Blocks of the network from input to output: {path}.",
         data,
         drawing.draw_network,
+        "Blocks of the network from input to output.",
+        measured=False,
     )
 
 

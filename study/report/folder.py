@@ -13,8 +13,7 @@ from data_utils.errors import InputError
 from study.evidence.evidence import load_evidence
 from study.paper.claims import judge_claims
 from study.report import crate, exports
-from study.report.document import Document, plots_of, tables_of
-from study.report.exhibits import save
+from study.report.document import Document
 from study.report.page import build
 
 PAGE = "index.html"
@@ -33,7 +32,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     document = build(evidence, judge_claims(evidence))
     with _replacing(out) as folder:
         _write_tables(document, folder / "tables")
-        images = {plot.key: _write_figure(plot, folder / "figures") for plot in plots_of(document)}
+        images = {plot.key: _write_figure(plot, folder / "figures") for plot in document.plots()}
         (folder / PAGE).write_text(exports.html(document, images), "utf-8")
         (folder / "report.md").write_text(exports.markdown(document), "utf-8")
         metadata = crate.crate(evidence, folder, out, document.title)
@@ -45,13 +44,13 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 
 def _write_tables(document: Document, folder: Path) -> None:
     folder.mkdir()
-    for table in tables_of(document):
+    for table in document.tables():
         table.frame.to_csv(folder / f"{table.key}.csv", index=False, lineterminator="\n")
         (folder / f"{table.key}.tex").write_text(exports.latex(table), "utf-8")
 
 
 def _write_figure(plot, folder: Path) -> exports.Image:
-    saved = save(plot, folder)
+    saved = exports.save(plot, folder)
     small = saved["svg"].stat().st_size <= LARGEST_SVG
     return exports.embedded(saved["svg" if small else "png"], saved["width"], saved["height"])
 

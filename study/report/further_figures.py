@@ -6,9 +6,10 @@ from functools import partial
 
 from study.evidence.evidence import Evidence
 from study.report import blueprints, breakdown, curves, drawing
-from study.report.exhibits import Plot
+from study.report.captions import in_words, lost_note, plot_of, worse
+from study.report.document import Plot
 from study.report.style import label
-from study.report.wording import in_words, listed, lost_note, percent, plot_of, signed, worse
+from study.report.wording import listed, percent, signed
 
 MOST_VALUES = 30  # of a sample label in one figure
 MOST_LABELS = 3

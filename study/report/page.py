@@ -9,16 +9,23 @@ import pandas as pd
 from study.evidence.evidence import Evidence
 from study.paper.claims import Judgement, division_by_n, verdict_table
 from study.paper.published import AS_PUBLISHED
-from study.report import checklist as origin
-from study.report import prose
-from study.report.document import Command, Document, Fold, Picture, Points, Section, Sheet, Words
-from study.report.exhibits import Plot, Table
+from study.report import checklist, prose
+from study.report.document import (
+    Command,
+    Document,
+    Fold,
+    Plot,
+    Points,
+    Section,
+    Table,
+    Words,
+    folded,
+    stamped,
+)
 from study.report.figures import more_figures, paper_figures
 from study.report.headline import glance, in_short
 from study.report.questions.questions import open_questions
 from study.report.tables import reference_tables
-
-LONG = 25  # rows: a longer table is opened on demand
 
 
 def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
@@ -45,7 +52,7 @@ def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
         prose.TITLE,
         subtitle,
         prose.SIMULATED if evidence.simulated else "",
-        tuple(s for s in sections if s.blocks),
+        tuple(stamped(s) if evidence.simulated else s for s in sections if s.blocks),
     )
 
 
@@ -54,7 +61,7 @@ def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
         "The outcome of each claim; evidence, effect sizes and intervals are under “The claims”."
     )
     table = Table("outcomes", "The claims at a glance", caption, glance(judgements))
-    return Section("In short", (Points(in_short(evidence, judgements)), Sheet(table)))
+    return Section("In short", (Points(in_short(evidence, judgements)), table))
 
 
 def _claims(evidence: Evidence, judgements: list[Judgement]) -> Section:
@@ -68,8 +75,9 @@ def _claims(evidence: Evidence, judgements: list[Judgement]) -> Section:
         prose.DIVISION,
         _named(division_by_n()),
         _BY_N,
+        measured=False,
     )
-    return Section("The claims", (Sheet(verdicts), *folds, Sheet(division)))
+    return Section("The claims", (verdicts, *folds, division))
 
 
 def _claim(judgement: Judgement) -> Fold:
@@ -83,14 +91,12 @@ def _claim(judgement: Judgement) -> Fold:
         if found is not None and len(found.parts) > 1:
             key = f"{claim.id}-{protocol}".lower()
             blocks.append(
-                Sheet(
-                    Table(
-                        key,
-                        f"Parts of {claim.id}, {protocol}",
-                        prose.PARTS,
-                        _named(found.parts),
-                        _FORMATS,
-                    )
+                Table(
+                    key,
+                    f"Parts of {claim.id}, {protocol}",
+                    prose.PARTS,
+                    _named(found.parts),
+                    _FORMATS,
                 )
             )
     if judgement.artefact:
@@ -100,17 +106,13 @@ def _claim(judgement: Judgement) -> Fold:
             [(item, v.text) for item, v in judgement.steps], columns=["item changed", "verdict"]
         )
         blocks.append(
-            Sheet(
-                _table(
-                    f"{claim.id.lower()}-steps", f"{claim.id}, one item changed", prose.STEPS, rows
-                )
-            )
+            _table(f"{claim.id.lower()}-steps", f"{claim.id}, one item changed", prose.STEPS, rows)
         )
     return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
 
 
 def _paper(evidence: Evidence) -> Section:
-    return Section("The paper's figures", (Words(prose.PAPER), *_shown(paper_figures(evidence))))
+    return Section("The paper's figures", (Words(prose.PAPER), *folded(paper_figures(evidence))))
 
 
 def _references(exhibits: Sequence[Plot | Table]) -> Section:
@@ -118,7 +120,7 @@ def _references(exhibits: Sequence[Plot | Table]) -> Section:
     for title, keys in _PARTS_OF_REFERENCES.items():
         chosen = [exhibit for exhibit in exhibits if exhibit.key.startswith(keys)]
         if chosen:
-            parts.append(Section(title, _shown(chosen)))
+            parts.append(Section(title, folded(chosen)))
     return Section("References, genes and tissues", (Words(prose.REFERENCES), *parts))
 
 
@@ -134,27 +136,15 @@ _PARTS_OF_REFERENCES = {
 def _autopsy(exhibits: Sequence[Plot | Table]) -> Section:
     chosen = [exhibit for exhibit in exhibits if exhibit.key.startswith("autopsy")]
     return Section(
-        "Autopsy", (Words(prose.AUTOPSY), *_shown(chosen)) if chosen else (Words(prose.NO_AUTOPSY),)
+        "Autopsy", (Words(prose.AUTOPSY), *folded(chosen)) if chosen else (Words(prose.NO_AUTOPSY),)
     )
-
-
-def _shown(exhibits: Sequence[Plot | Table]) -> tuple:
-    """A block for each exhibit, in order; a long table is folded."""
-    blocks = []
-    for exhibit in exhibits:
-        block = Picture(exhibit) if isinstance(exhibit, Plot) else Sheet(exhibit)
-        long = isinstance(exhibit, Table) and len(exhibit.frame) > LONG
-        blocks.append(
-            Fold(exhibit.title, f"({len(exhibit.frame):,} rows)", (block,)) if long else block
-        )
-    return tuple(blocks)
 
 
 def _questions(evidence: Evidence) -> Section:
     """The paper's open questions: those that these runs answer, and the commands of the others."""
     questions = open_questions(evidence)
     answered = [
-        Section(q.title, (Words(q.answer), Command(q.command), *_shown(q.exhibits)))
+        Section(q.title, (Words(q.answer), Command(q.command), *folded(q.exhibits)))
         for q in questions
         if q.answer
     ]
@@ -197,38 +187,38 @@ def _limits(evidence: Evidence) -> Section:
 
 def _provenance(evidence: Evidence) -> Section:
     data = _table(
-        "data", "The data", "Which all runs of this page share.", origin.data_facts(evidence)
+        "data", "The data", "Which all runs of this page share.", checklist.data_facts(evidence)
     )
     runs = _table(
         "runs",
         "The runs",
         "What each of them trained, on which machine.",
-        origin.run_facts(evidence),
+        checklist.run_facts(evidence),
     )
     versions = _table(
         "versions",
         "Versions",
         "Of Python and of the packages that can change a number.",
-        origin.versions(evidence),
+        checklist.versions(evidence),
     )
     commands = tuple(
         b
         for run in evidence.runs
-        for b in (Words("", f"Run {run.name}:"), Command(origin.repeat_command(run)))
+        for b in (Words("", f"Run {run.name}:"), Command(checklist.repeat_command(run)))
     )
-    reproduce = next(filter(None, map(origin.reproduce_command, evidence.runs)), None)
+    reproduce = next(filter(None, map(checklist.reproduce_command, evidence.runs)), None)
     again = (Words(prose.AGAIN), Command(reproduce)) if reproduce else ()
-    lost = origin.lost_members(evidence)
+    lost = checklist.lost_members(evidence)
     gone = (
-        (Sheet(_table("lost", "Networks that did not finish", prose.LOST, lost)),)
+        (_table("lost", "Networks that did not finish", prose.LOST, lost),)
         if len(lost)
         else (Words("Every network finished."),)
     )
     return Section(
         "Provenance",
         (
-            Section("Data", (Sheet(data),)),
-            Section("Runs", (Sheet(runs), Sheet(versions))),
+            Section("Data", (data,)),
+            Section("Runs", (runs, versions)),
             Section("Commands", (Words(prose.COMMANDS), *commands, *again)),
             Section("Failed and diverged networks", gone),
         ),
@@ -236,18 +226,18 @@ def _provenance(evidence: Evidence) -> Section:
 
 
 def _checklist(evidence: Evidence) -> Section:
-    items = _table("checklist", "The checklist", prose.CHECKLIST, origin.checklist(evidence))
+    items = _table("checklist", "The checklist", prose.CHECKLIST, checklist.checklist(evidence))
     bounds = _table(
         "settings",
         "Settings",
         "Every value that these runs gave each setting: the bounds of the search.",
-        origin.search_bounds(evidence),
+        checklist.search_bounds(evidence),
     )
-    return Section("Reproducibility checklist", (Sheet(items), Sheet(bounds)))
+    return Section("Reproducibility checklist", (items, bounds))
 
 
 def _table(key: str, title: str, caption: str, frame: pd.DataFrame) -> Table:
-    return Table(key, title, caption, _named(frame))
+    return Table(key, title, caption, _named(frame), measured=False)
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,10 +7,10 @@ import pandas as pd
 from study.evidence.evidence import Evidence
 from study.paper.published import AS_PUBLISHED, N_SAMPLES, published_fig4, published_mse
 from study.report import breakdown, curves
+from study.report.captions import lost_note
 from study.report.curves import AS_WRITTEN, CLEAN, NOISY
-from study.report.exhibits import Table
+from study.report.document import Table
 from study.report.style import label
-from study.report.wording import lost_note
 
 MSE, SHARE = ".4f", ".1%"
 N_GENES = 10  # worst and best genes shown

@@ -1,152 +1,78 @@
-"""What captions and alternative texts say of the data they stand under."""
+"""Numbers, names and lists as the report prints them: one form for each, wherever it stands."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import pandas as pd
 
-from study.evidence.evidence import Evidence
 from study.report.blueprints import MODELS
-from study.report.curves import AS_WRITTEN, CLEAN, NOISE_FACTORS, NOISY, of_protocol
-from study.report.exhibits import Plot
-from study.report.style import VAGUE, label
 
-SIMULATED = "simulated data"
-_REFERENCES = {
-    "identity": "the input left alone (α²)",
-    "gene mean": "the mean of each gene",
-    "PCA": "PCA with as many components as the code has numbers",
-    "Wiener": "the Wiener filter, the best linear denoiser",
-    "Wiener mixture": "the mixture of Wiener filters of the grid best",
-    "oracle": "the oracle, the best that can exist on this simulation",
-}
+UNKNOWN = "not recorded"
 
 
-def plot_of(evidence: Evidence, key, title, caption, alt, data, draw) -> Plot:
-    """A Plot of measurements; where the data are simulated, caption, alternative text, picture and CSV say so."""
-    caption, alt = " ".join(caption.split()), " ".join(alt.split())
-    if evidence.simulated:
-        return Plot(
-            key,
-            title,
-            f"{caption} Simulated data.",
-            f"{alt} Simulated data.",
-            data,
-            draw,
-            SIMULATED,
-        )
-    return Plot(key, title, caption, alt, data, draw)
+def joined(names: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def in_words(points: pd.DataFrame) -> str:
-    """The ends of every line, by panel: "published 0.690 at 0, 0.630 at 1"."""
-    parts = []
-    for panel, rows in points.groupby("panel", sort=False):
-        lines = []
-        for name, line in rows.groupby("series", sort=False):
-            ends = line.sort_values("noise_factor").iloc[[0, -1]].drop_duplicates("noise_factor")
-            values = ", ".join(
-                f"{_mse(v)} at {a:g}" for a, v in ends[["noise_factor", "mse"]].to_numpy()
-            )
-            values = "about 1, no scale" if line["bounds"].iloc[0] == VAGUE else values
-            lines.append(f"{label(name)} {values}")
-        parts.append(f"{panel[0].upper()}{panel[1:]}: {'; '.join(lines)}.")
-    return f"MSE against noise factor. {' '.join(parts)}"
-
-
-def worse(points: pd.DataFrame) -> str:
-    """Where networks are worse than leaving the input alone: a sentence, empty where none is."""
-    noisy = points[
-        (points["panel"] == NOISY)
-        & points["series"].isin([*MODELS, AS_WRITTEN, "as-published rerun"])
-    ]
-    parts = []
-    for name, line in noisy.groupby("series", sort=False):
-        bad = line[line["mse"] > line["noise_factor"] ** 2]
-        if len(bad):
-            parts.append(f"{name} at {listed(bad['noise_factor'])}")
-    return (
-        f"Worse than leaving the input alone, by noise factor: {'; '.join(parts)}." if parts else ""
-    )
-
-
-def references_note(points: pd.DataFrame) -> str:
-    """Names the references that are there."""
-    names = {_plain(name) for name in points["series"]}
-    return f"References in black and grey: {'; '.join(text for name, text in _REFERENCES.items() if name in names)}."
-
-
-def absent(
-    points: pd.DataFrame,
-    code: int,
-    x: str = "noise_factor",
-    expected: Sequence[float] = NOISE_FACTORS,
-) -> str:
-    """What these runs do not hold of the two protocols (at which `x`), and of the references for a code of that size.
-
-    A sentence, or nothing.
-    """
-    missing = []
-    for panel, name in ((CLEAN, "as-published rerun"), (NOISY, AS_WRITTEN)):
-        held = set(points.loc[(points["panel"] == panel) & (points["series"] == name), x])
-        lacks = [value for value in expected if value not in held]
-        if lacks:
-            missing.append(f"{name} ({x.replace('_', ' ')} {listed(lacks)})" if held else name)
-    held = set(points["series"])
-    references = {
-        "gene mean": "gene mean",
-        f"PCA {code}": f"PCA with {code} components",
-        "Wiener": "Wiener",
-    }
-    missing += [text for name, text in references.items() if name not in held]
-    return f"Not in these runs: {'; '.join(missing)}." if missing else ""
-
-
-def lost_note(evidence: Evidence, models: Iterable[str] = MODELS) -> str:
-    """How many networks of these models diverged or failed; nothing where none did."""
-    members = evidence.members[evidence.members["model"].isin(list(models))]
-    lost = int((members["status"] != "finished").sum())
-    return (
-        f"Left out: {lost:,} of {len(members):,} networks, which diverged or failed."
-        if lost
-        else ""
-    )
-
-
-def _plain(name: str) -> str:
-    """ "PCA 32" as "PCA"."""
-    return name.rstrip("0123456789 ") if name.startswith("PCA") else name
-
-
-def kept_beta(evidence: Evidence, model: str) -> str:
-    """Says so where the as-written network shown has a sparsity term after all."""
-    betas = of_protocol(evidence, AS_WRITTEN, model)["beta"].unique()
-    if not len(betas) or betas[0] == 0:
-        return ""
-    return f"The as-written network has beta = {betas[0]:g}: these runs hold none without a sparsity term."
-
-
-def listed(values: Iterable) -> str:
-    """Distinct numbers, ascending: "2, 4, 6"; 0.1, 0.2, 0.3 at even steps as "0.1 to 0.3"."""
+def listed(values: Iterable[float]) -> str:
+    """Return distinct numbers, ascending: "2, 4, 6"; four or more at even steps as "0.1 to 0.4"."""
     numbers = sorted(set(values))
-    if len(numbers) > 3:
-        steps = {round(b - a, 6) for a, b in pairwise(numbers)}
-        if len(steps) == 1:
-            return f"{numbers[0]:g} to {numbers[-1]:g}"
+    if len(numbers) > 3 and len({round(b - a, 6) for a, b in pairwise(numbers)}) == 1:
+        return f"{numbers[0]:g} to {numbers[-1]:g}"
     return ", ".join(f"{number:g}" for number in numbers)
 
 
+def signed(value: float, digits: int = 3) -> str:
+    """Return -0.2 as "−0.200", with a true minus sign; what rounds to 0 has no sign."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
 def percent(share: float) -> str:
-    """0.5 as "50 %"; a true minus sign."""
+    """Return 0.5 as "50 %", with a true minus sign."""
     return f"{100 * share:,.0f} %".replace("-", "−")
 
 
-def signed(change: float) -> str:
-    """-0.2 as "−0.200"."""
-    return f"{change:+.3f}".replace("-", "−")
+def intervals(table: pd.DataFrame, digits: int = 4) -> pd.Series:
+    """Return "0.6312 to 0.6400" for the columns low and high of each row; None without an interval."""
+    texts = [
+        f"{low:.{digits}f} to {high:.{digits}f}" if math.isfinite(low) else None
+        for low, high in table[["low", "high"]].to_numpy(dtype=float)
+    ]
+    return pd.Series(texts, index=table.index, dtype=object)
 
 
-def _mse(value: float) -> str:
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.01 else f"{value:.3g}"
+def n_seeds(n: int) -> str:
+    """Return "1 seed" or "3 seeds"."""
+    return "1 seed" if n == 1 else f"{n} seeds"
+
+
+def duration(seconds: float | None) -> str:
+    """Return "1 h 2 min 3 s" or "2 min 3 s"."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours:,} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
+
+
+def in_order(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
+    """Return rows in the paper's order of models, other models after them by name; then by `then`."""
+    place = {model: i for i, model in enumerate(MODELS)}
+    ranked = rows.assign(_rank=rows["model"].map(place).fillna(len(place)))
+    return ranked.sort_values(["_rank", "model", *then], kind="stable", ignore_index=True)[[*rows]]
+
+
+def model_names(models: Iterable[str]) -> str:
+    """Return distinct models in the paper's order: "dense-2, dense-4 and conv"."""
+    return joined(list(in_order(pd.DataFrame({"model": sorted(set(models))}))["model"]))
+
+
+def escaped(text: object) -> str:
+    """Return foreign text as one line of Markdown: nothing in it is taken for markup or HTML."""
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(str(text).split()))

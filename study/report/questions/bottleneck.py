@@ -19,10 +19,10 @@ from study.evidence.search import (
     importance,
     references,
 )
-from study.report.exhibits import Plot, Table
+from study.report.captions import plot_of
+from study.report.document import Plot, Table
 from study.report.questions.question import Question, intervals, table_of
 from study.report.style import BLUE, GREY, RED, canvas, draw_series, end_labels, panel
-from study.report.wording import plot_of
 
 NETWORKS = "networks"
 EQUAL_EPOCHS = (

@@ -10,8 +10,9 @@ import pandas as pd
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS
 from study.paper.judging import ClaimVerdict, judge
+from study.report.captions import plot_of
 from study.report.curves import BOUNDS, over_seeds
-from study.report.exhibits import Plot, Table
+from study.report.document import Plot, Table
 from study.report.questions import charts
 from study.report.questions.question import (
     Question,
@@ -26,7 +27,6 @@ from study.report.questions.question import (
     varied,
     words,
 )
-from study.report.wording import plot_of
 
 GUESSES = (0.1, 0.3, 0.5)  # how far off: those that the answer names
 FURTHEST = 0.5  # that the figure of costs shows

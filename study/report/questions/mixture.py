@@ -7,8 +7,9 @@ import pandas as pd
 
 from study.evidence.evidence import MIXTURE, Evidence
 from study.paper.judging import judge
+from study.report.captions import plot_of
 from study.report.curves import over_seeds, reference_curves
-from study.report.exhibits import Plot, Table
+from study.report.document import Plot, Table
 from study.report.questions import drawing
 from study.report.questions.question import (
     Question,
@@ -24,7 +25,7 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.wording import listed, plot_of
+from study.report.wording import listed
 
 ONE, TOLD, SPECIAL = "one network for all", "one that is told the noise", "a network for each"
 

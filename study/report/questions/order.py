@@ -6,8 +6,9 @@ import pandas as pd
 
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS, HOLDS, interval, sign_flip_test, verdict
+from study.report.captions import plot_of
 from study.report.curves import over_seeds, reference_curves
-from study.report.exhibits import Plot, Table
+from study.report.document import Plot, Table
 from study.report.questions import charts
 from study.report.questions.pictures import examples
 from study.report.questions.question import (
@@ -24,7 +25,6 @@ from study.report.questions.question import (
     varied,
 )
 from study.report.style import label
-from study.report.wording import plot_of
 
 CONV, SMALL_DENSE = "conv", "dense-2x2"
 GIVEN, SHUFFLED = "given", "shuffled"

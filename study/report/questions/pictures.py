@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from data_utils.errors import InputError
-from study.report.exhibits import Plot
+from study.report.document import Plot
 from study.report.style import WIDTH, canvas, panel
 
 STAGES = ("clean", "noisy", "denoised")
@@ -46,9 +47,7 @@ def examples(path: Path | str, simulated: bool = False) -> list[Plot]:
 
 def _stamped(plot: Plot) -> Plot:
     note = " Simulated data."
-    return Plot(
-        plot.key, plot.title, plot.caption + note, plot.alt + note, plot.data, plot.draw, SIMULATED
-    )
+    return replace(plot, caption=plot.caption + note, stamp=SIMULATED)
 
 
 def _frames(arrays: Mapping[str, np.ndarray]) -> dict[str, pd.DataFrame]:
@@ -94,9 +93,9 @@ def _samples_plot(data: pd.DataFrame) -> Plot:
         "Samples as the conv network sees them",
         "Test samples as images, one gene a pixel (z-scores): clean, with noise, and denoised by the conv network, in "
         "each order of the genes. Where an order is spatial, neighbouring pixels are alike.",
-        f"Images of samples before and after denoising. Mean squared error after denoising: {told}.",
         data,
         draw_sample_images,
+        f"Images of samples before and after denoising. Mean squared error after denoising: {told}.",
     )
 
 
@@ -110,9 +109,9 @@ def _error_plot(data: pd.DataFrame) -> Plot:
         "Mean squared error of the conv network on noisy test rows by pixel, that is by gene, in each order of the "
         "genes. Error that gathers in places of the image would be spatial; a pattern that goes with the gene and not "
         "with the place is the gene's own.",
-        f"Images of the mean squared error by pixel. Mean: {'; '.join(told)}.",
         data,
         draw_error_images,
+        f"Images of the mean squared error by pixel. Mean: {'; '.join(told)}.",
     )
 
 
@@ -128,9 +127,9 @@ def _filters_plot(data: pd.DataFrame) -> Plot:
         "The filters of the first conv layer",
         "Weights of the first layer's 3 × 3 filters, one network for each order of the genes. Filters that only pass "
         "the gene itself have their weight at the centre; edges and blobs are what a spatial order would give.",
-        f"Filters. {'; '.join(told)}.",
         data,
         draw_filter_images,
+        f"Filters. {'; '.join(told)}.",
     )
 
 

@@ -13,7 +13,7 @@ from study.evidence.stats import FAILS, HOLDS, interval
 from study.paper.judging import ClaimVerdict
 from study.report.blueprints import MODELS
 from study.report.curves import AS_WRITTEN, PLAIN, UNCHANGED
-from study.report.exhibits import Plot, Table
+from study.report.document import Plot, Table
 from study.report.style import label
 
 SIMULATED = " Simulated data."

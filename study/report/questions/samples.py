@@ -8,8 +8,9 @@ import pandas as pd
 from data_utils.splits import TEST_SHARE, VALIDATION_SHARE
 from study.evidence.evidence import MIXTURE, Evidence
 from study.paper.published import published_table
+from study.report.captions import plot_of
 from study.report.curves import BOUNDS, over_seeds, reference_curves
-from study.report.exhibits import Plot, Table
+from study.report.document import Plot, Table
 from study.report.questions import charts, drawing
 from study.report.questions.question import (
     Question,
@@ -23,7 +24,6 @@ from study.report.questions.question import (
     signed,
     table_of,
 )
-from study.report.wording import plot_of
 
 DRAFT = "author draft appendix"
 TEST, TRAIN = "test", "train"

@@ -6,8 +6,9 @@ import pandas as pd
 
 from study.evidence.evidence import Evidence
 from study.paper.judging import judge
+from study.report.captions import plot_of
 from study.report.curves import over_seeds
-from study.report.exhibits import Plot, Table
+from study.report.document import Plot, Table
 from study.report.questions import drawing
 from study.report.questions.question import (
     Question,
@@ -24,7 +25,7 @@ from study.report.questions.question import (
     varied,
     words,
 )
-from study.report.wording import percent, plot_of
+from study.report.wording import percent
 
 NONE = "no term"
 CELL = ["model", "term", "beta"]

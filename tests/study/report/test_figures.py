@@ -12,8 +12,9 @@ from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report import drawing, style, wording
 from study.report.curves import CLEAN, NOISY, PRINTED
-from study.report.exhibits import Plot, Table
-from study.report.figures import more_figures, paper_figures, save
+from study.report.document import Plot, Table
+from study.report.exports import save
+from study.report.figures import more_figures, paper_figures
 from tests.study.runs import fake_run
 
 KEYS = [f"fig-{i}" for i in range(1, 11)]
@@ -218,7 +219,7 @@ def test_foreign_text_is_drawn_as_it_is(tmp_path):
     """No formula is made of a tissue that is called like one."""
     data = pd.DataFrame({"value": ["$x^$", "<b>" + 60 * "long "], "samples": [3, 2000]})
     data = data.assign(series="dense-2", mse=[0.3, 0.2], noise_factor=0.5)
-    plot = Plot("tissues", "t", "c", "a", data, drawing.draw_labels)
+    plot = Plot("tissues", "t", "c", data, drawing.draw_labels)
     save(plot, tmp_path)
     names = [text.get_text() for text in plot.figure().axes[0].get_yticklabels()]
     assert names[0] == "$x^$ (3)"

@@ -20,8 +20,7 @@ from study.report.checklist import (
     run_facts,
     search_bounds,
 )
-from study.report.document import Command, Document, Fold, Points, Section, Sheet, Words
-from study.report.exhibits import Table
+from study.report.document import Command, Document, Fold, Points, Section, Table, Words
 from study.report.folder import write_report
 from study.report.headline import glance, in_short
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
@@ -329,9 +328,7 @@ def test_latex_is_escaped():
 
 def test_markdown_of_every_block():
     table = a_table(gene=[SCRIPT, "a|b"], mse=[0.5, 1.0])
-    section = Section(
-        "Part *one*", (Fold("C1", "says", (Words("no `code`", "Lead:"),)), Sheet(table))
-    )
+    section = Section("Part *one*", (Fold("C1", "says", (Words("no `code`", "Lead:"),)), table))
     points = Points((Words("[x](y)", "One:"), Words("& two")))
     text = exports.markdown(
         Document(

@@ -8,7 +8,8 @@ import pytest
 
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
-from study.report.exhibits import Plot, Table, save
+from study.report.document import Plot, Table
+from study.report.exports import save
 from study.report.questions.drawing import LOOKS
 from study.report.questions.questions import open_questions
 from tests.study.runs import fake_run

@@ -1,44 +1,57 @@
-"""The grids: plain functions that return members, and what each is for."""
+"""The grids: functions that return the networks to train, and what each grid is for.
+
+A grid over another setting is one function and one line of GRIDS:
+
+def learning_rate(narrowing: Narrowing) -> list[MemberConfig]:
+    rates = [{"learning_rate": rate} for rate in (3e-4, 1e-3, 3e-3)]
+    return _vary("learning-rate", narrowing, lambda model: rates, noise=(0.5,), seeds=3)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 from data_utils.errors import InputError
 from models.config import NOISE_FACTORS, MemberConfig, Phase
 from study import protocols
-from study.options import Narrowing
+from study.options import DEPTHS, Narrowing
 from study.own_grid import own_grid
 
-MODELS = {"2": "dense-2", "4": "dense-4", "6": "dense-6", "8": "dense-8", "conv": "conv"}
-
-#: Epochs after which 10 more lower validation MSE by less than 1 % on the simulated cohort (README, "Epochs").
-EPOCHS = {"dense-2": 160, "dense-4": 100, "dense-6": 70, "dense-8": 70, "conv": 40}
-DENSE = ("2", "4", "6", "8")
+#: The paper's models by the depth that names them in --depths. A grid names any other network.
+MODELS = {depth: depth if depth == "conv" else f"dense-{depth}" for depth in DEPTHS}
+DENSE = DEPTHS[:-1]
 
 #: The dense network with as many parameters as conv: 4,723 and 4,385 for 943 genes.
 SMALL_DENSE = "dense-2x2"
-EPOCHS[SMALL_DENSE] = 160
 
-#: Groups of samples in a mixture of Wiener filters, of which validation chooses; and rounds of its fit.
+#: Epochs after which 10 more lower the validation MSE by less than 1 % on the simulated cohort.
+EPOCHS = {
+    **{"dense-2": 160, "dense-4": 100, "dense-6": 70, "dense-8": 70, "conv": 40},
+    SMALL_DENSE: 160,
+}
+
+#: Groups of samples in a mixture of Wiener filters, among which validation chooses; and the
+#: rounds of its fit.
 MIXTURE_GROUPS = (1, 8, 20, 40, 60)
-EPOCHS["mixture"] = 3
+MIXTURE_ROUNDS = 3
 
 
 def paper(narrowing: Narrowing) -> list[MemberConfig]:
-    """Depth {2, 4, 6, 8} x noise {0.0, ..., 1.0} x beta {0, 1e-3, 1e-2} x 3 seeds, and conv x noise x 3 seeds."""
-    return _noise_grid("paper", narrowing, NOISE_FACTORS, (0.0, 1e-3, 1e-2), seeds=3)
+    """Depth x noise {0.0, ..., 1.0} x beta {0, 1e-3, 1e-2} x 3 seeds; conv without beta."""
+    terms = _terms(narrowing, (0.0, 1e-3, 1e-2))
+    return _vary("paper", narrowing, terms, noise=NOISE_FACTORS, seeds=3)
 
 
 def smoke(narrowing: Narrowing) -> list[MemberConfig]:
-    """Every model at two noise factors for a few epochs: ends within a minute on 2 cores."""
-    return _noise_grid("smoke", narrowing, (0.1, 0.5), (0.0, 1e-3), seeds=1, epochs=4)
+    """Every model at two noise factors for a few epochs: within a minute on 2 cores."""
+    few = narrowing if narrowing.epochs is not None else replace(narrowing, epochs=4)
+    return _vary("smoke", few, _terms(few, (0.0, 1e-3)), noise=(0.1, 0.5), seeds=1)
 
 
 def as_published(narrowing: Narrowing) -> list[MemberConfig]:
-    """What the paper's scripts did: one network of each model carried through noise 0.0, ..., 1.0 x 3 seeds."""
+    """What the paper's scripts did: each model carried through noise 0.0, ..., 1.0, 3 seeds."""
     _refuse(narrowing, "as-published", "betas")
     models, noise, seeds = _chosen(narrowing, NOISE_FACTORS, 3)
     return [
@@ -49,23 +62,22 @@ def as_published(narrowing: Narrowing) -> list[MemberConfig]:
 
 
 def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
-    """As published, and with one item at a time set right: which item makes which claim?"""
+    """As published, and with one item at a time set right, which shows what makes each claim."""
     members = []
     for published in as_published(narrowing):
-        members += [
-            published,
-            *protocols.corrections(published, _epochs(narrowing, published.model)),
-        ]
+        epochs = _epochs(narrowing, published.model)
+        members += [published, *protocols.corrections(published, epochs)]
     return [replace(member, grid="autopsy") for member in members]
 
 
 def cross_noise(narrowing: Narrowing) -> list[MemberConfig]:
-    """Every model trained at each noise factor, without a sparsity term. Every network is tested at all of them."""
-    return _noise_grid("cross-noise", narrowing, NOISE_FACTORS, (0.0,), seeds=3)
+    """Every model trained at each noise factor; every network is tested at all of them."""
+    terms = _terms(narrowing, (0.0,))
+    return _vary("cross-noise", narrowing, terms, noise=NOISE_FACTORS, seeds=3)
 
 
 def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
-    """Dense models: one network for all noise factors (one drawn a row), one that is told it, and the specialists."""
+    """Dense models: one network for all noise factors, one that is told them, and specialists."""
     _refuse(narrowing, "mixed-noise", "betas")
     models, noise, seeds = _chosen(narrowing, NOISE_FACTORS, 3, DENSE)
     members = []
@@ -79,67 +91,57 @@ def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
 
 def sparsity(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models at noise 0.5 x {none, KL x beta x rho, L1 x beta} x 3 seeds."""
-    models, noise, seeds = _chosen(narrowing, (0.5,), 3, DENSE)
-    betas = [beta for beta in (1e-3, 1e-2, 1e-1) if narrowing.betas is None] + [
-        b for b in narrowing.betas or () if b
-    ]
-    terms = [{}, *({"beta": b, "rho": rho} for b, rho in product(betas, (0.01, 0.05, 0.2)))]
+    betas = (1e-3, 1e-2, 1e-1) if narrowing.betas is None else [b for b in narrowing.betas if b]
+    terms: list[dict] = [{}]
+    terms += [{"beta": b, "rho": rho} for b, rho in product(betas, (0.01, 0.05, 0.2))]
     terms += [{"beta": b, "sparsity": "l1"} for b in betas]
-    return [
-        MemberConfig(
-            model, (Phase((a,), _epochs(narrowing, model)),), seed, grid="sparsity", **term
-        )
-        for model, a, term, seed in product(models, noise, terms, range(seeds))
-    ]
+    return _vary("sparsity", narrowing, lambda model: terms, noise=(0.5,), seeds=3, depths=DENSE)
 
 
 def gene_order(narrowing: Narrowing) -> list[MemberConfig]:
-    """Conv at noise 0.5 x {given, random, by correlation, shuffled values}, and a dense network as small, x 6 seeds."""
+    """Conv and a dense network as small at noise 0.5 x orders of the genes x 6 seeds."""
     _refuse(narrowing, "gene-order", "betas")
-    models, noise, seeds = _chosen(narrowing, (0.5,), 6)
     orders = {
         "conv": ("given", "random", "correlation", "shuffled"),
         SMALL_DENSE: ("given", "shuffled"),
     }
-    chosen = [
-        model
-        for model in orders
-        if model in models or (model == SMALL_DENSE and set(models) - {"conv"})
-    ]
-    return [
-        MemberConfig(
-            model,
-            (Phase((a,), _epochs(narrowing, model)),),
-            seed,
-            grid="gene-order",
-            gene_order=order,
-        )
-        for model in chosen
-        for a, order, seed in product(noise, orders[model], range(seeds))
-    ]
+    chosen, noise, seeds = _chosen(narrowing, (0.5,), 6)
+    models = ["conv"] if "conv" in chosen else []
+    models += [SMALL_DENSE] if set(chosen) - {"conv"} else []
+    return _members(
+        "gene-order",
+        narrowing,
+        (models, noise, seeds),
+        lambda model: [{"gene_order": order} for order in orders[model]],
+    )
 
 
 def samples(narrowing: Narrowing) -> list[MemberConfig]:
-    """Dense models at noise 0.5 x 10 %, 20 % ... 100 % of the training samples x 3 seeds, with as many updates each."""
+    """Dense models at noise 0.5 x 10 % ... 100 % of the training samples x 3 seeds.
+
+    Epochs are in inverse proportion, so that all have the same number of updates.
+    """
     _refuse(narrowing, "samples", "betas")
-    models, noise, seeds = _chosen(narrowing, (0.5,), 3, DENSE)
-    members = []
-    for model, a, tenths, seed in product(models, noise, range(1, 11), range(seeds)):
-        phase = Phase((a,), round(_epochs(narrowing, model) * 10 / tenths))
-        members.append(
-            MemberConfig(model, (phase,), seed, grid="samples", train_fraction=tenths / 10)
-        )
-    return members
+    tenths = range(1, 11)
+    shares = [{"train_fraction": tenth / 10} for tenth in tenths]
+    members = _vary("samples", narrowing, lambda model: shares, noise=(0.5,), seeds=3, depths=DENSE)
+
+    def longer(member: MemberConfig) -> MemberConfig:
+        [phase] = member.phases
+        epochs = round(phase.epochs * 10 / round(member.train_fraction * 10))
+        return replace(member, phases=(replace(phase, epochs=epochs),))
+
+    return [longer(member) for member in members]
 
 
 def best(narrowing: Narrowing) -> list[MemberConfig]:
-    """Mixtures of Wiener filters of 1 ... 60 groups x 5 seeds (of k-means and noise); each serves all noise factors."""
+    """Mixtures of Wiener filters of 1 ... 60 groups x 5 seeds; each serves all noise factors."""
     _refuse(narrowing, "best", "betas")
     if narrowing.depths is not None:  # a mixture has no layers
         return []
     noise = NOISE_FACTORS[1:] if narrowing.noise is None else narrowing.noise
     seeds = 5 if narrowing.seeds is None else narrowing.seeds
-    phase = Phase(tuple(noise), EPOCHS["mixture"] if narrowing.epochs is None else narrowing.epochs)
+    phase = Phase(tuple(noise), MIXTURE_ROUNDS if narrowing.epochs is None else narrowing.epochs)
     return [
         MemberConfig(f"mixture-{groups}", (phase,), seed, grid="best", optimizer="em")
         for groups, seed in product(MIXTURE_GROUPS, range(seeds))
@@ -168,6 +170,7 @@ class Grid:
     """On 2 cores, on the simulated cohort."""
 
     def __call__(self, narrowing: Narrowing) -> list[MemberConfig]:
+        """Return its networks."""
         return self.members(narrowing)
 
 
@@ -202,14 +205,14 @@ def describe_grids() -> str:
     return "".join(
         f"{name}: {grid.question}\n"
         f"    python run_study.py --grid {name}\n"
-        f"    {len(plan(name, Narrowing())):,} networks, about {grid.minutes:g} minutes on 2 cores; "
-        f"report: {grid.feeds}\n"
+        f"    {len(plan(name, Narrowing())):,} networks, about {grid.minutes:g} minutes on 2 cores"
+        f"; report: {grid.feeds}\n"
         for name, grid in GRIDS.items()
     )
 
 
 def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
-    """The members of a grid by name, or of a function of the user's own (study/own_grid.py).
+    """The members of a grid by name, or of a user's own function (study/own_grid.py).
 
     Raises InputError for an unknown name, or an empty or double choice.
     """
@@ -219,22 +222,22 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
         members = GRIDS[grid](narrowing)
     else:
         raise InputError(
-            f"unknown grid {grid!r}: use one of {', '.join(GRIDS)}, or FILE.py:FUNCTION for your own"
+            f"--grid {grid}: unknown: use one of {', '.join(GRIDS)}, or FILE.py:FUNCTION"
         )
     if not members:
         raise InputError(
-            f"grid {grid!r} is empty with these options: widen --depths, --noise or --betas"
+            f"--grid {grid}: empty with these options: widen --depths, --noise or --betas"
         )
     if len({member.run_name for member in members}) < len(members):
         raise InputError(
-            f"grid {grid!r} holds a member twice: give each depth, noise factor and beta once"
+            f"--grid {grid}: holds a member twice: give each depth, noise factor and beta once"
         )
     return members
 
 
 def _refuse(narrowing: Narrowing, grid: str, option: str) -> None:
     if getattr(narrowing, option) is not None:
-        raise InputError(f"--{option}: the grid {grid} does not vary it: leave it out")
+        raise InputError(f"--{option}: does not vary in the grid {grid}: leave it out")
 
 
 def _epochs(narrowing: Narrowing, model: str) -> int:
@@ -242,30 +245,48 @@ def _epochs(narrowing: Narrowing, model: str) -> int:
 
 
 def _chosen(
-    narrowing: Narrowing, noise: Sequence[float], seeds: int, depths: Sequence[str] = tuple(MODELS)
+    narrowing: Narrowing, noise: Sequence[float], seeds: int, depths: Sequence[str] = DEPTHS
 ) -> tuple[list[str], Sequence[float], int]:
-    """Models, noise factors and number of seeds: the grid's own where they are not narrowed."""
+    """Models, noise factors and number of seeds: the grid's own unless they are narrowed."""
     models = [MODELS[depth] for depth in (depths if narrowing.depths is None else narrowing.depths)]
     noise = noise if narrowing.noise is None else narrowing.noise
     return models, noise, seeds if narrowing.seeds is None else narrowing.seeds
 
 
-def _noise_grid(
+#: Of a model, the settings that a grid gives it, by name.
+Settings = Callable[[str], Iterable[dict]]
+
+
+def _terms(narrowing: Narrowing, betas: Sequence[float]) -> Settings:
+    """The sparsity terms of each model; conv is trained without one, as in the paper."""
+    terms = [{"beta": beta} for beta in (betas if narrowing.betas is None else narrowing.betas)]
+    return lambda model: [term for term in terms if model != "conv" or term["beta"] == 0]
+
+
+def _vary(
     grid: str,
     narrowing: Narrowing,
+    settings: Settings,
+    *,
     noise: Sequence[float],
-    betas: Sequence[float],
     seeds: int,
-    epochs: int | None = None,
+    depths: Sequence[str] = DEPTHS,
 ) -> list[MemberConfig]:
-    """Dense models x noise x beta x seed; conv without a sparsity term, as in the paper. None: each model's EPOCHS."""
-    models, noise, seeds = _chosen(narrowing, noise, seeds)
-    betas = betas if narrowing.betas is None else narrowing.betas
-    epochs = epochs if narrowing.epochs is None else narrowing.epochs
+    """The paper's models (those of `depths`) x noise x settings x seeds, as narrowed."""
+    return _members(grid, narrowing, _chosen(narrowing, noise, seeds, depths), settings)
 
-    def member(model: str, noise_factor: float, beta: float, seed: int) -> MemberConfig:
-        phase = Phase((float(noise_factor),), EPOCHS[model] if epochs is None else epochs)
-        return MemberConfig(model, (phase,), seed=seed, beta=beta, grid=grid)
 
-    choices = product(models, noise, betas, range(seeds))
-    return [member(*choice) for choice in choices if choice[0] != "conv" or choice[2] == 0]
+def _members(
+    grid: str,
+    narrowing: Narrowing,
+    chosen: tuple[Sequence[str], Sequence[float], int],
+    settings: Settings,
+) -> list[MemberConfig]:
+    models, noise, seeds = chosen
+    return [
+        MemberConfig(
+            model, (Phase((float(a),), _epochs(narrowing, model)),), seed, grid=grid, **setting
+        )
+        for model in models
+        for a, setting, seed in product(noise, settings(model), range(seeds))
+    ]

@@ -247,7 +247,7 @@ def test_negative_values_under_log2p1_are_refused(here, refused):
 # bad options
 
 BAD_OPTIONS = {
-    "grid": (["--grid", "huge"], ["'huge'", "paper", "smoke"]),
+    "grid": (["--grid", "huge"], ["--grid huge", "paper", "smoke"]),
     "noise": (["--noise", "-0.1"], ["--noise -0.1"]),
     "noise nan": (["--noise", "nan"], ["--noise nan"]),
     "noise inf": (["--noise", "0.1", "inf"], ["--noise inf"]),

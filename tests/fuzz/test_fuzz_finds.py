@@ -259,7 +259,7 @@ def test_an_own_grid_with_epochs_that_are_no_whole_number():
 
 @pytest.mark.parametrize("spec", ["~nobody-of-that-name/x.py:mine", "x" * 300 + ".py:mine"])
 def test_a_grid_whose_path_cannot_be_asked_for(spec):
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="no file"):
         own_grid(spec, Narrowing())
 
 

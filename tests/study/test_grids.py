@@ -223,5 +223,5 @@ def test_wrong_choices_are_input_errors(wrong, named):
 
 
 def test_unknown_grid_is_an_input_error_that_lists_them():
-    with pytest.raises(InputError, match=r"'papers'.*paper, smoke"):
+    with pytest.raises(InputError, match=r"--grid papers: .*paper, smoke"):
         plan("papers", Narrowing())

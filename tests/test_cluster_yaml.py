@@ -1,4 +1,4 @@
-"""cluster.yaml, offline: each of its three blocks is a cluster that Ray accepts, pinned and closed."""
+"""The cluster files, offline: each is a cluster that Ray accepts, pinned and closed."""
 
 import os
 import re
@@ -17,10 +17,10 @@ from study.cli import parser
 from study.options import StudyOptions
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
+FILES = {"AWS": "cluster.yaml", "GCP": "clusters/gcp.yaml", "LOCAL": "clusters/own-machines.yaml"}
+TEXTS = {name: (ROOT / file).read_text(encoding="utf-8") for name, file in FILES.items()}
+TEXT = TEXTS["AWS"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-BLOCKS = ("AWS", "GCP", "LOCAL")
-BLOCK = r"# ==== begin {0} ====\n(.*?)# ==== end {0} ====\n"
 HEADER = "\n".join(line[1:] for line in TEXT.partition("\n\n")[0].splitlines())
 CHANGE = {
     "AWS": ["max_workers", "region", "InstanceType", "ImageId", "InstanceType"],
@@ -49,22 +49,8 @@ class Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def block(name):
-    [found] = re.findall(BLOCK.format(name), TEXT, re.DOTALL)
-    return found if name == "AWS" else "".join(line[2:] for line in found.splitlines(keepends=True))
-
-
-def assembled(name):
-    """The file as a user leaves it who has chosen a block: the others commented."""
-    text = TEXT
-    for other in BLOCKS:
-        kept = block(name) if other == name else ""
-        text = re.sub(BLOCK.format(other), lambda _, kept=kept: kept, text, flags=re.DOTALL)
-    return text
-
-
 def load(name):
-    return yaml.load(assembled(name), Strict)
+    return yaml.load(TEXTS[name], Strict)
 
 
 def commands(config):
@@ -76,7 +62,7 @@ def commands(config):
     ]
 
 
-@pytest.fixture(params=BLOCKS)
+@pytest.fixture(params=FILES)
 def name(request):
     return request.param
 
@@ -98,7 +84,7 @@ def wrong_pins(text, lock=LOCK, requires=None):
         r"\bRay (\d[\d.]*\d)", text
     )
     pythons = re.findall(r"uv python (?:install|find)(?: --\S+)* ([\d.]+)", text)
-    assert len(rays) >= 3  # the header, the head's commands, the reason for autoscaler v1
+    assert len(rays) >= 2  # the head's commands, the reason for autoscaler v1
     assert len(pythons) == 2
     wrong = [f"ray {version}" for version in rays if not f"{ray}.".startswith(f"{version}.")]
     return wrong + [
@@ -108,12 +94,15 @@ def wrong_pins(text, lock=LOCK, requires=None):
     ]
 
 
-def test_the_file_as_it_stands_is_the_aws_cluster():
-    assert yaml.load(TEXT, Strict) == load("AWS")
-    assert load("AWS")["provider"]["type"] == "aws"
+def test_the_clusters_differ_only_in_what_the_cloud_asks_for():
+    own = {"max_workers", "provider", "auth", "head_node_type", "available_node_types"}
+    own |= {"initialization_commands", "head_setup_commands", "worker_setup_commands"}
+    aws, *others = ({k: v for k, v in load(name).items() if k not in own} for name in FILES)
+    assert {"file_mounts", "setup_commands", "head_start_ray_commands"} <= set(aws)
+    assert others == [aws, aws]
 
 
-def test_a_block_is_a_cluster_that_ray_accepts(name, config):
+def test_a_file_is_a_cluster_that_ray_accepts(name, config):
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     prepared = prepare_config(config)
@@ -146,8 +135,8 @@ def test_the_head_is_on_demand_and_the_workers_are_spot():
 
 
 def test_versions_are_those_of_the_lock_file(name):
-    assert wrong_pins(assembled(name)) == []
-    clients = re.findall(r"([\w-]+)==([\w.]+)", block(name))
+    assert wrong_pins(TEXTS[name]) == []
+    clients = re.findall(r"([\w-]+)==([\w.]+)", TEXTS[name])
     assert len(set(clients)) == len(
         {package for package, _ in clients}
     )  # the caller's are the head's
@@ -171,13 +160,13 @@ def test_a_version_that_differs_is_found(text, lock, requires):
 
 
 def test_what_a_user_must_change_is_little_and_marked(name):
-    lines = [line for line in assembled(name).splitlines() if line.endswith("  # CHANGE")]
+    lines = [line for line in TEXTS[name].splitlines() if line.endswith("  # CHANGE")]
     assert [line.partition(":")[0].strip() for line in lines] == CHANGE[name]
     assert len(lines) <= 8
 
 
 def test_nothing_is_opened_but_ssh(name, config):
-    text = "\n".join(line.partition("# ")[0] for line in assembled(name).splitlines())
+    text = "\n".join(line.partition("# ")[0] for line in TEXTS[name].splitlines())
     assert not re.search(r"(?<!\d)0\.0\.0\.0|::/0", text)
     assert not re.search(r"IpPermissions|FromPort|authorize|firewall|ufw", text)
     assert config["provider"].get("security_group", {"GroupName": "dae-study"}) == {
@@ -196,7 +185,7 @@ def test_nodes_want_the_token_and_report_no_usage(config):
         assert ("RAY_enable_autoscaler_v2=0" in exports) == key.startswith("head")
 
 
-def test_every_command_is_one_that_bash_reads(config):
+def test_bash_can_read_every_command(config):
     found = [*commands(config), *(("header", f"{line}\n") for line in documented())]
     assert {key for key, _ in found} >= {"setup_commands", "head_start_ray_commands", "header"}
     for key, command in found:

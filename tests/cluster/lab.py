@@ -1,4 +1,4 @@
-"""A Ray cluster on three hosts of this machine, made by `ray up` from cluster.yaml's local block. Not a test itself."""
+"""A Ray cluster on three hosts of this machine, made by `ray up` from clusters/own-machines.yaml. Not a test itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Cluster:
         return self.hosts.home(0) / "checkout"
 
     def _config(self, name: str) -> dict:
-        """The local block with these hosts; of the set-up, what needs a package index is left out: VENV is there."""
+        """The file with these hosts, without the set-up that needs a package index: VENV exists."""
         config, hosts = load("LOCAL"), self.hosts
         addresses = [hosts.address(i) for i in self.workers]
         config["cluster_name"] = name

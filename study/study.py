@@ -8,8 +8,8 @@ import os
 import shlex
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -28,9 +28,10 @@ from study.report.summary import summary_markdown
 from study.run.attempts import Attempts
 from study.run.folder import RunFolder
 from study.run.interruption import Interruption
+from study.run.jobs import Executor, Workplace
 from study.run.lock import held
 from study.run.packs import Pack, plan_packs
-from study.run.progress import ProgressLine
+from study.run.progress import ProgressLine, say
 from study.run.provenance import run_config
 from study.run.rows import FAILED
 from study.run.storage import open_folder
@@ -55,16 +56,19 @@ class Study:
     group: str | None = field(init=False)
 
     def run(self) -> int:
-        """Train what is unfinished and write the tables. Returns the exit status. Raises InputError for bad data."""
+        """Train what is unfinished and write the tables. Returns the exit status.
+
+        Raises InputError for bad data.
+        """
         started = time.monotonic()
         with (
             Interruption() as interruption,
-            self._executor(interruption) as train,
+            self._executor(interruption) as executor,
             self._begun() as seconds_before,
         ):
             self._note()
-            if self.work_left():
-                train(interruption)
+            if executor is not None and self.work_left():
+                self._train(executor, interruption)
             else:
                 self.say("nothing left to train")
             try:
@@ -91,8 +95,8 @@ class Study:
         self.dataset = replace(dataset, matrix=names, notes=notes)
 
     def say(self, text: str) -> None:
-        """A line on the screen, as it is."""
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+        """Print a line on the screen."""
+        say(self.console, text)
 
     def _note(self) -> None:
         """What was found out about the data: in short on the screen, in full in the log."""
@@ -106,11 +110,12 @@ class Study:
             print(*self.dataset.notes, sep="\n", file=log)
 
     @contextmanager
-    def _executor(
-        self, interruption: Interruption
-    ) -> Iterator[Callable[[Interruption], None] | None]:
-        """What trains packs: this process, or Ray, which begins beside the reading of the data; None if all is done."""
-        if self.options.resume:  # whether there is work is known only then
+    def _executor(self, interruption: Interruption) -> Iterator[Executor | None]:
+        """Load the data, and yield what runs jobs; None if all is done.
+
+        Ray starts while the data are read, except with --resume, which may find nothing to train.
+        """
+        if self.options.resume:
             with interruption.at_once():
                 self.load()
             with held(self.folder.path):
@@ -119,40 +124,46 @@ class Study:
             if not self.work_left():
                 yield None
                 return
-        with self._training() as train:
+        with self._started() as executor:
+            self.device = executor.device
             if not self.options.resume:
                 with interruption.at_once():
                     self.load()
-            yield train
+            yield executor
 
     def work_left(self) -> bool:
         """Whether there is anything to train."""
         return bool(self.unfinished(workers=1))
 
-    def _training(self) -> AbstractContextManager[Callable[[Interruption], None]]:
-        """Yields what trains the packs."""
+    def _started(self) -> AbstractContextManager[Executor]:
         if self.options.local:
-            from study.run.local import (
-                local_executor,  # with torch, which the driver of workers does without
-            )
+            from study.run.local import LocalExecutor  # loads torch, as the workers do
 
-            return local_executor(self)
-        return self._ray_executor()
+            return nullcontext(LocalExecutor(self.device))
+        from study.run.cluster import ray_executor
 
-    @contextmanager
-    def _ray_executor(self) -> Iterator[Callable[[Interruption], None]]:
-        """The cluster starts in the background; Tune, too, takes its time to import."""
-        from study.run.cluster import cluster_of
+        return ray_executor(self.options, self.device, self.folder.log_file, self.console)
 
-        with cluster_of(self) as ready:
-            from study.run.tune import train_packs
+    def _train(self, executor: Executor, interruption: Interruption) -> None:
+        """Train the unfinished packs."""
+        packs = self.unfinished(executor.workers())
+        waiting = sum(len(pack.members) for pack in packs)
+        total = len(self.planned)
+        with ProgressLine(packs, self.data.n_genes, total - waiting, total, self.console) as line:
+            attempts = Attempts(packs, self.folder, line)
+            executor.run_jobs(attempts, self.workplace(executor.device), interruption)
+        for pack, error in attempts.errors:
+            reason = " ".join(error.split())[:500]
+            self.errors |= {member.member_id: reason for member in pack.members}
 
-            yield lambda interruption: train_packs(self, *ready(), interruption)
+    def workplace(self, device: str) -> Workplace:
+        """What the jobs need."""
+        return Workplace(self.data, self.folder, device, self.options.checkpoint_seconds)
 
     @contextmanager
     def _begun(self) -> Iterator[float]:
         """Hold the folder for this process, so that a second run on it is refused, and begin (see `_begin`)."""
-        with closing(self.folder), held(self.folder.path) as undo:
+        with held(self.folder.path) as undo:
             try:
                 seconds_before = self._begin()
             except InputError:  # nothing is left of what was made for it
@@ -248,19 +259,6 @@ class Study:
         return packs + plan_packs(
             list(left.values()), self.data.n_genes, workers, self.options.pack, self.device
         )
-
-    def progress(self, packs: list[Pack]) -> ProgressLine:
-        """The line on the screen for these packs."""
-        waiting = sum(len(pack.members) for pack in packs)
-        total = len(self.planned)
-        return ProgressLine(packs, self.data.n_genes, total - waiting, total, self.console)
-
-    def failed(self, attempts: Attempts) -> None:
-        """Keep the errors of the packs that were given up, in one line."""
-        for pack, error in attempts.errors:
-            self.errors |= {
-                member.member_id: " ".join(error.split())[:500] for member in pack.members
-            }
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""

@@ -37,13 +37,7 @@ LAYERS = (
 )
 
 #: The only modules that import Ray, and those of study/ that import torch.
-RAY = {
-    "study.run.cluster",
-    "study.run.guard",
-    "study.run.tune",
-    "study.run.trainable",
-    "study.search.runner",
-}
+RAY = {"study.run.cluster", "study.run.tune"}
 
 
 def module_name(path):
@@ -54,14 +48,9 @@ def module_name(path):
 UPWARD = {
     "study.evidence.search": {"study.search.trials"},
     "study.protocols": {"study.paper.published"},
-    "study.run.cluster": {"study.study"},
-    "study.run.local": {"study.study"},
-    "study.run.tune": {"study.study"},
 }
 CIRCLES = {
-    *("study.search.local", "study.search.runner", "study.search.search"),
     *("data_utils.cohort", "data_utils.cohort_targets", "models.card", "models.folder"),
-    *("study.run.cluster", "study.run.local", "study.run.tune", "study.study"),
     *("models.denoisers.baselines", "models.denoisers.linear"),
 }
 
@@ -200,7 +189,6 @@ def test_reports_load_neither_torch_nor_ray(name):
         "study.options",
         "study.grids",
         "study.run.packs",
-        "study.run.trainable",
         "study.run.cluster",
         "study.run.tune",
     ],

@@ -40,7 +40,7 @@ from study.evidence import references as references_module
 from study.evidence.references import write_references
 from study.option import declared
 from study.options import SearchOptions, StudyOptions
-from study.run import local
+from study.run import worker
 from study.run.folder import RunFolder
 from study.study import open_study
 from tests.small import ROOT, assert_same_tables, contents, expression, expression_file, models
@@ -730,7 +730,7 @@ def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(
 @pytest.mark.parametrize("interrupted", ["while it trains", "while it measures"])
 def test_an_interrupted_run_has_no_report(interrupted, here, monkeypatch, capfd):
     owner, name = {
-        "while it trains": (local, "run_pack"),
+        "while it trains": (worker, "run_pack"),
         "while it measures": (references_module, "up_to_date"),
     }[interrupted]
     original = getattr(owner, name)

@@ -1,4 +1,4 @@
-"""Which pack trains next, and what becomes of one that failed: tried again, split in two, or given up. No Ray here."""
+"""Which pack trains next, and what becomes of one that failed: retried, split in two, or given up."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
+from study.run.folder import RunFolder
+from study.run.jobs import Workplace
 from study.run.packs import Pack
-
-if TYPE_CHECKING:
-    from study.run.folder import RunFolder
-    from study.run.progress import ProgressLine
+from study.run.progress import ProgressLine
 
 #: Times a pack is tried again that raised; it starts to count anew when it has come on since its last try.
 RETRIES = 2
@@ -31,12 +30,39 @@ NO_MEMORY = re.compile(
 FULL = re.compile(r"No space left on device|Disk quota exceeded")
 
 
-class Attempts:
-    """The packs that wait and those in training, how often each has failed, and the `errors` of those given up.
+@dataclass(frozen=True)
+class PackJob:
+    """Train a pack."""
 
-    A pack without memory is split in two at once, one whose worker dies again and again after some tries: the cause
-    may be the kernel, which kills what takes too much memory, or one member. Packs do not change a member's numbers.
-    Where the disk is full, or the folder has gone for good, no other pack begins.
+    pack: Pack
+
+    @property
+    def job_id(self) -> str:
+        """The pack's."""
+        return self.pack.pack_id
+
+    @property
+    def name(self) -> str:
+        """For example `44 networks from dense-4/noise-0.5/beta-0.01/seed-0`."""
+        n_members = len(self.pack.members)
+        return f"{n_members} network{'s'[: n_members > 1]} from {self.pack.members[0].run_name}"
+
+    def run(
+        self, workplace: Workplace, report: Callable[[dict], None], should_stop: Callable[[], bool]
+    ) -> bool:
+        """Train from the checkpoint, if any. Returns False if `should_stop` ended it early."""
+        from study.run.worker import run_pack  # loads torch, which the driver does without
+
+        return run_pack(self.pack, workplace, report, should_stop)
+
+
+class Attempts:
+    """The queue of packs: those that wait and those in training, and the `errors` of those given up.
+
+    A pack without memory is split in two at once; a pack whose worker keeps dying is split after
+    some tries, since the cause may be the kernel, which kills what takes too much memory, or one
+    member. Splitting does not change a member's numbers. If the disk is full or the folder has
+    gone for good, no other pack begins.
     """
 
     def __init__(
@@ -46,48 +72,55 @@ class Attempts:
         line: ProgressLine,
         now: Callable[[], float] = time.monotonic,
     ):
-        self.waiting, self.folder, self.line, self.now = deque(packs), folder, line, now
+        self.waiting = deque(PackJob(pack) for pack in packs)
+        self.folder, self.line, self.now = folder, line, now
         self.not_before: dict[str, float] = {}
         self.begun: dict[str, object] = {}
         self.failures: Counter[str] = Counter()
         self.errors: list[tuple[Pack, str]] = []
 
-    def next(self) -> Pack | None:
-        """The pack to train now; None where none waits, or all wait for a pause to end. Then it is in training."""
+    def next(self) -> PackJob | None:
+        """The pack to train now; None if none waits, or all wait for a pause to end."""
         now = self.now()
-        pack = next(
-            (pack for pack in self.waiting if self.not_before.get(pack.pack_id, now) <= now), None
+        job = next(
+            (job for job in self.waiting if self.not_before.get(job.job_id, now) <= now), None
         )
-        if pack is not None:
-            self.waiting.remove(pack)
-            self.begun[pack.pack_id] = self.folder.standing(pack.pack_id)
-        return pack
+        if job is not None:
+            self.waiting.remove(job)
+            self.begun[job.job_id] = self.folder.standing(job.job_id)
+        return job
 
     @property
     def over(self) -> bool:
         """Whether nothing waits or trains."""
         return not self.waiting and not self.begun
 
-    def ended(self, pack: Pack, whole: bool) -> None:
-        """It is trained to its end, or was stopped."""
-        if self.begun.pop(pack.pack_id, self) is not self and whole:
-            self.line.pack_done(pack)
+    def reported(self, job: PackJob, progress: dict) -> None:
+        """Show how far the pack is."""
+        self.line.update(job.pack, progress)
 
-    def failed(self, pack: Pack, error: str, died: bool = False) -> None:
-        """It raised, or its worker died: from now on the pack itself waits, or its halves, or it is given up."""
-        again = self._again(pack, error, died)
+    def ended(self, job: PackJob, result: bool) -> None:
+        """The pack is trained to its end (`result`), or was stopped."""
+        del self.begun[job.job_id]
+        if result:
+            self.line.pack_done(job.pack)
+
+    def failed(self, job: PackJob, error: str, died: bool = False) -> None:
+        """The pack raised, or its worker died: now it waits again, or its halves, or it is given up."""
+        again = self._again(job, error, died)
         if FULL.search(error) or self._gone():
             again = []
             self.waiting.clear()
         if not again:
-            self.errors.append((pack, error))
-        elif again != [pack]:
-            self.folder.drop_checkpoint(pack.pack_id)
-            reason = (
-                "no memory left" if NO_MEMORY.search(error) else "its worker died again and again"
-            )
+            self.errors.append((job.pack, error))
+        elif again != [job]:
+            self.folder.drop_checkpoint(job.job_id)
+            reason = "no memory left" if NO_MEMORY.search(error) else "its worker keeps dying"
+            n_members = len(job.pack.members)
             self.line.split(
-                pack, again, f"a pack of {len(pack.members)} networks is split in two: {reason}"
+                job.pack,
+                [half.pack for half in again],
+                f"a pack of {n_members} networks is split in two: {reason}",
             )
         self.waiting.extendleft(reversed(again))
 
@@ -98,25 +131,24 @@ class Attempts:
             return True
         return False
 
-    def _again(self, pack: Pack, error: str, died: bool) -> list[Pack]:
-        pack_id = pack.pack_id
-        if self.folder.standing(pack_id) not in (None, self.begun.pop(pack_id, None)):
-            self.failures[pack_id] = 0
-        self.failures[pack_id] += 1
-        if NO_MEMORY.search(error) and len(pack.members) > 1:
-            return halves(pack)
+    def _again(self, job: PackJob, error: str, died: bool) -> list[PackJob]:
+        job_id, alone = job.job_id, len(job.pack.members) == 1
+        if self.folder.standing(job_id) not in (None, self.begun.pop(job_id)):
+            self.failures[job_id] = 0
+        self.failures[job_id] += 1
+        if NO_MEMORY.search(error) and not alone:
+            return halves(job)
         if not died:
-            return [pack] if self.failures[pack_id] <= RETRIES else []
-        if self.failures[pack_id] > (
-            RETRIES_AFTER_DEATH if len(pack.members) > 1 else LAST_RETRIES
-        ):
-            return halves(pack)
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures[pack_id] - 1))
-        self.not_before[pack_id] = self.now() + pause
-        return [pack]
+            return [job] if self.failures[job_id] <= RETRIES else []
+        if self.failures[job_id] > (LAST_RETRIES if alone else RETRIES_AFTER_DEATH):
+            return halves(job)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures[job_id] - 1))
+        self.not_before[job_id] = self.now() + pause
+        return [job]
 
 
-def halves(pack: Pack) -> list[Pack]:
-    """The pack in two; nothing where it is a single network."""
-    middle = len(pack.members) // 2
-    return [Pack(pack.members[:middle]), Pack(pack.members[middle:])] if middle else []
+def halves(job: PackJob) -> list[PackJob]:
+    """Jobs for the two halves of a pack; none for a single network."""
+    members = job.pack.members
+    middle = len(members) // 2
+    return [PackJob(Pack(half)) for half in (members[:middle], members[middle:]) if middle]

@@ -1,4 +1,4 @@
-"""The Ray cluster: a small one of this machine's own, started in the background, or one that is there already."""
+"""The Ray cluster: one of this machine alone, started in the background, or one that exists."""
 
 from __future__ import annotations
 
@@ -11,79 +11,57 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault(
-    "RAY_enable_metrics_collection", "0"
-)  # there is no dashboard that would show them
-os.environ.setdefault(
-    "RAY_prestart_worker_first_driver", "0"
-)  # Tune's workers have an environment of their own
-os.environ.setdefault(
-    "TUNE_DISABLE_SIGINT_HANDLER", "1"
-)  # study.interruption handles SIGINT and SIGTERM
-os.environ.setdefault(
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1"
-)  # the run folder has its own tables and logs
-
-import ray
-from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader, Config
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from rich.console import Console
 
 from data_utils.errors import InputError
 from study.options import StudyOptions
-from study.run.guard import guarded
+from study.run.jobs import Executor
+from study.run.progress import say
 from study.run.storage import mark, seen
 
 if TYPE_CHECKING:
-    from study.study import Study
+    from ray import ObjectRef
 
-# Processes of which a cluster of this machine alone has no use: autoscaler, dashboard and a reader of logs. `ray.init`
-# has no option for the first and the last, and starts the second without its pages. They take 2 CPU seconds of a start.
-for _name in ("start_monitor", "start_api_server", "start_log_monitor"):
-    setattr(ray._private.node.Node, _name, lambda *args, **options: None)
-
-#: What tells Ray whether a token is asked for, and where it is.
-ACCESS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-#: Times that Ray is started here: it gives up after 30 s, which cannot be set and are too few on a very busy machine.
+#: Tries at starting Ray: it gives up after 30 s, too few on a very busy machine.
 START_TRIES = 3
 #: Seconds to wait for a cluster to answer, and for each of its nodes.
 ADDRESS_SECONDS, NODE_SECONDS = 25.0, 60.0
+#: Seconds between two looks at whether Ray's servers still listen.
+LOOK_SECONDS = 1.0
 
 
 @contextmanager
-def cluster_of(study: Study) -> Iterator[Callable[[], tuple[int, float]]]:
-    """Starts or joins the study's cluster; yields what waits for it and returns workers and share of a GPU for each.
+def ray_executor(
+    options: StudyOptions, device: str, log: Path, console: Console
+) -> Iterator[Executor]:
+    """Start or join the run's cluster and yield what runs jobs on it.
 
-    Raises InputError where no cluster answers, or has no GPU where one was asked for.
+    Raises InputError if no cluster answers, or has no GPU although one was requested.
     """
-    options = study.options
 
     def last_words(reason: str) -> None:
-        study.console.show_cursor()
-        study.say(f"{reason}, and the run ends with it: what had ended is kept")
-        study.say(f"go on with: {options.resume_command}")
+        console.show_cursor()
+        say(console, f"{reason}, and the run ends with it: what had ended is kept")
+        say(console, f"go on with: {options.resume_command}")
         keep()
 
-    with (
-        chatter_to(study.folder.log_file) as keep,
-        cluster(options.address, options.workers, last_words) as ready,
-    ):
-        # On the CPUs of this machine nothing is wanting; what a cluster lacks is told before anything is written.
-        known = {} if options.address is None and study.device == "cpu" else ready()
+    with chatter_to(log) as keep, cluster(options.address, options.workers, last_words) as ready:
+        from study.run.tune import TuneExecutor  # takes a while, as the start of Ray does
+
+        # A local CPU lacks nothing; what a cluster lacks is reported before anything is written.
+        known = {} if options.address is None and device == "cpu" else ready()
         if options.address is not None:
             check_nodes(options)
-        study.device, gpus_per_pack = place(options, study.device, known)
-        worker_count(known, gpus_per_pack)
-        yield lambda: (worker_count(ready(), gpus_per_pack), gpus_per_pack)
+        device, gpus = place(options, device, known)
+        worker_count(known, gpus)
+        yield TuneExecutor(device, gpus, lambda: worker_count(ready(), gpus))
 
 
 @contextmanager
@@ -92,27 +70,25 @@ def cluster(
     workers: int | None,
     last_words: Callable[[str], None] = lambda reason: None,
 ) -> Iterator[Callable[[], dict[str, float]]]:
-    """A Ray cluster of this machine alone, or the one at `address`.
+    """Start a Ray cluster of this machine alone, or join the one at `address`.
 
-    It starts in a thread, since that takes seconds in which there is other work; the function it yields waits for it
-    and returns its resources, or raises InputError where no cluster answers at `address`. Where this machine's own
-    dies, the process ends after its `last_words` (see study/run/guard.py).
+    It starts in a thread, since that takes seconds in which there is other work. The function that
+    is yielded waits for it and returns its resources, or raises InputError if no cluster answers.
+    If a server of this machine's own cluster dies, the process ends after its `last_words`.
     """
-    if address is not None:
-        check_address(address)
-    options = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
+    options: dict = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
+        options |= {"address": "local", "include_dashboard": False}
         options["num_cpus"] = workers or len(os.sched_getaffinity(0))
     else:
-        options = {
-            "address": address,
-            **{k: v for k, v in options.items() if k != "include_dashboard"},
-        }
-    with (
-        nullcontext() if address else closed() as token,
-        ExitStack() as watch,
-        ThreadPoolExecutor(1) as thread,
-    ):
+        check_address(address)
+        options["address"] = address
+    with ExitStack() as stack:
+        if address is None:
+            token = stack.enter_context(private())
+        import ray  # now that the environment is as it should be
+
+        watch = stack.enter_context(ExitStack())
 
         def ended(reason: str) -> None:
             last_words(reason)
@@ -120,21 +96,75 @@ def cluster(
 
         def start() -> dict[str, float]:
             resources = _start(options)
-            if token is not None:
-                watch.enter_context(guarded(ray._private.worker._global_node, ended))
+            if address is None:
+                watch.enter_context(watched(servers(), ended))
             return resources
 
-        started = thread.submit(start)
-        try:
-            yield started.result
-        finally:
-            started.exception()  # Ray can be shut down only once it is up
-            watch.close()
-            ray.shutdown()
+        with ThreadPoolExecutor(1) as thread:
+            started = thread.submit(start)
+            try:
+                yield started.result
+            finally:
+                started.exception()  # Ray can be shut down only once it is up
+                watch.close()
+                ray.shutdown()
+
+
+def servers() -> dict[str, tuple[str, int]]:
+    """Return where the two servers of this machine's cluster listen, without which nothing goes on."""
+    import ray
+
+    [node] = ray.nodes()
+    host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
+    return {
+        "gcs_server": (host, int(port)),
+        "raylet": (node["NodeManagerAddress"], node["NodeManagerPort"]),
+    }
+
+
+@contextmanager
+def watched(
+    addresses: dict[str, tuple[str, int]], last_words: Callable[[str], None]
+) -> Iterator[None]:
+    """End the process with status 1 after `last_words`, once one of the servers refuses to answer.
+
+    Left alone, Ray's driver waits a minute for a dead server, and then ends without a word.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_SECONDS):
+            for name, address in addresses.items():
+                if refused(address) and not over.is_set():
+                    with suppress(Exception):  # whatever it is, the process ends
+                        last_words(f"Ray's {name} has died")
+                    os._exit(1)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def refused(address: tuple[str, int]) -> bool:
+    """Whether nobody listens there; a server that is slow to answer is alive."""
+    try:
+        socket.create_connection(address, timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def check_nodes(options: StudyOptions) -> None:
     """Raise InputError where a node of the cluster does not see what is written to the run folder, or the storage."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
     with mark(options) as there:
         asked = {}
         for node in ray.nodes():
@@ -157,7 +187,9 @@ def check_nodes(options: StudyOptions) -> None:
         )
 
 
-def _answer(task: ray.ObjectRef) -> str:
+def _answer(task: ObjectRef) -> str:
+    import ray
+
     try:
         return ray.get(task, timeout=0.1)
     except ray.exceptions.RayError as error:
@@ -165,47 +197,48 @@ def _answer(task: ray.ObjectRef) -> str:
 
 
 @contextmanager
-def closed() -> Iterator[Path]:
-    """Whatever Ray starts meanwhile listens on loopback alone, and wants a token that is made for this run.
+def private() -> Iterator[Path]:
+    """Let a Ray that starts meanwhile listen on loopback alone and require a token of this run.
 
-    The token is in a file of mode 600, which goes with the run; it is in no log, argument or run folder. Yields the
-    file's path.
+    Yields the token's file, of mode 600, which is removed with the run. Ray must not have been
+    imported before: it reads once whether machines other than this one may take part.
     """
-    saved = {
-        name: os.environ.pop(name, None) for name in ACCESS
-    }  # without a mode, ray.init asks for a token
-    everywhere, ray_constants.ENABLE_RAY_CLUSTER = (
-        ray_constants.ENABLE_RAY_CLUSTER,
-        False,
-    )  # read at import elsewhere
-    try:
-        with tempfile.TemporaryDirectory(prefix="dae-study-") as folder:
-            path = Path(folder) / "token"
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
-            os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
-            AuthenticationTokenLoader.instance().reset_cache()
+    with tempfile.TemporaryDirectory(prefix="dae-study-") as folder:
+        path = Path(folder) / "token"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        ours = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(path),
+            "RAY_AUTH_TOKEN": None,
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        }
+        theirs = {name: os.environ.get(name) for name in ours}
+        _set(ours)
+        try:
             yield path
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = everywhere
-        for name, value in saved.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        Config.initialize("")  # Ray keeps what it read
-        AuthenticationTokenLoader.instance().reset_cache()
+        finally:
+            _set(theirs)
+
+
+def _set(environment: dict[str, str | None]) -> None:
+    for name, value in environment.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def _start(options: dict) -> dict[str, float]:
-    address = options.get("address")
+    import ray
+
     for tries_left in reversed(range(START_TRIES)):
         try:
-            ray.init(**{"address": "local", **options})  # whatever RAY_ADDRESS says
+            ray.init(**options)
             break
         except (ConnectionError, RuntimeError, ValueError) as error:
-            if address is None:
+            if options["address"] == "local":
                 raise
-            raise _no_cluster(address, str(error)) from None
+            raise _no_cluster(options["address"], str(error)) from None
         except Exception as error:  # Ray has no class of its own for it
             if "timed out during startup" not in str(error) or not tries_left:
                 raise

@@ -11,7 +11,8 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,10 @@ class RunFolder:
         """Raise OSError where the folder is not there: whoever writes below must not make another in its place."""
         os.stat(self.path / "parts")
 
-    def close(self) -> None:
-        """The run that holds the folder is over (see study/run/storage.py)."""
+    @contextmanager
+    def on_worker(self) -> Iterator[RunFolder]:
+        """What a worker writes to: all machines share this folder (but see study/run/storage.py)."""
+        yield self
 
     def clear(self) -> None:
         """Delete all of an earlier run but the lock, which this process holds."""

@@ -42,6 +42,10 @@ class Storage:
         self._files = fs.SubTreeFileSystem(path, filesystem)
         self._root = (filesystem, path)
 
+    def __reduce__(self) -> tuple:
+        """Travel to other processes as the URL: each reads its own credentials."""
+        return Storage, (self.url, self.waits)
+
     def check(self) -> None:
         """Raise InputError where it cannot be reached, or has no such bucket."""
         filesystem, path = self._root

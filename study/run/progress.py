@@ -14,6 +14,11 @@ from study.run.packs import Pack, cost
 QUIET_SECONDS = 30.0
 
 
+def say(console: Console, text: str) -> None:
+    """Print text on the screen as it is, as one line."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
 class ProgressLine:
     """Counts work in training cost, so that the remaining time is right with packs of different size."""
 
@@ -79,7 +84,7 @@ class ProgressLine:
         self.work -= self.works.pop(pack.pack_id)
         for part in parts:
             self._add(part)
-        self.console.print(reason, soft_wrap=True, highlight=False, markup=False)
+        say(self.console, reason)
 
     def text(self) -> str:
         """The line."""
@@ -106,7 +111,7 @@ class ProgressLine:
                 description=self.text(),
             )
         elif force or time.monotonic() - self.last_line > QUIET_SECONDS:
-            self.console.print(self.text(), soft_wrap=True, highlight=False, markup=False)
+            say(self.console, self.text())
             self.last_line = time.monotonic()
 
 

@@ -22,7 +22,6 @@ from data_utils.errors import InputError
 from data_utils.files import write_atomically
 from study.options import StudyOptions
 from study.run.folder import RunFolder
-from study.run.lease import LEASE, Lease
 from study.run.lock import held
 from study.run.object_store import Storage, one_line
 
@@ -42,7 +41,6 @@ class StoredFolder(RunFolder):
         self.storage = storage
         self._asked, self._stop = -STOP_SECONDS, False
         self._sent: dict[Path, int] = {}
-        self.lease = Lease(storage)
 
     def _put(self, path: Path) -> None:
         self.storage.put(path.relative_to(self.path).as_posix(), path.read_bytes())
@@ -100,8 +98,7 @@ class StoredFolder(RunFolder):
     def clear(self) -> None:
         super().clear()
         for name in self.storage.sizes():
-            if name != LEASE:
-                self.storage.delete(name)
+            self.storage.delete(name)
 
     def request_stop(self, stop: bool) -> None:
         super().request_stop(stop)
@@ -113,8 +110,13 @@ class StoredFolder(RunFolder):
             self._asked, self._stop = now, self.storage.get(".stop") is not None
         return self._stop
 
-    def close(self) -> None:
-        self.lease.release()
+    @contextmanager
+    def on_worker(self) -> Iterator[RunFolder]:
+        """Make a scratch folder on the worker's machine that is written through to the storage."""
+        with tempfile.TemporaryDirectory(prefix="dae-study-") as scratch:
+            folder = StoredFolder(scratch, self.storage)
+            folder.create()
+            yield folder
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
         """Bring here what the storage has `below` these folders: what may have changed, and what is not here."""
@@ -187,25 +189,12 @@ def open_folder(options: StudyOptions) -> RunFolder:
         )
     if not goes_on:
         options.check_folder()
-    folder.lease.acquire()
     if goes_on:
         with held(folder.path):
             folder.fetch()
             folder.publish()
         options.check_folder()
     return folder
-
-
-@contextmanager
-def worker_folder(path: str, storage: str | None) -> Iterator[RunFolder]:
-    """What a worker writes to: the run folder itself, or a scratch folder that is written through to the storage."""
-    if storage is None:
-        yield RunFolder(path)
-        return
-    with tempfile.TemporaryDirectory(prefix="dae-study-") as scratch:
-        folder = StoredFolder(scratch, Storage(storage))
-        folder.create()
-        yield folder
 
 
 @contextmanager

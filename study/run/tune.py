@@ -1,170 +1,197 @@
-"""Packs on Ray Tune: one trial a pack, what failed, interruption. The cluster is that of study/run/cluster.py."""
+"""Jobs on Ray Tune: one trial per attempt at a job. The cluster is that of study/run/cluster.py.
+
+Tune's own retries, variants and snapshots are not used: the searcher hands out the queue's jobs, so
+that a pack may wait for a growing pause or be split in two, and a search can ask Optuna for its
+next trial; the run folder is the only record. A trial's name and config say what it trains.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import study.run.cluster  # noqa: F401  (first: it sets what Ray reads when it is imported)
+import ray
+from ray import tune
+from ray.tune.search import Searcher
 
-from ray import tune  # isort: skip
-from ray.tune.search import Searcher  # isort: skip
-
-from study.run.attempts import Attempts
 from study.run.folder import RunFolder
 from study.run.interruption import Interruption
-from study.run.packs import Pack
-from study.run.trainable import train_pack
-
-if TYPE_CHECKING:
-    from study.study import Study
+from study.run.jobs import Job, Queue, Workplace
 
 #: Seconds that interrupted workers get to save their state.
 GRACE_SECONDS = 6.0
 
 
-def run_packs(study: Study, gpus_per_pack: float, watch: Watch) -> None:
-    """One trial an attempt at a pack, until all have ended or the study is interrupted."""
-    folder = study.folder
-    trainable = tune.with_parameters(
-        train_pack,
-        members=watch.members,
-        data=study.data,
-        folder=str(folder.path),
-        storage=study.options.storage,
-        device=study.device,
-        checkpoint_seconds=study.options.checkpoint_seconds,
-    )
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as path, stopping(folder, watch):
-        run_config = tune.RunConfig(name="tune", storage_path=path, verbose=0, callbacks=[watch])
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, {"cpu": 1, "gpu": gpus_per_pack}),
-            tune_config=tune.TuneConfig(
-                search_alg=Suggestions(watch), num_samples=-1, reuse_actors=True
-            ),
-            run_config=run_config,
+@dataclass(frozen=True)
+class TuneExecutor:
+    """Runs jobs on the workers of a Ray cluster."""
+
+    device: str
+    gpus_per_job: float
+    workers: Callable[[], int]
+
+    def run_jobs(self, queue: Queue, workplace: Workplace, interruption: Interruption) -> None:
+        """Run jobs until the queue is over or the run is interrupted."""
+        self.workers()
+        interruption.take_over()
+        if interruption:  # while the cluster was starting
+            return
+        trainable = tune.with_resources(
+            tune.with_parameters(run_job, workplace=workplace), {"cpu": 1, "gpu": self.gpus_per_job}
         )
-        tuner.fit()
+        jobs = Jobs(queue, interruption)
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as path,
+            stoppable(workplace.folder, jobs),
+        ):
+            tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=jobs,
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_name_creator=lambda trial: trial.config["job"],
+                    trial_dirname_creator=lambda trial: trial.trial_id,
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=path,
+                    verbose=0,
+                    callbacks=[Follower(jobs)],
+                    stop=Stop(jobs),
+                ),
+            ).fit()
 
 
-@contextmanager
-def stopping(folder: RunFolder, watch: Watch) -> Iterator[None]:
-    """On a signal the workers are asked to save and return; when they have, or after a while, Tune ends."""
+def run_job(config: dict, *, workplace: Workplace) -> None:
+    """The Tune trainable: run one job, from its own checkpoint in the run folder if there is one."""
+    import torch  # not above: the driver loads this module, too, and needs no torch
 
-    def end_tune() -> None:
-        timer.cancel()
-        os.kill(os.getpid(), signal.SIGUSR1)  # Tune's own way to be asked to stop
-
-    def begin() -> None:
-        timer.start()
-        with suppress(OSError):  # where the folder is away nothing can be saved
-            folder.request_stop(True)
-
-    timer = threading.Timer(GRACE_SECONDS, end_tune)
-    timer.daemon = True
-    watch.end_tune = end_tune
-    folder.request_stop(False)
-    watch.interruption.on_signal = begin
-    try:
-        yield
-    finally:
-        timer.cancel()
-        watch.interruption.on_signal = lambda: None
-        with suppress(OSError):
-            folder.request_stop(False)
+    torch.set_num_threads(1)  # there is one process per core
+    job: Job = ray.get(config["content"])
+    with workplace.folder.on_worker() as folder:
+        result = job.run(replace(workplace, folder=folder), tune.report, folder.stop_requested)
+    tune.report({"result": result})
 
 
-class Suggestions(Searcher):
-    """Hands the waiting packs to Tune, as two numbers: where a pack begins and ends in the list of all members."""
+class Jobs(Searcher):
+    """Hands the queue's jobs to Tune, and keeps track of those that have begun."""
 
-    def __init__(self, watch: Watch):
+    def __init__(self, queue: Queue, interruption: Interruption):
         super().__init__()
-        self.watch = watch
+        self.queue, self.interruption = queue, interruption
+        self.begun: dict[str, Job] = {}
+        self.running: set[str] = set()
 
     def suggest(self, trial_id: str) -> dict | str | None:
-        attempts = self.watch.attempts
-        pack = None if self.watch.interruption else attempts.next()
-        if pack is None:
-            return Searcher.FINISHED if self.watch.interruption or attempts.over else None
-        first = self.watch.place[pack.members[0].member_id]
-        return {"first": first, "last": first + len(pack.members)}
+        """Begin the next job, in Tune's words."""
+        job = None if self.interruption else self.queue.next()
+        if job is None:
+            return Searcher.FINISHED if self.interruption or self.queue.over else None
+        self.begun[trial_id] = job
+        return {"job": job.name, "content": ray.put(job)}
 
     def on_trial_complete(
         self, trial_id: str, result: dict | None = None, error: bool = False
     ) -> None:
-        """The watch is told, too, and knows more."""
+        """Nothing: the follower learns more about it."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Tune wants a file in its own snapshot, which is not used: the run folder is the only truth."""
+        """Leave a file, which Tune wants in its snapshot; the snapshot is not used."""
         Path(checkpoint_path).touch()
 
     def __getstate__(self) -> dict:
-        """For the same snapshot; a screen cannot be pickled."""
+        """Nothing, for the same snapshot: a screen cannot be pickled."""
         return {}
 
 
-class Watch(tune.Callback):
-    """Follows the trials: progress, and what failed. The half of a pack is as contiguous in `members` as the pack."""
+class Follower(tune.Callback):
+    """Passes on to the queue what becomes of its jobs."""
 
-    def __init__(self, packs: list[Pack], attempts: Attempts | None, interruption: Interruption):
-        self.members = [member for pack in packs for member in pack.members]
-        self.place = {member.member_id: i for i, member in enumerate(self.members)}
-        self.attempts, self.interruption = attempts, interruption
-        self.end_tune: Callable[[], None] = lambda: None
+    def __init__(self, jobs: Jobs):
+        self.jobs = jobs
 
     def __getstate__(self) -> dict:
-        """Tune pickles its callbacks into its own snapshot, which is not used; a screen cannot be pickled."""
+        """Nothing: Tune pickles callbacks into its snapshot, which is not used."""
         return {}
 
-    def pack(self, trial) -> Pack:
-        """The pack of one of Tune's trials."""
-        return Pack(tuple(self.members[trial.config["first"] : trial.config["last"]]))
+    def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """Take note that a worker has the job."""
+        self.jobs.running.add(trial.trial_id)
 
-    def on_trial_result(self, iteration, trials, trial, result, **info):
-        if "best_mse" in result:
-            self.attempts.line.update(self.pack(trial), result)
-        elif "ended" in result:
-            self.attempts.ended(self.pack(trial), result["ended"])
+    def on_trial_result(
+        self, iteration: int, trials: list, trial: Any, result: dict, **info: Any
+    ) -> None:
+        """Take note of a job's progress or its end."""
+        job = self.jobs.begun.get(trial.trial_id)
+        if job is not None and "result" in result:
+            self._over(trial)
+            self.jobs.queue.ended(job, result["result"])
+        elif job is not None:
+            self.jobs.queue.reported(job, result)
 
-    def on_trial_complete(self, iteration, trials, trial, **info):
-        running = [other for other in trials if other.status == "RUNNING" and other is not trial]
-        if self.interruption and not running:
-            self.end_tune()
-
-    def on_trial_error(self, iteration, trials, trial, **info):
-        # The driver's own file: `trial.get_error()` reads its copy in the storage, which comes only some time later.
+    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
+        """Take note of a failure, and copy what Ray says of it to the run's log."""
+        # The driver's own file: `trial.get_error()` reads a copy that comes some time later.
         path = Path(trial.error_file) if trial.error_file else None
         text = path.read_text(errors="replace").strip() if path and path.exists() else ""
-        print(text, file=sys.stderr)  # to the run's log
-        self.attempts.failed(self.pack(trial), *reason_of(text))
+        print(text, file=sys.stderr)
+        job = self._over(trial)
+        if job is not None:
+            self.jobs.queue.failed(job, *reason_of(text))
+
+    def _over(self, trial: Any) -> Job | None:
+        self.jobs.running.discard(trial.trial_id)
+        return self.jobs.begun.pop(trial.trial_id, None)
+
+
+class Stop(tune.Stopper):
+    """Ends Tune when an interrupted run's workers have saved and returned, or after a while."""
+
+    def __init__(self, jobs: Jobs):
+        self.jobs, self.deadline = jobs, 0.0
+
+    def __call__(self, trial_id: str, result: dict) -> bool:
+        """Whether this trial is to stop: its worker decides that itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything is to stop."""
+        if not self.jobs.interruption:
+            return False
+        self.deadline = self.deadline or time.monotonic() + GRACE_SECONDS
+        return not self.jobs.running or time.monotonic() > self.deadline
+
+
+@contextmanager
+def stoppable(folder: RunFolder, jobs: Jobs) -> Iterator[None]:
+    """On a signal, ask the workers through the run folder to save and return."""
+
+    def ask() -> None:
+        with suppress(OSError):  # if the folder is away, nothing can be saved
+            folder.request_stop(True)
+
+    folder.request_stop(False)
+    jobs.interruption.on_signal = ask
+    try:
+        yield
+    finally:
+        jobs.interruption.on_signal = lambda: None
+        with suppress(OSError):
+            folder.request_stop(False)
 
 
 def reason_of(text: str) -> tuple[str, bool]:
-    """Of what Ray says of a failure: the reason in one line, and whether the worker died instead of raising it."""
+    """Find, in Ray's account of a failure, one line for the reason, and whether the worker died."""
     lines = text.splitlines()
-    died = re.search(r'Traceback|^ +File "', text, re.MULTILINE) is None  # what raised shows where
+    died = re.search(r'Traceback|^ +File "', text, re.MULTILINE) is None  # exceptions show where
     if died:  # a heading of Tune, the reason, and what else may have caused it
         return f"its worker died: {lines[1].strip()}" if len(lines) > 1 else "its worker died", died
     return lines[-1].strip(), died
-
-
-def train_packs(
-    study: Study, workers: int, gpus_per_pack: float, interruption: Interruption
-) -> None:
-    """Train the study's unfinished packs on the cluster that is there."""
-    packs = study.unfinished(workers)
-    interruption.take_over()
-    if interruption:  # while the cluster was starting
-        return
-    with study.progress(packs) as line:
-        watch = Watch(packs, Attempts(packs, study.folder, line), interruption)
-        run_packs(study, gpus_per_pack, watch)
-    study.failed(watch.attempts)

@@ -1,4 +1,4 @@
-"""One pack from start, or from its checkpoint, to its results in the run folder. No Ray here."""
+"""One pack from start, or from its checkpoint, to its results in the run folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from data_utils.files import patiently
-from data_utils.preparation import PreparedData
 from models.config import MemberConfig
 from models.training import PackTraining, Record
 from study.run.folder import RunFolder
+from study.run.jobs import Workplace
 from study.run.packs import Pack
 from study.run.rows import DIVERGED, FINISHED, member_rows, metric_rows
 from study.run.tensorboard import MemberLog, hparams
@@ -33,12 +33,9 @@ TAGS = {
 
 def run_pack(
     pack: Pack,
-    data: PreparedData,
-    folder: RunFolder,
-    device: str = "cpu",
+    workplace: Workplace,
     report: Callable[[dict], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_seconds: float = 20.0,
     judge: Callable[[PackTraining], bool] | None = None,
 ) -> bool:
     """Train a pack and leave its results in the folder. Returns False when `should_stop` ended it early.
@@ -48,13 +45,14 @@ def run_pack(
     A search gives a `judge`, which is asked after every epoch but the last whether to go on (if not: False, too, and
     no results); its networks do not see the test rows and are not kept.
     """
+    folder = workplace.folder
     known = folder.part(pack.pack_id) if judge is None else None
     if known is not None and len(known[0]) == len(
         pack.members
     ):  # its worker died in the moment after
         folder.drop_checkpoint(pack.pack_id)
         return True
-    training = PackTraining(pack.members, data, device, tested=judge is None)
+    training = PackTraining(pack.members, workplace.data, workplace.device, tested=judge is None)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:
         arrays, facts = checkpoint
@@ -73,7 +71,7 @@ def run_pack(
             with suppress(OSError):  # then the last one counts
                 save(folder, pack, training)
             return False
-        if now - saved > checkpoint_seconds:
+        if now - saved > workplace.checkpoint_seconds:
             with suppress(OSError):  # the next may be kept; what must be is the result
                 save(folder, pack, training)
                 board.flush()

@@ -1,20 +1,24 @@
-"""The course of a search: which trial comes next, and what Optuna is told of the last. No Ray here."""
+"""The course of a search: which trial comes next, and what Optuna is told of the last."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import optuna
 
 from data_utils.errors import InputError
+from study.run.attempts import LAST_RETRIES
 from study.run.interruption import Interruption
 from study.search.sampler import TrialSampler
 from study.search.space import Space
-from study.search.trial import begin_trial
+from study.search.trial import TrialJob, begin_trial
 from study.search.trials import (
     COMPLETE,
+    FAILED,
     OPTUNA_STATES,
     RUNNING,
     STUDY,
@@ -59,11 +63,15 @@ class Search:
                 self.journal.add(trial)
         if not self.study.get_trials(deepcopy=False):
             self.study.enqueue_trial(space.first())
-        self.deadline, self.interruption = math.inf, None
+        self.deadline, self.workers = math.inf, 1
+        self.interruption: Interruption | None = None
+        self.begun: dict[str, optuna.Trial] = {}
+        self.again: deque[TrialJob] = deque()
+        self.deaths: Counter[str] = Counter()
 
-    def begin_now(self, interruption: Interruption) -> None:
-        """From now on the time counts, and a signal ends the search."""
-        self.interruption = interruption
+    def begin_now(self, interruption: Interruption, workers: int) -> None:
+        """Count the time from now on; a signal ends the search."""
+        self.interruption, self.workers = interruption, workers
         if self.options.timeout is not None:
             self.deadline = time.monotonic() + self.options.timeout
 
@@ -82,22 +90,49 @@ class Search:
             and not self.interruption
         )
 
-    def begin(self, suggestion: optuna.Trial) -> Trial:
-        """Keep what Optuna suggests."""
-        return begin_trial(suggestion.number, suggestion.params, self.space, self.folder)
+    @property
+    def over(self) -> bool:
+        """Whether no trial runs or is wanted."""
+        return not self.begun and not self.wanted
 
-    def ended(self, suggestion: optuna.Trial) -> Trial:
-        """Take note of a trial whose result is in the folder; without one it goes on with --resume."""
+    def next(self) -> TrialJob | None:
+        """Begin a trial that Optuna suggests, or repeat one whose worker died."""
+        if self.again:
+            return self.again.popleft()
+        if not self.wanted or len(self.begun) >= self.workers:
+            return None
+        suggestion = self.study.ask(self.space.distributions)
+        trial = begin_trial(suggestion.number, suggestion.params, self.space, self.folder)
+        job = TrialJob(trial, self.space)
+        self.begun[job.job_id] = suggestion
+        return job
+
+    def reported(self, job: TrialJob, progress: dict) -> None:
+        """Trials report to the run folder."""
+
+    def failed(self, job: TrialJob, error: str, died: bool = False) -> None:
+        """Repeat a trial whose worker died; give it up after some tries."""
+        self.deaths[job.job_id] += 1
+        if died and self.deaths[job.job_id] <= LAST_RETRIES:
+            self.again.append(job)
+        else:
+            self.folder.write_trial(replace(job.trial, state=FAILED, error=error))
+            self.ended(job)
+
+    def ended(self, job: TrialJob, result: None = None) -> None:
+        """Take note of a trial; one without a result in the folder continues with --resume."""
+        suggestion = self.begun.pop(job.job_id)
         trial = self.folder.trial(suggestion.number)
-        if trial.state != RUNNING:
-            if not self.options.pareto:
-                for epoch, value in trial.curve:
-                    if math.isfinite(value):
-                        suggestion.report(value, epoch)
-            self.journal.add(trial)
-            self.best = best_trial(known for known in (self.best, trial) if known is not None)
-            self.say(self._line(trial))
-        return trial
+        if trial.state == RUNNING:
+            return
+        pareto = self.options.pareto
+        for epoch, value in () if pareto else trial.curve:
+            if math.isfinite(value):
+                suggestion.report(value, epoch)
+        self.study.tell(suggestion, trial.values(pareto), OPTUNA_STATES[trial.state])
+        self.journal.add(trial)
+        self.best = best_trial(known for known in (self.best, trial) if known is not None)
+        self.say(self._line(trial))
 
     def _line(self, trial: Trial) -> str:
         """For the screen, e.g. `trial 12 of 40: code 118, validation MSE 0.3412, 21 s (best 0.3398 at 96)`."""

@@ -13,10 +13,10 @@ from models.denoisers.baselines import reference_errors
 from study.evidence.search import answer, answer_text, load_search, search_markdown
 from study.options import SearchOptions, StudyOptions
 from study.run.interruption import Interruption
+from study.run.jobs import Executor
 from study.run.lock import held
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
-from study.search.local import local_search
 from study.search.loop import Search, chosen_trial, journal
 from study.search.space import PAPER_CODE, Space
 from study.search.trials import COMPLETE, RUNNING, Trial, TrialsFolder, reopened, trials_table
@@ -52,12 +52,13 @@ class SearchStudy(Study):
         ended = [trial for trial in self.trials.trials() if reopened(trial).state != RUNNING]
         return len(ended) < self.space.options.trials or super().work_left()
 
-    def _training(self):
-        if self.options.local:
-            return local_search(self)
-        from study.search.runner import ray_search
-
-        return ray_search(self)
+    def _train(self, executor: Executor, interruption: Interruption) -> None:
+        """Run the trials, then train the chosen setting's networks."""
+        search = self.begin_search(interruption, executor.workers())
+        if search.wanted:
+            executor.run_jobs(search, self.workplace(executor.device), interruption)
+        if not interruption and self.choose():
+            super()._train(executor, interruption)
 
     def _identity(self) -> dict:
         identity = super()._identity()
@@ -79,10 +80,10 @@ class SearchStudy(Study):
         names = hparams(self.space.members(self.space.first())[0])
         write_hparams_experiment(self.folder.tensorboard, dict.fromkeys(names))
 
-    def begin_search(self, interruption: Interruption) -> Search:
+    def begin_search(self, interruption: Interruption, workers: int) -> Search:
         """The search, from now on with an eye on the clock and on signals."""
         options = self.space.options
-        self.search.begin_now(interruption)
+        self.search.begin_now(interruption, workers)
         left = options.trials - self.search.asked
         self.say(
             f"{max(0, left)} of {options.trials} trials to run, {options.epochs} epochs a network"

@@ -1,16 +1,16 @@
-"""One trial of a search: its pack, the median stop, and its result in the run folder. No Ray here."""
+"""One trial of a search: its pack, the median stop, and its result in the run folder."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from data_utils.preparation import PreparedData
 from models.training import PackTraining
+from study.run.jobs import Workplace
 from study.run.packs import Pack
 from study.run.worker import run_pack
 from study.search.space import Space, objective
@@ -36,35 +36,50 @@ def begin_trial(number: int, params: dict[str, float], space: Space, folder: Tri
     return trial
 
 
+@dataclass(frozen=True)
+class TrialJob:
+    """Train a trial's networks."""
+
+    trial: Trial
+    space: Space
+
+    @property
+    def job_id(self) -> str:
+        """The trial's number."""
+        return str(self.trial.number)
+
+    @property
+    def name(self) -> str:
+        """For example `trial 12: dense-3x48`."""
+        return f"trial {self.trial.number}: {self.trial.model}"
+
+    def run(
+        self, workplace: Workplace, report: Callable[[dict], None], should_stop: Callable[[], bool]
+    ) -> None:
+        """Leave the result in the run folder."""
+        folder = TrialsFolder(workplace.folder)
+        run_trial(self.trial, self.space, replace(workplace, folder=folder), should_stop)
+
+
 def run_trial(
     trial: Trial,
     space: Space,
-    data: PreparedData,
-    folder: TrialsFolder,
-    device: str = "cpu",
+    workplace: Workplace,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_seconds: float = 20.0,
 ) -> Trial:
-    """Train a trial's pack and keep what came of it; still RUNNING when `should_stop` ended it early.
+    """Train a trial's pack and keep its result; it is still RUNNING if `should_stop` ended it early.
 
-    A point that was suggested before and trained to its end is not trained again, and costs no seconds. An exception
-    fails this trial alone.
+    A point that was suggested before and trained to its end is not trained again, and costs no
+    seconds. An exception fails this trial alone.
     """
+    folder = workplace.folder
     pack = Pack(space.members(trial.params))
     judge = Judge(trial, space, folder)
     try:
         known = folder.part(pack.pack_id)
         if known is not None:
             trial = replace(completed(trial, space, known), seconds=0.0)
-        elif run_pack(
-            pack,
-            data,
-            folder,
-            device,
-            should_stop=should_stop,
-            checkpoint_seconds=checkpoint_seconds,
-            judge=judge,
-        ):
+        elif run_pack(pack, workplace, should_stop=should_stop, judge=judge):
             trial = completed(trial, space, folder.part(pack.pack_id))
         elif judge.trial.state != RUNNING:
             trial = judge.trial

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import run_study
-from study.run import local
+from study.run import worker
 from study.search.loop import Search
 from tests.small import expression_file
 
@@ -97,7 +97,7 @@ def large_grid(here: Path, n_members: int = 10_000, *words: str) -> tuple[list[f
         "--out",
         str(out),
     ]
-    with noting(local, "run_pack", lambda pack, *_: len(pack.members)) as notes:
+    with noting(worker, "run_pack", lambda pack, *_: len(pack.members)) as notes:
         assert run_study.main([*command, "--local", "--no-report", *words]) == 0
     return tenths(notes), out
 

@@ -15,6 +15,7 @@ from data_utils.sources import load_dataset
 from models.config import MemberConfig, Phase
 from study.reproduce import _difference, reproduce
 from study.run.folder import RunFolder
+from study.run.jobs import Workplace
 from study.run.packs import plan_packs
 from study.run.provenance import package_versions
 from study.run.worker import run_pack
@@ -38,7 +39,7 @@ def trained(tmp_path_factory):
     folder = RunFolder(path / "run")
     folder.create()
     for pack in plan_packs(PLANNED, dataset.matrix.n_genes, 1):
-        assert run_pack(pack, prepare(dataset.matrix), folder)
+        assert run_pack(pack, Workplace(prepare(dataset.matrix), folder))
     folder.merge(PLANNED, {})
     folder.write_json("plan.json", {"members": [config.as_dict() for config in PLANNED]})
     return path

@@ -27,6 +27,7 @@ from study.evidence.references import (
     write_references,
 )
 from study.run.folder import RunFolder
+from study.run.jobs import Workplace
 from study.run.packs import plan_packs
 from study.run.worker import run_pack
 from tests.small import contents, expression, member
@@ -77,7 +78,7 @@ def run(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("run"))
     folder.create()
     for pack in plan_packs(PLANNED, GENES, 1):
-        assert run_pack(pack, DATA, folder)
+        assert run_pack(pack, Workplace(DATA, folder))
     members, _ = folder.merge(PLANNED, {})
     assert write_references(folder, DATASET, DATA, PLANNED, members)
     tables = {name.partition(".")[0]: pd.read_parquet(folder.path / name) for name in TABLES}

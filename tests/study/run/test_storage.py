@@ -10,9 +10,8 @@ import pytest
 
 from data_utils.errors import InputError
 from study.options import SearchOptions, StudyOptions
-from study.run.storage import Storage, StoredFolder, mark, open_folder, seen, worker_folder
+from study.run.storage import Storage, StoredFolder, mark, open_folder, seen
 from study.search.search import open_search
-from tests.processes import wait_for
 from tests.small import ROOT, assert_same_tables, contents, expression_file, models
 
 STUDY = [
@@ -131,11 +130,11 @@ def test_a_storage_that_cannot_be_one_is_refused_in_a_line(storage, words, tmp_p
 
 def test_a_worker_writes_through_from_a_scratch_folder_and_finds_its_checkpoint_again(tmp_path):
     storage = tmp_path / "storage"
-    with worker_folder("/nowhere", str(storage)) as run:
+    with StoredFolder("/nowhere", Storage(str(storage))).on_worker() as run:
         scratch = run.path
         run.save_checkpoint("abc", ["m"], {"a": pd.Series([1.0]).to_numpy()}, {"epoch": 3})
     assert not scratch.exists()
-    with worker_folder("/nowhere", str(storage)) as run:
+    with StoredFolder("/nowhere", Storage(str(storage))).on_worker() as run:
         arrays, facts = run.load_checkpoint("abc")
         assert (arrays["a"].tolist(), facts) == ([1.0], {"epoch": 3})
         table = pd.DataFrame({"member_id": ["m"]})
@@ -153,7 +152,7 @@ def test_a_part_that_was_half_delivered_is_fetched_again(tmp_path):
     storage = tmp_path / "storage"
     metrics = pd.DataFrame({"member_id": ["m"], "value": [0.5]})
     for seconds in (1.0, 2.0):  # two attempts at a pack: files of equal sizes
-        with worker_folder("/nowhere", str(storage)) as run:
+        with StoredFolder("/nowhere", Storage(str(storage))).on_worker() as run:
             run.finish_pack(
                 "abc", pd.DataFrame({"member_id": ["m"], "seconds": [seconds]}), metrics
             )
@@ -174,43 +173,12 @@ def test_the_driver_sees_how_far_a_worker_elsewhere_has_come_and_drops_its_check
     driver.create()
     assert driver.standing("abc") is None
     for epoch in (3, 5):
-        with worker_folder("/nowhere", storage.url) as run:
+        with StoredFolder("/nowhere", storage).on_worker() as run:
             run.save_checkpoint("abc", ["m"], {}, {"epoch": epoch, "batch": 2})
         assert driver.standing("abc") == (epoch, 2)
     driver.drop_checkpoint("abc")
     assert driver.standing("abc") is None
     assert settled(storage.url) == {}
-
-
-def test_a_second_driver_on_a_storage_is_refused(data, tmp_path):
-    words = [
-        "--data",
-        str(data),
-        "--storage",
-        str(tmp_path / "storage"),
-        "--no-report",
-        "--epochs",
-        "1000000",
-    ]
-    command = [sys.executable, "run_study.py", *STUDY, *words]
-    log = open(tmp_path / "log", "w")  # noqa: SIM115
-    first = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "one")], cwd=ROOT, stdout=log, stderr=log
-    )
-    try:
-        wait_for(
-            lambda: (tmp_path / "storage" / "config.json").exists() or first.poll() is not None
-        )
-        second = [*command, "--out", str(tmp_path / "two"), "--resume"]
-        done = subprocess.run(second, cwd=ROOT, capture_output=True, text=True, timeout=60)
-        assert first.poll() is None, (tmp_path / "log").read_text()
-    finally:
-        first.kill()
-        first.wait()
-        log.close()
-    assert done.returncode == 2
-    assert f"another run is using it (process {first.pid} of " in done.stderr
-    assert not (tmp_path / "two").exists()
 
 
 def test_a_stop_reaches_workers_elsewhere(tmp_path):

@@ -4,6 +4,7 @@ import socket
 import threading
 
 import pytest
+import ray
 
 from data_utils.errors import InputError
 from study.options import StudyOptions
@@ -87,9 +88,10 @@ def ray_calls(monkeypatch):
         may_start.wait(30)
         calls.append("init")
 
-    monkeypatch.setattr(module.ray, "init", init)
-    monkeypatch.setattr(module.ray, "shutdown", lambda: calls.append("shutdown"))
-    monkeypatch.setattr(module.ray, "cluster_resources", lambda: NO_GPU)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(ray, "cluster_resources", lambda: NO_GPU)
+    monkeypatch.setattr(module, "servers", dict)
     return calls, may_start
 
 
@@ -114,7 +116,7 @@ def test_what_stops_ray_from_starting_is_told_to_who_waits_for_it(ray_calls, mon
     def init(**options):
         raise ConnectionError("nobody\nanswers")
 
-    monkeypatch.setattr(module.ray, "init", init)
+    monkeypatch.setattr(ray, "init", init)
     with (
         cluster("auto", None) as ready,
         pytest.raises(InputError, match=r"auto: no Ray cluster answers \(nobody\)"),

@@ -8,6 +8,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from study.run import worker
 from study.run.folder import RunFolder
+from study.run.jobs import Workplace
 from study.run.packs import Pack
 from study.run.rows import DIVERGED, FINISHED
 from study.run.worker import run_pack
@@ -29,9 +30,9 @@ def opened(path):
     return folder
 
 
-def finished(pack, path, **options):
+def finished(pack, path, report=lambda progress: None, **options):
     folder = opened(path)
-    assert run_pack(pack, DATA, folder, **options)
+    assert run_pack(pack, Workplace(DATA, folder, **options), report)
     folder.merge(list(pack.members), {})
     return folder
 
@@ -83,7 +84,7 @@ def unbroken(tmp_path_factory):
 )
 def test_stopped_at_a_batch_and_begun_again(name, stop, unbroken, tmp_path):
     pack, folder = PACKS[name], opened(tmp_path)
-    assert not run_pack(pack, DATA, folder, should_stop=after(stop))
+    assert not run_pack(pack, Workplace(DATA, folder), should_stop=after(stop))
     assert folder.checkpointed_packs() == [[m.member_id for m in pack.members]]
     assert folder.load_checkpoint(pack.pack_id)[1]["epoch"] == stop // 3
     assert len(folder.finished_members()) == 0
@@ -94,7 +95,7 @@ def test_stopped_at_a_batch_and_begun_again(name, stop, unbroken, tmp_path):
 def test_stopped_at_every_batch(unbroken, tmp_path):
     pack, folder = PACKS["dense"], opened(tmp_path)
     stops = 0
-    while not run_pack(pack, DATA, folder, should_stop=lambda: True):
+    while not run_pack(pack, Workplace(DATA, folder), should_stop=lambda: True):
         stops += 1
     assert stops == BATCHES["dense"] - 1  # asked to stop after the last batch, it finishes
     folder.merge(list(pack.members), {})
@@ -115,7 +116,9 @@ def test_killed_it_goes_on_from_its_last_checkpoint(unbroken, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        run_pack(pack, DATA, folder, should_stop=killed_at_the_sixth, checkpoint_seconds=0)
+        run_pack(
+            pack, Workplace(DATA, folder, checkpoint_seconds=0), should_stop=killed_at_the_sixth
+        )
     facts = folder.load_checkpoint(pack.pack_id)[1]
     assert (facts["epoch"], facts["batch"]) == (1, 2)  # after the fifth batch of three an epoch
     assert_same_run(unbroken["dense"], finished(pack, tmp_path, checkpoint_seconds=0), pack)
@@ -123,7 +126,7 @@ def test_killed_it_goes_on_from_its_last_checkpoint(unbroken, tmp_path):
 
 def test_an_unreadable_checkpoint_costs_time_and_nothing_else(unbroken, tmp_path):
     pack, folder = PACKS["dense"], opened(tmp_path)
-    assert not run_pack(pack, DATA, folder, should_stop=after(4))
+    assert not run_pack(pack, Workplace(DATA, folder), should_stop=after(4))
     [path] = (tmp_path / "checkpoints").iterdir()
     path.write_bytes(path.read_bytes()[:-100])
     assert_same_run(unbroken["dense"], finished(pack, tmp_path), pack)
@@ -131,7 +134,7 @@ def test_an_unreadable_checkpoint_costs_time_and_nothing_else(unbroken, tmp_path
 
 def test_seconds_of_training_add_up_over_a_break(tmp_path):
     pack, folder = PACKS["dense"], opened(tmp_path)
-    run_pack(pack, DATA, folder, should_stop=after(8))
+    run_pack(pack, Workplace(DATA, folder), should_stop=after(8))
     before = folder.load_checkpoint(pack.pack_id)[1]["seconds"]
     finished(pack, tmp_path)
     assert folder.finished_members()["seconds"].sum() > before > 0
@@ -174,7 +177,7 @@ def test_a_diverged_member_is_kept_as_such_and_the_others_go_on(tmp_path):
 def test_a_member_that_diverges_late_has_that_epoch(tmp_path):
     """A weight is spoilt in the third epoch of four; what was measured before stays."""
     pack, folder = Pack((member(epochs=4), member(noise=0.1, epochs=4))), opened(tmp_path)
-    assert not run_pack(pack, DATA, folder, should_stop=after(7))
+    assert not run_pack(pack, Workplace(DATA, folder), should_stop=after(7))
     tensors, facts = folder.load_checkpoint(pack.pack_id)
     tensors["values"][0, 0] = math.nan
     folder.save_checkpoint(pack.pack_id, [m.member_id for m in pack.members], tensors, facts)
@@ -188,14 +191,14 @@ def test_a_member_that_diverges_late_has_that_epoch(tmp_path):
 
 def test_the_epoch_of_divergence_outlives_a_break(tmp_path):
     pack, folder = Pack((member(learning_rate=1e30),)), opened(tmp_path)
-    assert not run_pack(pack, DATA, folder, should_stop=after(7))
+    assert not run_pack(pack, Workplace(DATA, folder), should_stop=after(7))
     assert finished(pack, tmp_path).finished_members()["diverged_epoch"].tolist() == [1]
 
 
 def test_progress_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "REPORT_SECONDS", 0.0)
     reports, pack = [], PACKS["dense"]
-    finished(pack, tmp_path, report=reports.append)
+    finished(pack, tmp_path, reports.append)
     assert [report["epoch"] for report in reports] == [1, 2, 3, 3]
     assert {report["first_epoch"] for report in reports} == {0}
     table = RunFolder(tmp_path).merge(list(pack.members), {})[1]
@@ -213,20 +216,20 @@ def test_progress_is_reported(tmp_path, monkeypatch):
 def test_progress_after_a_break_says_where_it_began(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "REPORT_SECONDS", 0.0)
     reports = []
-    run_pack(PACKS["dense"], DATA, opened(tmp_path), should_stop=after(4))
-    finished(PACKS["dense"], tmp_path, report=reports.append)
+    run_pack(PACKS["dense"], Workplace(DATA, opened(tmp_path)), should_stop=after(4))
+    finished(PACKS["dense"], tmp_path, reports.append)
     assert [(r["first_epoch"], r["epoch"]) for r in reports] == [(1, 2), (1, 3), (1, 3)]
 
 
 def test_progress_where_every_member_has_diverged(tmp_path):
     reports = []
-    finished(Pack((member(learning_rate=1e30),)), tmp_path, report=reports.append)
+    finished(Pack((member(learning_rate=1e30),)), tmp_path, reports.append)
     assert reports[-1]["best_mse"] == math.inf
 
 
 def test_curves_are_on_disk_before_the_end(tmp_path):
     pack, folder = PACKS["dense"], opened(tmp_path)
-    run_pack(pack, DATA, folder, should_stop=after(8), checkpoint_seconds=0)
+    run_pack(pack, Workplace(DATA, folder, checkpoint_seconds=0), should_stop=after(8))
     assert [
         step for tag, step, _ in events(folder, pack.members[0]) if tag == "mse/validation"
     ] == [1, 2]

@@ -1,7 +1,9 @@
 """README, docs and the files about the project: their commands are those of the command line, their facts its own."""
 
+import ast
 import json
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -20,6 +22,13 @@ from tests.study.test_thinning import counts_file
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+class SiteLoader(yaml.SafeLoader):
+    """Reads mkdocs.yml, where the mermaid fence names a Python function."""
+
+
+SiteLoader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda loader, name, node: name)
 
 
 def commands(text):
@@ -96,7 +105,7 @@ def test_files_that_a_page_links_are_there(page):
 
 
 def test_the_site_has_every_page_once_and_loads_nothing_from_elsewhere():
-    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    site = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), SiteLoader)
     listed = re.findall(r"[\w/-]+\.md", json.dumps(site["nav"]))
     assert sorted(listed) == sorted(
         [*(path.name for path in ROOT.glob("docs/*.md")), "notebooks/own_data.md"]
@@ -149,3 +158,26 @@ def test_the_tutorial_runs_as_it_stands(tmp_path):
     assert (tmp_path / "clean.check.html").exists()
     assert (tmp_path / "runs/thinning/thinning.md").exists()
     assert (tmp_path / "clean.tsv.gz").stat().st_size > 0
+
+
+def test_the_readme_is_short_and_begins_with_what_to_type():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 70
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_names_in_the_reference_and_the_notebook_exist():
+    reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+    names = re.findall(r"^::: (\S+)$", reference, flags=re.M)
+    assert len(names) > 20
+    notebook = json.loads((ROOT / "docs/notebooks/own_data.ipynb").read_text(encoding="utf-8"))
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    imports = [node for cell in code for node in ast.walk(ast.parse(cell))]
+    names += [
+        f"{node.module}.{alias.name}"
+        for node in imports
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    for name in names:
+        pkgutil.resolve_name(name)  # fails for a name that is gone

@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from scipy.stats import bootstrap, norm, t
@@ -20,7 +21,18 @@ POWER = 0.8
 BCA_FROM = 10  # values
 EXACT_UP_TO = 20  # differences: all 2^20 sign flips take some 10 ms
 MOST_SEEDS = 100  # beyond that nobody is told to run more
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
+
+
+class Outcome(StrEnum):
+    """What the seeds say about a claim, or that a part of it was not measured."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNDECIDED = "undecided"
+    NOT_MEASURED = "not measured"
+
+
+HOLDS, FAILS, UNDECIDED, NOT_MEASURED = Outcome
 
 
 @dataclass(frozen=True)
@@ -195,7 +207,7 @@ def seeds_needed(
 class Verdict:
     """What the seeds say about one claim, whose differences should be above 0."""
 
-    outcome: str  # holds, does not hold, undecided
+    outcome: Outcome
     effect: float  # mean difference
     interval: Interval
     p: float
@@ -214,11 +226,16 @@ class Verdict:
         """The outcome; where it is undecided, how many seeds would decide."""
         if self.outcome != UNDECIDED:
             return self.outcome
+        return f"{self.outcome}: {self.doubt}"
+
+    @property
+    def doubt(self) -> str:
+        """Why a claim is undecided, and how many seeds would decide."""
         if self.seeds_needed is None:
-            return f"undecided: {self.seeds} without a difference"
+            return f"{self.seeds} without a difference"
         if self.seeds_needed > MOST_SEEDS:
-            return f"undecided: {self.seeds}; the difference is too small for {MOST_SEEDS} seeds to decide"
-        return f"undecided: {self.seeds}; --seeds {self.seeds_needed} would decide"
+            return f"{self.seeds}; the difference is too small for {MOST_SEEDS} seeds to decide"
+        return f"{self.seeds}; --seeds {self.seeds_needed} would decide"
 
     @property
     def size(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -14,7 +14,7 @@ from study.paper.judging import NOT_MEASURED, ClaimVerdict, judge
 from study.paper.paper import CLAIMS, Claim
 from study.paper.published import AS_PUBLISHED
 
-__all__ = ["Claim", "Judgement", "division_by_n", "judge_claims", "verdict_table"]
+__all__ = ["Claim", "Judgement", "division_by_n", "judge_claims"]
 
 AS_WRITTEN = "as-written"
 #: What a protocol is judged by: the scripts measured clean training rows, the text says noisy test rows.
@@ -30,17 +30,55 @@ REMAINS = 0.1  # an item makes an effect of which it leaves less than a tenth
 class Judgement:
     """One claim with its evidence.
 
-    verdicts: by protocol ("as-published", "as-written"), None where these runs have no evidence; missing: by protocol
-    what is not measured and the command that would. steps: as published, with one item changed at a time. artefact:
-    which of the items make the claim vanish or appear, or "". published: the paper's own numbers.
+    verdicts: by protocol, None without evidence in these runs; missing: by protocol what is not measured and the
+    command that would measure it. steps: as published, with one item changed at a time, by item.
     """
 
     claim: Claim
     verdicts: dict[str, ClaimVerdict | None]
     missing: dict[str, str]
-    steps: list[tuple[str, ClaimVerdict]]
-    artefact: str
-    published: str
+    steps: dict[str, ClaimVerdict]
+
+    @property
+    def found(self) -> bool:
+        """Whether the claim holds, or tends to, as published."""
+        return _found(self.verdicts[AS_PUBLISHED])
+
+    @property
+    def changed(self) -> dict[str, ClaimVerdict]:
+        """The steps that set an item right: divided by n, an effect is only on another scale."""
+        return {item: step for item, step in self.steps.items() if item != DIVIDED}
+
+    @property
+    def makers(self) -> list[str]:
+        """The items with which a claim that is found vanishes, or one that is not found appears."""
+        published = self.verdicts[AS_PUBLISHED]
+        if published is not None and self.found:
+            return [item for item, step in self.changed.items() if _vanishes(published, step)]
+        return [item for item, step in self.steps.items() if _found(step)]
+
+    @property
+    def artefact(self) -> str:
+        """What makes the claim, in words; "" if nothing is known of that."""
+        sentences = []
+        if self.found:
+            holds = self.verdicts[AS_PUBLISHED].outcome == HOLDS
+            items = self.makers or self.changed
+            sentences.append(
+                f"{'holds' if holds else 'tends to hold'} as published; "
+                f"{'vanishes with' if self.makers else 'not made by'}: {' / '.join(items)}"
+            )
+            if len(self.changed) < 2:
+                sentences.append("the items of the scripts one by one: --grid autopsy")
+        elif self.makers:
+            sentences.append(f"not found as published; appears with: {' / '.join(self.makers)}")
+        if self.claim.division:
+            sentences.append(self.claim.division())
+        return "; ".join(sentences)
+
+
+def _found(verdict: ClaimVerdict | None) -> bool:
+    return verdict is not None and (verdict.outcome == HOLDS or verdict.tends)
 
 
 def judge_claims(evidence: Evidence) -> list[Judgement]:
@@ -48,43 +86,17 @@ def judge_claims(evidence: Evidence) -> list[Judgement]:
     return [_judgement(claim, evidence.levels) for claim in CLAIMS]
 
 
-def verdict_table(judgements: list[Judgement]) -> pd.DataFrame:
-    """One row a claim, plain text: claim, where, published, as published, as written, what makes it."""
-    rows = []
-    for judgement in judgements:
-        claim = judgement.claim
-        found = [
-            "; ".join(filter(None, (verdict and verdict.text, judgement.missing.get(protocol))))
-            for protocol, verdict in judgement.verdicts.items()
-        ]
-        rows.append(
-            (
-                f"{claim.id}: {claim.text}",
-                claim.where,
-                judgement.published,
-                *found,
-                judgement.artefact,
-            )
-        )
-    columns = ["claim", "where", "published", "as published", "as written", "what makes it"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def _judgement(claim: Claim, levels: pd.DataFrame) -> Judgement:
     verdicts = {
         protocol: _judge(claim, levels.assign(mse=levels[measure])[levels["protocol"] == protocol])
         for protocol, measure in MEASURES.items()
     }
-    steps = [
-        (item, verdict)
-        for item, rows in _variants(claim, levels)
-        if (verdict := _judge(claim, rows))
-    ]
+    steps = {
+        item: verdict for item, rows in _variants(claim, levels) if (verdict := _judge(claim, rows))
+    }
     texts = {protocol: _missing(claim, protocol, verdict) for protocol, verdict in verdicts.items()}
     missing = {protocol: text for protocol, text in texts.items() if text}
-    return Judgement(
-        claim, verdicts, missing, steps, _artefact(claim, verdicts, steps), claim.published()
-    )
+    return Judgement(claim, verdicts, missing, steps)
 
 
 def _judge(claim: Claim, rows: pd.DataFrame) -> ClaimVerdict | None:
@@ -127,36 +139,6 @@ def _missing(claim: Claim, protocol: str, verdict: ClaimVerdict | None) -> str:
         or verdict.parts["comparison"].str.contains(word, regex=False).any()
     )
     return "" if measured else text
-
-
-def _artefact(
-    claim: Claim, verdicts: dict[str, ClaimVerdict | None], steps: list[tuple[str, ClaimVerdict]]
-) -> str:
-    """Which items make the claim vanish, where it holds or tends to as published, or else appear."""
-    published = verdicts[AS_PUBLISHED]
-    sentences = []
-    if published is not None and (published.outcome == HOLDS or published.tends):
-        how = "holds" if published.outcome == HOLDS else "tends to hold"
-        # Divided by n an effect is on another scale, and nothing is set right.
-        tried = [(item, step) for item, step in steps if item != DIVIDED]
-        makers = [item for item, step in tried if _vanishes(published, step)]
-        told = (
-            f"vanishes with: {_list(makers)}"
-            if makers
-            else f"not made by: {_list(item for item, _ in tried)}"
-        )
-        sentences.append(f"{how} as published; {told}")
-        if len(tried) < 2:
-            sentences.append("the items of the scripts one by one: --grid autopsy")
-    elif makers := [item for item, step in steps if step.outcome == HOLDS or step.tends]:
-        sentences.append(f"not found as published; appears with: {_list(makers)}")
-    if claim.division:
-        sentences.append(claim.division())
-    return "; ".join(sentences)
-
-
-def _list(items: Iterable[str]) -> str:
-    return " / ".join(items)
 
 
 def _vanishes(published: ClaimVerdict, step: ClaimVerdict) -> bool:

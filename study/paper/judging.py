@@ -11,7 +11,9 @@ from study.evidence.stats import (
     ALPHA,
     FAILS,
     HOLDS,
+    NOT_MEASURED,
     UNDECIDED,
+    Outcome,
     Verdict,
     holm,
     sign_flip_test,
@@ -33,7 +35,6 @@ PART_COLUMNS = [
     "n",
     "outcome",
 ]
-NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +57,14 @@ class ClaimVerdict(Verdict):
 
     @property
     def text(self) -> str:
-        """For a reader, in one line: outcome, mean effect with interval and meaning, and the part that decides."""
-        pieces = [f"{self.head}; so far " if self.outcome == UNDECIDED else f"{self.head}: "]
+        """For a reader, in one line: the outcome and its details."""
+        return f"{self.outcome}: {self.details}"
+
+    @property
+    def details(self) -> str:
+        """Mean effect with interval and meaning, and the part that decides; why it is undecided."""
         several = len(self.parts) > 1
+        pieces = [f"{self.doubt}; so far " if self.outcome == UNDECIDED else ""]
         pieces += ["on average " if several else "", f"{self.size} {self.unit}".rstrip()]
         if self.note:
             pieces.append(f", {self.note}")
@@ -69,12 +75,12 @@ class ClaimVerdict(Verdict):
         return "".join(pieces)
 
     @property
-    def head(self) -> str:
-        """As of any verdict; and where parts are missing, that no number of seeds would do."""
+    def doubt(self) -> str:
+        """Why the claim is undecided: if parts are missing, no number of seeds would decide."""
         missing = int((self.parts["outcome"] == NOT_MEASURED).sum())
-        if self.outcome == UNDECIDED and missing and self.seeds_needed is None:
-            return f"undecided: {self.seeds}; {missing} of {len(self.parts)} parts are not measured"
-        return super().head
+        if missing and self.seeds_needed is None:
+            return f"{self.seeds}; {missing} of {len(self.parts)} parts are not measured"
+        return super().doubt
 
     def _weakest(self) -> str:
         """The part that is least, or most reversed; of parts that are found reversed, one of those."""
@@ -142,7 +148,7 @@ def judge(
 
 def _together(
     verdicts: list[Verdict], complete: bool, alpha: float
-) -> tuple[str, float, int | None]:
+) -> tuple[Outcome, float, int | None]:
     """Outcome, the p that decides, and where it is undecided the seeds that would decide."""
     below = [v for v in verdicts if v.effect < 0]
     p = min(v.p for v in below) if below else max(v.p for v in verdicts)

@@ -15,6 +15,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from study.evidence.stats import Outcome
 from study.report.style import RC
 
 LONG = 25  # rows: a longer table is opened on demand
@@ -57,7 +58,7 @@ class Plot(Exhibit):
 
 @dataclass(frozen=True, eq=False)
 class Table(Exhibit):
-    """A table of values: a float, a string, or a typed value such as an Outcome, by column; NaN or None if missing.
+    """A table of numbers, texts, Outcome, Judged, Link and wording.Span; NaN or None is missing.
 
     `formats` gives by column a format specification, or a function from a value to its text.
     """
@@ -65,6 +66,28 @@ class Table(Exhibit):
     frame: pd.DataFrame
     formats: Mapping[str, str | Callable[[object], str]] = field(default_factory=dict)
     kind = "table"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A cell that begins with an outcome, which is printed in its colour: "holds: +0.1, p = 0.03"."""
+
+    outcome: Outcome
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.outcome}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A cell that begins with the name of a `Fold`, and leads there: "C1: MSE grows with depth"."""
+
+    name: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,108 @@
-"""The formats of a document: one HTML page, Markdown, LaTeX. What is foreign is escaped here and nowhere else."""
+"""The formats of a document: one HTML page, Markdown, LaTeX, and the files of a figure.
+
+Foreign text is escaped here, by the template and in wording.escaped, and nowhere else.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from numbers import Real
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from study.report.document import Document, Fold, Plot, Table, Words, anchor, walk
+from study.evidence.stats import Outcome
+from study.report.document import (
+    Block,
+    Command,
+    Document,
+    Fold,
+    Judged,
+    Link,
+    Plot,
+    Points,
+    Section,
+    Table,
+    Words,
+    anchor,
+)
 from study.report.style import DPI, RC
-from study.report.wording import escaped as md
+from study.report.wording import Span, escaped
 
 TEMPLATES = Path(__file__).with_name("templates")
 MISSING = "–"
 MOST_ROWS = 200  # of a table on the page; its CSV has all
+#: Characters that LaTeX takes for markup.
+TEX = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table as text, with what it begins with: an outcome, or the name of a fold to link to."""
+
+    text: str
+    order: float | None = None
+    """The number that a column is sorted by."""
+    outcome: Outcome | None = None
+    link: str = ""
+
+    @property
+    def rest(self) -> str:
+        """The text after the outcome or link."""
+        return self.text[len(self.outcome or self.link) :]
+
+
+def cell(value: object, form: str | Callable | None = None) -> Cell:
+    """Return a value as a cell; `form` is a format specification such as ".4f", or a function to text."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return Cell(MISSING)
+    if isinstance(value, Link):
+        return Cell(str(value), link=value.name)
+    if isinstance(value, Outcome):
+        return Cell(value, outcome=value)
+    if isinstance(value, Judged):
+        return Cell(str(value), outcome=value.outcome)
+    if isinstance(value, Span):
+        return Cell(str(value), value.low)
+    order = float(value) if _is_number(value) else None
+    if callable(form):
+        return Cell(str(form(value)), order)
+    if form is None and isinstance(value, float):
+        form = ".4g"
+    return Cell(format(value, form) if form and order is not None else str(value), order)
+
+
+def cells(table: Table, most: int | None = None) -> list[list[Cell]]:
+    """Return the rows of a table as cells; `most` rows at most."""
+    frame = table.frame if most is None else table.frame.head(most)
+    columns = [
+        [cell(value, table.formats.get(name)) for value in frame[name].tolist()] for name in frame
+    ]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def numeric_columns(table: Table) -> list[bool]:
+    """Return by column whether it holds numbers or intervals, which are aligned on the right."""
+    answers = []
+    for _, column in table.frame.items():
+        known = [value for value in column.tolist() if not pd.isna(value)]
+        numbers = all(isinstance(value, Span) or _is_number(value) for value in known)
+        answers.append(numbers if known else pd.api.types.is_numeric_dtype(column))
+    return answers
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -31,56 +112,6 @@ class Image:
     uri: str
     width: int
     height: int
-
-
-def cell(value, form: str | Callable | None = None) -> str:
-    """One cell as text; `form` is a format specification such as ".4f" or a function, given only what is there."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return MISSING
-    if callable(form):
-        return str(form(value))
-    if form is not None and not isinstance(value, str):
-        return format(value, form)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the page: its text, and the number that it is sorted by (empty: by its text)."""
-
-    text: str
-    order: str
-
-
-def cells(table, most: int | None = None) -> list[list[Cell]]:
-    """The rows of a table as cells; `most` rows at most."""
-    frame = table.frame if most is None else table.frame.head(most)
-    forms = dict(table.formats or {})
-    columns = []
-    for name in frame.columns:
-        values = frame[name].tolist()
-        columns.append([Cell(cell(v, forms.get(name)), _order(v)) for v in values])
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _order(value) -> str:
-    return repr(float(value)) if isinstance(value, (int, float)) and not math.isnan(value) else ""
-
-
-def numeric_columns(table) -> list[bool]:
-    """Whether each column is of numbers, which stand on the right: also numbers with an interval, as text."""
-    number = re.compile(rf"[≈<+−-]?\s?\d[\d.,]*(e[+-]?\d+)?\b(?![-/:\w])|{MISSING}$")
-    answers = []
-    for name, dtype in table.frame.dtypes.items():
-        texts = [
-            cell(value, (table.formats or {}).get(name))
-            for value in table.frame[name].head(MOST_ROWS)
-        ]
-        plain = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
-        answers.append(
-            plain or (any(t != MISSING for t in texts) and all(number.match(t) for t in texts))
-        )
-    return answers
 
 
 def save(plot: Plot, folder: Path | str) -> dict:
@@ -102,160 +133,97 @@ def save(plot: Plot, folder: Path | str) -> dict:
 
 
 def embedded(path: Path, width: int, height: int) -> Image:
-    """An SVG or PNG file as an image that needs no file."""
+    """Return an SVG or PNG file as an image that needs no file."""
     kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
-    return Image(
-        f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}", width, height
-    )
+    content = base64.b64encode(path.read_bytes()).decode()
+    return Image(f"data:{kind};base64,{content}", width, height)
 
 
-@cache
-def _environment(escaped: bool) -> Environment:
-    return Environment(
+def html(document: Document, images: Mapping[str, Image], files: bool = True) -> str:
+    """Return the page, with styles, script and images within; a policy in its head forbids everything else.
+
+    Without `files` it links to no figures/ and tables/ next to it.
+    """
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=escaped,
+        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-
-
-def html(document: Document, images: Mapping[str, Image], files: bool = True) -> str:
-    """The page: styles, script and images within; a policy in its head forbids everything else.
-
-    Without `files` it links to none beside it.
-    """
     script = (TEMPLATES / "report.js").read_text("utf-8")
-    return (
-        _environment(True)
-        .get_template("report.html.j2")
-        .render(
-            document=document,
-            images=images,
-            style=(TEMPLATES / "style.css").read_text("utf-8"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            cells=cells,
-            numeric_columns=numeric_columns,
-            anchor=anchor,
-            folds={
-                block.name: f"#{anchor(block.name)}"
-                for block in walk(document.sections)
-                if isinstance(block, Fold)
-            },
-            most=MOST_ROWS,
-            files=files,
-        )
+    return environment.get_template("report.html.j2").render(
+        document=document,
+        images=images,
+        style=(TEMPLATES / "style.css").read_text("utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        cells=cells,
+        numeric_columns=numeric_columns,
+        anchor=anchor,
+        most=MOST_ROWS,
+        files=files,
     )
 
 
 def markdown(document: Document) -> str:
-    """The same as Markdown (GitHub's), figures and tables beside it in figures/ and tables/."""
-    lines = [f"# {md(document.title)}", md(document.subtitle)]
+    """Return the same as Markdown (GitHub's), with figures and tables next to it in figures/ and tables/."""
+    lines = [f"# {escaped(document.title)}", escaped(document.subtitle)]
     if document.warning:
-        lines.append(f"> **{md(document.warning)}**")
+        lines.append(f"> **{escaped(document.warning)}**")
     return "\n\n".join([*lines, *_markdown_blocks(document.sections, 2)]) + "\n"
 
 
-def _markdown_blocks(blocks: Sequence, level: int) -> list[str]:
+def _markdown_blocks(blocks: Sequence[Block], level: int) -> list[str]:
     parts = []
     for block in blocks:
-        if block.kind == "section":
-            parts += [
-                f"{'#' * level} {md(block.title)}",
-                *_markdown_blocks(block.blocks, level + 1),
-            ]
-        elif block.kind == "fold":
-            parts += [
-                f"**{md(block.name)} {md(block.summary)}**",
-                *_markdown_blocks(block.blocks, level),
-            ]
+        if isinstance(block, Section):
+            parts += [f"{'#' * level} {escaped(block.title)}"]
+            parts += _markdown_blocks(block.blocks, level + 1)
+        elif isinstance(block, Fold):
+            parts += [f"**{escaped(block.name)} {escaped(block.summary)}**"]
+            parts += _markdown_blocks(block.blocks, level)
         else:
-            parts.append(_MARKDOWN[block.kind](block))
+            parts.append(_markdown_block(block))
     return parts
 
 
-def _markdown_words(block: Words) -> str:
-    return f"**{md(block.lead)}** {md(block.text)}" if block.lead else md(block.text)
-
-
-def _markdown_plot(plot: Plot) -> str:
-    return f"![{md(plot.alt or plot.title)}](figures/{plot.key}.png)\n\n*{md(plot.title)}.* {md(plot.caption)}"
-
-
-def _markdown_table(table: Table) -> str:
-    header = [md(name) for name in table.frame.columns]
-    body = [[md(entry.text) for entry in row] for row in cells(table, MOST_ROWS)]
-    rule = ["---:" if right else "---" for right in numeric_columns(table)]
+def _markdown_block(block: Words | Points | Command | Plot | Table) -> str:
+    if isinstance(block, Words):
+        return (
+            f"**{escaped(block.lead)}** {escaped(block.text)}"
+            if block.lead
+            else escaped(block.text)
+        )
+    if isinstance(block, Points):
+        return "\n".join(f"- {_markdown_block(item)}" for item in block.items)
+    if isinstance(block, Command):  # four spaces, not a fence: no backtick in the text can end it
+        return "\n".join(f"    {line}" for line in block.text.splitlines())
+    caption = f"*{escaped(block.title)}.* {escaped(block.caption)}"
+    if isinstance(block, Plot):
+        return f"![{escaped(block.alt or block.title)}](figures/{block.key}.png)\n\n{caption}"
+    header = [escaped(name) for name in block.frame.columns]
+    rule = ["---:" if right else "---" for right in numeric_columns(block)]
+    body = [[escaped(entry.text) for entry in row] for row in cells(block, MOST_ROWS)]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
-    more = (
-        f" The first {MOST_ROWS} of {len(table.frame):,} rows."
-        if len(table.frame) > MOST_ROWS
-        else ""
+    n_rows = len(block.frame)
+    more = f" The first {MOST_ROWS} of {n_rows:,} rows." if n_rows > MOST_ROWS else ""
+    return f"{caption}{more}\n\n{lines}"
+
+
+def latex(table: Table) -> str:
+    """Return all rows of a table as a LaTeX `table`, for the package booktabs and LuaLaTeX or XeLaTeX."""
+
+    def tex(text: str) -> str:
+        return " ".join(text.split()).translate(str.maketrans(TEX))
+
+    rows = [[tex(entry.text) for entry in row] for row in cells(table)]
+    frame = pd.DataFrame(rows, columns=[tex(str(name)) for name in table.frame])
+    return frame.style.hide(axis="index").to_latex(
+        hrules=True,
+        position_float="centering",
+        column_format="".join("r" if right else "l" for right in numeric_columns(table)),
+        caption=tex(f"{table.title}. {table.caption}"),
+        label=f"tab:{table.key}",
     )
-    return f"*{md(table.title)}.* {md(table.caption)}{more}\n\n{lines}"
-
-
-_MARKDOWN = {
-    "words": _markdown_words,
-    "points": lambda block: "\n".join(f"- {_markdown_words(item)}" for item in block.items),
-    # Four spaces, not a fence: no backtick in the text can end it.
-    "command": lambda block: "\n".join(f"    {line}" for line in block.text.splitlines()),
-    "table": _markdown_table,
-    "plot": _markdown_plot,
-}
-
-
-_TEX = {
-    **{mark: f"\\{mark}" for mark in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{mark: f"${mark}$" for mark in "<>|"},
-    "α": r"$\alpha$",
-    "β": r"$\beta$",
-    "ρ": r"$\rho$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "≈": r"$\approx$",
-    "≤": r"$\leq$",
-    "≥": r"$\geq$",
-    "→": r"$\rightarrow$",
-    "−": "$-$",
-    "²": "$^2$",
-    "†": r"\dag{}",
-    "–": "--",
-    "·": r"$\cdot$",
-}
-
-
-def tex(text) -> str:
-    """Foreign text in LaTeX."""
-    return "".join(_TEX.get(mark, mark) for mark in " ".join(str(text).split()))
-
-
-def latex(table) -> str:
-    """A table as a LaTeX `table` with a `tabular`, rules of the package booktabs, all rows."""
-    columns = "".join("r" if right else "l" for right in numeric_columns(table))
-    rows = [
-        [tex(name) for name in table.frame.columns],
-        *([tex(c.text) for c in row] for row in cells(table)),
-    ]
-    header, *body = [" & ".join(row) + r" \\" for row in rows]
-    lines = [
-        r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{tex(table.title)}. {tex(table.caption)}}}",
-        rf"\label{{tab:{table.key}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        header,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -35,10 +34,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
         images = {plot.key: _write_figure(plot, folder / "figures") for plot in document.plots()}
         (folder / PAGE).write_text(exports.html(document, images), "utf-8")
         (folder / "report.md").write_text(exports.markdown(document), "utf-8")
-        metadata = crate.crate(evidence, folder, out, document.title)
-        (folder / crate.NAME).write_text(
-            json.dumps(metadata, indent=1, ensure_ascii=False) + "\n", "utf-8"
-        )
+        crate.write_crate(evidence, folder, out, document.title)
     return out / PAGE
 
 

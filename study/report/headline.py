@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 
@@ -21,7 +19,8 @@ from study.report.curves import (
     published_curve,
     reference_curves,
 )
-from study.report.document import Words
+from study.report.document import Link, Words
+from study.report.wording import joined
 
 NOISE = 0.5  # of Figs. 4 and 5
 PLOTTED = ("dense-2", "dense-4", "dense-6")  # whose curves the paper plots with a scale (Figs. 6-8)
@@ -48,8 +47,8 @@ def glance(judgements: list[Judgement]) -> pd.DataFrame:
         found = [judgement.verdicts.get(protocol) for protocol in (AS_PUBLISHED, "as-written")]
         rows.append(
             (
-                f"{judgement.claim.id}: {judgement.claim.text}",
-                *("–" if v is None else v.outcome for v in found),
+                Link(judgement.claim.id, judgement.claim.text),
+                *(verdict and verdict.outcome for verdict in found),
             )
         )
     return pd.DataFrame(
@@ -71,33 +70,32 @@ def _claims(judgements: list[Judgement], protocol: str, lead: str) -> Words:
     ):
         names = [name for name, found in outcomes.items() if found == outcome]
         if names:
-            told.append(f"{_listed(names)} {one if len(names) == 1 else many}")
+            told.append(f"{joined(names)} {one if len(names) == 1 else many}")
     left = [j.claim.id for j in judgements if j.claim.id not in outcomes]
     if left:
-        told.append(f"{_listed(left)} {'was' if len(left) == 1 else 'were'} not measured")
+        told.append(f"{joined(left)} {'was' if len(left) == 1 else 'were'} not measured")
     return Words("; ".join(told) + ".", f"{lead}:")
 
 
 def _artefacts(judgements: list[Judgement]) -> Words | None:
-    """Claims by what makes them vanish or appear; the whole of it is under each claim."""
-    makers: dict[str, list[str]] = {}
+    """Group the claims by what makes them vanish or appear; each claim's own section has the details."""
+    claims: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
     for judgement in judgements:
-        for how, items in re.findall(r"(vanish|appear)(?:e?s) with: ([^;]+)", judgement.artefact):
-            what = f"{how} with {_listed(re.split('(?<!MSE) / ', items))}"
-            makers.setdefault(what, []).append(judgement.claim.id)
-    told = [
-        f"{_listed(names)} {what if len(names) > 1 else re.sub('^(vanish|appear)', _singular, what)}"
-        for what, names in makers.items()
-    ]
-    return (
-        Words(f"{'; '.join(told)}.", "What makes the claims, one item of the scripts changed:")
-        if told
-        else None
-    )
-
-
-def _singular(verb: re.Match) -> str:
-    return {"vanish": "vanishes", "appear": "appears"}[verb[1]]
+        if judgement.makers:
+            key = judgement.found, tuple(judgement.makers)
+            claims.setdefault(key, []).append(judgement.claim.id)
+    sentences = []
+    for (found, items), names in claims.items():
+        verb = (
+            ("vanish" if found else "appear")
+            if len(names) > 1
+            else ("vanishes" if found else "appears")
+        )
+        sentences.append(f"{joined(names)} {verb} with {joined(items)}")
+    if not sentences:
+        return None
+    lead = "What makes the claims, one item of the scripts changed:"
+    return Words(f"{'; '.join(sentences)}.", lead)
 
 
 def _rerun(evidence: Evidence) -> Words | None:
@@ -156,7 +154,7 @@ def _best(evidence: Evidence) -> Words | None:
     interval = "" if np.isnan(best["low"]) else f" (95 % {best['low']:.3f} to {best['high']:.3f})"
     text = (
         f"at noise factor {NOISE:g} the best network {main_protocol(evidence)} ({best['model']}, chosen on "
-        f"{best['chosen_on']}) has MSE {best['mse']:.3f}{interval} on noisy test rows, against {_listed(others)}."
+        f"{best['chosen_on']}) has MSE {best['mse']:.3f}{interval} on noisy test rows, against {joined(others)}."
     )
     return Words(text, "How well noise is removed:")
 
@@ -195,8 +193,4 @@ def _range(values, among) -> str:
     first, last = among.index(values[0]), among.index(values[-1])
     if len(values) > 2 and among[first : last + 1] == values:
         return f"{values[0]:g} to {values[-1]:g}"
-    return _listed([f"{value:g}" for value in values])
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return joined([f"{value:g}" for value in values])

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from study.evidence.evidence import Evidence
-from study.paper.claims import Judgement, division_by_n, verdict_table
+from study.paper.claims import Judgement, division_by_n
 from study.paper.published import AS_PUBLISHED
 from study.report import checklist, prose
 from study.report.document import (
+    Block,
     Command,
     Document,
     Fold,
+    Judged,
+    Link,
     Plot,
     Points,
     Section,
@@ -65,9 +68,7 @@ def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
 
 
 def _claims(evidence: Evidence, judgements: list[Judgement]) -> Section:
-    verdicts = Table(
-        "claims", "The paper's claims, judged", prose.CLAIMS, verdict_table(judgements)
-    )
+    verdicts = Table("claims", "The paper's claims, judged", prose.CLAIMS, _verdicts(judgements))
     folds = tuple(_claim(judgement) for judgement in judgements)
     division = Table(
         "division-by-n",
@@ -80,14 +81,34 @@ def _claims(evidence: Evidence, judgements: list[Judgement]) -> Section:
     return Section("The claims", (verdicts, *folds, division))
 
 
+def _verdicts(judgements: list[Judgement]) -> pd.DataFrame:
+    """Return one row per claim: claim, where, published, as published, as written, what makes it."""
+    rows = []
+    for judgement in judgements:
+        claim = judgement.claim
+        found = [_verdict(judgement, protocol) for protocol in (AS_PUBLISHED, "as-written")]
+        link = Link(claim.id, claim.text)
+        rows.append((link, claim.where, claim.published(), *found, judgement.artefact))
+    columns = ["claim", "where", "published", "as published", "as written", "what makes it"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _verdict(judgement: Judgement, protocol: str) -> Judged | str:
+    """Return a verdict, and what is not measured."""
+    verdict, missing = judgement.verdicts[protocol], judgement.missing.get(protocol, "")
+    if verdict is None:
+        return missing
+    return Judged(verdict.outcome, "; ".join(filter(None, (verdict.details, missing))))
+
+
 def _claim(judgement: Judgement) -> Fold:
     """What stands behind one claim: its verdicts in full, their parts, the autopsy's steps."""
     claim = judgement.claim
-    blocks: list = [Words(judgement.published, "Published:")] if judgement.published else []
+    blocks: list[Block] = [Words(claim.published(), "Published:")]
     for protocol in (AS_PUBLISHED, "as-written"):
         found = judgement.verdicts.get(protocol)
-        texts = [found.text if found else "", judgement.missing.get(protocol, "")]
-        blocks.append(Words("; ".join(text for text in texts if text), f"{protocol.capitalize()}:"))
+        text = str(_verdict(judgement, protocol))
+        blocks.append(Words(text, f"{protocol.capitalize()}:"))
         if found is not None and len(found.parts) > 1:
             key = f"{claim.id}-{protocol}".lower()
             blocks.append(
@@ -95,7 +116,7 @@ def _claim(judgement: Judgement) -> Fold:
                     key,
                     f"Parts of {claim.id}, {protocol}",
                     prose.PARTS,
-                    _named(found.parts),
+                    _named(found.parts.dropna(axis="columns", how="all")),
                     _FORMATS,
                 )
             )
@@ -103,7 +124,8 @@ def _claim(judgement: Judgement) -> Fold:
         blocks.append(Words(judgement.artefact, "What makes it:"))
     if judgement.steps:
         rows = pd.DataFrame(
-            [(item, v.text) for item, v in judgement.steps], columns=["item changed", "verdict"]
+            [(item, Judged(v.outcome, v.details)) for item, v in judgement.steps.items()],
+            columns=["item changed", "verdict"],
         )
         blocks.append(
             _table(f"{claim.id.lower()}-steps", f"{claim.id}, one item changed", prose.STEPS, rows)

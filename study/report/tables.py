@@ -11,12 +11,12 @@ from study.report.captions import lost_note
 from study.report.curves import AS_WRITTEN, CLEAN, NOISY
 from study.report.document import Table
 from study.report.style import label
+from study.report.wording import in_order, intervals
 
 MSE, SHARE = ".4f", ".1%"
 N_GENES = 10  # worst and best genes shown
 GAIN = "PCA with gain also shrinks each component as a Wiener filter would: the best of linear networks with that code."
 MISSING = "– is not in these runs."
-SIMULATED = " Simulated data."
 
 
 def reference_tables(evidence: Evidence) -> list[Table]:
@@ -55,8 +55,7 @@ def fig4_table(evidence: Evidence) -> Table:
         )
     frame = pd.DataFrame(rows)
     formats = dict.fromkeys([c for c in frame if "rows" in c or c == "published MSE"], MSE)
-    return _table(
-        evidence,
+    return Table(
         "fig-4",
         "Figure 4. Number of layers against MSE at noise factor 0.5",
         f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and the rerun is also given "
@@ -78,10 +77,10 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
     if protocol == AS_PUBLISHED:
         clean = curves.over_seeds(rows, "train_clean_mse", ["model", "noise_factor"])
         frame = frame.assign(
-            **{"MSE, clean training rows": clean["mse"], "its 95 % interval": _intervals(clean)}
+            **{"MSE, clean training rows": clean["mse"], "its 95 % interval": intervals(clean)}
         )
     frame = frame.assign(
-        **{"MSE, noisy test rows": table["mse"], "95 % interval": _intervals(table)}
+        **{"MSE, noisy test rows": table["mse"], "95 % interval": intervals(table)}
     )
     frame["seeds"] = table["seeds"]
     frame["against the input"] = (table["mse"] > table["noise_factor"] ** 2).map(
@@ -91,14 +90,13 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
         frame[name] = values
     formats = dict.fromkeys([c for c in frame if c not in _PLAIN_COLUMNS], MSE)
     n_worse = int((frame["against the input"] == "worse").sum())
-    return _table(
-        evidence,
+    return Table(
         f"mse-{protocol}",
         f"MSE by model and noise factor, {protocol}",
         "Mean over seeds with its 95 % interval, beside the references on the same noisy test rows. In "
         f"{n_worse} of {len(frame)} rows the network is worse than leaving the input alone (α²). "
         f"{lost_note(evidence)} {MISSING}",
-        _by_model(frame),
+        in_order(frame),
         {**formats, "noise factor": "g"},
     )
 
@@ -119,7 +117,6 @@ def removed_table(evidence: Evidence) -> Table | None:
     if not len(shares):
         return None
     return _wide_table(
-        evidence,
         shares.rename(columns={"removed": "value"}),
         "noise-removed-table",
         "Share of the noise removed",
@@ -136,7 +133,6 @@ def explained_table(evidence: Evidence) -> Table | None:
         return None
     points = points.assign(value=1 - points["mse"] / points["noise_factor"].map(mean))
     return _wide_table(
-        evidence,
         points[(points["series"] != "gene mean") & points["value"].notna()],
         "explained-variance",
         "Explained variance",
@@ -154,8 +150,7 @@ def genes_table(evidence: Evidence) -> Table | None:
     wide = wide.sort_values(name, ascending=False, kind="stable").reset_index(names="gene")
     wide.insert(0, "rank", range(1, len(wide) + 1))
     ends = wide if len(wide) <= 2 * N_GENES else pd.concat([wide.head(N_GENES), wide.tail(N_GENES)])
-    return _table(
-        evidence,
+    return Table(
         "genes",
         f"Genes denoised worst and best, noise factor {noise:g}",
         f"MSE of a gene on noisy test rows, mean over seeds; sorted by {label(name)}, whose rank 1 is the worst of "
@@ -170,8 +165,7 @@ def label_table(evidence: Evidence, name: str) -> Table | None:
     wide, noise = breakdown.by_label(evidence, name)
     if not len(wide):
         return None
-    return _table(
-        evidence,
+    return Table(
         f"labels-{breakdown.label_names(evidence).index(name) + 1}",
         f"MSE by {name}, noise factor {noise:g}",
         f"MSE on noisy test rows, mean over seeds, worst for {label(wide.columns[1])} first. Of few samples it is "
@@ -202,7 +196,7 @@ def gap_table(evidence: Evidence) -> Table | None:
         )
         gap = curves.over_seeds(per_seed.assign(all=0), "gap", ["all"])
         means = per_seed[["train_mse", "val_mse", "test_mse"]].mean().tolist()
-        interval = _intervals(gap).iloc[0]
+        interval = intervals(gap).iloc[0]
         found.append(
             (model, beta, rho, *means, gap["mse"].iloc[0], interval, n_seeds, len(complete))
         )
@@ -219,13 +213,12 @@ def gap_table(evidence: Evidence) -> Table | None:
     if not len(frame):
         return None
     frame = frame.drop(columns="rho") if frame["rho"].nunique() == 1 else frame
-    return _table(
-        evidence,
+    return Table(
         "gap",
         "Overfitting: train, validation and test MSE by beta, as-written",
         "Noisy rows in; means over the noise factors that all seeds of a row have, then over seeds. beta weighs the "
         "sparsity term. A smaller gap with a larger test MSE is no gain.",
-        _by_model(frame),
+        in_order(frame),
         {**dict.fromkeys(columns[3:], MSE), "beta": "g", "rho": "g"},
     )
 
@@ -236,7 +229,7 @@ def _cells(points: pd.DataFrame, at: tuple[str, str], name: str) -> dict:
         return {name: float("nan"), f"{_short(name)}, 95 %": None, f"{_short(name)}, seeds": pd.NA}
     point = points.loc[[at]]
     of = {
-        f"{_short(name)}, 95 %": _intervals(point).iloc[0],
+        f"{_short(name)}, 95 %": intervals(point).iloc[0],
         f"{_short(name)}, seeds": point["seeds"].iloc[0],
     }
     return {name: point["mse"].iloc[0], **of}
@@ -252,15 +245,6 @@ def _short(name: str) -> str:
     return name.partition(",")[0].removeprefix("as-published ")
 
 
-def _intervals(table: pd.DataFrame) -> pd.Series:
-    """ "0.6312 to 0.6400"; None for one seed."""
-    texts = [
-        f"{low:.4f} to {high:.4f}" if pd.notna(low) else None
-        for low, high in table[["low", "high"]].to_numpy()
-    ]
-    return pd.Series(texts, index=table.index, dtype=object)
-
-
 def _reference_columns(evidence: Evidence, table: pd.DataFrame) -> dict[str, pd.Series]:
     """MSE of every reference at the noise factors of a table's rows; PCA at the code sizes of its models."""
     sizes = curves.code_sizes(evidence, table["model"].unique())
@@ -271,39 +255,12 @@ def _reference_columns(evidence: Evidence, table: pd.DataFrame) -> dict[str, pd.
     return columns
 
 
-def _wide_table(
-    evidence: Evidence, values: pd.DataFrame, key: str, title: str, caption: str
-) -> Table:
+def _wide_table(values: pd.DataFrame, key: str, title: str, caption: str) -> Table:
     """A row a series, a column a noise factor, shares in percent."""
     wide = values.pivot(index="series", columns="noise_factor", values="value")
     wide = wide.reindex(values["series"].drop_duplicates())
     wide.columns = [f"α = {noise:g}" for noise in wide.columns]
     wide.insert(0, "method", [label(name) for name in wide.index])
-    return _table(
-        evidence,
-        key,
-        title,
-        caption,
-        wide.reset_index(drop=True),
-        dict.fromkeys(wide.columns[1:], SHARE),
-    )
-
-
-def _by_model(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the paper's order of models; other models after them."""
-    order = {model: i for i, model in enumerate(breakdown.MODELS)}
-    return frame.sort_values(
-        "model", key=lambda m: m.map(order).fillna(len(order)), kind="stable", ignore_index=True
-    )
-
-
-def _table(
-    evidence: Evidence, key: str, title: str, caption: str, frame: pd.DataFrame, formats: dict
-) -> Table:
     return Table(
-        key,
-        title,
-        " ".join(caption.split()) + (SIMULATED if evidence.simulated else ""),
-        frame,
-        formats,
+        key, title, caption, wide.reset_index(drop=True), dict.fromkeys(wide.columns[1:], SHARE)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pandas as pd
@@ -12,6 +13,18 @@ import pandas as pd
 from study.report.blueprints import MODELS
 
 UNKNOWN = "not recorded"
+
+
+@dataclass(frozen=True)
+class Span:
+    """An interval as a cell of a table: "0.6312 to 0.6400"."""
+
+    low: float
+    high: float
+    digits: int = 4
+
+    def __str__(self) -> str:
+        return f"{self.low:.{self.digits}f} to {self.high:.{self.digits}f}"
 
 
 def joined(names: Sequence[str]) -> str:
@@ -39,12 +52,10 @@ def percent(share: float) -> str:
 
 
 def intervals(table: pd.DataFrame, digits: int = 4) -> pd.Series:
-    """Return "0.6312 to 0.6400" for the columns low and high of each row; None without an interval."""
-    texts = [
-        f"{low:.{digits}f} to {high:.{digits}f}" if math.isfinite(low) else None
-        for low, high in table[["low", "high"]].to_numpy(dtype=float)
-    ]
-    return pd.Series(texts, index=table.index, dtype=object)
+    """Return the columns low and high as a Span for each row; None without an interval."""
+    ends = table[["low", "high"]].to_numpy(dtype=float)
+    found = [Span(low, high, digits) if math.isfinite(low) else None for low, high in ends]
+    return pd.Series(found, index=table.index, dtype=object)
 
 
 def n_seeds(n: int) -> str:

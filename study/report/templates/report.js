@@ -6,9 +6,7 @@ const MISSING = "–";
 function keyOf(row, column) {
   const cell = row.cells[column];
   const text = cell.textContent.trim();
-  if (cell.dataset.order !== undefined) return { number: Number(cell.dataset.order), text };
-  const number = parseFloat(text.replace(/^[≈<+\s]+/, "").replace("−", "-").replace(/,(?=\d{3})/g, ""));
-  return { number: cell.classList.contains("number") ? number : NaN, text };
+  return { number: cell.dataset.order === undefined ? NaN : Number(cell.dataset.order), text };
 }
 
 // What is missing stands last, whichever way the others go.

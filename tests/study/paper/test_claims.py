@@ -12,7 +12,7 @@ from models.config import MemberConfig, Phase
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import FAILS, HOLDS, UNDECIDED
 from study.grids import Narrowing
-from study.paper.claims import division_by_n, judge_claims, verdict_table
+from study.paper.claims import division_by_n, judge_claims
 from study.paper.comparisons import MIDDLE_PARTS
 from study.paper.judging import NOT_MEASURED, judge
 from tests.study.runs import DEPTH, fake_run
@@ -311,7 +311,7 @@ def test_missing_grids_are_named(paper, published):
         scripts["C6"].missing[PUBLISHED] == "not measured: the paper's scripts had no such networks"
     )
     assert PUBLISHED not in scripts["C1"].missing
-    assert written["C1"].steps == []
+    assert written["C1"].steps == {}
     assert written["C1"].artefact == ""
 
 
@@ -480,7 +480,7 @@ def test_a_mixture_is_no_specialist(tmp_path):
 
 def test_fresh_networks_make_c3_vanish_and_the_report_says_so(autopsy):
     found = judged(autopsy)
-    items = [item for item, _ in found["C3"].steps]
+    items = list(found["C3"].steps)
     assert items == [
         "test rows with noise",
         "fresh network per level",
@@ -492,10 +492,11 @@ def test_fresh_networks_make_c3_vanish_and_the_report_says_so(autopsy):
     assert (
         found["C3"].artefact == "tends to hold as published; vanishes with: fresh network per level"
     )
+    assert (found["C3"].found, found["C3"].makers) == (True, ["fresh network per level"])
     assert found["C4"].artefact.startswith(
         "tends to hold as published; vanishes with: fresh network per level; Fig. 10"
     )
-    steps = dict(found["C3"].steps)
+    steps = found["C3"].steps
     assert steps["fresh network per level"].effect == 0
     assert steps["linear output"].effect == pytest.approx(0.2)
     assert found["C1"].artefact.startswith(
@@ -507,7 +508,7 @@ def test_items_are_judged_beside_more_seeds_of_the_published(autopsy, published)
     found = judged(published, autopsy)
     assert found["C3"].verdicts[PUBLISHED].outcome == HOLDS
     assert found["C3"].artefact == "holds as published; vanishes with: fresh network per level"
-    assert {verdict.n for _, verdict in found["C3"].steps} == {3, 8}
+    assert {verdict.n for verdict in found["C3"].steps.values()} == {3, 8}
 
 
 @pytest.mark.parametrize(
@@ -548,7 +549,7 @@ def test_clean_rows_can_be_what_makes_a_claim(published):
     noisy = 0.9 + 0.1 * evidence.levels["noise_factor"] + 0.001 * np.sin(evidence.levels["seed"])
     found = judge_claims(replace(evidence, levels=evidence.levels.assign(test_mse=noisy)))
     assert found[2].artefact.startswith("holds as published; vanishes with: test rows with noise")
-    assert dict(found[2].steps)["test rows with noise"].outcome == FAILS
+    assert found[2].steps["test rows with noise"].outcome == FAILS
     assert found[2].artefact.endswith("--grid autopsy")
 
 
@@ -561,7 +562,7 @@ def test_a_small_reversal_that_seeds_are_sure_of_is_enough(published):
         0.9 + slope * evidence.levels["noise_factor"] + 0.001 * np.sin(evidence.levels["seed"])
     )
     found = judge_claims(replace(evidence, levels=evidence.levels.assign(test_mse=test_mse)))[2]
-    assert dict(found.steps)["test rows with noise"].effect == pytest.approx((3 * 0.2 - 0.005) / 4)
+    assert found.steps["test rows with noise"].effect == pytest.approx((3 * 0.2 - 0.005) / 4)
     assert "vanishes with: test rows with noise" in found.artefact
 
 
@@ -572,11 +573,12 @@ def test_an_item_can_make_a_claim_appear(tmp_path):
 
     found = judged(fake_run(tmp_path / "run", "autopsy", narrowing=few(), mse=mse))
     assert found["C1"].artefact == "not found as published; appears with: scaled on training rows"
+    assert (found["C1"].found, found["C1"].makers) == (False, ["scaled on training rows"])
 
 
 def test_c5_appears_when_the_conv_mse_is_divided_by_n(autopsy):
     judgement = judged(autopsy)["C5"]
-    steps = dict(judgement.steps)
+    steps = judgement.steps
     divided = steps["conv MSE / n, as Fig. 10 prints it"]
     plain = judgement.verdicts[PUBLISHED]
     assert divided.effect - plain.effect == pytest.approx(
@@ -595,12 +597,12 @@ def test_c5_appears_when_the_conv_mse_is_divided_by_n(autopsy):
 
 def test_an_item_run_for_some_models_is_not_mixed_with_the_published_others(tmp_path, published):
     conv = fake_run(tmp_path / "conv", "autopsy", narrowing=few(depths=("conv",)))
-    steps = dict(judged(published, conv)["C5"].steps)
+    steps = judged(published, conv)["C5"].steps
     assert "one image per sample" in steps  # an item of conv alone
     assert "linear output" not in steps  # the dense networks were not run with it
 
 
-# The division by n, and the table
+# The division by n
 
 
 def test_the_division_by_n_with_numbers():
@@ -629,7 +631,7 @@ def test_c4_says_with_numbers_that_the_figure_is_c_over_n(published):
 
 
 def test_the_papers_own_numbers_are_quoted(published):
-    texts = {name: judgement.published for name, judgement in judged(published).items()}
+    texts = {name: judgement.claim.published() for name, judgement in judged(published).items()}
     assert (
         texts["C1"]
         == "Fig. 4: 0.000216, 0.000295, 0.000319, 0.000344; x 2921: 0.631, 0.862, 0.932, 1.004"
@@ -642,23 +644,3 @@ def test_the_papers_own_numbers_are_quoted(published):
     assert texts["C4"].endswith("x n: 1.0135 to 1.0034")
     assert "conv 0.000577 (Fig. 10; x n: 1.0104), dense 0.639, 0.943, 0.988, about 1" in texts["C5"]
     assert texts["C6"] == texts["C7"] == "no number: a conjecture"
-
-
-def test_the_table_has_a_row_a_claim_in_plain_text(published, paper):
-    table = verdict_table(judge_claims(load_evidence([published, paper])))
-    assert list(table) == [
-        "claim",
-        "where",
-        "published",
-        "as published",
-        "as written",
-        "what makes it",
-    ]
-    assert [text[:3] for text in table["claim"]] == [f"C{i}:" for i in range(1, 8)]
-    assert all(isinstance(cell, str) for cell in table.to_numpy().ravel())
-    row = table.iloc[2]
-    assert row["as published"].startswith("holds: on average +0.2 (95 %")
-    assert row["as written"].startswith("does not hold: on average -0.2 (95 %")
-    assert table.iloc[5]["as written"].startswith("undecided: 8 seeds without a difference")
-    assert table.iloc[5]["as written"].endswith("--search bottleneck")
-    assert table.iloc[6]["as written"] == "not measured: --grid mixed-noise"

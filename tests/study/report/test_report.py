@@ -4,14 +4,17 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from data_utils.errors import InputError
 from study.evidence.evidence import load_evidence
+from study.evidence.stats import FAILS, HOLDS
 from study.report import exports
 from study.report.checklist import (
     checklist,
@@ -20,9 +23,22 @@ from study.report.checklist import (
     run_facts,
     search_bounds,
 )
-from study.report.document import Command, Document, Fold, Points, Section, Table, Words
+from study.report.document import (
+    Command,
+    Document,
+    Fold,
+    Judged,
+    Link,
+    Plot,
+    Points,
+    Section,
+    Table,
+    Words,
+    stamped,
+)
 from study.report.folder import write_report
 from study.report.headline import glance, in_short
+from study.report.wording import Span
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -77,6 +93,11 @@ def test_what_is_in_the_folder(report, page):
     keys = {name.partition(".")[0] for name in figures}
     assert {f"fig-{n}" for n in (1, 3, 5, 6, 7, 8, 9, 10)} <= keys
     assert figures == {f"{key}.{ending}" for key in keys for ending in ("png", "svg", "csv")}
+    claims = pd.read_csv(report / "tables" / "claims.csv")
+    assert claims["claim"].str[:3].tolist() == [f"C{i}:" for i in range(1, 8)]
+    assert claims["as published"][2].startswith("holds: on average +0.2 (95 %")
+    assert claims["as written"][2].startswith("undecided: 3 seeds; --seeds 8 would decide; so far")
+    assert claims["as written"][6] == "not measured: --grid mixed-noise"
     tables = {path.name for path in (report / "tables").iterdir()}
     keys = {name.rpartition(".")[0] for name in tables}
     assert {"claims", "fig-2", "fig-4", "division-by-n", "data", "runs", "checklist"} <= keys
@@ -151,7 +172,7 @@ def test_in_short_says_what_the_numbers_are(runs):
         or "C1" in points["Run as the paper's scripts ran:"]
     )
     outcomes = glance(judgements)
-    assert list(outcomes["claim of the paper"].str[:2]) == [f"C{i}" for i in range(1, 8)]
+    assert [link.name for link in outcomes["claim of the paper"]] == [f"C{i}" for i in range(1, 8)]
 
 
 def test_how_near_the_rerun_comes_is_counted_over_the_plotted_curves(tmp_path):
@@ -295,7 +316,7 @@ def a_table(**columns):
     return Table("key", "A title", "a caption.", pd.DataFrame(columns), {"mse": ".3f"})
 
 
-def test_a_cell_that_is_not_there_is_marked():
+def test_a_cell_that_is_missing_is_marked():
     table = a_table(
         gene=["a", None], mse=[0.12345, float("nan")], n=pd.array([1, pd.NA], dtype="Int64")
     )
@@ -303,18 +324,44 @@ def test_a_cell_that_is_not_there_is_marked():
         ["a", "0.123", "1"],
         ["–", "–", "–"],
     ]
-    assert [entry.order for entry in exports.cells(table)[0]] == ["", "0.12345", "1.0"]
+    assert [entry.order for entry in exports.cells(table)[0]] == [None, 0.12345, 1.0]
 
 
-def test_numbers_stand_on_the_right():
+def test_numbers_and_intervals_are_on_the_right():
     table = a_table(
-        gene=["1-A", "b"],
-        mse=[0.1, 0.2],
-        both=["0.1 ± 0.2", "–"],
-        seed=["0 ... 8", "x"],
-        id=["7d2", "8e0"],
+        gene=["1", "2"], mse=[0.1, 0.2], both=[Span(0.1, 0.2, 1), None], none=[None] * 2
     )
-    assert exports.numeric_columns(table) == [False, True, True, False, False]
+    assert exports.numeric_columns(table) == [False, True, True, False]
+    assert [entry.text for entry in exports.cells(table)[0]] == ["1", "0.100", "0.1 to 0.2", "–"]
+
+
+def test_colour_and_link_follow_the_type_of_a_cell():
+    table = a_table(
+        claim=[Link("C1", "MSE <grows>")],
+        verdict=[Judged(FAILS, "-0.1")],
+        outcome=[HOLDS],
+        foreign=["holds: not an outcome"],
+    )
+    page = exports.html(Document("T", "s", "", (Section("Top", (table,)),)), {}, files=False)
+    assert '<a href="#c1">C1</a>: MSE &lt;grows&gt;' in page
+    assert '<span class="verdict does-not-hold">does not hold</span>: -0.1<' in page
+    assert '<span class="verdict holds">holds</span><' in page
+    assert page.count('class="verdict ') == 2
+    assert ">holds: not an outcome<" in page
+
+
+def test_simulated_data_mark_what_is_measured_and_nothing_else():
+    measured, drawn = a_table(mse=[1.0]), replace(a_table(mse=[1.0]), measured=False)
+    plot = Plot("p", "P", "", pd.DataFrame({"x": [1.0]}), lambda data: Figure())
+    section = stamped(
+        Section("Top", (Fold("C1", "s", (measured,)), drawn, plot, Words("w")), frozenset("a"))
+    )
+    fold, drawn, plot, words = section.blocks
+    assert fold.blocks[0].caption == "a caption. Simulated data."
+    assert (drawn.caption, words.text) == ("a caption.", "w")
+    assert (plot.caption, plot.stamp) == ("Simulated data.", "simulated data")
+    assert [text.get_text() for text in plot.figure().texts] == ["simulated data"]
+    assert section.networks == {"a"}
 
 
 def test_latex_is_escaped():
@@ -322,8 +369,10 @@ def test_latex_is_escaped():
     text = exports.latex(table)
     assert r"50 \% \& more & mse \\" in text
     assert r"a\_b\#\{c\}\textasciitilde{}\textasciicircum{}\textbackslash{} & 0.500 \\" in text
-    assert r"$\alpha$$^2$ $\pm$ 1 \$ & -- \\" in text
+    assert r"α² ± 1 \$ & – \\" in text
     assert r"\begin{tabular}{lr}" in text
+    for part in (r"\toprule", r"\caption{A title. a caption.}", r"\label{tab:key}"):
+        assert part in text
 
 
 def test_markdown_of_every_block():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from data_utils.errors import InputError
-from models.config import NOISE_FACTORS, MemberConfig, Phase
+from models.config import NOISE_FACTORS, PAPER_MODELS, MemberConfig, Phase
 from study import protocols
 from study.options import DEPTHS, Narrowing
 from study.own_grid import own_grid
@@ -26,11 +26,8 @@ DENSE = DEPTHS[:-1]
 #: The dense network with as many parameters as conv: 4,723 and 4,385 for 943 genes.
 SMALL_DENSE = "dense-2x2"
 
-#: Epochs after which 10 more lower the validation MSE by less than 1 % on the simulated cohort.
-EPOCHS = {
-    **{"dense-2": 160, "dense-4": 100, "dense-6": 70, "dense-8": 70, "conv": 40},
-    SMALL_DENSE: 160,
-}
+#: Epochs of each network, after which it has converged (models/config.py).
+EPOCHS = {name: model.epochs for name, model in PAPER_MODELS.items()} | {SMALL_DENSE: 160}
 
 #: Groups of samples in a mixture of Wiener filters, among which validation chooses; and the
 #: rounds of its fit.

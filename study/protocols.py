@@ -1,6 +1,6 @@
 """Protocol `as-published`: what the paper's scripts did, and the autopsy that sets right one item at a time.
 
-Every item is a switch of MemberConfig by itself; facts of the scripts: README, "Two protocols".
+Every item is a switch of MemberConfig by itself.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from models.config import MemberConfig, Phase
-from study.paper.published import AS_PUBLISHED
+from models.config import AS_PUBLISHED, MemberConfig, Phase, Protocol
 
 EPOCHS_PER_LEVEL = 10
 
 #: Dense: answers in (0, 1) for data z-scored over all samples, one code layer, ReLU throughout, Keras' Adadelta.
 DENSE = {
-    "protocol": AS_PUBLISHED,
+    "protocol": Protocol(AS_PUBLISHED),
     "output": "sigmoid",
     "code_layers": 1,
     "code_activation": "relu",
@@ -54,10 +53,10 @@ def corrections(published: MemberConfig, epochs_to_converge: int) -> list[Member
     else:
         changes["two code layers"] = {"code_layers": 2}
     members = [
-        replace(published, protocol=f"{AS_PUBLISHED}, {name}", **change)
+        replace(published, protocol=Protocol(AS_PUBLISHED, name), **change)
         for name, change in changes.items()
     ]
-    fresh = f"{AS_PUBLISHED}, fresh network per level"
+    fresh = Protocol(AS_PUBLISHED, "fresh network per level")
     return [
         replace(published, protocol=fresh, phases=(phase,)) for phase in published.phases
     ] + members

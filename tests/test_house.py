@@ -47,7 +47,6 @@ def module_name(path):
 #: Arrows that still point up, and circles that still stand: to be emptied, and then removed.
 UPWARD = {
     "study.evidence.search": {"study.search.trials"},
-    "study.protocols": {"study.paper.published"},
 }
 CIRCLES = {
     *("data_utils.cohort", "data_utils.cohort_targets", "models.card", "models.folder"),

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-KEYS = ["protocol", "model", "setting", "rho", "noise_factor", "beta"]
+KEYS = ["protocol", "changed", "model", "setting", "rho", "noise_factor", "beta"]
 #: What else members of a run may differ in, in whatever grid: these are never averaged together.
 SETTINGS = (
     *("sparsity", "learning_rate", "batch_size", "optimizer", "output", "epochs"),
@@ -46,7 +46,7 @@ def summarise(members: pd.DataFrame) -> pd.DataFrame:
     order = table["model"].map(_model_order)
     return (
         table.assign(_order=order)
-        .sort_values(["protocol", "_order", "setting", "noise_factor", "beta", "rho"])
+        .sort_values(["protocol", "changed", "_order", "setting", "noise_factor", "beta", "rho"])
         .drop(columns="_order")
         .reset_index(drop=True)
     )
@@ -55,9 +55,11 @@ def summarise(members: pd.DataFrame) -> pd.DataFrame:
 def settings(members: pd.DataFrame) -> pd.Series:
     """What tells members of one protocol and model apart beside noise and penalty, in words; "" where nothing does."""
     text = pd.Series("", index=members.index)
-    if "noise_schedule" in members:
-        text[members["noise_schedule"].astype(str).str.contains("+", regex=False)] = "mixed noise"
-    kinds = members.reindex(columns=["protocol", "model"]).astype(str).agg(" ".join, axis=1)
+    if "mixed" in members:
+        text[members["mixed"].astype(bool)] = "mixed noise"
+    kinds = (
+        members.reindex(columns=["protocol", "changed", "model"]).astype(str).agg(" ".join, axis=1)
+    )
     for name in SETTINGS:
         if name not in members:
             continue

@@ -15,7 +15,7 @@ import numpy as np
 
 from data_utils.preparation import PreparedData
 from models.architecture import image_shape
-from models.config import GENE_ORDERS, MemberConfig
+from models.config import GENE_ORDERS, MemberConfig, Protocol
 from study.evidence.reconstruction import reconstructed
 from study.run.folder import RunFolder
 
@@ -55,7 +55,7 @@ def one_of_each_order(finished: Iterable[MemberConfig]) -> list[MemberConfig]:
     conv = [
         m
         for m in finished
-        if (m.model, m.protocol) == ("conv", "as-written") and m.train_fraction == 1
+        if (m.model, m.protocol) == ("conv", Protocol()) and m.train_fraction == 1
     ]
     shuffled = {m.noise_factor for m in conv if m.gene_order != "given"}
     conv = [

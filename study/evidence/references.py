@@ -21,7 +21,7 @@ import pandas as pd
 
 from data_utils.preparation import PreparedData
 from data_utils.sources import Dataset
-from models.config import MemberConfig
+from models.config import PAPER_CODE, MemberConfig
 from models.denoisers.baselines import error_table, mse, mse_by_gene_and_sample, reference_guesses
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
 from study.evidence.examples import write_examples
@@ -32,9 +32,6 @@ from study.run.rows import FINISHED
 TABLES = ("references.parquet", "genes.parquet", "labels.parquet")
 #: A label with more values than this names samples rather than groups of them.
 MOST_VALUES = 100
-#: Components of the method called "PCA" in genes and labels, the paper's code; other sizes are in the name.
-PAPER_CODE = 32
-
 #: A protocol ("" of references), a method and a noise factor.
 Key = tuple[str, str, float]
 #: MSE by gene, (genes,), and by test sample, (samples,), for each seed.
@@ -148,7 +145,7 @@ def least_validation(
 
 
 def method_name(reference: str, code_size: int | None) -> str:
-    """What genes and labels call a reference: "PCA" with the paper's code, "PCA, code of 120" with another."""
+    """What genes and labels call a reference: "PCA" with the paper's code, else "PCA, code of 120"."""
     return reference if code_size in (None, PAPER_CODE) else f"{reference}, code of {code_size}"
 
 
@@ -164,9 +161,8 @@ def best_settings(
     for member in finished:
         usual = (member.layout, member.gene_order) == ("sample", "given")
         if usual and not math.isnan(member.noise_factor):
-            of_key.setdefault((member.protocol, member.model, member.noise_factor), []).append(
-                member
-            )
+            key = (str(member.protocol), member.model, member.noise_factor)
+            of_key.setdefault(key, []).append(member)
     return {key: least_validation(members, validation) for key, members in of_key.items()}
 
 

@@ -15,12 +15,11 @@ import pandas as pd
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from data_utils.errors import InputError
+from models.config import PAPER_CODE
 from study.evidence.evidence import REFERENCE_COLUMNS, load_evidence
 from study.evidence.stats import Interval, Verdict, interval, verdict
 from study.search.trials import COMPLETE, Trial, directions, read_distributions
 
-#: The paper's code, with which every other is compared.
-PAPER_CODE = 32
 #: A code that is within this factor of an end of the range is at its edge.
 EDGE = 1.05
 #: A code is as good as the best within this share of the best validation MSE.

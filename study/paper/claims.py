@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS, HOLDS
 from study.paper.comparisons import CONV, DENSE, divided_by_n, division_by_n, usable
 from study.paper.judging import NOT_MEASURED, ClaimVerdict, judge
 from study.paper.paper import CLAIMS, Claim
-from study.paper.published import AS_PUBLISHED
 
 __all__ = ["Claim", "Judgement", "division_by_n", "judge_claims"]
 
-AS_WRITTEN = "as-written"
 #: What a protocol is judged by: the scripts measured clean training rows, the text says noisy test rows.
 MEASURES = {AS_PUBLISHED: "train_clean_mse", AS_WRITTEN: "test_mse"}
 
@@ -88,7 +87,12 @@ def judge_claims(evidence: Evidence) -> list[Judgement]:
 
 def _judgement(claim: Claim, levels: pd.DataFrame) -> Judgement:
     verdicts = {
-        protocol: _judge(claim, levels.assign(mse=levels[measure])[levels["protocol"] == protocol])
+        protocol: _judge(
+            claim,
+            levels.assign(mse=levels[measure])[
+                (levels["protocol"] == protocol) & (levels["changed"] == "")
+            ],
+        )
         for protocol, measure in MEASURES.items()
     }
     steps = {
@@ -109,15 +113,14 @@ def _judge(claim: Claim, rows: pd.DataFrame) -> ClaimVerdict | None:
 def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """As published, with one item changed: the items that concern the claim's models."""
     levels = levels[levels["model"].isin(claim.models)].assign(mse=levels["train_clean_mse"])
-    published = levels[levels["protocol"] == AS_PUBLISHED]
+    levels = levels[levels["protocol"] == AS_PUBLISHED]
+    published = levels[levels["changed"] == ""]
     if not claim.in_scripts or published.empty:
         return
     yield NOISY_ROWS, published.assign(mse=published["test_mse"])
-    for protocol, rows in levels.groupby("protocol", sort=False):
-        item = str(protocol).removeprefix(f"{AS_PUBLISHED}, ")
-        if item != protocol:
-            kind = ONE_KIND.get(item, claim.models)
-            yield item, pd.concat([rows, published[~published["model"].isin(kind)]])
+    for item, rows in levels[levels["changed"] != ""].groupby("changed", sort=False):
+        kind = ONE_KIND.get(item, claim.models)
+        yield item, pd.concat([rows, published[~published["model"].isin(kind)]])
     if CONV in claim.models:
         yield DIVIDED, divided_by_n(published)
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from models.architecture import architecture
+from models.config import DENSE_MODELS, NOISE_FACTORS
 from study.paper.judging import Differences, Part
 from study.paper.published import CONV_STEP, published_fig4, published_mse
 
-DENSE = ("dense-2", "dense-4", "dense-6", "dense-8")
+DENSE = DENSE_MODELS
 CONV = "conv"
-NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))  # the paper's
 MIDDLE = 0.5  # the noise factor of Figs. 4 and 5
 RHO = 0.05  # of the paper's sparsity term
 
@@ -31,10 +31,9 @@ def usable(levels: pd.DataFrame) -> pd.DataFrame:
     for name, value in PLAIN.items():
         if name in levels:
             keep &= levels[name].isna() | (levels[name] == value)
-    return (
-        levels[keep]
-        .assign(noise_factor=levels["noise_factor"].round(9))
-        .sort_values("epochs", kind="stable")
+    levels = levels[keep]  # first: pandas gives an empty table the index of what is assigned
+    return levels.assign(noise_factor=levels["noise_factor"].round(9)).sort_values(
+        "epochs", kind="stable"
     )
 
 
@@ -147,9 +146,7 @@ def mixed_noise(levels: pd.DataFrame) -> Differences:
 
     Means over the levels that both were tested at.
     """
-    mixed = levels[
-        levels["noise_schedule"].astype(str).str.contains("+", regex=False) & (levels["beta"] == 0)
-    ]
+    mixed = levels[levels["mixed"] & (levels["beta"] == 0)]
     mixed, special = _table(mixed), _table(_plain(levels))
     models = (
         mixed.columns.get_level_values(0).unique().intersection(special.columns.get_level_values(0))
@@ -160,16 +157,12 @@ def mixed_noise(levels: pd.DataFrame) -> Differences:
 
 def _plain(levels: pd.DataFrame) -> pd.DataFrame:
     """Without a sparsity term, and each level with a phase of its own."""
-    return levels[
-        (levels["beta"] == 0) & ~levels["noise_schedule"].astype(str).str.contains("+", regex=False)
-    ]
+    return levels[(levels["beta"] == 0) & ~levels["mixed"]]
 
 
 def _single_level(levels: pd.DataFrame) -> pd.Series:
     """Trained on the one level that the row is of: the only rows whose train MSE is of that level."""
-    return (
-        pd.to_numeric(levels["noise_schedule"], errors="coerce").round(9) == levels["noise_factor"]
-    )
+    return ~(levels["carried"] | levels["mixed"])
 
 
 def _table(levels: pd.DataFrame, by: str = "model") -> pd.DataFrame:

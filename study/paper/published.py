@@ -28,21 +28,14 @@ from pathlib import Path
 
 import pandas as pd
 
-AS_PUBLISHED = (
-    "as-published"  # the protocol of the paper's scripts; its corrections' names begin with it
-)
+from models.config import PAPER_MODELS
+
 N_SAMPLES = 2921  # of the paper's GTEx matrix
 CONV_STEP = 292  # Fig. 10's points were taken at 292, 584, ... samples
 FIG9_HEIGHT, FIG9_TOLERANCE = 1.0, 0.005
 
 _CSV = Path(__file__).with_name("published.csv")
-_CURVES = {
-    "dense-2": "Fig. 6",
-    "dense-4": "Fig. 7",
-    "dense-6": "Fig. 8",
-    "dense-8": "Fig. 9",
-    "conv": "Fig. 10",
-}
+_CURVES = {name: f"Fig. {model.figure}" for name, model in PAPER_MODELS.items()}
 _FIG4 = "Fig. 4 / Fig. 5"
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from models.architecture import ConvArchitecture, architecture, image_shape, n_parameters
+from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_MODELS
 
-MODELS = ("dense-2", "dense-4", "dense-6", "dense-8", "conv")
+MODELS = tuple(PAPER_MODELS)
 STREAM_SIDE = 24  # of the paper's images
 
 
@@ -31,10 +32,10 @@ def model_table(n_genes: int) -> pd.DataFrame:
             "model": model,
             "in the paper": "Fig. 3" if model == "conv" else f"{model.partition('-')[2]} layers",
         }
-        for protocol, code_layers in (("as-written", 2), ("as-published", 1)):
+        for protocol, code_layers in ((AS_WRITTEN, 2), (AS_PUBLISHED, 1)):
             network = architecture(model, code_layers=code_layers)
             if isinstance(network, ConvArchitecture):
-                widths = "see Fig. 3" + (" (24×24 images)" if protocol == "as-published" else "")
+                widths = "see Fig. 3" + (" (24×24 images)" if protocol == AS_PUBLISHED else "")
             else:
                 widths = "-".join(map(str, (n_genes, *network.hidden, n_genes)))
             row |= {
@@ -83,8 +84,5 @@ def conv_stages(network: ConvArchitecture, n_genes: int) -> list[ConvStage]:
 
 
 def code_size(model: str, n_genes: int) -> int:
-    """Numbers in the code of a model: units of its narrowest layer, or channels x image of the last pooling."""
-    network = architecture(model)
-    if isinstance(network, ConvArchitecture):
-        return min(stage.numbers for stage in conv_stages(network, n_genes) if stage.what == "pool")
-    return network.bottleneck
+    """Numbers in the code of a model."""
+    return architecture(model).code_size(n_genes)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
-from study.paper.published import AS_PUBLISHED
 from study.report.blueprints import MODELS
-from study.report.curves import AS_WRITTEN, BOUNDS, networks, over_seeds
+from study.report.curves import BOUNDS, networks, over_seeds
 
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", "Wiener mixture", "oracle")
 FRESH = "fresh network per level"
@@ -99,10 +99,10 @@ def autopsy_change(evidence: Evidence) -> pd.DataFrame:
 def _autopsy_rows(evidence: Evidence) -> pd.DataFrame:
     """Rows of the published protocol and its corrections, of models that have a correction; the item in `series`."""
     rows = networks(evidence)
-    rows = rows[rows["protocol"].str.startswith(AS_PUBLISHED)]
-    corrected = rows.loc[rows["protocol"] != AS_PUBLISHED, "model"].unique()
+    rows = rows[rows["protocol"] == AS_PUBLISHED]
+    corrected = rows.loc[rows["changed"] != "", "model"].unique()
     rows = rows[rows["model"].isin(corrected)]
-    return rows.assign(series=rows["protocol"].str.removeprefix(f"{AS_PUBLISHED}, "))
+    return rows.assign(series=rows["changed"].where(rows["changed"] != "", AS_PUBLISHED))
 
 
 def _in_order(points: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from models.config import AS_WRITTEN, NOISE_FACTORS
 from study.evidence.evidence import Evidence
 from study.report.blueprints import MODELS
-from study.report.curves import AS_WRITTEN, CLEAN, NOISE_FACTORS, NOISY, of_protocol
+from study.report.curves import CLEAN, NOISY, of_protocol
 from study.report.document import Plot
 from study.report.style import VAGUE, label
 from study.report.wording import listed

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from models.config import AS_PUBLISHED, AS_WRITTEN, Protocol
 from study.evidence.evidence import Evidence, Run
-from study.paper.published import AS_PUBLISHED
 
 UNKNOWN = "not recorded"
 
@@ -98,6 +98,7 @@ def lost_members(evidence: Evidence) -> pd.DataFrame:
         "member_id",
         "run",
         "protocol",
+        "changed",
         "model",
         "noise_schedule",
         "seed",
@@ -125,15 +126,13 @@ def reproduce_command(run: Run) -> str | None:
 def search_bounds(evidence: Evidence) -> pd.DataFrame:
     """Every value that the grids gave a setting: a column `setting`, and one column a protocol."""
     levels = evidence.levels
-    item_by_item = "as-published, one item set right"
-    kinds = levels["protocol"].where(
-        ~levels["protocol"].str.startswith(f"{AS_PUBLISHED},"), item_by_item
-    )
+    item_by_item = f"{AS_PUBLISHED}, one item set right"
+    kinds = levels["protocol"].where(levels["changed"] == "", item_by_item)
     settings = {
         name: title for name, title in SETTINGS.items() if name in levels
     }  # an older run has fewer
     columns = {"setting": list(settings.values())}
-    for kind in sorted(kinds.unique(), key=lambda name: (name != "as-written", name)):
+    for kind in sorted(kinds.unique(), key=lambda name: (name != AS_WRITTEN, name)):
         rows = levels[kinds == kind]
         columns[kind] = [_values(rows[name]) for name in settings]
     return pd.DataFrame(columns)
@@ -142,7 +141,9 @@ def search_bounds(evidence: Evidence) -> pd.DataFrame:
 def parameter_counts(evidence: Evidence) -> str:
     """`dense-2: 62,351 (as-written), 61,295 (as-published); ...`."""
     counts = (
-        evidence.members.groupby(["model", "protocol"], sort=False)["n_parameters"].first().dropna()
+        evidence.members.groupby(["model", "protocol", "changed"], sort=False)["n_parameters"]
+        .first()
+        .dropna()
     )
     texts = []
     for model in sorted(
@@ -151,7 +152,7 @@ def parameter_counts(evidence: Evidence) -> str:
         mine = counts.get(model, pd.Series(dtype=object))
         by_count: dict[int, str] = {}
         for protocol, count in mine.items():
-            by_count.setdefault(int(count), protocol)
+            by_count.setdefault(int(count), str(Protocol(*protocol)))
         several = len(by_count) > 1
         told = (
             f"{count:,} ({protocol})" if several else f"{count:,}"

@@ -14,14 +14,13 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS
 from study.evidence.evidence import Evidence
 from study.evidence.stats import interval
-from study.paper.published import AS_PUBLISHED, published_fig4, published_mse
+from study.paper.published import published_fig4, published_mse
 from study.report.blueprints import MODELS, code_size
 from study.report.style import VAGUE
 
-AS_WRITTEN = "as-written"
-NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))  # of the paper
 CLEAN, NOISY, PRINTED = "clean training rows", "noisy test rows", "as printed: MSE / n"
 MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
 BOUNDS = "95 % interval over seeds"
@@ -70,7 +69,7 @@ def networks(evidence: Evidence) -> pd.DataFrame:
     for name in UNCHANGED.keys() & rows.columns:
         keep &= (rows[name] == UNCHANGED[name]) | rows[name].isna()
     rows = rows[keep & (~written | ~rows["member_id"].duplicated(keep=False))]
-    longest = rows.groupby(["protocol", "model", "beta"])["epochs"].transform("max")
+    longest = rows.groupby(["protocol", "changed", "model", "beta"])["epochs"].transform("max")
     rows = rows[rows["epochs"] == longest]
     return rows.assign(noise_factor=rows["noise_factor"].astype(float).round(6))
 
@@ -78,7 +77,7 @@ def networks(evidence: Evidence) -> pd.DataFrame:
 def of_protocol(evidence: Evidence, protocol: str, model: str | None = None) -> pd.DataFrame:
     """The networks of one protocol (and model): of each model those with the least beta, as a rule 0."""
     rows = networks(evidence)
-    rows = rows[rows["protocol"] == protocol]
+    rows = rows[(rows["protocol"] == protocol) & (rows["changed"] == "")]
     rows = rows if model is None else rows[rows["model"] == model]
     return rows[rows["beta"] == rows.groupby("model")["beta"].transform("min")]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from models.architecture import ConvArchitecture, architecture
+from models.config import PAPER_MODELS
 from study.evidence.evidence import Evidence
 from study.report import blueprints, curves, drawing
 from study.report.captions import (
@@ -26,8 +27,6 @@ from study.report.style import VAGUE, label
 from study.report.tables import fig4_table
 
 __all__ = ["more_figures", "paper_figures"]
-
-DEPTH_FIGURES = {"dense-2": 6, "dense-4": 7, "dense-6": 8, "dense-8": 9, "conv": 10}
 
 
 def paper_figures(evidence: Evidence) -> list[Plot | Table]:
@@ -141,7 +140,7 @@ def _depth_in_words(data: pd.DataFrame) -> str:
 
 
 def _noise_curve(evidence: Evidence, model: str) -> Plot:
-    number = DEPTH_FIGURES[model]
+    number = PAPER_MODELS[model].figure
     data = curves.paper_curve(evidence, model)
     what = "convolutional network" if model == "conv" else f"{model.partition('-')[2]} layers"
     caption = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import FAILS, HOLDS, UNDECIDED
 from study.paper.claims import Judgement
-from study.paper.published import AS_PUBLISHED
 from study.report.curves import (
     CLEAN,
     main_protocol,
@@ -30,8 +30,8 @@ def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ..
     """Four to six points. What these runs cannot say is not said."""
     evidence = narrowed(evidence)
     points = [
-        _claims(judgements, "as-published", "Run as the paper's scripts ran"),
-        _claims(judgements, "as-written", "Run as the paper's text describes it"),
+        _claims(judgements, AS_PUBLISHED, "Run as the paper's scripts ran"),
+        _claims(judgements, AS_WRITTEN, "Run as the paper's text describes it"),
         _artefacts(judgements),
         _rerun(evidence),
         _best(evidence),
@@ -44,7 +44,7 @@ def glance(judgements: list[Judgement]) -> pd.DataFrame:
     """The outcome alone, one row a claim: claim, as published, as written."""
     rows = []
     for judgement in judgements:
-        found = [judgement.verdicts.get(protocol) for protocol in (AS_PUBLISHED, "as-written")]
+        found = [judgement.verdicts.get(protocol) for protocol in (AS_PUBLISHED, AS_WRITTEN)]
         rows.append(
             (
                 Link(judgement.claim.id, judgement.claim.text),
@@ -128,7 +128,7 @@ def best_network(evidence: Evidence, noise: float = NOISE) -> pd.Series | None:
     if rows.empty:
         return None
     # A network that was carried through several levels has one validation MSE, of its last: not of this noise.
-    single = (pd.to_numeric(rows["noise_schedule"], errors="coerce") == rows["noise_factor"]).all()
+    single = not (rows["carried"] | rows["mixed"]).any()
     chosen_by, chosen_on = (
         ("val_mse", "validation rows") if single else ("train_clean_mse", "clean training rows")
     )

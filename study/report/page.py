@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.paper.claims import Judgement, division_by_n
-from study.paper.published import AS_PUBLISHED
 from study.report import checklist, prose
 from study.report.document import (
     Block,
@@ -86,7 +86,7 @@ def _verdicts(judgements: list[Judgement]) -> pd.DataFrame:
     rows = []
     for judgement in judgements:
         claim = judgement.claim
-        found = [_verdict(judgement, protocol) for protocol in (AS_PUBLISHED, "as-written")]
+        found = [_verdict(judgement, protocol) for protocol in (AS_PUBLISHED, AS_WRITTEN)]
         link = Link(claim.id, claim.text)
         rows.append((link, claim.where, claim.published(), *found, judgement.artefact))
     columns = ["claim", "where", "published", "as published", "as written", "what makes it"]
@@ -105,7 +105,7 @@ def _claim(judgement: Judgement) -> Fold:
     """What stands behind one claim: its verdicts in full, their parts, the autopsy's steps."""
     claim = judgement.claim
     blocks: list[Block] = [Words(claim.published(), "Published:")]
-    for protocol in (AS_PUBLISHED, "as-written"):
+    for protocol in (AS_PUBLISHED, AS_WRITTEN):
         found = judgement.verdicts.get(protocol)
         text = str(_verdict(judgement, protocol))
         blocks.append(Words(text, f"{protocol.capitalize()}:"))

@@ -10,14 +10,9 @@ from numbers import Real
 
 import pandas as pd
 
+from models.config import AS_PUBLISHED, Protocol
 from study.evidence.averages import summarise
-from study.paper.published import (
-    AS_PUBLISHED,
-    N_SAMPLES,
-    PublishedValue,
-    published_fig4,
-    published_mse,
-)
+from study.paper.published import N_SAMPLES, PublishedValue, published_fig4, published_mse
 
 ENDS = ("finished", "diverged", "failed")
 LISTED = 50  # failed and diverged members named in the text; beyond that a pointer to the table
@@ -56,9 +51,7 @@ def summary_markdown(
     parts = [_head(members, config)]
     if len(levels):
         parts += ["## Test MSE", LEGEND, PAPER_LEGEND, *_model_tables(levels)]
-    published = levels[
-        [str(name).startswith(AS_PUBLISHED) for name in levels.get("protocol", [""] * len(levels))]
-    ]
+    published = levels[levels["protocol"] == AS_PUBLISHED] if "protocol" in levels else levels[:0]
     if "train_clean_mse" in published and len(published):
         as_measured = published.assign(test_mse=published["train_clean_mse"])
         n_samples = (config.get("data") or {}).get("n_samples")
@@ -76,12 +69,12 @@ def summary_markdown(
 def _model_tables(levels: pd.DataFrame, n_samples: int | None = None) -> list[str]:
     """A heading and a table for each protocol and model; with `n_samples` also MSE / N."""
     table = summarise(levels)
-    several = table["protocol"].nunique(dropna=False) > 1
+    several = len(table[["protocol", "changed"]].drop_duplicates()) > 1
     parts = []
-    for (protocol, model, setting), rows in table.groupby(
-        ["protocol", "model", "setting"], sort=False, dropna=False
+    for (protocol, changed, model, setting), rows in table.groupby(
+        ["protocol", "changed", "model", "setting"], sort=False, dropna=False
     ):
-        title = f"{model} (protocol {protocol})" if several else model
+        title = f"{model} (protocol {Protocol(protocol, changed)})" if several else model
         title += f": {setting}" if setting else ""
         parts += [f"### {_text(title)}", _model_table(model, rows, n_samples)]
     return parts

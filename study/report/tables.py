@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
-from study.paper.published import AS_PUBLISHED, N_SAMPLES, published_fig4, published_mse
+from study.paper.published import N_SAMPLES, published_fig4, published_mse
 from study.report import breakdown, curves
 from study.report.captions import lost_note
-from study.report.curves import AS_WRITTEN, CLEAN, NOISY
+from study.report.curves import CLEAN, NOISY
 from study.report.document import Table
 from study.report.style import label
 from study.report.wording import in_order, intervals

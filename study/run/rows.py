@@ -22,6 +22,7 @@ MEMBER_COLUMNS = [
     "diverged_epoch", "mean_activation", "sparsity", "learning_rate", "batch_size", "optimizer", "output",
     "noise_schedule", "code_layers", "code_activation", "initialisation", "loss", "scaling", "layout",
     "train_clean_mse", "gene_order", "train_fraction", "noise_input", "dead_units",
+    "changed", "carried", "mixed",
 ]
 # fmt: on
 METRIC_COLUMNS = ["member_id", "epoch", "split", "metric", "noise_factor", "value"]
@@ -32,8 +33,12 @@ def describe(member: MemberConfig) -> dict:
     known = {
         **member.as_dict(),
         "member_id": member.member_id,
+        "protocol": member.protocol.name,
+        "changed": member.protocol.changed,
         "noise_factor": member.noise_factor,
-        "noise_schedule": member.noise_label,
+        "carried": member.carried,
+        "mixed": member.mixed,
+        "noise_schedule": member.noise_label,  # for display only
         "error": "",
     }
     return {name: known[name] for name in MEMBER_COLUMNS if name in known}

@@ -16,12 +16,10 @@ from optuna.distributions import (
 )
 
 from data_utils.errors import InputError
-from models.config import MemberConfig, Phase
+from models.config import PAPER_CODE, MemberConfig, Phase
 from study.options import SearchOptions
 
 SIZES = (2, 512)
-#: The paper's code: the first trial, and what the others are compared with.
-PAPER_CODE = 32
 
 #: What can be tuned besides the code size. Around the code lie `depth` layers on each side (0: dense-2's shape, 1:
 #: dense-4's ...), each `width` times as wide as the next one inwards, as in the paper's Fig. 2, where it is 2.

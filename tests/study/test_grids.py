@@ -7,7 +7,7 @@ import pytest
 
 from data_utils.errors import InputError
 from models.architecture import n_parameters
-from models.config import Phase
+from models.config import Phase, Protocol
 from study.grids import EPOCHS, GRIDS, Narrowing, describe_grids, plan
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -32,7 +32,7 @@ def test_paper_grid_is_the_protocol_as_written():
     for m in plan("paper", Narrowing()):
         assert m.phases == (Phase((m.noise_factor,), EPOCHS[m.model]),)
         assert (m.protocol, m.grid, m.output, m.sparsity, m.rho) == (
-            "as-written",
+            Protocol(),
             "paper",
             "linear",
             "kl",
@@ -65,7 +65,7 @@ def test_narrowed(grid):
 @pytest.mark.parametrize("grid", ["as-published", "autopsy"])
 def test_narrowed_published(grid):
     members = plan(grid, Narrowing(seeds=2, epochs=7, depths=["2", "conv"], noise=[0.0, 0.35]))
-    carried = [m for m in members if m.protocol == "as-published"]
+    carried = [m for m in members if m.protocol == Protocol("as-published")]
     assert Counter(m.model for m in carried) == {"dense-2": 2, "conv": 2}
     assert {phase.epochs for m in members for phase in m.phases} == {7}
     assert {a for m in members for phase in m.phases for a in phase.noise_factors} == {0.0, 0.35}

@@ -38,9 +38,9 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     Of several mixtures the one of most noise factors. Wiener mixtures have no specialists and are references.
     """
     rows = of_one_kind(evidence.levels[evidence.levels["optimizer"] != "em"], "noise_input")
-    schedule = rows["noise_schedule"].astype(str)
-    rows = rows.assign(levels=schedule.str.count(r"\+"))[schedule.str.contains("+", regex=False)]
-    rows = rows[~rows["noise_schedule"].str.contains("-", regex=False)]
+    rows = rows[rows["mixed"] & ~rows["carried"]]
+    levels = rows.groupby("member_id")["noise_factor"].transform("nunique")
+    rows = rows.assign(levels=levels)
     rows = rows[rows["levels"] == rows.groupby(["model", "noise_input"])["levels"].transform("max")]
     rows = trained_alike(rows, rows["epochs"] > 0)
     same = ["model", "seed", "epochs", "noise_factor"]

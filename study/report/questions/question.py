@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from models.config import AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS, HOLDS, interval
 from study.paper.judging import ClaimVerdict
 from study.report.blueprints import MODELS
-from study.report.curves import AS_WRITTEN, PLAIN, UNCHANGED
+from study.report.curves import PLAIN, UNCHANGED
 from study.report.document import Plot, Table
 from study.report.style import label
 
@@ -53,7 +54,8 @@ def of_one_kind(rows: pd.DataFrame, *switches: str) -> pd.DataFrame:
     for name, value in SWITCHES.items():
         if name not in switches:
             keep &= rows[name] == value
-    return rows[keep].assign(noise_factor=rows["noise_factor"].astype(float).round(6))
+    rows = rows[keep]  # first, because pandas gives an empty table the index of what is assigned
+    return rows.assign(noise_factor=rows["noise_factor"].astype(float).round(6))
 
 
 def with_switches(rows: pd.DataFrame) -> pd.DataFrame:

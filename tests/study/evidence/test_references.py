@@ -12,7 +12,7 @@ from data_utils.expression import ExpressionMatrix
 from data_utils.noise import evaluation_noise
 from data_utils.preparation import prepare
 from models.architecture import architecture
-from models.config import Phase
+from models.config import Phase, Protocol
 from models.denoisers.baselines import noisy_rows, reference_errors
 from study.evidence import reconstruction
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, REFERENCE_COLUMNS
@@ -53,7 +53,7 @@ def dataset():
 DATASET = dataset()
 DATA = prepare(DATASET.matrix)
 CARRIED = (Phase((0.0,), 1), Phase((0.5,), 1), Phase((1.0,), 2))
-SCALED_BY_ALL = {"protocol": "as-published", "scaling": "all", "output": "sigmoid"}
+SCALED_BY_ALL = {"protocol": Protocol("as-published"), "scaling": "all", "output": "sigmoid"}
 PLANNED = [
     *(
         member("dense-2", noise, beta=beta, seed=seed)

@@ -29,6 +29,8 @@ def member(model="dense-2", noise_factor=0.5, beta=0.0, seed=0, test_mse=0.2, **
         "member_id": f"{model}-{noise_factor}-{beta}-{seed}",
         "grid": "paper",
         "protocol": "as-written",
+        "changed": "",
+        "mixed": False,
         "model": model,
         "noise_factor": noise_factor,
         "beta": beta,
@@ -142,10 +144,7 @@ def test_settings_of_any_grid_are_never_averaged_together(name, values):
 
 
 def test_mixed_noise_is_not_averaged_with_the_specialist_of_a_level():
-    rows = [
-        member(noise_schedule="0.5", test_mse=0.2),
-        member(noise_schedule="0.0+0.5", test_mse=0.4),
-    ]
+    rows = [member(test_mse=0.2), member(mixed=True, test_mse=0.4)]
     assert summarise(pd.DataFrame(rows))[["setting", "mean"]].values.tolist() == [
         ["", 0.2],
         ["mixed noise", 0.4],

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs: `--help` and a typing error ans
 from __future__ import annotations
 
 import argparse
+import inspect
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -29,7 +30,17 @@ EXAMPLES = """examples:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(GenesInOptions):
-    """Options of `data`."""
+    """List what --data can name, or fetch GTEx or look at a file.
+
+    A release of GTEx is downloaded into the cache, unless it is there. DAE_STUDY_CACHE moves the
+    cache. DAE_STUDY_GTEX_MIRROR is the beginning of a mirror's addresses, in place of
+    https://storage.googleapis.com.
+
+    examples:
+      python run_study.py data
+      python run_study.py data gtex-v8
+      python run_study.py data counts.tsv.gz
+    """
 
     source: str | None = option(
         None, metavar="SOURCE", help="simulated, a release of GTEx, or a file", positional=True
@@ -37,8 +48,22 @@ class SourceOptions(GenesInOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GridsOptions(Options):
+    """List the grids: question, command, networks, minutes, section.
+
+    examples:
+      python run_study.py grids
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportOptions(Options):
-    """Options of `report`."""
+    """Write one page, report/index.html, of one run or several.
+
+    examples:
+      python run_study.py report runs/paper
+      python run_study.py report runs/paper runs/as-published runs/autopsy --out report
+    """
 
     runs: tuple[Path, ...] = option(
         metavar="RUN", help="folder of a run that has ended; all on the same data", positional=True
@@ -59,7 +84,14 @@ class MovedDataOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceOptions(MovedDataOptions):
-    """Options of `reproduce`."""
+    """Train one network of a run again, and compare.
+
+    The run is left as it is.
+
+    examples:
+      python run_study.py reproduce 1f6a --run runs/paper
+      python run_study.py reproduce 1f6a0c22b3de --run runs/mine --data /elsewhere/counts.gct.gz
+    """
 
     member_id: str = option(
         metavar="MEMBER_ID", help="as in members.parquet, or how it begins", positional=True
@@ -69,7 +101,16 @@ class ReproduceOptions(MovedDataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(MovedDataOptions):
-    """Options of `export`."""
+    """Write a model folder or ONNX file of the best denoiser of a run.
+
+    It is the network or linear denoiser with the least validation error over all noise factors.
+    `denoise` takes the model folder. For --onnx, RUN may be a model folder, too.
+
+    examples:
+      python run_study.py export runs/paper --out denoiser
+      python run_study.py export runs/paper --member 1f6a --out dense-4
+      python run_study.py export runs/paper --reference wiener --out wiener --onnx wiener.onnx
+    """
 
     source: Path = option(
         metavar="RUN", help="folder of a run that has ended, or a model folder", positional=True
@@ -89,7 +130,16 @@ class ExportOptions(MovedDataOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiseOptions(GenesInOptions):
-    """Options of `denoise`."""
+    """Denoise your own expression file with a model folder.
+
+    Genes are matched by name; the output has the input's samples, genes, order and units. A page
+    next to OUT, OUT's name with .check.html, reports whether to trust it.
+
+    examples:
+      python run_study.py denoise --model denoiser noisy.h5ad clean.h5ad
+      python run_study.py denoise --model runs/paper counts.tsv.gz clean.tsv.gz --noise-factor 0.3
+      python run_study.py denoise --model denoiser profiles.gct clean.parquet --impute --force
+    """
 
     source: Path = option(
         metavar="IN", help="an expression file; `data` lists the formats", positional=True
@@ -110,18 +160,6 @@ class DenoiseOptions(GenesInOptions):
     )
     force: bool = option(False, help="replace OUT")
     no_check: bool = option(False, help="leave out the page")
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command: its options, what it does in one line and in full, examples, and its function."""
-
-    options: type[Options]
-    summary: str
-    description: str
-    examples: tuple[str, ...]
-    run: Callable[[Any, str], int]
-    """Takes the options and the command line; returns the exit status."""
 
 
 def _data(options: SourceOptions, line: str) -> int:
@@ -178,7 +216,7 @@ def _look_at(source: str, genes_in: str | None) -> None:
     print(f"next: python run_study.py --grid paper --data {shlex.quote(source)}{more} --out {out}")
 
 
-def _grids(options: Options, line: str) -> int:
+def _grids(options: GridsOptions, line: str) -> int:
     from study.grids import describe_grids
 
     print(describe_grids(), end="")
@@ -233,86 +271,27 @@ def _thinning(options: ThinningOptions, line: str) -> int:
     return 0
 
 
-#: A command is the first word of the command line; without one a study is run.
-COMMANDS = {
-    "data": Command(
-        SourceOptions,
-        "what --data can name; fetch GTEx, or look at a file",
-        "List what --data can name, or prepare one of them and print what is in it: a release of\n"
-        "GTEx is downloaded into the cache, unless it is there.\n\n"
-        "DAE_STUDY_CACHE moves the cache. DAE_STUDY_GTEX_MIRROR is the beginning of a mirror's\n"
-        "addresses, in place of https://storage.googleapis.com.",
-        ("data", "data gtex-v8", "data counts.tsv.gz"),
-        _data,
-    ),
-    "grids": Command(
-        Options,
-        "list the grids: question, networks, minutes",
-        "List the grids: the question of each, its command, networks, minutes on 2 cores, section.",
-        ("grids",),
-        _grids,
-    ),
-    "report": Command(
-        ReportOptions,
-        "one page from one run or several",
-        "Write one page, report/index.html, from the tables of one run or several.",
-        ("report runs/paper", "report runs/paper runs/as-published runs/autopsy --out report"),
-        _report,
-    ),
-    "reproduce": Command(
-        ReproduceOptions,
-        "train one network of a run again, and compare",
-        "Train one network of a run again, and compare; the run is left as it is.",
-        (
-            "reproduce 1f6a --run runs/paper",
-            "reproduce 1f6a0c22b3de --run runs/mine --data /elsewhere/expression.gct.gz",
-        ),
-        _reproduce,
-    ),
-    "export": Command(
-        ExportOptions,
-        "a model folder or ONNX file of a run's best denoiser",
-        "Make a model folder, for `denoise`, of the network or linear denoiser of a run with the\n"
-        "least validation error over all noise factors. For --onnx, RUN may be a model\n"
-        "folder, too.",
-        (
-            "export runs/paper --out denoiser",
-            "export runs/paper --member 1f6a --out dense-4",
-            "export runs/paper --reference wiener --out wiener --onnx wiener.onnx",
-        ),
-        _export,
-    ),
-    "denoise": Command(
-        DenoiseOptions,
-        "denoise your own expression file with a model folder",
-        "Denoise an expression file. Genes are matched by name; the output has the input's\n"
-        "samples, genes, order and units. A page next to OUT, OUT's name with .check.html,\n"
-        "reports whether to trust it.",
-        (
-            "denoise --model denoiser noisy.h5ad clean.h5ad",
-            "denoise --model runs/paper counts.tsv.gz clean.tsv.gz --noise-factor 0.3",
-            "denoise --model denoiser profiles.gct clean.parquet --impute --force",
-        ),
-        _denoise,
-    ),
-    "thinning": Command(
-        ThinningOptions,
-        "test denoisers on held-out halves of raw counts",
-        "Denoise one half of raw counts, split molecule by molecule, and compare with the other.",
-        (
-            "thinning --data counts.tsv.gz",
-            "thinning --data counts.h5ad --all-genes --seeds 9 --out runs/halves",
-            "thinning --data simulated --depth 2000000 --out runs/thinning-deep",
-        ),
-        _thinning,
-    ),
+#: The commands, by the first word of the command line; without one a study is run. The help of a
+#: command is the docstring of its options. A function takes the options and the command line, and
+#: returns the exit status.
+COMMANDS: dict[str, tuple[type[Options], Callable[[Any, str], int]]] = {
+    "data": (SourceOptions, _data),
+    "grids": (GridsOptions, _grids),
+    "report": (ReportOptions, _report),
+    "reproduce": (ReproduceOptions, _reproduce),
+    "export": (ExportOptions, _export),
+    "denoise": (DenoiseOptions, _denoise),
+    "thinning": (ThinningOptions, _thinning),
 }
 
 
 def parser(everything: bool = False, prog: str = "") -> Parser:
     """Make the parser of a study; with `everything`, its help lists the rare options, too."""
     prog = prog or Path(sys.argv[0]).name
-    commands = "\n".join(f"  {name:<10} {its.summary}" for name, its in COMMANDS.items())
+    lines = {name: _explanation(kind)[0].splitlines()[0] for name, (kind, _) in COMMANDS.items()}
+    commands = "\n".join(
+        f"  {name:<10} {line[0].lower()}{line[1:].rstrip('.')}" for name, line in lines.items()
+    )
     made = Parser(
         prog,
         (StudyOptions, Narrowing, SearchOptions),
@@ -338,15 +317,16 @@ def parser(everything: bool = False, prog: str = "") -> Parser:
 
 def command_parser(name: str, prog: str = "") -> Parser:
     """Make the parser of a command."""
-    its = COMMANDS[name]
-    examples = "".join(f"  python run_study.py {line}\n" for line in its.examples)
-    return Parser(
-        f"{prog or Path(sys.argv[0]).name} {name}",
-        (its.options,),
-        True,
-        description=its.description,
-        epilog=f"examples:\n{examples}",
-    )
+    kind, _ = COMMANDS[name]
+    prog = f"{prog or Path(sys.argv[0]).name} {name}"
+    description, examples = _explanation(kind)
+    return Parser(prog, (kind,), True, description=description, epilog=examples)
+
+
+def _explanation(kind: type[Options]) -> tuple[str, str]:
+    """What the docstring of a command's options says before its examples, and the examples."""
+    text, heading, examples = (inspect.getdoc(kind) or "").partition("examples:\n")
+    return text.rstrip(), heading + examples
 
 
 def _help_all(_: Any) -> str:
@@ -387,8 +367,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name is None:
             return _study(parser().parse_words(words), line)
-        given = command_parser(name).parse_words(words[1:])
-        return COMMANDS[name].run(COMMANDS[name].options.read(given), line)
+        options, run = COMMANDS[name]
+        return run(options.read(command_parser(name).parse_words(words[1:])), line)
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -302,7 +302,15 @@ class SearchOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ThinningOptions(DataOptions):
-    """One field per option of `thinning`."""
+    """Test denoisers on held-out halves of raw counts.
+
+    One half of the counts, split molecule by molecule, is denoised and compared with the other.
+
+    examples:
+      python run_study.py thinning --data counts.tsv.gz
+      python run_study.py thinning --data counts.h5ad --all-genes --seeds 9 --out runs/halves
+      python run_study.py thinning --data simulated --depth 2000000 --out runs/thinning-deep
+    """
 
     data: str = option(
         metavar="COUNTS", help="a file of raw counts in any format that is read, or simulated"

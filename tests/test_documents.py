@@ -54,7 +54,7 @@ def parse(words):
         assert words[1] in SHELLS
         return None
     if words[0] in COMMANDS:
-        return COMMANDS[words[0]].options.read(command_parser(words[0]).parse_words(words[1:]))
+        return COMMANDS[words[0]][0].read(command_parser(words[0]).parse_words(words[1:]))
     return study_options(parser().parse_words(words))
 
 

@@ -181,7 +181,7 @@ def test_reproduce_splits_by_the_runs_group(here, capfd):
     assert reproduce(here / "run", member) == 0
     moved = grouped(here, donors(seed=1), "relabelled.h5ad")
     with pytest.raises(
-        ValueError, match=r"relabelled.h5ad: its label 'donor' groups the samples otherwise"
+        ValueError, match=r"relabelled.h5ad: its label 'donor' groups the samples differently"
     ):
         reproduce(here / "run", member, str(moved))
 

@@ -1,4 +1,4 @@
-"""The study of denoising autoencoders: `python run_study.py --grid paper`; `--help` has the rest."""
+"""The study of denoising autoencoders: `python run_study.py --grid paper`; `--help` shows more."""
 
 import os
 import sys

@@ -20,8 +20,8 @@ from study.options import DEPTHS, Narrowing
 from study.own_grid import own_grid
 
 #: The paper's models by the depth that names them in --depths. A grid names any other network.
-MODELS = {depth: depth if depth == "conv" else f"dense-{depth}" for depth in DEPTHS}
-DENSE = DEPTHS[:-1]
+MODELS = {name.removeprefix("dense-"): name for name in PAPER_MODELS}
+DENSE = tuple(depth for depth in DEPTHS if depth != "conv")
 
 #: The dense network with as many parameters as conv: 4,723 and 4,385 for 943 genes.
 SMALL_DENSE = "dense-2x2"

@@ -8,9 +8,14 @@ import pytest
 from data_utils.errors import InputError
 from models.architecture import n_parameters
 from models.config import Phase, Protocol
-from study.grids import EPOCHS, GRIDS, Narrowing, describe_grids, plan
+from study.grids import EPOCHS, GRIDS, MODELS, Narrowing, describe_grids, plan
+from study.options import DEPTHS
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+
+
+def test_depths_on_the_command_line_are_the_papers_models():
+    assert tuple(MODELS) == DEPTHS
 
 
 def test_paper_grid_is_the_papers():

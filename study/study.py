@@ -29,12 +29,11 @@ from study.run.attempts import Attempts
 from study.run.folder import RunFolder
 from study.run.interruption import Interruption
 from study.run.jobs import Executor, Workplace
-from study.run.lock import held
+from study.run.opening import held, open_folder
 from study.run.packs import Pack, plan_packs
 from study.run.progress import ProgressLine, say
 from study.run.provenance import run_config
 from study.run.rows import FAILED
-from study.run.storage import open_folder
 from study.run.tensorboard import hparams, write_hparams_experiment
 
 #: Characters of a note on the screen.

@@ -18,13 +18,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyarrow import ArrowException
 from rich.console import Console
 
 from data_utils.errors import InputError
 from study.options import StudyOptions
 from study.run.jobs import Executor
 from study.run.progress import say
-from study.run.storage import mark, seen
+from study.run.storage import Storage, one_line
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -91,8 +92,10 @@ def cluster(
         watch = stack.enter_context(ExitStack())
 
         def ended(reason: str) -> None:
-            last_words(reason)
-            shutil.rmtree(token.parent)
+            with suppress(Exception):  # whatever it is, the process ends
+                last_words(reason)
+            shutil.rmtree(token.parent, ignore_errors=True)
+            os._exit(1)
 
         def start() -> dict[str, float]:
             resources = _start(options)
@@ -123,10 +126,8 @@ def servers() -> dict[str, tuple[str, int]]:
 
 
 @contextmanager
-def watched(
-    addresses: dict[str, tuple[str, int]], last_words: Callable[[str], None]
-) -> Iterator[None]:
-    """End the process with status 1 after `last_words`, once one of the servers refuses to answer.
+def watched(addresses: dict[str, tuple[str, int]], ended: Callable[[str], None]) -> Iterator[None]:
+    """Call `ended` with a reason, in another thread, once nothing listens at one of the addresses.
 
     Left alone, Ray's driver waits a minute for a dead server, and then ends without a word.
     """
@@ -136,9 +137,7 @@ def watched(
         while not over.wait(LOOK_SECONDS):
             for name, address in addresses.items():
                 if refused(address) and not over.is_set():
-                    with suppress(Exception):  # whatever it is, the process ends
-                        last_words(f"Ray's {name} has died")
-                    os._exit(1)
+                    ended(f"Ray's {name} has died")
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -328,3 +327,37 @@ def chatter_to(log: Path) -> Iterator[Callable[[], None]]:
                 os.dup2(original, number)
                 os.close(original)
             keep()
+
+
+@contextmanager
+def mark(options: StudyOptions) -> Iterator[tuple[str | None, str]]:
+    """Leaves a file where the run will be while others look for it; yields what `seen` wants."""
+    name = f".dae-study-{os.urandom(8).hex()}"
+    if options.storage is not None:
+        storage = Storage(options.storage)
+        storage.put(name, b"")
+        try:
+            yield options.storage, name
+        finally:
+            storage.delete(name)
+        return
+    folder = options.folder
+    path = next(parent for parent in (folder, *folder.parents) if parent.is_dir()) / name
+    path.touch()
+    try:
+        yield None, str(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def seen(storage: str | None, name: str) -> str:
+    """Asked on another machine: nothing where the mark is seen, else why not."""
+    try:
+        there = (
+            os.path.exists(name)
+            if storage is None
+            else Storage(storage, waits=(1.0,)).get(name) is not None
+        )
+    except (InputError, OSError, ArrowException) as error:
+        return one_line(error)
+    return "" if there else "it is not there"

@@ -1,8 +1,12 @@
 """The run folder: the only truth about a run. Checkpoints, finished packs, models and the tidy tables.
 
-A file is written under a temporary name and then renamed, so it is whole or not there. A pack is finished
-once its part of the members table is there; a run goes on with the planned members that no part holds.
-Networks come and go as numpy arrays by name: who only reads a run needs no torch.
+A file is written under a temporary name and then renamed, so it is complete or missing. A pack is
+finished once its part of the members table exists; a run continues with the planned members that
+no part holds. Networks come and go as numpy arrays by name: reading a run needs no torch.
+
+With a storage (`--storage`: a bucket, or a path that machines share) the folder is a copy: what is
+written here is written there too, and what others wrote there is fetched. Workers deliver from a
+scratch folder of their own, and `--resume` on a new machine fetches the run first.
 """
 
 from __future__ import annotations
@@ -10,11 +14,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -22,20 +28,27 @@ from safetensors import SafetensorError
 
 from data_utils.errors import InputError
 from data_utils.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
+from models.config import MemberConfig
 from study.run.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, typed
-
-if TYPE_CHECKING:
-    from models.config import MemberConfig
+from study.run.storage import Storage
 
 #: What reading a file that was cut short or damaged may raise.
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
+#: Folders whose files do not change once they exist.
+KEPT = ("parts", "models", "checkpoints", "tensorboard")
+#: What stays on the machine that wrote it: the lock and temporary files.
+OWN = re.compile(r"\.")
+#: Seconds between two looks into the storage for a request to stop.
+STOP_SECONDS = 1.0
 
 
 class RunFolder:
     """One run's folder; workers and the driver read and write it through this."""
 
-    def __init__(self, path: Path | str):
-        self.path = Path(path).resolve()
+    def __init__(self, path: Path | str, storage: Storage | None = None):
+        self.path, self.storage = Path(path).resolve(), storage
+        self._asked, self._stop = -STOP_SECONDS, False
+        self._sent: dict[Path, int] = {}
 
     @property
     def tensorboard(self) -> Path:
@@ -59,9 +72,6 @@ class RunFolder:
                 f"{self.path}: cannot be written ({error.strerror}): give another --out"
             ) from None
 
-    def publish(self) -> None:
-        """Bring what is here to where the run's other machines find it: this folder is that (see study/run/storage.py)."""
-
     def drop_half_written(self) -> None:
         """Remove what a process was writing when it was killed; nobody must be writing now."""
         for name in ("", "checkpoints", "parts", "models"):
@@ -74,8 +84,14 @@ class RunFolder:
 
     @contextmanager
     def on_worker(self) -> Iterator[RunFolder]:
-        """What a worker writes to: all machines share this folder (but see study/run/storage.py)."""
-        yield self
+        """Return what a worker writes to: this folder, or with a storage a scratch folder."""
+        if self.storage is None:
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="dae-study-") as scratch:
+            folder = RunFolder(scratch, self.storage)
+            folder.create()
+            yield folder
 
     def clear(self) -> None:
         """Delete all of an earlier run but the lock, which this process holds."""
@@ -84,15 +100,22 @@ class RunFolder:
                 shutil.rmtree(path)
             elif path.name != ".lock":
                 path.unlink()
+        if self.storage is not None:
+            for name in self.storage.sizes():
+                self.storage.delete(name)
 
     def request_stop(self, stop: bool) -> None:
         """Ask workers to save and stop, or take it back."""
-        path = self.path / ".stop"
-        path.touch() if stop else path.unlink(missing_ok=True)
+        self._write(".stop", Path.touch) if stop else self._remove(".stop")
 
     def stop_requested(self) -> bool:
         """Whether workers are asked to save and stop."""
-        return (self.path / ".stop").exists()
+        if self.storage is None:
+            return (self.path / ".stop").exists()
+        now = time.monotonic()
+        if now - self._asked > STOP_SECONDS:
+            self._asked, self._stop = now, self.storage.get(".stop") is not None
+        return self._stop
 
     def write_json(self, name: str, content: dict) -> None:
         """`content` as an indented JSON file in the folder."""
@@ -119,18 +142,32 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """A binary file in the folder."""
-        write_atomically(self.path / name, lambda path: path.write_bytes(content))
+        self._write(name, lambda path: path.write_bytes(content))
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """A table as Parquet; the index is not kept."""
-        write_atomically(
-            self.path / name,
-            lambda path: table.to_parquet(path, index=False, write_page_checksum=True),
+        self._write(
+            name, lambda path: table.to_parquet(path, index=False, write_page_checksum=True)
         )
+
+    def _write(self, name: str, write: Callable[[Path], object]) -> None:
+        write_atomically(self.path / name, write)
+        self._deliver(name)
+
+    def _deliver(self, name: str) -> None:
+        if self.storage is not None:
+            self.storage.put(name, (self.path / name).read_bytes())
+
+    def _remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+        if self.storage is not None:
+            self.storage.delete(name)
 
     def save_model(self, member: MemberConfig, parameters: dict[str, np.ndarray]) -> None:
         """One network's parameters by name, with its configuration in the file's header."""
-        save_arrays(self._model(member.member_id), parameters, {"member": member.as_dict()})
+        path = self._model(member.member_id)
+        save_arrays(path, parameters, {"member": member.as_dict()})
+        self._deliver(f"models/{path.name}")
 
     def load_model(self, member_id: str) -> tuple[dict, dict[str, np.ndarray]]:
         """What `save_model` wrote: the configuration (for MemberConfig.from_dict) and the parameters.
@@ -150,10 +187,13 @@ class RunFolder:
         self, pack_id: str, member_ids: list[str], arrays: dict[str, np.ndarray], facts: dict
     ) -> None:
         """Where a pack's training stands."""
-        save_arrays(self._checkpoint(pack_id), arrays, {"members": member_ids, "facts": facts})
+        path = self._checkpoint(pack_id)
+        save_arrays(path, arrays, {"members": member_ids, "facts": facts})
+        self._deliver(f"checkpoints/{path.name}")
 
     def load_checkpoint(self, pack_id: str) -> tuple[dict[str, np.ndarray], dict] | None:
-        """Arrays and facts, or None where there is no readable checkpoint."""
+        """Arrays and facts, or None if there is no readable checkpoint."""
+        self._fetch_checkpoint(pack_id)
         try:
             arrays, metadata = load_arrays(self._checkpoint(pack_id))
             return arrays, metadata["facts"]
@@ -162,15 +202,22 @@ class RunFolder:
 
     def drop_checkpoint(self, pack_id: str) -> None:
         """A pack that was stopped, or split, does not go on."""
-        self._checkpoint(pack_id).unlink(missing_ok=True)
+        self._remove(f"checkpoints/{self._checkpoint(pack_id).name}")
 
     def standing(self, pack_id: str) -> tuple[int, int] | None:
-        """Epoch and batch of a pack's checkpoint, None where there is none: two differ when the pack has come on."""
+        """Epoch and batch of a pack's checkpoint, which grow as the pack makes progress; None without one."""
+        self._fetch_checkpoint(pack_id)
         try:
             facts = load_metadata(self._checkpoint(pack_id))["facts"]
             return facts["epoch"], facts["batch"]
         except UNREADABLE:
             return None
+
+    def _fetch_checkpoint(self, pack_id: str) -> None:
+        """Bring here the checkpoint of a worker elsewhere."""
+        path = self._checkpoint(pack_id)
+        if self.storage is not None:
+            self._fetch(f"checkpoints/{path.name}")
 
     def checkpointed_packs(self) -> list[list[str]]:
         """The member ids of every pack that has a readable checkpoint."""
@@ -186,6 +233,8 @@ class RunFolder:
 
     def finish_pack(self, pack_id: str, members: pd.DataFrame, metrics: pd.DataFrame) -> None:
         """Record a pack's results and drop its checkpoint. The members' part comes last: it is what counts."""
+        if self.storage is not None:
+            self._send_tensorboard()
         parts = {
             "metrics": metrics.to_parquet(index=False),
             "members": members.to_parquet(index=False),
@@ -224,7 +273,7 @@ class RunFolder:
             if part is None:
                 _readable(path, path.with_name(f"{pack_id}.metrics.parquet"))
                 lines.append(f"{path}: cut short or damaged: its pack trains again")
-                path.unlink()
+                self._remove(f"parts/{path.name}")
                 continue
             members, metrics = part
             bad = [member_id for member_id in members["member_id"] if not self._sound(member_id)]
@@ -259,6 +308,8 @@ class RunFolder:
         `errors` holds the message of each member whose pack failed; a planned member that is neither
         finished nor failed has no row.
         """
+        if self.storage is not None:
+            self.fetch(KEPT)  # the rest is this process' own
         parts = list(self._parts())
         order = {member.member_id: i for i, member in enumerate(planned)}
         members = _concat((part for part, _ in parts), MEMBER_COLUMNS)
@@ -279,6 +330,56 @@ class RunFolder:
             tables.append(table.reset_index(drop=True))
             self.write_table(f"{name}.parquet", tables[-1])
         return tables[0], tables[1]
+
+    def fetch(self, below: tuple[str, ...] = ("",)) -> None:
+        """Bring here what the storage has `below` these folders: what may have changed or is missing here.
+
+        Raises InputError if the storage is no run's.
+        """
+        assert self.storage is not None
+        for name, size in self.storage.sizes().items():
+            if ".." in PurePosixPath(name).parts:
+                raise InputError(
+                    f"--storage {self.storage.url}: holds a file of the name {name!r}, so it is no "
+                    "run's storage: give another"
+                )
+            if not OWN.match(name) and name.startswith(below) and not self._has(name, size):
+                self._fetch(name)
+
+    def _fetch(self, name: str) -> None:
+        assert self.storage is not None
+        content = self.storage.get(name)
+        if content is not None:
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, lambda path: path.write_bytes(content))
+
+    def _has(self, name: str, size: int) -> bool:
+        """Whether a file is here as it is in the storage."""
+        path = self.path / name
+        if not (name.startswith(KEPT) and path.exists() and path.stat().st_size == size):
+            return False
+        # A part that was half delivered when its host died is delivered again, in files of equal sizes.
+        return not name.startswith("parts/") or self.part(path.name.partition(".")[0]) is not None
+
+    def publish(self) -> None:
+        """Bring to the storage, if there is one, what may have changed or is missing there."""
+        if self.storage is None:
+            return
+        sizes = self.storage.sizes()
+        for path in sorted(self.path.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            if not path.is_file() or OWN.match(path.name) or OWN.match(name):
+                continue
+            if not (name.startswith(KEPT) and sizes.get(name) == path.stat().st_size):
+                self._deliver(name)
+
+    def _send_tensorboard(self) -> None:
+        for path in sorted(path for path in self.tensorboard.rglob("*") if path.is_file()):
+            size = path.stat().st_size
+            if self._sent.get(path) != size:
+                self._deliver(path.relative_to(self.path).as_posix())
+                self._sent[path] = size
 
     def _model(self, member_id: str) -> Path:
         return self.path / "models" / f"{member_id}.safetensors"

@@ -14,7 +14,7 @@ from study.evidence.search import answer, answer_text, load_search, search_markd
 from study.options import SearchOptions, StudyOptions
 from study.run.interruption import Interruption
 from study.run.jobs import Executor
-from study.run.lock import held
+from study.run.opening import held
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
 from study.search.loop import Search, chosen_trial, journal

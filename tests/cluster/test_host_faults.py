@@ -105,7 +105,9 @@ def test_after_the_head_was_killed_a_new_cluster_goes_on_from_the_storage(
         fresh.up()
         output, _ = finish(fresh.submit(out, *long_study, *storage, "--resume"), fresh, seconds=400)
         assert "8 of 8 members ended (8 finished)" in output, output
-        code = "from study.run.storage import Storage, StoredFolder as F; "
+        code = (
+            "from study.run.storage import Storage; from study.run.folder import RunFolder as F; "
+        )
         code += f"F({str(tmp_path / 'fetched')!r}, Storage({f'{bucket}/mine'!r})).fetch()"
         python(fresh.hosts, 0, code)
     assert_same_tables(tmp_path / "fetched", unbroken)

@@ -86,7 +86,7 @@ def test_hosts_that_share_no_folder_deliver_to_a_bucket(cluster, bucket, study, 
     assert "8 of 8 members ended (8 finished)" in output, output
     assert trained == {1, 2, 3}
     assert all("mine" not in cluster.hosts.run(i, "ls /run").stdout for i in (2, 3))
-    code = "from study.run.storage import Storage, StoredFolder as F; import sys; "
+    code = "from study.run.storage import Storage; from study.run.folder import RunFolder as F; import sys; "
     code += f"F({str(tmp_path / 'fetched')!r}, Storage({f'{bucket}/mine'!r})).fetch()"
     python(cluster.hosts, 0, code)
     assert_same_tables(tmp_path / "fetched", one_host)

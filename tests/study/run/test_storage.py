@@ -1,18 +1,18 @@
-"""`--storage`: a run on another machine's disk or in an object store, and a run that goes on from there."""
+"""`--storage s3://` and `gs://`, with a server on loopback: the same tables, and a run that goes on from the bucket."""
 
 import os
-import shutil
+import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
-import pandas as pd
 import pytest
 
 from data_utils.errors import InputError
-from study.options import SearchOptions, StudyOptions
-from study.run.storage import Storage, StoredFolder, mark, open_folder, seen
-from study.search.search import open_search
-from tests.small import ROOT, assert_same_tables, contents, expression_file, models
+from study.run.storage import Storage
+from tests.buckets import BUCKET, KEYS, make_bucket, server_program
+from tests.processes import wait_for
+from tests.small import ROOT, assert_same_tables, expression_file, models
 
 STUDY = [
     "--grid",
@@ -25,11 +25,11 @@ STUDY = [
     "4",
     "--pack",
     "1",
-    "--local",
+    "--no-report",
 ]
 
 
-def study(data, out, *further):
+def study(data, out, *further, **environment):
     command = [
         sys.executable,
         "run_study.py",
@@ -38,10 +38,74 @@ def study(data, out, *further):
         str(data),
         "--out",
         str(out),
-        "--no-report",
         *further,
     ]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    variables = {**os.environ, **KEYS, **environment}
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=variables
+    )
+
+
+@contextmanager
+def serving(*command):
+    """The command with a free port of loopback added, as a running server; yields its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([*command, str(port)], **quiet)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """An S3 server with an empty bucket: the bucket's URL, and what a study needs in its environment."""
+    with (
+        serving(server_program(), "-H", "127.0.0.1", "-p") as address,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        make_bucket(address)
+        yield f"s3://{BUCKET}", {**KEYS, "AWS_ENDPOINT_URL": address}
+
+
+@pytest.fixture(scope="module")
+def google():
+    """The same of Google's kind."""
+    program = server_program("gcp-storage-emulator")
+    command = [
+        program,
+        "start",
+        "--quiet",
+        "--in-memory",
+        f"--default-bucket={BUCKET}",
+        "-H",
+        "127.0.0.1",
+        "--port",
+    ]
+    with serving(*command) as address:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", address)
+            wait_for(lambda: reached(f"gs://anonymous@{BUCKET}/x"))
+        yield f"gs://anonymous@{BUCKET}", {"CLOUD_STORAGE_EMULATOR_ENDPOINT": address}
+
+
+def reached(url):
+    """The bucket answers."""
+    try:
+        Storage(f"{url}?retry_limit_seconds=1", waits=()).check()
+    except InputError:
+        return False
+    return True
+
+
+@pytest.fixture(params=["s3", "google"])
+def bucket(request):
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -49,192 +113,66 @@ def data(tmp_path_factory):
     return expression_file(tmp_path_factory.mktemp("data"), n_samples=60)
 
 
-@pytest.fixture(scope="module")
-def plain(data, tmp_path_factory):
-    """A run without a storage."""
-    out = tmp_path_factory.mktemp("runs") / "plain"
-    assert study(data, out).returncode == 0
-    return out
-
-
-def settled(storage):
-    """What a storage holds, as a run folder has it."""
-    return {name: content for name, content in contents(storage).items() if content is not None}
-
-
-def test_a_run_is_whole_in_its_storage_and_goes_on_elsewhere_from_there(data, plain, tmp_path):
-    storage = tmp_path / "storage"
-    done = study(data, tmp_path / "here", "--storage", str(storage))
+def test_workers_of_ray_deliver_through_a_bucket_and_another_machine_goes_on_from_it(
+    data, bucket, tmp_path
+):
+    url, environment = f"{bucket[0]}/runs/small", bucket[1]
+    assert study(data, tmp_path / "plain", "--local").returncode == 0
+    first = ["--storage", url, "--workers", "2"]
+    done = study(data, tmp_path / "here", *first, **environment)
     assert done.returncode == 0, done.stderr
-    assert_same_tables(tmp_path / "here", plain)
-    assert_same_tables(storage, plain)
-    assert models(storage) == models(plain)
-    left = {name for name in settled(tmp_path / "here") if not name.startswith(".")}
-    assert set(settled(storage)) == left
+    assert_same_tables(tmp_path / "here", tmp_path / "plain")
+    assert models(tmp_path / "here") == models(tmp_path / "plain")
+    secret = KEYS["AWS_SECRET_ACCESS_KEY"].encode()
+    files = [path for path in (tmp_path / "here").rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not [path for path in files if secret in path.read_bytes()]
 
-    lost = sorted((storage / "parts").glob("*.members.parquet"))[0]
-    again = pd.read_parquet(lost)["member_id"].tolist()
-    lost.unlink()
-    for name in ("members.parquet", "metrics.parquet"):
-        (storage / name).unlink()
-    kept = {path.name: path.stat().st_mtime_ns for path in (storage / "parts").iterdir()}
-    assert len(kept) == 5
-    done = study(data, tmp_path / "there", "--storage", str(storage), "--resume")
+    done = study(data, tmp_path / "there", *first, "--resume", **environment)
     assert done.returncode == 0, done.stderr
-    assert_same_tables(storage, plain)
-    assert_same_tables(tmp_path / "there", plain)
-    assert models(tmp_path / "there") == models(plain)
-    assert pd.read_parquet(lost)["member_id"].tolist() == again
-    new = {
-        path.name
-        for path in (storage / "parts").iterdir()
-        if kept.get(path.name) != path.stat().st_mtime_ns
-    }
-    assert len(new) == 3  # the one pack's files alone
-    assert (tmp_path / "there" / "log.txt").read_text().count("60 genes") == 2  # of both machines
-    assert (storage / "log.txt").read_text().count("60 genes") == 2
+    assert "nothing left to train" in done.stderr
+    assert_same_tables(tmp_path / "there", tmp_path / "plain")
+    assert models(tmp_path / "there") == models(tmp_path / "plain")
 
-
-def test_a_storage_that_is_taken_is_left_alone(data, plain, tmp_path):
-    storage = shutil.copytree(plain, tmp_path / "storage")
-    before = contents(storage)
-    done = study(data, tmp_path / "here", "--storage", str(storage))
-    assert (done.returncode, contents(storage), (tmp_path / "here").exists()) == (2, before, False)
-    assert (
-        "holds a run already: give --resume to go on, --fresh to replace it, or another"
-        in done.stderr
-    )
-    (storage / "plan.json").unlink()
-    done = study(data, tmp_path / "here", "--storage", str(storage), "--fresh")
+    done = study(data, tmp_path / "third", *first, **environment)
     assert done.returncode == 2
-    assert "holds files already: give another" in done.stderr
+    assert "holds a run already" in done.stderr
+    assert not (tmp_path / "third").exists()
 
 
-@pytest.mark.parametrize(
-    ("storage", "words"),
-    [
-        ("s4://bucket/x", "give a path, s3://BUCKET/PATH or gs://"),
-        ("s3://user:word@bucket/x", "credentials do not belong in it"),
-        ("OUT/storage", "is in --out"),
-    ],
-)
-def test_a_storage_that_cannot_be_one_is_refused_in_a_line(storage, words, tmp_path):
-    options = StudyOptions(
-        out=tmp_path / "run", storage=storage.replace("OUT", str(tmp_path / "run"))
+@pytest.mark.parametrize("name", ["no-such-bucket", BUCKET])
+def test_a_bucket_that_is_not_there_or_not_reached_is_said_in_a_line(name, data, bucket, tmp_path):
+    url, environment = f"{bucket[0].replace(BUCKET, name)}/x", bucket[1]
+    if name == BUCKET:
+        environment = {
+            key: "http://127.0.0.1:9" if "ENDPOINT" in key else value
+            for key, value in environment.items()
+        }
+        url += "?retry_limit_seconds=1" * url.startswith("gs://")
+    done = study(data, tmp_path / "run", "--local", "--storage", url, **environment)
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert f"--storage {url}: cannot be used" in line
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_are_written_listed_read_and_deleted_by_name(bucket, monkeypatch):
+    for name, value in bucket[1].items():
+        monkeypatch.setenv(name, value)
+    storage, other = Storage(f"{bucket[0]}/a", waits=()), Storage(f"{bucket[0]}/b", waits=())
+    large = bytes(range(256)) * 30_000
+    storage.put("x/one", b"1")
+    storage.put("x/one", b"two")
+    storage.put("large", large)
+    other.put("empty", b"")
+    assert (storage.get("x/one"), storage.get("large") == large, storage.get("none")) == (
+        b"two",
+        True,
+        None,
     )
-    with pytest.raises(InputError, match=words) as error:
-        open_folder(options)
-    assert "word" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_worker_writes_through_from_a_scratch_folder_and_finds_its_checkpoint_again(tmp_path):
-    storage = tmp_path / "storage"
-    with StoredFolder("/nowhere", Storage(str(storage))).on_worker() as run:
-        scratch = run.path
-        run.save_checkpoint("abc", ["m"], {"a": pd.Series([1.0]).to_numpy()}, {"epoch": 3})
-    assert not scratch.exists()
-    with StoredFolder("/nowhere", Storage(str(storage))).on_worker() as run:
-        arrays, facts = run.load_checkpoint("abc")
-        assert (arrays["a"].tolist(), facts) == ([1.0], {"epoch": 3})
-        table = pd.DataFrame({"member_id": ["m"]})
-        run.finish_pack("abc", table, table)
-        assert (
-            run.load_checkpoint("abc") is None
-            or not (storage / "checkpoints" / "abc.safetensors").exists()
-        )
-    assert set(settled(storage)) == {
-        f"parts/abc.{end}" for end in ("sha256", "members.parquet", "metrics.parquet")
-    }
-
-
-def test_a_part_that_was_half_delivered_is_fetched_again(tmp_path):
-    storage = tmp_path / "storage"
-    metrics = pd.DataFrame({"member_id": ["m"], "value": [0.5]})
-    for seconds in (1.0, 2.0):  # two attempts at a pack: files of equal sizes
-        with StoredFolder("/nowhere", Storage(str(storage))).on_worker() as run:
-            run.finish_pack(
-                "abc", pd.DataFrame({"member_id": ["m"], "seconds": [seconds]}), metrics
-            )
-        if seconds == 1.0:
-            (storage / "parts" / "abc.members.parquet").unlink()
-            driver = StoredFolder(tmp_path / "run", Storage(str(storage)))
-            driver.fetch()
-            assert driver.part("abc") is None
-    driver.fetch()
-    assert driver.part("abc")[0]["seconds"].tolist() == [2.0]
-
-
-def test_the_driver_sees_how_far_a_worker_elsewhere_has_come_and_drops_its_checkpoint_there(
-    tmp_path,
-):
-    storage = Storage(str(tmp_path / "storage"))
-    driver = StoredFolder(tmp_path / "run", storage)
-    driver.create()
-    assert driver.standing("abc") is None
-    for epoch in (3, 5):
-        with StoredFolder("/nowhere", storage).on_worker() as run:
-            run.save_checkpoint("abc", ["m"], {}, {"epoch": epoch, "batch": 2})
-        assert driver.standing("abc") == (epoch, 2)
-    driver.drop_checkpoint("abc")
-    assert driver.standing("abc") is None
-    assert settled(storage.url) == {}
-
-
-def test_a_stop_reaches_workers_elsewhere(tmp_path):
-    storage = Storage(str(tmp_path / "storage"))
-    driver, worker = StoredFolder(tmp_path / "a", storage), StoredFolder(tmp_path / "b", storage)
-    driver.create()
-    driver.request_stop(True)
-    assert worker.stop_requested()
-    driver.request_stop(False)
-    assert not StoredFolder(tmp_path / "c", storage).stop_requested()
-
-
-def test_a_storage_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_an_error(
-    tmp_path,
-):
-    (tmp_path / "s").write_text("a file where the folder should be")
-    storage = Storage(str(tmp_path / "s"), waits=(0.0, 0.0))
-    with pytest.raises(OSError, match=r"exists|[Nn]ot a directory"):
-        storage.put("a/b", b"1")
-    attempts = []
-
-    def work():
-        attempts.append(1)
-        if len(attempts) < 3:
-            raise OSError("away")
-        return "there"
-
-    assert storage._again(work) == "there"
-
-
-def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path):
-    class Odd(Storage):
-        def sizes(self):
-            return {"../outside": 4}
-
-    folder = StoredFolder(tmp_path / "run", Odd(str(tmp_path / "storage")))
-    with pytest.raises(InputError, match="no run's storage"):
-        folder.fetch()
-    assert not (tmp_path / "outside").exists()
-
-
-def test_a_mark_is_seen_by_who_shares_the_folder_and_is_gone_afterwards(tmp_path):
-    for options in (
-        StudyOptions(out=tmp_path / "a" / "b"),
-        StudyOptions(storage=str(tmp_path / "storage")),
-    ):
-        with mark(options) as (storage, name):
-            assert seen(storage, name) == ""
-            assert seen(storage, f"{name}x") == "it is not there"
-        assert seen(storage, name) == "it is not there"
-    assert [path.name for path in tmp_path.iterdir()] == ["storage"]
-    assert os.listdir(tmp_path / "storage") == []
-
-
-def test_a_search_has_no_storage(tmp_path):
-    options = StudyOptions(storage=str(tmp_path / "storage"), out=tmp_path / "run")
-    with pytest.raises(InputError, match="not with --search"):
-        open_search(options, SearchOptions())
-    assert os.listdir(tmp_path) == []
+    assert storage.sizes() == {"x/one": 3, "large": len(large)}
+    storage.delete("x/one")
+    storage.delete("x/one")
+    assert storage.get("x/one") is None
+    assert (storage.sizes(), other.sizes()) == ({"large": len(large)}, {"empty": 0})

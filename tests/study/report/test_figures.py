@@ -12,7 +12,7 @@ from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report import drawing, style, wording
 from study.report.curves import CLEAN, NOISY, PRINTED
-from study.report.document import Plot, Table
+from study.report.document import Plot, Table, stamped
 from study.report.exports import save
 from study.report.figures import more_figures, paper_figures
 from tests.study.runs import fake_run
@@ -92,7 +92,7 @@ def test_simulated_data_are_called_so_everywhere(plots, tmp_path):
     for key, plot in plots.items():
         if key in KEYS[:3]:
             continue  # no data in them
-        assert plot.caption.endswith("Simulated data.")
+        assert stamped(plot).caption.endswith("Simulated data.")
         if isinstance(plot, Plot):
             assert plot.alt.endswith("Simulated data.")
             assert "simulated data" in texts(plot.figure())

@@ -5,19 +5,32 @@ A grid over another setting is one function and one line of GRIDS:
 def learning_rate(narrowing: Narrowing) -> list[MemberConfig]:
     rates = [{"learning_rate": rate} for rate in (3e-4, 1e-3, 3e-3)]
     return _vary("learning-rate", narrowing, lambda model: rates, noise=(0.5,), seeds=3)
+
+A user's own grid is a function in a file of theirs, `--grid my_grid.py:wide_codes`:
+
+from models.config import MemberConfig, Phase
+
+def wide_codes(narrowing):
+    return [
+        MemberConfig(f"dense-{width}", (Phase((0.5,), 100),), seed)
+        for width in ("64x64", "128x128")
+        for seed in range(narrowing.seeds or 3)
+    ]
 """
 
 from __future__ import annotations
 
+import os
+import runpy
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 from data_utils.errors import InputError
 from models.config import NOISE_FACTORS, PAPER_MODELS, MemberConfig, Phase
 from study import protocols
 from study.options import DEPTHS, Narrowing
-from study.own_grid import own_grid
 
 #: The paper's models by the depth that names them in --depths. A grid names any other network.
 MODELS = {name.removeprefix("dense-"): name for name in PAPER_MODELS}
@@ -209,7 +222,7 @@ def describe_grids() -> str:
 
 
 def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
-    """The members of a grid by name, or of a user's own function (study/own_grid.py).
+    """The members of a grid by name, or of a user's own function (`own_grid`).
 
     Raises InputError for an unknown name, or an empty or double choice.
     """
@@ -229,6 +242,31 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
         raise InputError(
             f"--grid {grid}: holds a member twice: give each depth, noise factor and beta once"
         )
+    return members
+
+
+def own_grid(spec: str, narrowing: Narrowing) -> list[MemberConfig]:
+    """Execute a user's Python file and return the networks that its function asks for.
+
+    `spec` is FILE.py:FUNCTION. Raises InputError if the file or the function is missing or fails,
+    or if it returns something other than MemberConfigs.
+    """
+    path, _, name = spec.rpartition(":")
+    file = Path(os.path.expanduser(path))
+    if not os.path.isfile(file):  # False, too, for a path that is impossible
+        raise InputError(f"--grid {spec}: no file {file}: give FILE.py:FUNCTION")
+    try:
+        function = runpy.run_path(str(file)).get(name)
+        members = list(function(narrowing)) if callable(function) else None
+    except InputError as error:
+        raise InputError(f"--grid {spec}: {str(error).removeprefix('--grid ')}") from None
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--grid {spec}: {type(error).__name__}: {reason}: fix it") from error
+    if members is None:
+        raise InputError(f"--grid {spec}: no function {name!r} in {file}: give FILE.py:FUNCTION")
+    if not all(isinstance(member, MemberConfig) for member in members):
+        raise InputError(f"--grid {spec}: {name} must return MemberConfigs (models/config.py)")
     return members
 
 

@@ -51,36 +51,26 @@ def choice(*names: str) -> Check:
 class Declared:
     """What the command line has to know of a field besides its name, type and default."""
 
-    help: str
-    metavar: str | Sequence[str] | None
-    check: Check | None
-    group: str
-    rare: bool
-    positional: bool
-    read: Callable[[str], Any] | None
-    shown: bool
+    help: str = ""
+    metavar: str | Sequence[str] | None = None
+    check: Check | None = None
+    """Applied to each value of a tuple."""
+    group: str = ""
+    rare: bool = False
+    """Listed by --help-all only."""
+    positional: bool = False
+    read: Callable[[str], Any] | None = None
+    """Converts the text, in place of the type."""
+    shown: bool = True
+    """Whether the help shows the default."""
 
 
-def option(
-    default: Any = dataclasses.MISSING,
-    *,
-    help: str = "",
-    metavar: str | Sequence[str] | None = None,
-    check: Check | None = None,
-    group: str = "",
-    rare: bool = False,
-    positional: bool = False,
-    read: Callable[[str], Any] | None = None,
-    shown: bool = True,
-) -> Any:
-    """A dataclass field that is an option of the command line.
+def option(default: Any = dataclasses.MISSING, **its: Any) -> Any:
+    """Make a dataclass field that is an option, with the fields of `Declared`.
 
-    Without a default it is required. A rare option is listed by --help-all only. `read` replaces
-    the conversion that the type stands for. The check is applied to each value of a tuple. `shown`
-    is whether the help shows the default.
+    It is required without a default.
     """
-    its = Declared(help, metavar, check, group, rare, positional, read, shown)
-    return dataclasses.field(default=default, metadata={"option": its})
+    return dataclasses.field(default=default, metadata={"option": Declared(**its)})
 
 
 def declared(kind: type[Options]) -> dict[str, Declared]:

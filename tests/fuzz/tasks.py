@@ -18,8 +18,7 @@ from data_utils.sources import load_dataset
 from models.config import MemberConfig
 from run_study import main
 from study.evidence.evidence import load_evidence
-from study.grids import Narrowing
-from study.own_grid import own_grid
+from study.grids import Narrowing, own_grid
 from study.report import folder
 from study.run.folder import RunFolder
 

@@ -20,8 +20,7 @@ from data_utils.expression import ExpressionMatrix
 from data_utils.files import DamagedFile, load_arrays
 from data_utils.formats.registry import read_expression, write_expression
 from models.config import MemberConfig, Phase
-from study.grids import Narrowing
-from study.own_grid import own_grid
+from study.grids import Narrowing, own_grid
 from study.run.folder import RunFolder
 from tests.fuzz import inputs
 from tests.fuzz.corpus import BASES

@@ -1,22 +1,38 @@
 """The command line: `python run_study.py --grid paper`, and the commands.
 
-Nothing heavy is imported before a command runs: `--help` and a typing error answer at once.
+A command is a class of its options and what it does, and a line of COMMANDS. Nothing heavy is
+imported before one runs: `--help` and a typing error answer at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import shlex
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_utils.errors import InputError
-from study.option import SHELLS, Options, Parser, Print, choice, completion, declared, flag, option
-from study.options import GenesInOptions, Narrowing, SearchOptions, StudyOptions, ThinningOptions
+from study.options import (
+    Declared,
+    GenesInOptions,
+    Narrowing,
+    Options,
+    SearchOptions,
+    StudyOptions,
+    ThinningOptions,
+    choice,
+    declared,
+    flag,
+    option,
+    values_of,
+)
 
 DESCRIPTION = """Train the denoising autoencoders of a grid and leave a run folder with a report.
 
@@ -26,10 +42,11 @@ EXAMPLES = """examples:
   python run_study.py --grid smoke                    every model, for a few epochs
   python run_study.py --data gtex-v8 --out runs/gtex  fetches the data first
   python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine"""
+SHELLS = ("bash", "zsh", "fish")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceOptions(GenesInOptions):
+class Data(GenesInOptions):
     """List what --data can name, or fetch GTEx or look at a file.
 
     A release of GTEx is downloaded into the cache, unless it is there. DAE_STUDY_CACHE moves the
@@ -43,131 +60,16 @@ class SourceOptions(GenesInOptions):
     """
 
     source: str | None = option(
-        None, metavar="SOURCE", help="simulated, a release of GTEx, or a file", positional=True
+        None, "simulated, a release of GTEx, or a file", metavar="SOURCE", positional=True
     )
 
-
-@dataclass(frozen=True, kw_only=True)
-class GridsOptions(Options):
-    """List the grids: question, command, networks, minutes, section.
-
-    examples:
-      python run_study.py grids
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportOptions(Options):
-    """Write one page, report/index.html, of one run or several.
-
-    examples:
-      python run_study.py report runs/paper
-      python run_study.py report runs/paper runs/as-published runs/autopsy --out report
-    """
-
-    runs: tuple[Path, ...] = option(
-        metavar="RUN", help="folder of a run that has ended; all on the same data", positional=True
-    )
-    out: Path | None = option(
-        None, metavar="DIR", help="folder of the report (default: report/ in the first RUN)"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class MovedDataOptions(Options):
-    """Where the run's data are, for commands that need them again."""
-
-    data: str | None = option(
-        None, metavar="PATH", help="where the run's data file is now (default: where it was)"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReproduceOptions(MovedDataOptions):
-    """Train one network of a run again, and compare.
-
-    The run is left as it is.
-
-    examples:
-      python run_study.py reproduce 1f6a --run runs/paper
-      python run_study.py reproduce 1f6a0c22b3de --run runs/mine --data /elsewhere/counts.gct.gz
-    """
-
-    member_id: str = option(
-        metavar="MEMBER_ID", help="as in members.parquet, or how it begins", positional=True
-    )
-    run: Path = option(metavar="RUN", help="folder of the run")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions(MovedDataOptions):
-    """Write a model folder or ONNX file of the best denoiser of a run.
-
-    It is the network or linear denoiser with the least validation error over all noise factors.
-    `denoise` takes the model folder. For --onnx, RUN may be a model folder, too.
-
-    examples:
-      python run_study.py export runs/paper --out denoiser
-      python run_study.py export runs/paper --member 1f6a --out dense-4
-      python run_study.py export runs/paper --reference wiener --out wiener --onnx wiener.onnx
-    """
-
-    source: Path = option(
-        metavar="RUN", help="folder of a run that has ended, or a model folder", positional=True
-    )
-    member: str | None = option(
-        None, metavar="ID", help="this network, as in members.parquet, or how its id begins"
-    )
-    reference: str | None = option(
-        None, metavar="NAME", help="wiener, pca or pca-gain instead of a network"
-    )
-    out: Path | None = option(None, metavar="FOLDER", help="the model folder")
-    onnx: Path | None = option(
-        None, metavar="FILE", help="one file for onnxruntime (pip install dae-study[onnx])"
-    )
-    force: bool = option(False, help="replace what exists")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DenoiseOptions(GenesInOptions):
-    """Denoise your own expression file with a model folder.
-
-    Genes are matched by name; the output has the input's samples, genes, order and units. A page
-    next to OUT, OUT's name with .check.html, reports whether to trust it.
-
-    examples:
-      python run_study.py denoise --model denoiser noisy.h5ad clean.h5ad
-      python run_study.py denoise --model runs/paper counts.tsv.gz clean.tsv.gz --noise-factor 0.3
-      python run_study.py denoise --model denoiser profiles.gct clean.parquet --impute --force
-    """
-
-    source: Path = option(
-        metavar="IN", help="an expression file; `data` lists the formats", positional=True
-    )
-    out: Path = option(
-        metavar="OUT", help="where to write: the ending decides the format", positional=True
-    )
-    model: Path = option(metavar="FOLDER", help="a model folder, or a run: its best model")
-    noise_factor: str = option(
-        "auto",
-        metavar="A",
-        help="noise in units of a gene's standard deviation; auto: estimated",
-        shown=False,
-    )
-    impute: bool = option(False, help="set genes that IN lacks to their training mean")
-    transform: str = option(
-        "auto", help="to the model's log scale, and back", check=choice("auto", "none", "log2p1")
-    )
-    force: bool = option(False, help="replace OUT")
-    no_check: bool = option(False, help="leave out the page")
-
-
-def _data(options: SourceOptions, line: str) -> int:
-    if options.source is None:
-        _list_data()
-    else:
-        _look_at(options.source, options.genes_in)
-    return 0
+    def execute(self, line: str) -> int:
+        """List the data, or load the source, as a study does, and print what is in it."""
+        if self.source is None:
+            _list_data()
+        else:
+            _look_at(self.source, self.genes_in)
+        return 0
 
 
 def _list_data() -> None:
@@ -196,7 +98,6 @@ def _list_data() -> None:
 
 
 def _look_at(source: str, genes_in: str | None) -> None:
-    """Load the source, as a study does, and print what is in it."""
     from data_utils.gtex import release_folder
     from data_utils.gtex_releases import RELEASES
     from data_utils.sources import load_dataset
@@ -216,136 +117,335 @@ def _look_at(source: str, genes_in: str | None) -> None:
     print(f"next: python run_study.py --grid paper --data {shlex.quote(source)}{more} --out {out}")
 
 
-def _grids(options: GridsOptions, line: str) -> int:
-    from study.grids import describe_grids
+@dataclass(frozen=True, kw_only=True)
+class Grids(Options):
+    """List the grids: question, command, networks, minutes, section.
 
-    print(describe_grids(), end="")
-    print("next: python run_study.py --grid smoke")
-    return 0
+    examples:
+      python run_study.py grids
+    """
 
+    def execute(self, line: str) -> int:
+        """Print a paragraph for each grid."""
+        from study.grids import describe_grids
 
-def _report(options: ReportOptions, line: str) -> int:
-    from study.report.folder import write_report
-
-    first = options.runs[0]
-    print(f"report: {write_report(options.runs, options.out or first / 'report')}")
-    print(f"next:   python run_study.py export {shlex.quote(str(first))} --out denoiser")
-    return 0
-
-
-def _reproduce(options: ReproduceOptions, line: str) -> int:
-    from study.reproduce import reproduce
-
-    return reproduce(options.run, options.member_id, options.data)
+        print(f"{describe_grids()}next: python run_study.py --grid smoke")
+        return 0
 
 
-def _export(options: ExportOptions, line: str) -> int:
-    from study.denoise.denoise import export
+@dataclass(frozen=True, kw_only=True)
+class Report(Options):
+    """Write one page, report/index.html, of one run or several.
 
-    return export(**vars(options))
+    examples:
+      python run_study.py report runs/paper
+      python run_study.py report runs/paper runs/as-published runs/autopsy --out report
+    """
 
-
-def _denoise(options: DenoiseOptions, line: str) -> int:
-    from study.denoise.denoise import denoise
-
-    return denoise(**vars(options))
-
-
-def _thinning(options: ThinningOptions, line: str) -> int:
-    from data_utils.counts import load_counts
-    from study.thinning import measure
-    from study.thinning_tables import check_folder, printed, write_run
-
-    check_folder(options)
-    counts = load_counts(
-        options.data,
-        depth=options.depth,
-        genes_in=options.genes_in,
-        all_genes=options.all_genes,
-        data_seed=options.data_seed,
+    runs: tuple[Path, ...] = option(
+        help="folder of a run that has ended; all on the same data", metavar="RUN", positional=True
     )
-    seeds = range(options.seeds)
-    outcome = measure(counts, options.share, seeds, options.split_seed, options.epochs)
-    folder = write_run(options, counts, outcome, line)
-    print(f"{printed(outcome)}\nrun folder: {folder}")
-    return 0
+    out: Path | None = option(None, "folder of the report (default: report/ in the first RUN)")
+
+    def execute(self, line: str) -> int:
+        """Write the page."""
+        from study.report.folder import write_report
+
+        first = self.runs[0]
+        print(f"report: {write_report(self.runs, self.out or first / 'report')}")
+        print(f"next:   python run_study.py export {shlex.quote(str(first))} --out denoiser")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovedDataOptions(Options):
+    """Where the run's data are, for commands that need them again."""
+
+    data: str | None = option(
+        None, "where the run's data file is now (default: where it was)", metavar="PATH"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduce(MovedDataOptions):
+    """Train one network of a run again, and compare.
+
+    The run is left as it is.
+
+    examples:
+      python run_study.py reproduce 1f6a --run runs/paper
+      python run_study.py reproduce 1f6a0c22b3de --run runs/mine --data /elsewhere/counts.gct.gz
+    """
+
+    member_id: str = option(
+        help="as in members.parquet, or how it begins", metavar="MEMBER_ID", positional=True
+    )
+    run: Path = option(help="folder of the run", metavar="RUN")
+
+    def execute(self, line: str) -> int:
+        """Train it and print how it compares."""
+        from study.reproduce import reproduce
+
+        return reproduce(self.run, self.member_id, self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(MovedDataOptions):
+    """Write a model folder or ONNX file of the best denoiser of a run.
+
+    It is the network or linear denoiser with the least validation error over all noise factors.
+    `denoise` takes the model folder. For --onnx, RUN may be a model folder, too.
+
+    examples:
+      python run_study.py export runs/paper --out denoiser
+      python run_study.py export runs/paper --member 1f6a --out dense-4
+      python run_study.py export runs/paper --reference wiener --out wiener --onnx wiener.onnx
+    """
+
+    source: Path = option(
+        help="folder of a run that has ended, or a model folder", metavar="RUN", positional=True
+    )
+    member: str | None = option(
+        None, "this network, as in members.parquet, or how its id begins", metavar="ID"
+    )
+    reference: str | None = option(None, "wiener, pca or pca-gain instead of a network")
+    out: Path | None = option(None, "the model folder")
+    onnx: Path | None = option(
+        None, "one file for onnxruntime (pip install dae-study[onnx])", metavar="FILE"
+    )
+    force: bool = option(False, "replace what exists")
+
+    def execute(self, line: str) -> int:
+        """Write them."""
+        from study.denoise.denoise import export
+
+        return export(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoise(GenesInOptions):
+    """Denoise your own expression file with a model folder.
+
+    Genes are matched by name; the output has the input's samples, genes, order and units. A page
+    next to OUT, OUT's name with .check.html, reports whether to trust it.
+
+    examples:
+      python run_study.py denoise --model denoiser noisy.h5ad clean.h5ad
+      python run_study.py denoise --model runs/paper counts.tsv.gz clean.tsv.gz --noise-factor 0.3
+      python run_study.py denoise --model denoiser profiles.gct clean.parquet --impute --force
+    """
+
+    source: Path = option(
+        help="an expression file; `data` lists the formats", metavar="IN", positional=True
+    )
+    out: Path = option(
+        help="where to write: the ending decides the format", metavar="OUT", positional=True
+    )
+    model: Path = option(help="a model folder, or a run: its best model")
+    noise_factor: str = option(
+        "auto",
+        "noise in units of a gene's standard deviation; auto: estimated",
+        metavar="A",
+        shown=False,
+    )
+    impute: bool = option(False, "set genes that IN lacks to their training mean")
+    transform: str = option(
+        "auto", "to the model's log scale, and back", choice("auto", "none", "log2p1")
+    )
+    force: bool = option(False, "replace OUT")
+    no_check: bool = option(False, "leave out the page")
+
+    def execute(self, line: str) -> int:
+        """Write the file and its page."""
+        from study.denoise.denoise import denoise
+
+        return denoise(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thinning(ThinningOptions):
+    """Test denoisers on held-out halves of raw counts.
+
+    One half of the counts, split molecule by molecule, is denoised and compared with the other.
+
+    examples:
+      python run_study.py thinning --data counts.tsv.gz
+      python run_study.py thinning --data counts.h5ad --all-genes --seeds 9 --out runs/halves
+      python run_study.py thinning --data simulated --depth 2000000 --out runs/thinning-deep
+    """
+
+    def execute(self, line: str) -> int:
+        """Measure, and write the run folder."""
+        from data_utils.counts import load_counts
+        from study.thinning import measure
+        from study.thinning_tables import check_folder, printed, write_run
+
+        check_folder(self)
+        counts = load_counts(
+            self.data,
+            depth=self.depth,
+            genes_in=self.genes_in,
+            all_genes=self.all_genes,
+            data_seed=self.data_seed,
+        )
+        outcome = measure(counts, self.share, range(self.seeds), self.split_seed, self.epochs)
+        folder = write_run(self, counts, outcome, line)
+        print(f"{printed(outcome)}\nrun folder: {folder}")
+        return 0
 
 
 #: The commands, by the first word of the command line; without one a study is run. The help of a
-#: command is the docstring of its options. A function takes the options and the command line, and
-#: returns the exit status.
-COMMANDS: dict[str, tuple[type[Options], Callable[[Any, str], int]]] = {
-    "data": (SourceOptions, _data),
-    "grids": (GridsOptions, _grids),
-    "report": (ReportOptions, _report),
-    "reproduce": (ReproduceOptions, _reproduce),
-    "export": (ExportOptions, _export),
-    "denoise": (DenoiseOptions, _denoise),
-    "thinning": (ThinningOptions, _thinning),
+#: command is its docstring. `execute` takes the command line and returns the exit status.
+COMMANDS: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind
+    for kind in (Data, Grids, Report, Reproduce, Export, Denoise, Thinning)
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class About(Options):
+    """Options that print something in place of a study."""
+
+    help_all: bool = option(False, "list every option")
+    version: bool = option(False, "print the version")
+    print_completion: str | None = option(
+        None, "print what completes commands in this shell", choice(*SHELLS), rare=True
+    )
+
+    def text(self) -> str:
+        """The requested text, or an empty one."""
+        if self.help_all:
+            return parser(everything=True).format_help()
+        if self.version:
+            from importlib.metadata import version
+
+            return f"dae-study {version('dae-study')}"
+        return completion(self.print_completion) if self.print_completion else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """Splits words into options. Its errors are InputErrors of one line."""
+
+    def __init__(
+        self, prog: str, kinds: Sequence[type[Options]], everything: bool = True, **texts: Any
+    ):
+        """Take the options of the dataclasses `kinds`; of a name that two declare, the first.
+
+        Without `everything` the help leaves out the rare ones.
+        """
+        super().__init__(
+            prog=prog,
+            formatter_class=partial(
+                argparse.RawDescriptionHelpFormatter,
+                max_help_position=27,  # type: ignore[arg-type]  # a partial is no class
+            ),
+            allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
+            argument_default=argparse.SUPPRESS,  # the defaults are those of the dataclasses
+            **texts,
+        )
+        groups: dict[str, Any] = {"": self}
+        taken: set[str] = set()
+        for kind in kinds:
+            hints = typing.get_type_hints(kind)
+            defaults = {its.name: its.default for its in dataclasses.fields(kind)}
+            for name, its in declared(kind).items():
+                if name in taken:
+                    continue
+                taken.add(name)
+                title = its.group if len(kinds) > 1 else ""
+                if title not in groups:
+                    groups[title] = self.add_argument_group(title)
+                words = _words(its, hints[name], defaults[name])
+                if its.rare and not everything:
+                    words["help"] = argparse.SUPPRESS
+                groups[title].add_argument(name if its.positional else flag(name), **words)
+
+    def error(self, message: str) -> typing.NoReturn:
+        """Raise InputError."""
+        raise InputError(f"{message.removeprefix('argument ')}: see {self.prog} --help")
+
+    def parse_words(self, words: Sequence[str]) -> dict[str, Any]:
+        """The options that the words give, as text. Raises InputError."""
+        return vars(self.parse_args(words))
+
+
+#: What stands for a value in the help, by its type.
+METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME", Path: "FOLDER"}
+
+
+def _words(its: Declared, hint: Any, default: Any) -> dict[str, Any]:
+    """What argparse needs to know of an option: how many values it has, their name and its help."""
+    kind, count = values_of(hint)
+    words: dict[str, Any] = {"help": its.help}
+    if its.shown and default not in (None, False, (), dataclasses.MISSING):
+        shown = f"{default:g}" if isinstance(default, float) else default
+        words["help"] = f"{its.help} (default: {shown})".lstrip()
+    if kind is bool:
+        return {**words, "action": "store_true"}
+    choices = its.check.choices if its.check is not None else ()
+    words["metavar"] = its.metavar or (f"{{{','.join(choices)}}}" if choices else METAVARS[kind])
+    required = default is dataclasses.MISSING
+    if count is not None or (its.positional and not required):
+        words["nargs"] = count or "?"
+    if required and not its.positional:
+        words["required"] = True
+    return words
 
 
 def parser(everything: bool = False, prog: str = "") -> Parser:
     """Make the parser of a study; with `everything`, its help lists the rare options, too."""
     prog = prog or Path(sys.argv[0]).name
-    lines = {name: _explanation(kind)[0].splitlines()[0] for name, (kind, _) in COMMANDS.items()}
-    commands = "\n".join(
-        f"  {name:<10} {line[0].lower()}{line[1:].rstrip('.')}" for name, line in lines.items()
-    )
-    made = Parser(
+    lines = {name: _explanation(kind)[0].splitlines()[0] for name, kind in COMMANDS.items()}
+    return Parser(
         prog,
-        (StudyOptions, Narrowing, SearchOptions),
+        (About, StudyOptions, Narrowing, SearchOptions),
         everything,
         usage=f"{prog} [options] | {prog} COMMAND ...",
-        description=DESCRIPTION + commands,
+        description=DESCRIPTION
+        + "\n".join(
+            f"  {name:<10} {line[0].lower()}{line[1:].rstrip('.')}" for name, line in lines.items()
+        ),
         epilog=EXAMPLES,
     )
-    for name, words in {
-        "--help-all": {"nargs": 0, "help": "list every option", "text": _help_all},
-        "--version": {"nargs": 0, "help": "print the version", "text": _version},
-        "--print-completion": {
-            "metavar": "SHELL",
-            "help": f"print what completes commands in {', '.join(SHELLS)}"
-            if everything
-            else argparse.SUPPRESS,
-            "text": _completion,
-        },
-    }.items():
-        made.add_argument(name, action=Print, **words)  # type: ignore[arg-type]  # text is Print's
-    return made
 
 
-def command_parser(name: str, prog: str = "") -> Parser:
+def command_parser(name: str, prog: str = "", make: Callable[..., Parser] = Parser) -> Parser:
     """Make the parser of a command."""
-    kind, _ = COMMANDS[name]
+    description, examples = _explanation(COMMANDS[name])
     prog = f"{prog or Path(sys.argv[0]).name} {name}"
-    description, examples = _explanation(kind)
-    return Parser(prog, (kind,), True, description=description, epilog=examples)
+    return make(prog=prog, kinds=(COMMANDS[name],), description=description, epilog=examples)
 
 
 def _explanation(kind: type[Options]) -> tuple[str, str]:
-    """What the docstring of a command's options says before its examples, and the examples."""
+    """What the docstring of a command says before its examples, and the examples."""
     text, heading, examples = (inspect.getdoc(kind) or "").partition("examples:\n")
     return text.rstrip(), heading + examples
 
 
-def _help_all(_: Any) -> str:
-    return parser(everything=True).format_help()
+#: Metavars of options that a shell completes with the names of folders, and of files.
+FOLDERS = ("FOLDER", "RUN")
+FILES = ("FILE", "PATH", "DATA", "COUNTS", "SOURCE", "IN", "OUT")
 
 
-def _version(_: Any) -> str:
-    from importlib.metadata import version
+def completion(shell: str) -> str:
+    """The script that makes `shell` complete the command dae-study; it starts no Python."""
+    import shtab
 
-    return f"dae-study {version('dae-study')}"
-
-
-def _completion(shell: str) -> str:
-    if shell not in SHELLS:
-        raise InputError(f"--print-completion {shell}: use one of {', '.join(SHELLS)}")
     prog = "dae-study"
-    return completion(
-        parser(True, prog), {name: command_parser(name, prog) for name in COMMANDS}, shell
-    )
+    root = parser(True, prog)
+    added = root.add_subparsers(metavar="COMMAND")
+    for name, kind in COMMANDS.items():
+        line = _explanation(kind)[0].splitlines()[0]
+        command_parser(name, prog, partial(added.add_parser, name, help=line))
+    for each in (root, *added.choices.values()):
+        for action in each._actions:
+            if action.metavar in FOLDERS:
+                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # as shtab wants it
+            elif action.metavar in FILES:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+            elif isinstance(action.metavar, str) and action.metavar.startswith("{"):
+                action.choices = action.metavar.strip("{}").split(",")
+    return shtab.complete(root, shell)
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -367,8 +467,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if name is None:
             return _study(parser().parse_words(words), line)
-        options, run = COMMANDS[name]
-        return run(options.read(command_parser(name).parse_words(words[1:])), line)
+        return COMMANDS[name].read(command_parser(name).parse_words(words[1:])).execute(line)
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -394,7 +493,11 @@ def study_options(
 
 
 def _study(given: dict[str, Any], line: str) -> int:
-    """Run a grid or a search."""
+    """Run a grid or a search, or print what was asked for instead."""
+    text = About.read(given).text()
+    if text:
+        print(text)
+        return 0
     study, search = study_options(given, line)
     if search is not None:
         from study.search.search import open_search

@@ -26,10 +26,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from data_utils.errors import InputError
-from models.config import NOISE_FACTORS, PAPER_MODELS, MemberConfig, Phase
-from study import protocols
+from models.config import AS_PUBLISHED, NOISE_FACTORS, PAPER_MODELS, MemberConfig, Phase, Protocol
 from study.options import DEPTHS, Narrowing
 
 #: The paper's models by the depth that names them in --depths. A grid names any other network.
@@ -41,6 +41,24 @@ SMALL_DENSE = "dense-2x2"
 
 #: Epochs of each network, after which it has converged (models/config.py).
 EPOCHS = {name: model.epochs for name, model in PAPER_MODELS.items()} | {SMALL_DENSE: 160}
+
+#: The paper's scripts trained each network for so many epochs per noise factor.
+PUBLISHED_EPOCHS = 10
+#: What they did with dense networks: answers in (0, 1) for data z-scored over all samples, one code
+#: layer, ReLU throughout, Keras' Adadelta.
+PUBLISHED_DENSE: dict[str, Any] = {
+    "protocol": Protocol(AS_PUBLISHED),
+    "output": "sigmoid",
+    "code_layers": 1,
+    "code_activation": "relu",
+    "initialisation": "glorot",
+    "optimizer": "adadelta",
+    "learning_rate": 1.0,
+    "scaling": "all",
+}
+#: With conv, too: images are cuts of the stream of all numbers, and the loss is binary
+#: cross-entropy.
+PUBLISHED_CONV: dict[str, Any] = {**PUBLISHED_DENSE, "layout": "stream", "loss": "bce"}
 
 #: Groups of samples in a mixture of Wiener filters, among which validation chooses; and the
 #: rounds of its fit.
@@ -64,10 +82,12 @@ def as_published(narrowing: Narrowing) -> list[MemberConfig]:
     """What the paper's scripts did: each model carried through noise 0.0, ..., 1.0, 3 seeds."""
     _refuse(narrowing, "as-published", "betas")
     models, noise, seeds = _chosen(narrowing, NOISE_FACTORS, 3)
+    epochs = PUBLISHED_EPOCHS if narrowing.epochs is None else narrowing.epochs
+    phases = tuple(Phase((float(a),), epochs) for a in noise)
+    settings = {model: PUBLISHED_CONV if model == "conv" else PUBLISHED_DENSE for model in models}
     return [
-        replace(protocols.as_published(model, noise, seed, narrowing.epochs), grid="as-published")
-        for model in models
-        for seed in range(seeds)
+        MemberConfig(model, phases, seed, grid="as-published", **settings[model])
+        for model, seed in product(models, range(seeds))
     ]
 
 
@@ -76,8 +96,34 @@ def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
     members = []
     for published in as_published(narrowing):
         epochs = _epochs(narrowing, published.model)
-        members += [published, *protocols.corrections(published, epochs)]
+        members += [published, *corrections(published, epochs)]
     return [replace(member, grid="autopsy") for member in members]
+
+
+def corrections(published: MemberConfig, epochs: int) -> list[MemberConfig]:
+    """Copies of the published network with one item corrected each; `protocol.changed` names it.
+
+    `epochs` are those that Adam needs to converge. Evaluation on noisy test rows needs no network
+    of its own: every network is measured both ways.
+    """
+    changes: dict[str, dict[str, Any]] = {
+        "linear output": {"output": "linear", "loss": "mse"},
+        "Adam to convergence": {
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "phases": tuple(replace(phase, epochs=epochs) for phase in published.phases),
+        },
+        "scaled on training rows": {"scaling": "train"},
+    }
+    if published.model == "conv":
+        changes["one image per sample"] = {"layout": "sample"}
+    else:
+        changes["two code layers"] = {"code_layers": 2}
+    named = [("fresh network per level", {"phases": (phase,)}) for phase in published.phases]
+    return [
+        replace(published, protocol=Protocol(AS_PUBLISHED, name), **change)
+        for name, change in (*named, *changes.items())
+    ]
 
 
 def cross_noise(narrowing: Narrowing) -> list[MemberConfig]:

@@ -5,20 +5,27 @@ The options of the other commands stand in study/cli.py.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import shlex
-from collections.abc import Sequence
+import types
+import typing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from data_utils.errors import InputError
-from study.option import Check, Options, at_least, between, choice, option
 
 DEPTHS = ("2", "4", "6", "8", "conv")
 
 #: Noise factors of each mode of a search; "pareto" has two objectives: validation MSE, code size.
 MODES = {"one": (0.5,), "all": (0.1, 0.3, 0.5, 0.7, 1.0), "pareto": (0.5,)}
+
+#: Settings that a search may tune besides the code size.
+TUNABLE = ("width", "depth", "learning_rate", "beta")
 
 #: Everything in the folder of a run that was killed before its config.json was written.
 BEGUN = {
@@ -29,33 +36,145 @@ BEGUN = {
 #: Device files of GPUs: NVIDIA's driver, the same under WSL, and AMD's.
 GPU_DEVICES = ("nvidiactl", "dxg", "kfd")
 
+#: What a value's text must be, by its type.
+KINDS = {int: "a whole number", float: "a number"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must be: a test, the way out if it fails, and the choices if there is a list."""
+
+    passes: Callable[[Any], bool]
+    way_out: str
+    choices: tuple[str, ...] = ()
+
+
+def at_least(least: float) -> Check:
+    """Finite, and not below `least`."""
+    return Check(lambda value: least <= value < math.inf, f"give at least {least:g}")
+
+
+def between(least: float, most: float) -> Check:
+    """From `least` to `most`, both included."""
+    return Check(lambda value: least <= value <= most, f"give {least:g} to {most:g}")
+
+
+def choice(*names: str) -> Check:
+    """One of the names."""
+    return Check(names.__contains__, f"use one of {', '.join(names)}", names)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the command line has to know of a field besides its name, type and default."""
+
+    help: str = ""
+    check: Check | None = None
+    """Applied to each value of a tuple."""
+    metavar: str | Sequence[str] | None = None
+    """By default, it is made from the type."""
+    group: str = ""
+    rare: bool = False
+    """Listed by --help-all only."""
+    positional: bool = False
+    auto: bool = False
+    """Whether the word auto stands for None."""
+    shown: bool = True
+    """Whether the help shows the default."""
+
+
+def option(
+    default: Any = dataclasses.MISSING, help: str = "", check: Check | None = None, **its: Any
+) -> Any:
+    """Make a dataclass field that is an option, with the fields of `Declared`.
+
+    It is required without a default.
+    """
+    return dataclasses.field(default=default, metadata={"option": Declared(help, check, **its)})
+
+
+def declared(kind: type[Options]) -> dict[str, Declared]:
+    """The options among the fields of a dataclass, by field name."""
+    fields = dataclasses.fields(kind)
+    return {f.name: f.metadata["option"] for f in fields if "option" in f.metadata}
+
+
+def flag(name: str) -> str:
+    """The option's name on the command line: --data-seed for data_seed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def values_of(hint: Any) -> tuple[type, int | str | None]:
+    """The type of one value, and how many there are: a number, + for any, None for just one."""
+    if isinstance(hint, types.UnionType):
+        [hint] = [inner for inner in typing.get_args(hint) if inner is not types.NoneType]
+    if typing.get_origin(hint) is not tuple:
+        return hint, None
+    inner = typing.get_args(hint)
+    return inner[0], "+" if inner[-1] is ... else len(inner)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options that are read from text, if they are text, and checked when they are made."""
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for name, its in declared(type(self)).items():
+            given = getattr(self, name)
+            if given is not None:
+                kind, count = values_of(hints[name])
+                values = tuple(
+                    _value(name, its, kind, v) for v in ([given] if not count else given)
+                )
+                object.__setattr__(self, name, values if count else values[0])
+
+    @classmethod
+    def read(cls, given: dict[str, Any], **other: Any) -> typing.Self:
+        """Make the options from the words of the command line: those of this class among them."""
+        return cls(**{name: given[name] for name in declared(cls) if name in given}, **other)
+
+
+def _value(name: str, its: Declared, kind: type, value: Any) -> Any:
+    """Convert a text and check the value. Raises InputError."""
+    if isinstance(value, str) and kind is not str:
+        if its.auto and value == "auto":
+            return None
+        try:
+            value = kind(value)
+        except ValueError:
+            way_out = KINDS[kind] + (", or auto" if its.auto else "")
+            raise InputError(f"{flag(name)} {value}: give {way_out}") from None
+    if its.check is not None and not its.check.passes(value):
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise InputError(f"{flag(name)} {shown}: {its.check.way_out}")
+    return value
+
+
 _train = partial(option, group="what to train")
-_search = partial(option, group="a search (also: --seeds, --epochs, --noise)")
-_data = partial(option, group="data")
 _run = partial(option, group="the run")
-
-
-def _number_or_auto(text: str) -> int | None:
-    return None if text == "auto" else int(text)
+_data = partial(option, group="data", rare=True)
+_detail = partial(option, group="the run, in detail", rare=True)
+_search = partial(option, group="a search (also: --seeds, --epochs, --noise)", rare=True)
 
 
 @dataclass(frozen=True)
 class Narrowing(Options):
     """What the command line leaves of a grid; None keeps the grid's own values."""
 
-    seeds: int | None = _train(None, metavar="N", help="seeds 0 ... N-1", check=at_least(1))
-    epochs: int | None = _train(None, metavar="N", help="epochs per network", check=at_least(1))
-    depths: Sequence[str] | None = _train(
+    seeds: int | None = _train(None, "seeds 0 ... N-1", at_least(1))
+    epochs: int | None = _train(None, "epochs per network", at_least(1))
+    depths: tuple[str, ...] | None = _train(
         None,
+        f"some of {' '.join(DEPTHS)}",
+        Check(DEPTHS.__contains__, f"use some of {' '.join(DEPTHS)}"),
         metavar="D",
-        help=f"some of {' '.join(DEPTHS)}",
-        check=Check(DEPTHS.__contains__, f"use some of {' '.join(DEPTHS)}"),
     )
-    noise: Sequence[float] | None = _train(
-        None, metavar="A", help="noise factors, such as 0.0 0.5", check=at_least(0)
+    noise: tuple[float, ...] | None = _train(
+        None, "noise factors, such as 0.0 0.5", at_least(0), metavar="A"
     )
-    betas: Sequence[float] | None = _train(
-        None, metavar="B", help="weights of the sparsity term", check=at_least(0), rare=True
+    betas: tuple[float, ...] | None = _train(
+        None, "weights of the sparsity term", at_least(0), metavar="B", rare=True
     )
 
 
@@ -64,10 +183,7 @@ class GenesInOptions(Options):
     """Where a table has its genes, for whatever reads an expression file."""
 
     genes_in: str | None = _data(
-        None,
-        help="where a CSV, TSV or Parquet file has its genes",
-        check=choice("rows", "columns"),
-        rare=True,
+        None, "where a CSV, TSV or Parquet file has its genes", choice("rows", "columns")
     )
 
 
@@ -75,73 +191,42 @@ class GenesInOptions(Options):
 class DataOptions(GenesInOptions):
     """How data are read, simulated and split."""
 
-    all_genes: bool = _data(
-        False, help="keep every gene, not only the 943 landmark genes", rare=True
-    )
-    data_seed: int = _data(
-        0, metavar="N", help="seed of the simulated data", check=at_least(0), rare=True
-    )
-    split_seed: int = _data(
-        0, metavar="N", help="seed of the 70/10/20 split", check=at_least(0), rare=True
-    )
+    all_genes: bool = _data(False, "keep every gene, not only the 943 landmark genes")
+    data_seed: int = _data(0, "seed of the simulated data", at_least(0))
+    split_seed: int = _data(0, "seed of the 70/10/20 split", at_least(0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions(DataOptions):
     """One field per option of a study; None leaves the choice to the program."""
 
-    grid: str = _train("paper", metavar="NAME", help="one that `grids` lists, or your own")
+    grid: str = _train("paper", "one that `grids` lists, or your own")
     narrowing: Narrowing = field(default_factory=Narrowing)
-    data: str = _train("simulated", metavar="DATA", help="a file, or what `data` lists")
-    transform: str = _data(
-        "auto", help="of the values", check=choice("auto", "none", "log2p1"), rare=True
-    )
+    data: str = _train("simulated", "a file, or what `data` lists", metavar="DATA")
+    transform: str = _data("auto", "of the values", choice("auto", "none", "log2p1"))
     group: str | None = _data(
         None,
-        metavar="LABEL",
-        help="keep samples with the same LABEL in one part of the split; none: do not "
+        "keep samples with the same LABEL in one part of the split; none: do not "
         "(default: GTEx's donor)",
-        rare=True,
+        metavar="LABEL",
     )
-    out: Path | None = option(
-        None, metavar="DIR", help="run folder (default: runs/GRID)", group="the run"
+    out: Path | None = _run(None, "run folder (default: runs/GRID)")
+    resume: bool = _run(False, "continue the run in the folder")
+    fresh: bool = _run(False, "delete the run in the folder and start over")
+    local: bool = _run(False, "one process without Ray; the same results")
+    workers: int | None = _run(None, "processes (default: one per core)", at_least(1))
+    device: str = _run("auto", "auto, cpu or cuda", choice("auto", "cpu", "cuda"), metavar="NAME")
+    storage: str | None = _detail(
+        None, "bucket for machines without a common folder: s3://, gs://", metavar="URL"
     )
-    resume: bool = _run(False, help="continue the run in the folder")
-    fresh: bool = _run(False, help="delete the run in the folder and start over")
-    storage: str | None = _run(
-        None,
-        metavar="URL",
-        help="bucket for machines without a common folder: s3://, gs://",
-        rare=True,
+    address: str | None = _detail(None, "a Ray cluster to run on, or auto", metavar="HOST:PORT")
+    checkpoint_seconds: float = _detail(20.0, "seconds between checkpoints", between(0, 3600))
+    no_report: bool = _detail(False, "leave out the references and the report")
+    pack: int | None = _detail(
+        None, "networks trained as one stack (default: auto)", at_least(1), auto=True
     )
-    checkpoint_seconds: float = _run(
-        20.0, metavar="S", help="seconds between checkpoints", check=between(0, 3600), rare=True
-    )
-    no_report: bool = _run(False, help="leave out the references and the report", rare=True)
-    local: bool = _run(False, help="one process without Ray; the same results")
-    workers: int | None = _run(
-        None, metavar="N", help="processes (default: one per core)", check=at_least(1)
-    )
-    address: str | None = _run(
-        None, metavar="HOST:PORT", help="a Ray cluster to run on, or auto", rare=True
-    )
-    device: str = _run(
-        "auto", metavar="NAME", help="auto, cpu or cuda", check=choice("auto", "cpu", "cuda")
-    )
-    pack: int | None = _run(
-        None,
-        metavar="N",
-        help="networks trained as one stack (default: auto)",
-        read=_number_or_auto,
-        check=Check(lambda value: value >= 1, "give at least 1, or auto"),
-        rare=True,
-    )
-    gpus_per_pack: float | None = _run(
-        None,
-        metavar="X",
-        help="share of a GPU per pack, such as 0.25",
-        check=at_least(0),
-        rare=True,
+    gpus_per_pack: float | None = _detail(
+        None, "share of a GPU per pack, such as 0.25", at_least(0)
     )
     command: str = ""
 
@@ -228,49 +313,36 @@ class SearchOptions(Options):
 
     search: str = _train(
         "bottleneck",
+        "instead of a grid: bottleneck, the best code size",
+        choice("bottleneck"),
         metavar="NAME",
-        help="instead of a grid: bottleneck, the best code size",
-        check=choice("bottleneck"),
         shown=False,
     )
     mode: str = _search(
-        "one",
-        help="one noise factor, all of several, or pareto: MSE and code size",
-        check=choice(*MODES),
-        rare=True,
+        "one", "one noise factor, all of several, or pareto: MSE and code size", choice(*MODES)
     )
-    trials: int = _search(40, metavar="N", help="trials in total", check=at_least(1), rare=True)
+    trials: int = _search(40, "trials in total", at_least(1))
     timeout: float | None = _search(
         None,
-        metavar="S",
-        help="seconds after which no trial begins",
-        check=Check(lambda s: 0 < s < float("inf"), "give a number of seconds above 0"),
-        rare=True,
+        "seconds after which no trial begins",
+        Check(lambda s: 0 < s < math.inf, "give a number of seconds above 0"),
     )
     seeds: int = option(3, check=at_least(1))
-    noise: Sequence[float] | None = option(None, check=at_least(0))
+    noise: tuple[float, ...] | None = option(None, check=at_least(0))
     #: 40 trials of 60 epochs take less than 15 minutes on 2 cores (docs/grids.md).
     epochs: int = option(60, check=at_least(1))
-    sampler: str = _search("tpe", help="", check=choice("tpe", "gp", "random"), rare=True)
-    search_seed: int = _search(
-        0, metavar="N", help="seed of the sampler", check=at_least(0), rare=True
-    )
-    tune: Sequence[str] = _search(
+    sampler: str = _search("tpe", "what chooses the trials", choice("tpe", "gp", "random"))
+    search_seed: int = _search(0, "seed of the sampler", at_least(0))
+    tune: tuple[str, ...] = _search(
         (),
+        f"also some of {' '.join(TUNABLE)}",
+        Check(TUNABLE.__contains__, f"use some of {' '.join(TUNABLE)}"),
         metavar="P",
-        help="also some of width depth learning_rate beta",
-        check=Check(
-            ("width", "depth", "learning_rate", "beta").__contains__,
-            "use some of width depth learning_rate beta",
-        ),
-        rare=True,
     )
     sizes: tuple[int, int] | None = _search(
-        None, metavar=("LO", "HI"), help="code sizes (default: 2 512)", rare=True
+        None, "code sizes (default: 2 512)", metavar=("LO", "HI")
     )
-    confirm_seeds: int = _search(
-        9, metavar="N", help="seeds of the chosen setting's test", check=at_least(1), rare=True
-    )
+    confirm_seeds: int = _search(9, "seeds of the chosen setting's test", at_least(1))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -302,34 +374,19 @@ class SearchOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ThinningOptions(DataOptions):
-    """Test denoisers on held-out halves of raw counts.
-
-    One half of the counts, split molecule by molecule, is denoised and compared with the other.
-
-    examples:
-      python run_study.py thinning --data counts.tsv.gz
-      python run_study.py thinning --data counts.h5ad --all-genes --seeds 9 --out runs/halves
-      python run_study.py thinning --data simulated --depth 2000000 --out runs/thinning-deep
-    """
+    """One field per option of a thinning."""
 
     data: str = option(
-        metavar="COUNTS", help="a file of raw counts in any format that is read, or simulated"
+        help="a file of raw counts in any format that is read, or simulated", metavar="COUNTS"
     )
-    seeds: int = option(5, metavar="N", help="thinnings 0 ... N-1", check=at_least(1))
-    share: float = option(
-        0.5, metavar="P", help="share of each count that is denoised", check=between(0.05, 0.95)
-    )
+    seeds: int = option(5, "thinnings 0 ... N-1", at_least(1))
+    share: float = option(0.5, "share of each count that is denoised", between(0.05, 0.95))
     depth: int | None = option(
-        None,
-        metavar="N",
-        help="counts per sample: deeper files are thinned to it first",
-        check=at_least(1),
+        None, "counts per sample: deeper files are thinned to it first", at_least(1)
     )
-    epochs: int | None = option(
-        None, metavar="N", help="epochs of the dense network; 0 leaves it out", check=at_least(0)
-    )
-    out: Path | None = option(None, metavar="DIR", help="run folder (default: runs/thinning)")
-    fresh: bool = option(False, help="replace the run in the folder")
+    epochs: int | None = option(None, "epochs of the dense network; 0 leaves it out", at_least(0))
+    out: Path | None = option(None, "run folder (default: runs/thinning)")
+    fresh: bool = option(False, "replace the run in the folder")
 
     @property
     def folder(self) -> Path:

@@ -24,7 +24,7 @@ BENCHMARKS = sorted((ROOT / "benchmarks").glob("**/*.py"))
 LAYERS = (
     ("data_utils",),
     ("models",),
-    ("study.option", "study.options", "study.protocols", "study.grids"),
+    ("study.options", "study.grids"),
     ("study.run",),
     ("study.evidence",),
     ("study.paper",),

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import run_study
-from study.cli import COMMANDS, parser
-from study.option import SHELLS
+from study.cli import COMMANDS, SHELLS, parser
 
 ROOT = Path(__file__).resolve().parents[2]
 

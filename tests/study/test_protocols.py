@@ -22,8 +22,7 @@ from models.engine.sparsity import Sparsity
 from models.engine.workspace import Targets
 from models.training import PackTraining
 from study.evidence.levels import by_level
-from study.grids import NOISE_FACTORS, Narrowing, plan
-from study.protocols import as_published, corrections
+from study.grids import NOISE_FACTORS, Narrowing, corrections, plan
 from study.run.rows import member_rows, metric_rows
 
 NO_PENALTY = Sparsity.of(["kl"], [0.0], [0.05], dtype=torch.float64)
@@ -32,6 +31,11 @@ NO_PENALTY = Sparsity.of(["kl"], [0.0], [0.05], dtype=torch.float64)
 @pytest.fixture(scope="module")
 def data():
     return prepare(simulate_cohort(n_samples=400, seed=3).matrix)
+
+
+def as_published(model, noise, seeds=1, epochs=None):
+    depth = model.removeprefix("dense-")
+    return plan("as-published", Narrowing(depths=[depth], noise=noise, seeds=seeds, epochs=epochs))
 
 
 def trained(members, data):
@@ -79,7 +83,7 @@ def test_grids():
 
 @pytest.mark.parametrize("model", ["dense-2", "conv"])
 def test_a_correction_changes_what_it_names_and_nothing_else(model):
-    published = as_published(model, (0.0, 0.5), seed=1)
+    [published] = as_published(model, (0.0, 0.5))
     whole = asdict(published)
     changed = {}
     for member in corrections(published, 7):
@@ -206,7 +210,7 @@ def test_stream_cuts_the_numbers_of_a_part_into_images():
 
 def test_levels_are_those_of_the_phases(data):
     noise = (0.0, 0.4, 0.9)
-    training = trained([as_published("dense-2", noise, seed, epochs=2) for seed in (0, 1)], data)
+    training = trained(as_published("dense-2", noise, seeds=2, epochs=2), data)
     table = levels(training)
     assert list(table["noise_factor"]) == [*noise, *noise]
     members = member_rows(training).set_index("member_id")
@@ -227,7 +231,7 @@ def test_clean_training_rows_are_measured_without_noise(data):
 def test_more_noise_less_error_is_the_network_that_is_carried_along(data):
     """Claim C3 on a small simulated cohort: it appears as published and vanishes with a fresh network a level."""
     noise = (0.0, 0.3, 0.6, 0.9)
-    published = as_published("dense-2", noise, seed=0, epochs=20)
+    [published] = as_published("dense-2", noise, epochs=20)
     carried = levels(trained([published], data))["train_clean_mse"].to_numpy()
     fresh = [member for member in corrections(published, 1) if "fresh" in member.protocol.changed]
     alone = levels(trained(fresh, data))["train_clean_mse"].to_numpy()

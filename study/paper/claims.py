@@ -1,9 +1,9 @@
-"""The paper's claims C1-C7, judged: as published, as written, and with one item of the scripts set right at a time."""
+"""The paper's claims C1-C7, judged as published, as written, and with one item changed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -16,21 +16,22 @@ from study.paper.paper import CLAIMS, Claim
 
 __all__ = ["Claim", "Judgement", "division_by_n", "judge_claims"]
 
-#: What a protocol is judged by: the scripts measured clean training rows, the text says noisy test rows.
+#: What a protocol is judged by: the scripts measured clean training rows, the text noisy test rows.
 MEASURES = {AS_PUBLISHED: "train_clean_mse", AS_WRITTEN: "test_mse"}
 
 NOISY_ROWS, DIVIDED = "test rows with noise", "conv MSE / n, as Fig. 10 prints it"
 #: Items of one kind of model; the other kind stands as published.
 ONE_KIND = {"two code layers": DENSE, "one image per sample": (CONV,)}
-REMAINS = 0.1  # an item makes an effect of which it leaves less than a tenth
+REMAINS = 0.1  # an item that leaves less of an effect than this share makes it
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
     """One claim with its evidence.
 
-    verdicts: by protocol, None without evidence in these runs; missing: by protocol what is not measured and the
-    command that would measure it. steps: as published, with one item changed at a time, by item.
+    verdicts: by protocol, None without evidence in these runs.
+    missing: by protocol what is not measured, and the command that would measure it.
+    steps: by item the verdict as published with that item changed.
     """
 
     claim: Claim
@@ -72,7 +73,7 @@ class Judgement:
         elif self.makers:
             sentences.append(f"not found as published; appears with: {' / '.join(self.makers)}")
         if self.claim.division:
-            sentences.append(self.claim.division())
+            sentences.append(self.claim.division)
         return "; ".join(sentences)
 
 
@@ -81,7 +82,7 @@ def _found(verdict: ClaimVerdict | None) -> bool:
 
 
 def judge_claims(evidence: Evidence) -> list[Judgement]:
-    """C1-C7 in order."""
+    """Judge C1-C7, in order."""
     return [_judgement(claim, evidence.levels) for claim in CLAIMS]
 
 
@@ -104,14 +105,13 @@ def _judgement(claim: Claim, levels: pd.DataFrame) -> Judgement:
 
 
 def _judge(claim: Claim, rows: pd.DataFrame) -> ClaimVerdict | None:
-    """The verdict on levels of one protocol, with a column `mse`; None without evidence."""
+    """Judge levels of one protocol, with a column `mse`; None without evidence."""
     rows = usable(rows)
-    verdict = None if rows.empty else judge(claim.compare(rows), claim.unit, apart=claim.apart)
-    return replace(verdict, note=claim.note(verdict.effect)) if verdict and claim.note else verdict
+    return None if rows.empty else judge(claim.compare(rows), claim.unit, claim.note, claim.apart)
 
 
 def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """As published, with one item changed: the items that concern the claim's models."""
+    """Yield (item, levels) as published with one item changed, for items of the claim's models."""
     levels = levels[levels["model"].isin(claim.models)].assign(mse=levels["train_clean_mse"])
     levels = levels[levels["protocol"] == AS_PUBLISHED]
     published = levels[levels["changed"] == ""]
@@ -126,26 +126,24 @@ def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.Data
 
 
 def _missing(claim: Claim, protocol: str, verdict: ClaimVerdict | None) -> str:
-    """What these runs do not measure of a claim, and the command that would."""
+    """Return what these runs do not measure of a claim, and the command that would measure it."""
     if protocol == AS_PUBLISHED and not claim.in_scripts:
         return "not measured: the paper's scripts had no such networks"
-    command = (
-        claim.command.replace("paper", AS_PUBLISHED) if protocol == AS_PUBLISHED else claim.command
-    )
+    grid = AS_PUBLISHED if protocol == AS_PUBLISHED else claim.grid
+    command = f"--grid {grid}{claim.needs and f' with {claim.needs}'}"
     if verdict is None:
         return f"not measured: {command}"
     if (verdict.parts["outcome"] == NOT_MEASURED).any():
         return f"the other parts: {command}"
-    word, text = claim.further
-    measured = (
-        protocol == AS_PUBLISHED
-        or verdict.parts["comparison"].str.contains(word, regex=False).any()
-    )
-    return "" if measured else text
+    measured = protocol == AS_PUBLISHED or claim.measured_by in verdict.about - {""}
+    return "" if measured else claim.further
 
 
 def _vanishes(published: ClaimVerdict, step: ClaimVerdict) -> bool:
-    """Found false; or less than a tenth of the effect is left; or a part is reversed by more than a tenth of it."""
+    """Whether a step refutes the claim, leaves less than a tenth of its effect, or reverses a part.
+
+    A part counts as reversed by more than a tenth of the effect.
+    """
     small = REMAINS * published.effect
     return (
         step.outcome == FAILS or step.effect < small or bool((step.parts["effect"] < -small).any())

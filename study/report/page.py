@@ -88,7 +88,7 @@ def _verdicts(judgements: list[Judgement]) -> pd.DataFrame:
         claim = judgement.claim
         found = [_verdict(judgement, protocol) for protocol in (AS_PUBLISHED, AS_WRITTEN)]
         link = Link(claim.id, claim.text)
-        rows.append((link, claim.where, claim.published(), *found, judgement.artefact))
+        rows.append((link, claim.where, claim.published, *found, judgement.artefact))
     columns = ["claim", "where", "published", "as published", "as written", "what makes it"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -104,7 +104,7 @@ def _verdict(judgement: Judgement, protocol: str) -> Judged | str:
 def _claim(judgement: Judgement) -> Fold:
     """What stands behind one claim: its verdicts in full, their parts, the autopsy's steps."""
     claim = judgement.claim
-    blocks: list[Block] = [Words(claim.published(), "Published:")]
+    blocks: list[Block] = [Words(claim.published, "Published:")]
     for protocol in (AS_PUBLISHED, AS_WRITTEN):
         found = judgement.verdicts.get(protocol)
         text = str(_verdict(judgement, protocol))
@@ -116,7 +116,7 @@ def _claim(judgement: Judgement) -> Fold:
                     key,
                     f"Parts of {claim.id}, {protocol}",
                     prose.PARTS,
-                    _named(found.parts.dropna(axis="columns", how="all")),
+                    _named(found.parts),
                     _FORMATS,
                 )
             )

@@ -13,8 +13,10 @@ from study.evidence.evidence import load_evidence
 from study.evidence.stats import FAILS, HOLDS, UNDECIDED
 from study.grids import Narrowing
 from study.paper.claims import division_by_n, judge_claims
-from study.paper.comparisons import MIDDLE_PARTS
-from study.paper.judging import NOT_MEASURED, judge
+from study.paper.comparisons import DENSE, MIDDLE_PARTS, NOISE_FACTORS
+from study.paper.judging import NOT_MEASURED, Part, judge
+from study.paper.paper import CLAIMS
+from study.paper.published import published_fig4, published_mse
 from tests.study.runs import DEPTH, fake_run
 
 PUBLISHED, WRITTEN = "as-published", "as-written"
@@ -273,7 +275,7 @@ def test_c2_fails_where_the_order_breaks_elsewhere_and_c1_holds(tmp_path):
     assert found["C2"].verdicts[WRITTEN].outcome == FAILS
     assert "27" not in found["C2"].verdicts[WRITTEN].head
     assert set(MIDDLE_PARTS) == {
-        (f"dense-{b} above dense-{a}", 0.5) for a, b in pairwise((2, 4, 6, 8))
+        Part(f"dense-{b} above dense-{a}", 0.5) for a, b in pairwise((2, 4, 6, 8))
     }
 
 
@@ -624,23 +626,44 @@ def test_the_division_by_n_with_numbers():
     assert fig10["curve"].isna().all()
 
 
-def test_c4_says_with_numbers_that_the_figure_is_c_over_n(published):
-    judgement = judged(published)["C4"]
-    assert "Fig. 10 is C / n: its numbers fall 10.1-fold" in judgement.artefact
-    assert "n = 292, 584, ... 2920 they are 1.0135 to 1.0034, a fall of 1.0 %" in judgement.artefact
+def number(value):
+    return "about 1" if value.kind == "about" else f"{value.mse:.3f}"
 
 
-def test_the_papers_own_numbers_are_quoted(published):
-    texts = {name: judgement.claim.published() for name, judgement in judged(published).items()}
-    assert (
-        texts["C1"]
-        == "Fig. 4: 0.000216, 0.000295, 0.000319, 0.000344; x 2921: 0.631, 0.862, 0.932, 1.004"
-    )
+def test_the_claims_quote_the_numbers_of_published_csv():
+    claims = {claim.id: claim for claim in CLAIMS}
+    fig4 = [published_fig4()[model] for model in DENSE]
+    printed = ", ".join(f"{value.printed:.6f}" for value in fig4)
+    recovered = ", ".join(f"{value.mse:.3f}" for value in fig4)
+    assert claims["C1"].published == f"Fig. 4: {printed}; x 2921: {recovered}"
+
+    curves = [[published_mse(model, noise) for model in DENSE] for noise in NOISE_FACTORS]
+    first, last = (", ".join(map(number, level)) for level in (curves[0], curves[-1]))
+    assert f"{first} at noise 0 and {last} at noise 1" in claims["C2"].published
     # at noise 0.0 Fig. 7 lies above Fig. 8: even the paper's curves do not show the order everywhere
-    assert "28 of 33 neighbours differ by more than the reading error" in texts["C2"]
-    assert texts["C3"].startswith(
-        "from noise 0 to 1: 0.690 to 0.630 (Fig. 6), 1.002 to 0.891 (Fig. 7)"
-    )
-    assert texts["C4"].endswith("x n: 1.0135 to 1.0034")
-    assert "conv 0.000577 (Fig. 10; x n: 1.0104), dense 0.639, 0.943, 0.988, about 1" in texts["C5"]
-    assert texts["C6"] == texts["C7"] == "no number: a conjecture"
+    pairs = [pair for level in curves for pair in pairwise(level)]
+    clear = sum(deep.mse - flat.mse > deep.tolerance + flat.tolerance for flat, deep in pairs)
+    assert f"{clear} of {len(pairs)} neighbours" in claims["C2"].published
+    ends = zip(curves[0], curves[-1], strict=True)
+    falls = ", ".join(f"{number(a)} to {number(b)} ({a.figure})" for a, b in ends)
+    assert claims["C3"].published == f"from noise 0 to 1: {falls}"
+
+    conv = [published_mse("conv", noise) for noise in NOISE_FACTORS[:-1]]
+    a, b = conv[0], conv[-1]
+    assert f"{a.printed:.6f} at noise 0 to {b.printed:.6f} at noise 0.9" in claims["C4"].published
+    assert claims["C4"].published.endswith(f"x n: {a.mse:.4f} to {b.mse:.4f}")
+    text = claims["C4"].division
+    assert f"fall {a.printed / b.printed:.1f}-fold" in text
+    assert f"n = {a.n}, {conv[1].n}, ... {b.n} they are {a.mse:.4f} to {b.mse:.4f}" in text
+    assert text.endswith(f"a fall of {100 * (1 - b.mse / a.mse):.1f} %")
+
+    middle, dense = conv[5], curves[5]
+    quoted = f"conv {middle.printed:.6f} (Fig. 10; x n: {middle.mse:.4f}), dense "
+    assert quoted + ", ".join(map(number, dense)) in claims["C5"].published
+    ratios = [value.mse / middle.printed for value in dense[:3]]
+    text = claims["C5"].division
+    assert f"{middle.printed:.6f} at noise 0.5 is {ratios[0]:.0f} to {ratios[2]:.0f} times" in text
+    assert f"({number(dense[0])} to {number(dense[2])})" in text
+    assert f"times n = {middle.n} it is {middle.mse:.4f}, above all of them" in text
+    assert middle.mse > max(value.mse for value in dense)
+    assert claims["C6"].published == claims["C7"].published == "no number: a conjecture"

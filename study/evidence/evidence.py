@@ -44,7 +44,7 @@ class Run:
         return self.path.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """The tables of all runs, each with a column `run`; all runs have the same data and the same split.
 

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.evidence.stats import Outcome
-from study.report.style import RC
+from study.report.style import RC, settle
 
 LONG = 25  # rows: a longer table is opened on demand
 SIMULATED = "simulated data"
@@ -49,6 +49,7 @@ class Plot(Exhibit):
         """Draw the figure; no state of pyplot is touched."""
         with matplotlib.rc_context(RC):
             figure = self.draw(self.data)
+            settle(figure)
             if self.stamp:
                 figure.text(
                     0.995, 0.004, self.stamp, ha="right", va="bottom", fontsize=8, color="#595959"

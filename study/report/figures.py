@@ -1,57 +1,73 @@
-"""Figs. 1-10 of the paper under their own numbers; `more_figures` gives those that the paper lacks.
+"""The report's figures, by the section that owns them: the paper's ten, and those that it lacks.
 
-Each is a Plot or Table with a caption that says what is seen, how to read it, and what these runs do not hold.
+To add a figure, add its maker to a section here and its drawing to drawing.py. Captions say what is seen,
+how to read it, and what these runs do not hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import numpy as np
 import pandas as pd
 
 from models.architecture import ConvArchitecture, architecture
-from models.config import PAPER_MODELS
+from models.config import AS_WRITTEN, PAPER_MODELS, Protocol
 from study.evidence.evidence import Evidence
 from study.report import blueprints, curves, drawing
-from study.report.captions import (
-    absent,
-    in_words,
-    kept_beta,
-    lost_note,
-    plot_of,
-    references_note,
-    worse,
-)
-from study.report.curves import CLEAN
+from study.report.blueprints import MODELS
+from study.report.captions import absent, kept_beta, lost_note, references_note, worse
+from study.report.curves import CLEAN, SETTINGS
 from study.report.document import Plot, Table
-from study.report.further_figures import more_figures
-from study.report.style import VAGUE, label
+from study.report.style import label
 from study.report.tables import fig4_table
+from study.report.wording import in_order, listed, percent
 
-__all__ = ["more_figures", "paper_figures"]
+MOST_VALUES = 30  # of a sample label in one figure
+MOST_LABELS = 3
+MOST_LINES = 10  # of other networks in one figure
+MOST_OTHERS = 30  # kinds of other networks that are drawn
+MOST_EPOCHS = 100  # points of a curve by epoch
+_BY_EPOCH = (("mse", "validation", "validation MSE"), ("loss", "train", "training loss"))
+_OTHERS = "Networks that no other section shows, named by what sets them apart from the plain one."
+
+BEST = (
+    "The network is the one with the least mean MSE, in the setting of least validation MSE, averaged "
+    "over seeds."
+)
+_READING = "the grey band is how exactly the plot can be read"
+_READINGS = {
+    "dense-8": (
+        "the grey band is all that Fig. 9 shows: every tick of its axis is printed as 1, so the curve lies "
+        "within about 0.005 of 1; its shape, a fall at every step, most of it from 0.0 to 0.1, has no scale"
+    ),
+    "conv": (
+        "grey bands are how exactly the plot can be read. The paper divides by n = 292, 584, ..., 2920 "
+        "samples, one n for each noise factor: the top panel is C / n with C about 1, next to any rerun "
+        "divided by the same n; the next panel undoes the division. The paper has no point at 1.0"
+    ),
+}
+
+
+# The paper's figures.
 
 
 def paper_figures(evidence: Evidence) -> list[Plot | Table]:
-    """Figs. 1-10, in the order of their numbers; where these runs hold nothing, the published numbers alone."""
-    evidence = curves.narrowed(evidence)
-    found: list[Plot | Table] = [
-        _kl(),
-        _models(evidence),
-        _network(evidence),
-        fig4_table(evidence),
-        _depth(evidence),
-    ]
-    return found + [_noise_curve(evidence, model) for model in blueprints.MODELS]
+    """Return Figs. 1-10 in order; without matching runs they show the published numbers only."""
+    found = [_kl(), _models(evidence), _network(evidence), fig4_table(evidence), _depth(evidence)]
+    return found + [_noise_curve(evidence, model) for model in MODELS]
 
 
 def _kl() -> Plot:
-    data = blueprints.kl_curve()
     return Plot(
         "fig-1",
         "Figure 1. KL divergence against mean activation, ρ = 0.2",
-        "The sparsity penalty of one hidden unit (eq. 5) by its mean activation. It is 0 where the mean activation is "
-        "ρ and grows without limit towards 0 and 1. The paper draws ρ = 0.2 and trains with ρ near 0.05.",
-        data,
+        "The sparsity penalty of one hidden unit (eq. 5) by its mean activation. It is 0 where the mean "
+        "activation is ρ and grows without limit towards 0 and 1. The paper draws ρ = 0.2 and trains with "
+        "ρ near 0.05.",
+        blueprints.kl_curve(),
         drawing.draw_kl,
-        "A curve that falls from a mean activation of 0 to zero at 0.2 and rises steeply towards 1.",
         measured=False,
     )
 
@@ -62,8 +78,9 @@ def _models(evidence: Evidence) -> Table:
     return Table(
         "fig-2",
         "Figure 2. The models",
-        f"Units of each layer and the number of weights and biases, for the {n_genes:,} genes of these data. The paper "
-        "prints two code layers of 32 (as-written); its scripts leave out the second (as-published).",
+        f"Units of each layer and the number of weights and biases, for the {n_genes:,} genes of these "
+        "data. The paper prints two code layers of 32 (as-written); its scripts leave out the second "
+        "(as-published).",
         frame,
         dict.fromkeys([name for name in frame if name.startswith("parameters")], ",d"),
         measured=False,
@@ -75,99 +92,297 @@ def _network(evidence: Evidence) -> Plot:
     assert isinstance(network, ConvArchitecture)
     stages = blueprints.conv_stages(network, n_genes)
     data = pd.DataFrame([{"block": i, **vars(s), "size": s.size} for i, s in enumerate(stages)])
-    first, code = stages[0], blueprints.code_size("conv", n_genes)
-    side = blueprints.STREAM_SIDE
+    image, side = stages[0], blueprints.STREAM_SIDE
+    stream_code = blueprints.code_size("conv", side * side)
     return Plot(
         "fig-3",
         "Figure 3. The convolutional network",
-        f"Drawn from the model that is trained: channels@height×width after each block. The {n_genes:,} genes of a "
-        f"sample fill one image of {first.height}×{first.width} ({first.numbers - n_genes:,} places stay 0), and the "
-        f"code is {code:,} numbers. The paper draws images of {side}×{side}, whose code is "
-        f"{_stream_code(network):,} numbers; the as-published networks have those.",
+        "Drawn from the model that is trained: channels@height×width after each block. The "
+        f"{n_genes:,} genes of a sample fill one image of {image.height}×{image.width} "
+        f"({image.numbers - n_genes:,} places stay 0), and the code is "
+        f"{blueprints.code_size('conv', n_genes):,} numbers. The paper draws images of {side}×{side}, whose "
+        f"code is {stream_code:,} numbers; the as-published networks have those.",
         data,
         drawing.draw_network,
-        "Blocks of the network from input to output.",
         measured=False,
     )
 
 
-def _stream_code(network: ConvArchitecture) -> int:
-    side = blueprints.STREAM_SIDE
-    return min(s.numbers for s in blueprints.conv_stages(network, side * side) if s.what == "pool")
-
-
 def _depth(evidence: Evidence) -> Plot:
     data = curves.depth_points(evidence)
-    data = data[(data["panel"] == CLEAN) | (data["series"] != "as-published rerun")].reset_index(
-        drop=True
-    )
+    data = data[(data["panel"] == CLEAN) | (data["series"] != drawing.RERUN)]
+    code = blueprints.code_size("dense-2", evidence.data["n_genes"])
     caption = [
-        "The table of Fig. 4 as a plot. Published numbers and the as-published rerun are measured on clean training "
-        "rows, as-written and the references on noisy test rows. The paper's 8 layers in Fig. 9 are only known to be "
-        "about 1. Bars are 95 % intervals over seeds.",
+        "The table of Fig. 4 as a plot. Published numbers and the as-published rerun are measured on clean "
+        "training rows, as-written and the references on noisy test rows. The paper's 8 layers in Fig. 9 are "
+        "only known to be about 1. Bars are 95 % intervals over seeds.",
         references_note(data),
-        absent(
-            data, blueprints.code_size("dense-2", evidence.data["n_genes"]), "layers", [2, 4, 6, 8]
-        ),
-        lost_note(evidence, blueprints.MODELS[:4]),
+        absent(data, code, "layers", [2, 4, 6, 8]),
+        lost_note(evidence, MODELS[:4]),
     ]
-    return plot_of(
-        evidence,
+    return Plot(
         "fig-5",
         "Figure 5. Number of layers against MSE at noise factor 0.5",
-        " ".join(caption),
-        _depth_in_words(data),
-        data,
+        " ".join(filter(None, caption)),
+        data.reset_index(drop=True),
         drawing.draw_depth,
     )
-
-
-def _depth_in_words(data: pd.DataFrame) -> str:
-    sentences = []
-    for name, points in data.groupby("series", sort=False):
-        rows = zip(points["layers"], points["mse"], points["bounds"], strict=True)
-        values = [
-            f"{'about 1' if bounds == VAGUE else f'{mse:.3f}'} for {layers}"
-            for layers, mse, bounds in rows
-        ]
-        same = points["mse"].nunique() == 1 and len(values) > 1  # a reference
-        sentences.append(
-            f"{label(name)} {points['mse'].iloc[0]:.3f}"
-            if same
-            else f"{label(name)} {', '.join(values)}"
-        )
-    return f"MSE by number of layers: {'; '.join(sentences)}."
 
 
 def _noise_curve(evidence: Evidence, model: str) -> Plot:
     number = PAPER_MODELS[model].figure
     data = curves.paper_curve(evidence, model)
-    what = "convolutional network" if model == "conv" else f"{model.partition('-')[2]} layers"
+    network = architecture(model)
+    what = (
+        "convolutional network"
+        if isinstance(network, ConvArchitecture)
+        else f"{model.partition('-')[2]} layers"
+    )
     caption = [
-        "The panel of clean training rows is what the paper's scripts measured, and its axis does not start at 0; "
-        "the panel of noisy test rows is what a denoiser is for. Bars are 95 % intervals over seeds, "
-        f"{_READING.get(number, 'the grey band is how exactly the plot can be read')}.",
+        "The panel of clean training rows is what the paper's scripts measured, and its axis does not start "
+        "at 0; the panel of noisy test rows is what a denoiser is for. Bars are 95 % intervals over seeds, "
+        f"{_READINGS.get(model, _READING)}.",
         references_note(data),
         worse(data),
         absent(data, blueprints.code_size(model, evidence.data["n_genes"])),
         lost_note(evidence, [model]),
         kept_beta(evidence, model),
     ]
-    return plot_of(
-        evidence,
+    return Plot(
         f"fig-{number}",
         f"Figure {number}. Noise factor against MSE, {what}",
-        " ".join(caption),
-        in_words(data),
+        " ".join(filter(None, caption)),
         data,
         drawing.draw_curves,
     )
 
 
-_READING = {
-    9: "the grey band is all that Fig. 9 tells: every tick of its axis is printed as 1, so the curve lies within about "
-    "0.005 of 1; its shape, a fall at every step, most of it from 0.0 to 0.1, has no scale",
-    10: "grey bands are how exactly the plot can be read. The paper divides by n = 292, 584, ..., 2920 samples, one n "
-    "for each noise factor: the top panel is C / n with C about 1, beside any rerun divided by the same n; the next "
-    "panel undoes the division. The paper has no point at 1.0",
-}
+# Networks and references.
+
+
+def reference_figures(evidence: Evidence) -> list[Plot]:
+    """Return all models and references together, and the share of the noise that they remove."""
+    data = curves.all_curves(evidence)
+    if set(data["series"]) <= {"identity"}:
+        return []
+    caption = [
+        f"MSE against noise factor, networks in colour ({curves.main_protocol(evidence)}, without a "
+        "sparsity term), references in black and grey. A network above the line of long dashes, α², does "
+        "worse than leaving the input alone. Bars are 95 % intervals over seeds.",
+        worse(data),
+        lost_note(evidence),
+    ]
+    everything = Plot(
+        "all-models",
+        "All models and all references, noisy test rows",
+        " ".join(filter(None, caption)),
+        data,
+        drawing.draw_all_models,
+    )
+    shares = curves.noise_removed(data)
+    return [everything, _noise_removed(shares)] if len(shares) else [everything]
+
+
+def _noise_removed(data: pd.DataFrame) -> Plot:
+    least = data.loc[data["removed"].idxmin()]
+    return Plot(
+        "noise-removed",
+        "Share of the noise removed",
+        "1 − MSE / α² on noisy test rows: 100 % is all of the noise, 0 % is no better than leaving the input "
+        "alone, below 0 % (shaded) is worse. Lines that leave through the bottom are not drawn to their end: "
+        f"the lowest is {least['series']} at noise factor {least['noise_factor']:g}, "
+        f"{percent(least['removed'])}. Without noise there is nothing to remove, so 0.0 has no point.",
+        data,
+        drawing.draw_noise_removed,
+    )
+
+
+# Genes, and tissues and other labels.
+
+
+def gene_figures(evidence: Evidence) -> list[Plot]:
+    """Return MSE by gene, if these runs measured it."""
+    found = curves.by_gene(evidence).without("PCA with gain")
+    if not len(found.wide):
+        return []
+    return [
+        Plot(
+            "by-gene",
+            f"MSE by gene at noise factor {found.noise_factor:g}",
+            f"For each method the {len(found.wide):,} genes from its best to its worst, on noisy test rows. "
+            f"{BEST} A gene whose variance on these rows is larger is harder for answering the mean.",
+            curves.gene_quantiles(found),
+            drawing.draw_genes,
+        )
+    ]
+
+
+def label_figures(evidence: Evidence) -> list[Plot]:
+    """Return MSE by value of each sample label, of the first few labels."""
+    names = curves.label_names(evidence)[:MOST_LABELS]
+    found = [_by_label(evidence, name, f"by-label-{i}") for i, name in enumerate(names, 1)]
+    return [plot for plot in found if plot is not None]
+
+
+def _by_label(evidence: Evidence, name: str, key: str) -> Plot | None:
+    found = curves.by_label(evidence, name).without("identity", "PCA with gain")
+    wide, noise = found.wide, found.noise_factor
+    if not len(wide):
+        return None
+    data = (
+        wide.assign(samples=found.samples)
+        .head(MOST_VALUES)
+        .reset_index(names="value")
+        .melt(["value", "samples"], list(wide), "series", "mse")
+        .dropna(subset="mse")
+        .assign(noise_factor=noise)
+    )
+    caption = [
+        f"Worst first, by {label(found.network)}; in brackets the number of test samples: of few samples the "
+        f"MSE is rough. {BEST} The dashed line is the MSE of leaving the input alone, {noise**2:g}."
+    ]
+    if "gene mean" in wide:
+        caption.append("The gene mean leaves the figure on the right where it is far off.")
+    if len(wide) > MOST_VALUES:
+        caption.append(
+            f"The worst {MOST_VALUES} of {len(wide):,} values; the CSV of the table has all."
+        )
+    return Plot(
+        key,
+        f"MSE by {name} at noise factor {noise:g}",
+        " ".join(filter(None, caption)),
+        data.assign(method=data["series"].map(found.methods)),
+        drawing.draw_labels,
+    )
+
+
+# Autopsy.
+
+
+def autopsy_figures(evidence: Evidence) -> list[Plot]:
+    """Return the curves of the published protocol and its corrections, and how they change."""
+    data = curves.autopsy_curves(evidence)
+    if not len(data):
+        return []
+    lines = Plot(
+        "autopsy",
+        "Autopsy: the published protocol with one item set right at a time",
+        "MSE on clean training rows (what the paper's scripts measured) against noise factor; the axis does "
+        "not start at 0. The black line is the published protocol; each other line differs from it in one "
+        "item only. A line that no longer falls names the item that made MSE fall with noise. Bars are 95 % "
+        f"intervals over seeds ({listed(data['seeds'])} seeds).",
+        data,
+        drawing.draw_autopsy,
+    )
+    change = curves.autopsy_change(evidence)
+    return [lines, _autopsy_change(change)] if len(change) else [lines]
+
+
+def _autopsy_change(data: pd.DataFrame) -> Plot:
+    pairs = data[["from_noise", "to_noise"]].drop_duplicates().to_numpy()
+    ends = ", ".join(f"{first:g} to {last:g}" for first, last in pairs)
+    return Plot(
+        "autopsy-change",
+        "Autopsy: which item makes error fall as noise grows",
+        f"Change of MSE on clean training rows from noise factor {ends}, paired by seed, with 95 % intervals "
+        f"({listed(data['seeds'])} seeds). Left of 0 is the paper's claim, more noise and less error; at 0 "
+        "or right of it the item that was set right has made the claim vanish.",
+        data,
+        drawing.draw_autopsy_change,
+    )
+
+
+# Other: networks that no other section shows.
+
+
+def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table]:
+    """Return curves of the networks that no section shows, by noise factor and by epoch, and a table.
+
+    `shown` holds the ids of the networks that the other sections show.
+    """
+    rows = other_networks(evidence, shown)
+    if not len(rows):
+        return []
+    order = rows["series"].unique()
+    points = curves.over_seeds(rows, "test_mse", ["series", "noise_factor"])
+    points = points.set_index("series").loc[order].reset_index()
+    at = " Noisy test rows, mean over seeds; bars are 95 % intervals."
+    figures = [("other-noise", "test MSE against noise factor", "test MSE", at, points)]
+    for metric, split, name in _BY_EPOCH:
+        data = _by_epoch(evidence, rows, metric, split)
+        at = f" Mean over seeds at one noise factor, the nearest to {curves.NOISE:g} that each has."
+        figures.append((f"other-{metric}", f"{name} by epoch", name, at, data))
+    plots = [plot for figure in figures for plot in _other_plots(*figure)]
+    names = {"series": "network", "noise_factor": "noise factor", "mse": "test MSE"}
+    table = Table(
+        "other-networks",
+        "Other networks",
+        f"{_OTHERS} MSE on noisy test rows, mean over seeds with its 95 % interval.",
+        points.rename(columns={**names, "low": "95 % from", "high": "to"}),
+        {"noise factor": "g", **dict.fromkeys(("test MSE", "95 % from", "to"), ".4f")},
+    )
+    return [*plots, table]
+
+
+def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of Evidence.levels that no section shows, with what each network is in `series`.
+
+    Networks that did not finish are listed under Provenance, and mixtures of Wiener filters stand with
+    the references.
+    """
+    rows = evidence.levels
+    rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
+    rows = rows[~rows["member_id"].isin(shown) & (rows["optimizer"] != "em")]
+    several = rows["member_id"].duplicated(keep=False)
+    names = [_kind(*row) for row in zip(rows.to_dict("records"), several, strict=True)]
+    rows = rows.assign(series=names, noise_factor=rows["noise_factor"].astype(float).round(6))
+    return in_order(rows, "series", "noise_factor", "seed")
+
+
+def _kind(row: dict, several: bool) -> str:
+    """Name a network by its model, what differs from the plain one, and its epochs."""
+    protocol = Protocol(row["protocol"], row["changed"])
+    written = protocol == Protocol(AS_WRITTEN)
+    parts = [row["model"]] if written else [row["model"], str(protocol)]
+    for name in SETTINGS if written else ("beta", *curves.UNCHANGED):
+        value = row[name]
+        if value != SETTINGS[name]:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            parts.append(f"{name.replace('_', ' ')} {text}")
+    if several:
+        parts.append("several noise factors")
+    return ", ".join([*parts, f"{row['epochs']} epochs"])
+
+
+def _by_epoch(evidence: Evidence, rows: pd.DataFrame, metric: str, split: str) -> pd.DataFrame:
+    """Return a metric by epoch of each kind of network, at the noise factor nearest to 0.5."""
+    middle = rows.groupby("series")["noise_factor"].transform(curves.nearest)
+    members = rows[rows["noise_factor"] == middle][["series", "member_id", "seed"]]
+    table = pd.concat([run.metrics for run in evidence.runs], ignore_index=True)
+    table = table[(table["metric"] == metric) & (table["split"] == split)]
+    table = members.merge(table.drop_duplicates(), on="member_id")
+    epochs = np.unique(table["epoch"])
+    if len(epochs) > MOST_EPOCHS:
+        epochs = epochs[np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)]
+    points = curves.over_seeds(table[table["epoch"].isin(epochs)], "value", ["series", "epoch"])
+    order = [name for name in rows["series"].unique() if name in set(points["series"])]
+    return points.set_index("series").loc[order].reset_index()
+
+
+def _other_plots(
+    key: str, title: str, ylabel: str, caption: str, data: pd.DataFrame
+) -> Iterator[Plot]:
+    """Yield as many figures as the lines need, up to a limit; the table has all networks."""
+    names = list(data["series"].drop_duplicates())
+    if len(names) > MOST_OTHERS:
+        caption += f" The first {MOST_OTHERS} of {len(names)} kinds; the table has all."
+    starts = range(0, min(len(names), MOST_OTHERS), MOST_LINES)
+    parts = [names[start : start + MOST_LINES] for start in starts]
+    for i, part in enumerate(parts, 1):
+        yield Plot(
+            key if i == 1 else f"{key}-{i}",
+            f"Other networks: {title}" + (f" ({i} of {len(parts)})" if len(parts) > 1 else ""),
+            f"{_OTHERS}{caption}",
+            data[data["series"].isin(part)].reset_index(drop=True),
+            partial(drawing.draw_others, ylabel=ylabel),
+        )

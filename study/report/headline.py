@@ -12,7 +12,6 @@ from study.paper.claims import Judgement
 from study.report.curves import (
     CLEAN,
     main_protocol,
-    narrowed,
     network_curve,
     of_protocol,
     over_seeds,
@@ -28,7 +27,6 @@ PLOTTED = ("dense-2", "dense-4", "dense-6")  # whose curves the paper plots with
 
 def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ...]:
     """Four to six points. What these runs cannot say is not said."""
-    evidence = narrowed(evidence)
     points = [
         _claims(judgements, AS_PUBLISHED, "Run as the paper's scripts ran"),
         _claims(judgements, AS_WRITTEN, "Run as the paper's text describes it"),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.paper.claims import Judgement, division_by_n
-from study.report import checklist, prose
+from study.report import checklist, curves, prose
 from study.report.document import (
     Block,
     Command,
@@ -17,30 +15,35 @@ from study.report.document import (
     Fold,
     Judged,
     Link,
-    Plot,
     Points,
     Section,
     Table,
     Words,
     folded,
+    shown,
     stamped,
 )
-from study.report.figures import more_figures, paper_figures
+from study.report.figures import (
+    autopsy_figures,
+    gene_figures,
+    label_figures,
+    other_figures,
+    paper_figures,
+    reference_figures,
+)
 from study.report.headline import glance, in_short
-from study.report.questions.questions import open_questions
-from study.report.tables import reference_tables
+from study.report.questions import open_questions
+from study.report.tables import gap_table, genes_table, label_table, network_tables
 
 
 def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
     """The whole report."""
-    further = [*more_figures(evidence), *reference_tables(evidence)]
+    results = (_paper(evidence), _references(evidence), _autopsy(evidence), _questions(evidence))
     sections = (
         _short(evidence, judgements),
         _claims(evidence, judgements),
-        _paper(evidence),
-        _references(further),
-        _autopsy(further),
-        _questions(evidence),
+        *results,
+        _other(evidence, shown(results)),
         _limits(evidence),
         _provenance(evidence),
         _checklist(evidence),
@@ -134,39 +137,45 @@ def _claim(judgement: Judgement) -> Fold:
 
 
 def _paper(evidence: Evidence) -> Section:
-    return Section("The paper's figures", (Words(prose.PAPER), *folded(paper_figures(evidence))))
-
-
-def _references(exhibits: Sequence[Plot | Table]) -> Section:
-    parts = []
-    for title, keys in _PARTS_OF_REFERENCES.items():
-        chosen = [exhibit for exhibit in exhibits if exhibit.key.startswith(keys)]
-        if chosen:
-            parts.append(Section(title, folded(chosen)))
-    return Section("References, genes and tissues", (Words(prose.REFERENCES), *parts))
-
-
-#: What stands where, by the beginning of its key.
-_PARTS_OF_REFERENCES = {
-    "Networks and references": ("all-models", "noise-removed", "explained", "mse-"),
-    "Genes": ("by-gene", "genes"),
-    "Tissues and other labels": ("by-label", "labels"),
-    "Overfitting": ("gap",),
-}
-
-
-def _autopsy(exhibits: Sequence[Plot | Table]) -> Section:
-    chosen = [exhibit for exhibit in exhibits if exhibit.key.startswith("autopsy")]
     return Section(
-        "Autopsy", (Words(prose.AUTOPSY), *folded(chosen)) if chosen else (Words(prose.NO_AUTOPSY),)
+        "The paper's figures",
+        (Words(prose.PAPER), *folded(paper_figures(evidence))),
+        curves.shown_networks(evidence),
     )
+
+
+def _references(evidence: Evidence) -> Section:
+    labels = curves.label_names(evidence)
+    parts = {
+        "Networks and references": [*reference_figures(evidence), *network_tables(evidence)],
+        "Genes": [*gene_figures(evidence), genes_table(evidence)],
+        "Tissues and other labels": [
+            *label_figures(evidence),
+            *(label_table(evidence, name) for name in labels),
+        ],
+        "Overfitting": [gap_table(evidence)],
+    }
+    held = {title: [e for e in found if e is not None] for title, found in parts.items()}
+    sections = [Section(title, folded(found)) for title, found in held.items() if found]
+    return Section("References, genes and tissues", (Words(prose.REFERENCES), *sections))
+
+
+def _autopsy(evidence: Evidence) -> Section:
+    found = autopsy_figures(evidence)
+    blocks = (Words(prose.AUTOPSY), *folded(found)) if found else (Words(prose.NO_AUTOPSY),)
+    return Section("Autopsy", blocks, frozenset(curves.autopsy_rows(evidence)["member_id"]))
+
+
+def _other(evidence: Evidence, networks: frozenset[str]) -> Section:
+    """What no other section shows: other models, other settings, a user's own grid."""
+    return Section("Other", folded(other_figures(evidence, networks)))
 
 
 def _questions(evidence: Evidence) -> Section:
     """The paper's open questions: those that these runs answer, and the commands of the others."""
     questions = open_questions(evidence)
     answered = [
-        Section(q.title, (Words(q.answer), Command(q.command), *folded(q.exhibits)))
+        Section(q.title, (Words(q.answer), Command(q.command), *folded(q.exhibits)), q.networks)
         for q in questions
         if q.answer
     ]

@@ -7,7 +7,7 @@ import pandas as pd
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.paper.published import N_SAMPLES, published_fig4, published_mse
-from study.report import breakdown, curves
+from study.report import curves
 from study.report.captions import lost_note
 from study.report.curves import CLEAN, NOISY
 from study.report.document import Table
@@ -20,13 +20,11 @@ GAIN = "PCA with gain also shrinks each component as a Wiener filter would: the 
 MISSING = "– is not in these runs."
 
 
-def reference_tables(evidence: Evidence) -> list[Table]:
-    """MSE by model and noise for each protocol, share of the noise removed, explained variance, genes, labels, gap."""
-    evidence = curves.narrowed(evidence)
+def network_tables(evidence: Evidence) -> list[Table]:
+    """Return MSE by model and noise of each protocol, share of the noise removed, explained variance."""
     found = [mse_table(evidence, AS_WRITTEN), mse_table(evidence, AS_PUBLISHED)]
-    found += [removed_table(evidence), explained_table(evidence), genes_table(evidence)]
-    found += [label_table(evidence, name) for name in breakdown.label_names(evidence)]
-    return [table for table in [*found, gap_table(evidence)] if table is not None]
+    found += [removed_table(evidence), explained_table(evidence)]
+    return [table for table in found if table is not None]
 
 
 def fig4_table(evidence: Evidence) -> Table:
@@ -144,7 +142,8 @@ def explained_table(evidence: Evidence) -> Table | None:
 
 def genes_table(evidence: Evidence) -> Table | None:
     """The genes that the best network denoises worst and best."""
-    wide, noise = breakdown.by_gene(evidence)
+    found = curves.by_gene(evidence)
+    wide, noise = found.wide, found.noise_factor
     if not len(wide):
         return None
     name = wide.columns[0]
@@ -163,16 +162,19 @@ def genes_table(evidence: Evidence) -> Table | None:
 
 def label_table(evidence: Evidence, name: str) -> Table | None:
     """MSE by value of a sample label, worst first."""
-    wide, noise = breakdown.by_label(evidence, name)
+    found = curves.by_label(evidence, name)
+    wide, noise = found.wide, found.noise_factor
     if not len(wide):
         return None
+    table = wide.copy()
+    table.insert(0, "samples", found.samples)
     return Table(
-        f"labels-{breakdown.label_names(evidence).index(name) + 1}",
+        f"labels-{curves.label_names(evidence).index(name) + 1}",
         f"MSE by {name}, noise factor {noise:g}",
-        f"MSE on noisy test rows, mean over seeds, worst for {label(wide.columns[1])} first. Of few samples it is "
+        f"MSE on noisy test rows, mean over seeds, worst for {label(found.network)} first. Of few samples it is "
         f"rough. {MISSING}",
-        wide.reset_index(names=name if name != "samples" else "value"),
-        dict.fromkeys(wide.columns[1:], MSE),
+        table.reset_index(names=name if name != "samples" else "value"),
+        dict.fromkeys(wide.columns, MSE),
     )
 
 

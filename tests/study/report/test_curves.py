@@ -11,7 +11,7 @@ from models.config import MemberConfig, Phase
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import interval
 from study.grids import Narrowing
-from study.report import blueprints, breakdown, curves
+from study.report import blueprints, curves
 from study.report.curves import CLEAN, NOISY, PRINTED
 from tests.study.runs import DEPTH, effect_as_published, effect_as_written, fake_run
 
@@ -23,7 +23,7 @@ PUBLISHED_10 = [1.0135, 1.0131, 1.0126, 1.0120, 1.0113, 1.0104, 1.0093, 1.0079, 
 def evidence(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     runs = [fake_run(folder / "paper", "paper"), fake_run(folder / "autopsy", "autopsy")]
-    return curves.narrowed(load_evidence(runs))
+    return load_evidence(runs)
 
 
 def line(points, panel, series):
@@ -136,12 +136,6 @@ def test_the_plain_network_is_the_one_shown(tmp_path):
     assert curves.of_protocol(found, "as-written")["beta"].tolist() == [0.01]
 
 
-def test_what_makes_a_network_plain_are_the_defaults():
-    default = MemberConfig("dense-2", (Phase((0.5,), 1),))
-    for name, value in {**curves.PLAIN, **curves.UNCHANGED}.items():
-        assert getattr(default, name) == value
-
-
 def test_networks_that_did_not_end_count_nowhere(tmp_path):
     narrow = Narrowing(seeds=3, depths=["2"], noise=[0.5], betas=[0])
     run = fake_run(tmp_path / "run", lost={0: "failed", 1: "diverged"}, narrowing=narrow)
@@ -157,19 +151,18 @@ def test_nothing_is_filled_in(tmp_path):
     points = curves.paper_curve(found, "dense-2")
     assert set(points["series"]) == {"published", "as-written", "identity"}
     assert line(points, NOISY, "as-written").index.tolist() == [0.1, 0.5]
-    assert not len(breakdown.by_gene(found)[0])
-    assert not len(breakdown.autopsy_curves(found))
-    assert not len(breakdown.autopsy_change(found))
-    assert breakdown.label_names(found) == []
+    assert not len(curves.by_gene(found).wide)
+    assert not len(curves.autopsy_curves(found))
+    assert not len(curves.autopsy_change(found))
+    assert curves.label_names(found) == []
 
 
 def test_share_of_the_noise_removed():
     points = pd.DataFrame(
         {"series": ["net", "net", "net", "identity"], "noise_factor": [0.0, 0.5, 1.0, 0.5]}
     )
-    points = points.assign(
-        mse=[0.1, 0.3, 0.25, 0.25], low=0.2, high=[0.1, 0.4, 0.5, 0.25], seeds=3, bounds=""
-    )
+    points = points.assign(mse=[0.1, 0.3, 0.25, 0.25], low=0.2, high=[0.1, 0.4, 0.5, 0.25])
+    points = points.assign(seeds=3, bounds="", method=points["series"])
     shares = curves.noise_removed(points).set_index("noise_factor")
     assert shares["removed"].to_dict() == pytest.approx({0.5: 1 - 0.3 / 0.25, 1.0: 0.75})
     assert shares.loc[1.0, ["low", "high"]].tolist() == pytest.approx([0.5, 0.8])
@@ -191,7 +184,7 @@ def test_all_curves_prefers_as_written(evidence, tmp_path):
 
 
 def test_the_autopsy_names_the_step(evidence):
-    change = breakdown.autopsy_change(evidence).set_index(["model", "series"])
+    change = curves.autopsy_change(evidence).set_index(["model", "series"])
     assert change.loc[("dense-4", "as-published"), "change"] == pytest.approx(-0.2)
     assert change.loc[("dense-4", "fresh network per level"), "change"] == pytest.approx(
         0.0, abs=1e-12
@@ -203,7 +196,7 @@ def test_the_autopsy_names_the_step(evidence):
         "as-published",
         "fresh network per level",
     ]
-    points = breakdown.autopsy_curves(evidence).set_index(["model", "series", "noise_factor"])
+    points = curves.autopsy_curves(evidence).set_index(["model", "series", "noise_factor"])
     values = as_seen("dense-4", effect_as_published, 0.7, phases=11)
     assert points.loc[("dense-4", "linear output", 0.7), "mse"] == pytest.approx(
         np.mean(values) - 0.03
@@ -214,37 +207,36 @@ def test_the_change_is_paired_by_seed(tmp_path):
     """Seeds far apart, but each falls by exactly 0.1: an interval of no width."""
     narrow = Narrowing(seeds=3, depths=["2"], noise=[0.0, 1.0])
     run = fake_run(tmp_path / "run", "autopsy", mse=lambda m, a: m.seed - 0.1 * a, narrowing=narrow)
-    change = breakdown.autopsy_change(load_evidence([run]))
+    change = curves.autopsy_change(load_evidence([run]))
     assert change[["change", "low", "high"]].to_numpy() == pytest.approx(-0.1)
 
 
 def test_by_gene_and_by_label(evidence):
-    genes, noise = breakdown.by_gene(evidence)
-    assert (noise, len(genes)) == (0.5, 30)
-    assert genes.columns[1:].tolist() == list(breakdown.REFERENCES)
-    assert genes.loc["<script>alert('gene')</script>"].tolist() == pytest.approx([0.59] * 8)
-    labels, _ = breakdown.by_label(evidence, "tissue")
-    assert labels.index.tolist() == ["<b>Blood</b>", "Brain - Cortex", "Liver"]  # worst first
-    assert labels["samples"].tolist() == [30, 20, 10]
-    quantiles = breakdown.gene_quantiles(genes)
+    genes = curves.by_gene(evidence)
+    assert (genes.noise_factor, len(genes.wide)) == (0.5, 30)
+    assert genes.wide.columns[1:].tolist() == list(curves.REFERENCES)
+    assert genes.wide.loc["<script>alert('gene')</script>"].tolist() == pytest.approx([0.59] * 8)
+    labels = curves.by_label(evidence, "tissue")
+    assert labels.wide.index.tolist() == ["<b>Blood</b>", "Brain - Cortex", "Liver"]  # worst first
+    assert labels.samples.tolist() == [30, 20, 10]
+    quantiles = curves.gene_quantiles(genes)
     worst = quantiles[quantiles["percent_of_genes"] == 100]
     assert worst["mse"].tolist() == pytest.approx([0.59] * 8)
-    assert len(quantiles) == 8 * breakdown.N_QUANTILES
+    assert len(quantiles) == 8 * curves.N_QUANTILES
 
 
 def test_the_nearest_noise_factor_and_the_best_network():
-    table = pd.DataFrame({"noise_factor": [0.1, 0.3, 1.0]})
-    assert breakdown.nearest_noise(table) == 0.3
-    assert np.isnan(breakdown.nearest_noise(table[:0]))
+    assert curves.nearest([0.1, 0.3, 1.0]) == 0.3
+    assert np.isnan(curves.nearest([]))
     rows = [
         ("as-published", "conv", 0.1),
         ("as-written", "dense-2", 0.3),
         ("as-written", "dense-4", 0.2),
     ]
     table = pd.DataFrame(rows, columns=["protocol", "method", "mse"])
-    assert breakdown._best(table) == ("as-written", "dense-4")
-    assert breakdown._best(table[:1]) == ("as-published", "conv")
-    assert breakdown._best(table[:0]) is None
+    assert curves._best(table) == ("as-written", "dense-4")
+    assert curves._best(table[:1]) == ("as-published", "conv")
+    assert curves._best(table[:0]) is None
 
 
 def test_the_kl_curve_of_fig_1():

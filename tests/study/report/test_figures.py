@@ -8,16 +8,30 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 
+from models.config import MemberConfig, Phase, Protocol
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
-from study.report import drawing, style, wording
+from study.report import curves, drawing, style, wording
 from study.report.curves import CLEAN, NOISY, PRINTED
 from study.report.document import Plot, Table, stamped
 from study.report.exports import save
-from study.report.figures import more_figures, paper_figures
+from study.report.figures import (
+    autopsy_figures,
+    gene_figures,
+    label_figures,
+    other_figures,
+    other_networks,
+    paper_figures,
+    reference_figures,
+)
 from tests.study.runs import fake_run
 
 KEYS = [f"fig-{i}" for i in range(1, 11)]
+
+
+def more_figures(evidence):
+    sections = (reference_figures, gene_figures, label_figures, autopsy_figures)
+    return [plot for section in sections for plot in section(evidence)]
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +57,11 @@ def drawn(axes):
 
 
 def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts] + [
-        text.get_text() for text in figure.texts
-    ]
+    """The texts on a figure and in its legends."""
+    found = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    found += [text for legend in legends for text in legend.get_texts()]
+    return [text.get_text() for text in found]
 
 
 def test_the_papers_ten_figures_in_order(evidence):
@@ -66,45 +82,25 @@ def test_more_figures(evidence):
     ]
 
 
-def test_each_says_in_words_what_it_shows(plots):
+def test_captions_say_what_is_seen_and_what_is_missing(plots):
     for plot in plots.values():
         assert plot.title
         assert plot.caption.endswith(".")
-        if isinstance(plot, Plot):
-            assert plot.alt.endswith(".")
-            assert "  " not in plot.caption + plot.alt
-    assert "published 0.690 at 0, 0.630 at 1" in plots["fig-6"].alt
-    assert "as-written 0.320 at 0, 0.520 at 1" in plots["fig-6"].alt
-    assert "published about 1, no scale" in plots["fig-9"].alt
-    assert "about 1 for 8" in plots["fig-5"].alt
-    assert "1.004 for 8" in plots["fig-5"].alt
-    assert (
-        "Worse than leaving the input alone, by noise factor: as-written at 0 to 0.6; "
-        in plots["fig-6"].caption
-    )
-    assert (
-        "PCA with 8 components" in plots["fig-10"].caption
-    )  # the code of 30 genes' images: not measured
-    assert "dense-4: as-published −0.200; fresh network per level" in plots["autopsy"].alt
+        assert "  " not in plot.caption
+    worse = "Worse than leaving the input alone, by noise factor: as-written at 0 to 0.6; "
+    assert worse in plots["fig-6"].caption
+    # the code of 30 genes' images, whose PCA was not measured
+    assert "PCA with 8 components" in plots["fig-10"].caption
 
 
-def test_simulated_data_are_called_so_everywhere(plots, tmp_path):
+def test_simulated_data_are_marked_except_where_nothing_was_measured(plots, tmp_path):
     for key, plot in plots.items():
-        if key in KEYS[:3]:
-            continue  # no data in them
-        assert stamped(plot).caption.endswith("Simulated data.")
+        marked = stamped(plot)
+        assert marked.caption.endswith("Simulated data.") == (key not in KEYS[:3])
         if isinstance(plot, Plot):
-            assert plot.alt.endswith("Simulated data.")
-            assert "simulated data" in texts(plot.figure())
-    assert set(pd.read_csv(save(plots["fig-6"], tmp_path)["csv"])["data"]) == {"simulated data"}
-
-
-def test_real_data_are_not(tmp_path):
-    narrow = Narrowing(seeds=1, noise=[0.5])
-    found = load_evidence([fake_run(tmp_path / "run", simulated=False, narrowing=narrow)])
-    for plot in [*paper_figures(found), *more_figures(found)]:
-        assert "imulated" not in plot.caption
-        assert "oracle" not in getattr(plot, "alt", "")
+            assert ("simulated data" in texts(marked.figure())) == (key not in KEYS[:3])
+    table = pd.read_csv(save(stamped(plots["fig-6"]), tmp_path)["csv"])
+    assert set(table["data"]) == {"simulated data"}
 
 
 def test_what_is_drawn_is_the_data(plots):
@@ -218,7 +214,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(plots):
 def test_foreign_text_is_drawn_as_it_is(tmp_path):
     """No formula is made of a tissue that is called like one."""
     data = pd.DataFrame({"value": ["$x^$", "<b>" + 60 * "long "], "samples": [3, 2000]})
-    data = data.assign(series="dense-2", mse=[0.3, 0.2], noise_factor=0.5)
+    data = data.assign(series="dense-2", method="dense-2", mse=[0.3, 0.2], noise_factor=0.5)
     plot = Plot("tissues", "t", "c", data, drawing.draw_labels)
     save(plot, tmp_path)
     names = [text.get_text() for text in plot.figure().axes[0].get_yticklabels()]
@@ -239,26 +235,80 @@ def test_a_figure_does_not_grow_with_the_seeds(tmp_path):
 def test_networks_differ_by_more_than_colour():
     looks = [style.look(name) for name in ("dense-2", "dense-4", "dense-6", "dense-8", "conv")]
     assert len({look["marker"] for look in looks}) == len({look["color"] for look in looks}) == 5
-    references = [
-        style.look(name) for name in ("identity", "gene mean", "PCA 32", "Wiener", "oracle")
+    references = ("identity", "gene mean", "PCA", "Wiener", "oracle")
+    assert len({str(style.look(name)["linestyle"]) for name in references}) == 5
+    looks = style.looks_of([str(i) for i in range(10)])
+    assert len({str(sorted(look.items(), key=str)) for look in looks.values()}) == 10
+
+
+def test_an_as_published_network_and_pca_of_any_size_keep_their_looks(tmp_path):
+    found = load_evidence([fake_run(tmp_path / "run", "as-published", seeds=2)])
+    data = gene_figures(found)[0].data
+    assert data["series"].iloc[0] == "conv, as-published"
+    assert data["method"].iloc[0] == "conv"
+    points = curves.all_curves(found)
+    assert set(points.loc[points["series"] == "PCA 32", "method"]) == {"PCA"}
+
+
+# Other.
+
+
+def other(folder, members, mse=None, **options):
+    found = load_evidence([fake_run(folder, members=members, mse=mse, **options)])
+    return {exhibit.key: exhibit for exhibit in other_figures(found, curves.shown_networks(found))}
+
+
+def network(model="dense-4", seed=0, **settings):
+    return MemberConfig(model, (Phase((0.5,), 9),), seed, grid="own", **settings)
+
+
+def test_other_models_and_settings_have_curves_and_a_table(tmp_path):
+    members = [network(), *(network(seed=seed, learning_rate=0.01) for seed in (0, 1, 2))]
+    members += [
+        network("dense-96x24x96", beta=0.1),
+        network("dense-96x24x96", protocol=Protocol("mine")),
     ]
-    assert len({str(look["linestyle"]) for look in references}) == 5
-    assert style.look("PCA 120") == style.look("PCA 32")
-    assert style.look("conv, as-published") == style.look("conv")
+    found = other(tmp_path / "run", members, mse=lambda m, _: 0.3 + 0.1 * m.seed)
+    assert list(found) == ["other-noise", "other-mse", "other-networks"]  # no loss by epoch here
+    names = [
+        "dense-4, learning rate 0.01, 9 epochs",
+        "dense-96x24x96, beta 0.1, 9 epochs",
+        "dense-96x24x96, mine, 9 epochs",
+    ]
+    for key in ("other-noise", "other-mse"):
+        plot = found[key]
+        assert plot.data["series"].drop_duplicates().tolist() == names
+        [axes] = plot.figure().axes
+        lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+        assert lines[names[0]] == pytest.approx([0.4 if key == "other-noise" else 0.395])
+    table = found["other-networks"].frame
+    assert table["network"].tolist() == names
+    assert table["test MSE"].tolist() == pytest.approx([0.4, 0.3, 0.3])
+    assert table["seeds"].tolist() == [3, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("wanted", "low", "high", "heights"),
-    [
-        ([10, 50], 0, 100, [10, 50]),
-        ([50, 50], 0, 100, [45, 55]),
-        ([0, 2, 90], 0, 100, [0, 10, 90]),
-        ([99, 99, 99], 0, 100, [80, 90, 100]),
-        ([5, 5, 5], 0, 10, [0, 10, 20]),  # no room: still readable
-    ],
-)
-def test_names_do_not_overlap(wanted, low, high, heights):
-    assert style.spread(wanted, 10, low, high) == pytest.approx(heights)
+def test_networks_of_other_sections_are_not_among_the_others(evidence):
+    shown = curves.shown_networks(evidence) | set(curves.autopsy_rows(evidence)["member_id"])
+    assert not len(other_networks(evidence, shown))
+    assert len(other_networks(evidence, curves.shown_networks(evidence)))  # the autopsy's
+
+
+def test_a_network_trained_on_several_noise_factors_has_a_point_at_each(tmp_path):
+    mixed = MemberConfig("dense-2", (Phase((0.1, 0.5), 4),), 0, grid="own")
+    data = other(tmp_path / "run", [mixed])["other-noise"].data
+    assert data["series"].unique().tolist() == ["dense-2, several noise factors, 4 epochs"]
+    assert data["noise_factor"].tolist() == [0.1, 0.5]
+
+
+def test_many_others_are_spread_over_figures_and_all_are_in_the_table(tmp_path):
+    members = [network(f"dense-{size}x{size}") for size in range(40, 75)]
+    found = other(tmp_path / "run", members, mse=lambda *_: 0.5)
+    plots = [found[key] for key in ("other-noise", "other-noise-2", "other-noise-3")]
+    assert "other-noise-4" not in found
+    assert [plot.data["series"].nunique() for plot in plots] == [10, 10, 10]
+    assert plots[1].title.endswith("(2 of 3)")
+    assert "The first 30 of 35 kinds" in plots[0].caption
+    assert len(found["other-networks"].frame) == 35
 
 
 def test_words():

@@ -6,11 +6,18 @@ import pytest
 from models.config import MemberConfig, Phase
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
+from study.report.curves import label_names
 from study.report.exports import cell
-from study.report.tables import fig4_table, reference_tables
+from study.report.tables import fig4_table, gap_table, genes_table, label_table, network_tables
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
 
 LABEL = "input left alone, α²"
+
+
+def reference_tables(evidence):
+    labels = [label_table(evidence, name) for name in label_names(evidence)]
+    found = [*network_tables(evidence), genes_table(evidence), *labels, gap_table(evidence)]
+    return [table for table in found if table is not None]
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,16 @@
 """The open questions as a whole: what has evidence is answered and drawn, whatever is missing."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
-from study.report.document import Plot, Table
+from study.report.document import Plot, Table, stamped
 from study.report.exports import save
-from study.report.questions.drawing import LOOKS
-from study.report.questions.questions import open_questions
+from study.report.questions import open_questions
+from study.report.style import look
 from tests.study.runs import fake_run
 
 GRID_KEYS = ["cross-noise", "mixed-noise", "sparsity", "gene-order", "samples"]
@@ -74,7 +73,7 @@ def test_every_exhibit_of_a_whole_run_is_drawn(tmp_path):
         "samples",
         "samples-divided",
     } <= set(keys)
-    for exhibit in exhibits:
+    for exhibit in map(stamped, exhibits):
         assert exhibit.caption.endswith("Simulated data.")
         if isinstance(exhibit, Plot):
             assert exhibit.stamp == "simulated data"
@@ -110,34 +109,11 @@ def test_what_is_missing_does_no_harm(tmp_path, grid, options):
     for question in found.values():
         for exhibit in question.exhibits:
             assert "nan" not in exhibit.caption.lower().split()
-            assert exhibit.caption.endswith("Simulated data.") == options.get("simulated", True)
+            assert exhibit.caption.endswith(".")
+            assert "  " not in exhibit.caption
             if isinstance(exhibit, Plot):
                 exhibit.figure()
         assert "nan" not in (question.answer or "")
-
-
-def test_a_run_from_before_the_switches_has_plain_networks(tmp_path):
-    run = fake_run(tmp_path / "run", "paper", 2, narrowing=Narrowing(seeds=2, depths=["2"]))
-    new = load_evidence([run])
-    dropped = [
-        "gene_order",
-        "train_fraction",
-        "noise_input",
-        "dead_units",
-        "layout",
-        "mean_activation",
-    ]
-    old = replace(
-        new,
-        members=new.members.drop(columns=dropped),
-        levels=new.levels.drop(columns=dropped),
-        across=new.across.iloc[:0],
-    )
-    answers = {question.key: question.answer for question in open_questions(old)}
-    assert answers["cross-noise"] is None  # no network was tested at another noise factor
-    assert "at noise factor 0.5" in answers["sparsity"]
-    assert "dead" not in answers["sparsity"]
-    assert answers["samples"] is None
 
 
 def test_networks_that_failed_are_in_no_mean(tmp_path):
@@ -149,10 +125,15 @@ def test_networks_that_failed_are_in_no_mean(tmp_path):
     assert seeds == [[3, 3, 3, 3], [2, 3, 3, 3]]
 
 
-def test_the_looks_differ_also_without_colour():
-    marks = [(style.get("marker"), style.get("linestyle")) for style in LOOKS.values()]
-    groups = [marks[:3], marks[3:5], marks[5:]]  # those that stand in one figure
-    assert all(len(set(group)) == len(group) for group in groups)
+def test_the_looks_differ_without_colour_too():
+    groups = [
+        ("a network for each", "one network for all", "one that is told the noise"),
+        ("no term", "L1"),
+        ("test", "train"),
+    ]
+    for names in groups:
+        looks = [look(name) for name in names]
+        assert len({(style["marker"], style["linestyle"]) for style in looks}) == len(names)
 
 
 def test_thousands_of_networks_are_answered_in_time(tmp_path):

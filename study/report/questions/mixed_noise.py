@@ -1,0 +1,208 @@
+"""Can one network serve all noise levels? Networks trained on several noise factors at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from study.evidence.evidence import MIXTURE, Evidence
+from study.paper.judging import judge
+from study.report.curves import over_seeds, reference_curves
+from study.report.document import Plot, Table
+from study.report.questions.question import (
+    Question,
+    change,
+    effect,
+    mean_over,
+    of_one_kind,
+    outcome,
+    per_seed,
+    trained_alike,
+    varied,
+)
+from study.report.style import draw_lines, in_percent, multiples, name_all
+from study.report.wording import in_order, listed, model_names, n_seeds
+
+ONE, INFORMED = "one network for all", "one that is told the noise"
+SPECIAL = "a network for each"
+ALONE = {ONE: "without the noise factor", INFORMED: "with it"}
+
+
+# Data.
+
+
+def mixed_errors(evidence: Evidence) -> pd.DataFrame:
+    """Return networks trained on several noise factors at once, a row for each network and factor.
+
+    Columns member_id, model, series (ONE or INFORMED), seed, noise_factor, test_mse, own_mse and excess:
+    MSE of the plain network of the same seed and epochs trained at that noise factor only, and
+    test_mse / own_mse - 1; NaN if there is none. Of several sets of noise factors the largest counts.
+    """
+    rows = of_one_kind(evidence.levels[evidence.levels["optimizer"] != "em"], "noise_input")
+    rows = rows[rows["mixed"] & ~rows["carried"]]
+    rows = rows.assign(levels=rows.groupby("member_id")["noise_factor"].transform("nunique"))
+    rows = rows[rows["levels"] == rows.groupby(["model", "noise_input"])["levels"].transform("max")]
+    rows = trained_alike(rows, rows["epochs"] > 0)
+    same = ["model", "seed", "epochs", "noise_factor"]
+    own = varied(evidence)[[*same, "test_mse"]].rename(columns={"test_mse": "own_mse"})
+    rows = rows.merge(own, on=same, how="left")
+    rows = rows.assign(series=np.where(rows["noise_input"].astype(bool), INFORMED, ONE))
+    rows["excess"] = rows["test_mse"] / rows["own_mse"] - 1
+    columns = ["model", "series", "seed", "noise_factor", "test_mse", "own_mse", "excess"]
+    return in_order(rows[["member_id", *columns]], "noise_factor")
+
+
+def _mean_excess(errors: pd.DataFrame, series: str) -> dict[str, pd.Series]:
+    """Return by model the extra MSE by seed: the mean over the noise factors that all its seeds have."""
+    rows = errors[(errors["series"] == series) & errors["excess"].notna()]
+    tables = {
+        model: per_seed(group, "noise_factor", "excess").dropna()
+        for model, group in rows.groupby("model")
+    }
+    return {model: table.mean(axis=1) for model, table in tables.items() if len(table)}
+
+
+# Words.
+
+
+def mixed_question(evidence: Evidence) -> Question:
+    """Ask whether one network can serve all noise levels."""
+    asked = Question(
+        "mixed-noise",
+        "Can one network serve all noise levels?",
+        "python run_study.py --grid mixed-noise",
+    )
+    errors = mixed_errors(evidence)
+    if not len(errors):
+        return asked
+    exhibits: list[Plot | Table] = [_mixed_curves(evidence, errors)]
+    if errors["excess"].notna().any():
+        exhibits += [_excess_curves(errors), _excess_table(errors)]
+    return asked.answered(_answer(errors), exhibits, errors["member_id"])
+
+
+def _answer(errors: pd.DataFrame) -> str:
+    begin = {
+        ONE: f"One network trained on noise factors {listed(errors['noise_factor'])} at once",
+        INFORMED: "One that is also given the noise factor",
+    }
+    sentences, verdicts = [], []
+    for series in (ONE, INFORMED):
+        excess = _mean_excess(errors, series)
+        mean = mean_over(excess)
+        if not len(mean):
+            continue
+        rows = errors[errors["series"] == series]
+        by_noise = rows.groupby("noise_factor")["excess"].mean().dropna()
+        sentences.append(
+            f"{begin[series]} has {effect(mean, percent=True)} test MSE against {SPECIAL}, from "
+            f"{change(by_noise.min())} at {by_noise.idxmin():g} to {change(by_noise.max())} at "
+            f"{by_noise.idxmax():g} ({model_names(excess)}, {n_seeds(len(mean))})."
+        )
+        verdict = judge({(model, None): -d for model, d in excess.items()})
+        better = outcome(verdict, "it does", "it does not").removesuffix(".")
+        verdicts.append(f"{ALONE[series]}, {better[0].lower()}{better[1:]}")
+    if not sentences:
+        return (
+            f"{begin[ONE]} has a mean test MSE of {errors['test_mse'].mean():.4f}; these runs hold no "
+            "network for one noise factor, trained as long, to compare it with."
+        )
+    return (
+        f"{' '.join(sentences)} That one network does better for every model (half of C7): "
+        f"{'; '.join(verdicts)}."
+    )
+
+
+def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
+    measured = over_seeds(errors, "test_mse", ["model", "series", "noise_factor"])
+    own = errors.drop_duplicates(["model", "seed", "noise_factor"])
+    own = over_seeds(own, "own_mse", ["model", "noise_factor"]).assign(series=SPECIAL)
+    data = pd.concat([part for part in (own, measured) if len(part)], ignore_index=True)
+    data["method"] = data["series"]
+    references = reference_curves(evidence)
+    inside = references["noise_factor"].between(*errors["noise_factor"].agg(["min", "max"]))
+    references = references[inside & references["method"].isin(["identity", "Wiener", MIXTURE])]
+    models = errors["model"].drop_duplicates()
+    parts = [references.assign(model=model)[[*data.columns]] for model in models]
+    wiener = (
+        "" if "Wiener" in set(references["method"]) else " The Wiener filter is not in these runs."
+    )
+    return Plot(
+        "mixed-noise",
+        "One network for all noise factors",
+        "Test MSE against noise factor: a network for each noise factor, one trained on all of them (a factor "
+        "drawn for each row in each epoch), and one that is also given the factor as an input. The one is "
+        "trained as long as each of the others. The black lines are the input left alone (α²), and the Wiener "
+        f"filter, which is made for each noise factor. Bars are 95 % intervals over seeds.{wiener}",
+        in_order(pd.concat([data, *parts], ignore_index=True)),
+        draw_mixed,
+    )
+
+
+def _excess_curves(errors: pd.DataFrame) -> Plot:
+    data = over_seeds(errors, "excess", ["model", "series", "noise_factor"])
+    data = data.rename(columns={"mse": "excess"}).assign(method=data["series"])
+    return Plot(
+        "mixed-excess",
+        "One network for all, against a network for each",
+        "Extra test MSE of the one network against the network trained at that noise factor only, paired by "
+        "seed, with 95 % intervals over seeds. Below 0 the one network is the better.",
+        in_order(data),
+        draw_excess,
+    )
+
+
+def _excess_table(errors: pd.DataFrame) -> Table:
+    rows = []
+    for series in (ONE, INFORMED):
+        of_series = errors[(errors["series"] == series) & errors["excess"].notna()]
+        for model, excess in _mean_excess(errors, series).items():
+            of = of_series[(of_series["model"] == model) & of_series["seed"].isin(excess.index)]
+            rows.append(
+                {
+                    "model": model,
+                    "network": series,
+                    "MSE": of["test_mse"].mean(),
+                    f"MSE, {SPECIAL}": of["own_mse"].mean(),
+                    "extra MSE": effect(excess, percent=True),
+                    "noise factors": of["noise_factor"].nunique(),
+                    "seeds": len(excess),
+                }
+            )
+    return Table(
+        "mixed-table",
+        "One network for all noise factors, against a network for each",
+        "Test MSE, mean over noise factors and seeds; the extra MSE is the mean of the ratios at each noise "
+        "factor less 1, paired by seed, with its 95 % interval.",
+        in_order(pd.DataFrame(rows)),
+        {"MSE": ".4f", f"MSE, {SPECIAL}": ".4f"},
+    )
+
+
+# Drawings.
+
+
+def draw_mixed(data: pd.DataFrame) -> Figure:
+    """Draw a panel per model: test MSE against noise factor, networks and references."""
+    figure, panels = multiples(data["model"])
+    measured = data[data["series"].isin([ONE, INFORMED, SPECIAL])]
+    for model, axes in panels.items():
+        draw_lines(axes, data[data["model"] == model])
+        axes.set_ylim(0, 1.06 * np.nanmax(measured[["mse", "high"]].to_numpy(dtype=float)))
+    figure.supxlabel("noise factor α")
+    figure.supylabel("test MSE")
+    name_all(figure)
+    return figure
+
+
+def draw_excess(data: pd.DataFrame) -> Figure:
+    """Draw a panel per model: extra MSE of the one network against noise factor."""
+    figure, panels = multiples(data["model"])
+    for model, axes in panels.items():
+        draw_lines(axes, data[data["model"] == model], y="excess")
+        in_percent(axes)
+    figure.supxlabel("noise factor α")
+    figure.supylabel("extra test MSE")
+    name_all(figure)
+    return figure

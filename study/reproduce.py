@@ -26,10 +26,9 @@ from models.config import MemberConfig
 from models.training import PackTraining
 from study.evidence.evidence import Run, load_evidence
 from study.run.folder import RunFolder
-from study.run.local import one_thread
 from study.run.provenance import package_versions
 from study.run.rows import FAILED, member_rows, metric_rows
-from study.run.worker import arrays_of
+from study.run.worker import arrays_of, one_thread
 
 #: Relative difference up to which a number counts as the same.
 TOLERANCE = 1e-6

@@ -25,13 +25,11 @@ from study.evidence.levels import by_level
 from study.grids import plan
 from study.options import StudyOptions
 from study.report.summary import summary_markdown
-from study.run.attempts import Attempts
+from study.run.attempts import Attempts, ProgressLine, say
 from study.run.folder import RunFolder
-from study.run.interruption import Interruption
-from study.run.jobs import Executor, Workplace
+from study.run.jobs import Executor, Interruption, Workplace
 from study.run.opening import held, open_folder
 from study.run.packs import Pack, plan_packs
-from study.run.progress import ProgressLine, say
 from study.run.provenance import run_config
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
@@ -136,7 +134,7 @@ class Study:
 
     def _started(self) -> AbstractContextManager[Executor]:
         if self.options.local:
-            from study.run.local import LocalExecutor  # loads torch, as the workers do
+            from study.run.worker import LocalExecutor  # loads torch, as the workers do
 
             return nullcontext(LocalExecutor(self.device))
         from study.run.cluster import ray_executor

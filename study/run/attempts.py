@@ -1,33 +1,38 @@
-"""Which pack trains next, and what becomes of one that failed: retried, split in two, or given up."""
+"""Which pack trains next, what happens to one that failed, and the line that shows how far it is."""
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
 from study.run.folder import RunFolder
 from study.run.jobs import Workplace
-from study.run.packs import Pack
-from study.run.progress import ProgressLine
+from study.run.packs import Pack, cost
 
-#: Times a pack is tried again that raised; it starts to count anew when it has come on since its last try.
+#: How often a pack that raised is tried again. The count resets when the pack has made progress.
 RETRIES = 2
-#: The same for a pack whose worker died: most often that is none of its doing, so it is tried more often; for the
-#: last time as a network by itself, which cannot be split.
+#: How often it is tried again if its worker died, which most often has nothing to do with the pack;
+#: the second number is for a network by itself, which cannot be split.
 RETRIES_AFTER_DEATH, LAST_RETRIES = 4, 8
-#: Seconds before it is tried again: twice as many after each death without progress, up to the second number. What
-#: kills workers may go on for a while.
+#: Seconds before it is tried again: twice as many after each death without progress, up to the
+#: second number. What kills workers may last a while.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 16.0
-#: How Python, numpy, torch, CUDA and Ray's memory monitor say that there is no memory left.
+#: How Python, numpy, torch, CUDA and Ray's memory monitor report that no memory is left.
 NO_MEMORY = re.compile(
-    r"MemoryError|can't allocate memory|Cannot allocate memory|CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|"
-    r"running low on memory"
+    "MemoryError|can't allocate memory|Cannot allocate memory|CUDA out of memory|"
+    "CUBLAS_STATUS_ALLOC_FAILED|running low on memory"
 )
-#: Then no pack that comes after can be kept either.
-FULL = re.compile(r"No space left on device|Disk quota exceeded")
+#: After this, no later pack can be kept either.
+FULL = re.compile("No space left on device|Disk quota exceeded")
+#: Seconds between lines where the output is not a terminal.
+QUIET_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,12 @@ class PackJob:
 
     @property
     def job_id(self) -> str:
-        """The pack's."""
+        """The pack's id."""
         return self.pack.pack_id
 
     @property
     def name(self) -> str:
-        """For example `44 networks from dense-4/noise-0.5/beta-0.01/seed-0`."""
+        """Name it, for example `44 networks from dense-4/noise-0.5/beta-0.01/seed-0`."""
         n_members = len(self.pack.members)
         return f"{n_members} network{'s'[: n_members > 1]} from {self.pack.members[0].run_name}"
 
@@ -54,6 +59,12 @@ class PackJob:
         from study.run.worker import run_pack  # loads torch, which the driver does without
 
         return run_pack(self.pack, workplace, report, should_stop)
+
+    def halves(self) -> list[PackJob]:
+        """Return jobs for the two halves of the pack; none for a single network."""
+        members = self.pack.members
+        middle = len(members) // 2
+        return [PackJob(Pack(half)) for half in (members[:middle], members[middle:]) if middle]
 
 
 class Attempts:
@@ -80,11 +91,9 @@ class Attempts:
         self.errors: list[tuple[Pack, str]] = []
 
     def next(self) -> PackJob | None:
-        """The pack to train now; None if none waits, or all wait for a pause to end."""
+        """Begin the next pack; None if none waits, or all wait for a pause to end."""
         now = self.now()
-        job = next(
-            (job for job in self.waiting if self.not_before.get(job.job_id, now) <= now), None
-        )
+        job = next((j for j in self.waiting if self.not_before.get(j.job_id, now) <= now), None)
         if job is not None:
             self.waiting.remove(job)
             self.begun[job.job_id] = self.folder.standing(job.job_id)
@@ -100,15 +109,15 @@ class Attempts:
         self.line.update(job.pack, progress)
 
     def ended(self, job: PackJob, result: bool) -> None:
-        """The pack is trained to its end (`result`), or was stopped."""
+        """Take note of a pack that is trained to its end (`result`), or was stopped."""
         del self.begun[job.job_id]
         if result:
             self.line.pack_done(job.pack)
 
     def failed(self, job: PackJob, error: str, died: bool = False) -> None:
-        """The pack raised, or its worker died: now it waits again, or its halves, or it is given up."""
+        """Let the pack wait again, or its halves, or give it up."""
         again = self._again(job, error, died)
-        if FULL.search(error) or self._gone():
+        if FULL.search(error) or not self.folder.exists():
             again = []
             self.waiting.clear()
         if not again:
@@ -116,20 +125,8 @@ class Attempts:
         elif again != [job]:
             self.folder.drop_checkpoint(job.job_id)
             reason = "no memory left" if NO_MEMORY.search(error) else "its worker keeps dying"
-            n_members = len(job.pack.members)
-            self.line.split(
-                job.pack,
-                [half.pack for half in again],
-                f"a pack of {n_members} networks is split in two: {reason}",
-            )
+            self.line.split(job.pack, [half.pack for half in again], reason)
         self.waiting.extendleft(reversed(again))
-
-    def _gone(self) -> bool:
-        try:
-            self.folder.check()
-        except OSError:
-            return True
-        return False
 
     def _again(self, job: PackJob, error: str, died: bool) -> list[PackJob]:
         job_id, alone = job.job_id, len(job.pack.members) == 1
@@ -137,18 +134,107 @@ class Attempts:
             self.failures[job_id] = 0
         self.failures[job_id] += 1
         if NO_MEMORY.search(error) and not alone:
-            return halves(job)
+            return job.halves()
         if not died:
             return [job] if self.failures[job_id] <= RETRIES else []
         if self.failures[job_id] > (LAST_RETRIES if alone else RETRIES_AFTER_DEATH):
-            return halves(job)
+            return job.halves()
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures[job_id] - 1))
         self.not_before[job_id] = self.now() + pause
         return [job]
 
 
-def halves(job: PackJob) -> list[PackJob]:
-    """Jobs for the two halves of a pack; none for a single network."""
-    members = job.pack.members
-    middle = len(members) // 2
-    return [PackJob(Pack(half)) for half in (members[:middle], members[middle:]) if middle]
+class ProgressLine:
+    """Shows how far a study is: members done, time elapsed and remaining, best error so far.
+
+    It counts work in training cost, so that the remaining time is right for packs of any size.
+    """
+
+    def __init__(
+        self, packs: list[Pack], n_genes: int, members_done: int, members_all: int, console: Console
+    ):
+        self.console, self.n_genes = console, n_genes
+        #: Of each pack: its work, the share of it that is done, and the share it began with.
+        self.packs: dict[str, tuple[float, float, float]] = {}
+        self.work = self.done = self.before = 0.0  # sums over the packs
+        for pack in packs:
+            self._add(pack)
+        self.members_done, self.members_all = members_done, members_all
+        self.best_mse, self.best_name = math.inf, ""
+        self.started = self.last_line = time.monotonic()
+        columns = (BarColumn(bar_width=12), TextColumn("{task.description}"))
+        self.live = Progress(*columns, console=console, refresh_per_second=2)
+        self.task = self.live.add_task(self.text(), total=1.0)
+
+    def __enter__(self) -> ProgressLine:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._show(force=True)
+        if self.console.is_terminal:
+            self.live.stop()  # elsewhere it would print an empty line
+
+    def update(self, pack: Pack, progress: dict) -> None:
+        """Show the epoch that a pack has reached, and the best error so far."""
+        epochs = pack.members[0].epochs
+        self._reached(pack, progress["epoch"] / epochs, progress["first_epoch"] / epochs)
+        if progress["best_mse"] < self.best_mse:
+            self.best_mse, self.best_name = progress["best_mse"], progress["best_name"]
+        self._show()
+
+    def pack_done(self, pack: Pack) -> None:
+        """Count all members of a pack as done."""
+        self._reached(pack, 1.0, self.packs[pack.pack_id][2])
+        self.members_done += len(pack.members)
+        self._show()
+
+    def split(self, pack: Pack, parts: list[Pack], reason: str) -> None:
+        """Count a pack's parts in its place: they train from the start."""
+        self._reached(pack, 0.0, 0.0)
+        self.work -= self.packs.pop(pack.pack_id)[0]
+        for part in parts:
+            self._add(part)
+        n_members = len(pack.members)
+        say(self.console, f"a pack of {n_members} networks is split in two: {reason}")
+
+    def text(self) -> str:
+        """Return the line."""
+        elapsed, new = time.monotonic() - self.started, self.done - self.before
+        left = max(0.0, self.work - self.done)
+        remaining = clock(elapsed * left / new) if new > 1e-9 * self.work else "-:--"
+        members = f"{self.members_done}/{self.members_all} members"
+        best = f" · best {self.best_mse:.4f} {self.best_name}" if self.best_name else ""
+        return f"{members} · {clock(elapsed)} · {remaining} left{best}"
+
+    def _add(self, pack: Pack) -> None:
+        work = sum(cost(member, self.n_genes) for member in pack.members)
+        self.packs[pack.pack_id] = work, 0.0, 0.0
+        self.work += work
+
+    def _reached(self, pack: Pack, share: float, first: float) -> None:
+        work, known_share, known_first = self.packs[pack.pack_id]
+        self.done += work * (share - known_share)
+        self.before += work * (first - known_first)
+        self.packs[pack.pack_id] = work, share, first
+
+    def _show(self, force: bool = False) -> None:
+        if self.console.is_terminal:
+            share = self.done / self.work if self.work else 1.0
+            self.live.update(self.task, completed=share, description=self.text())
+        elif force or time.monotonic() - self.last_line > QUIET_SECONDS:
+            say(self.console, self.text())
+            self.last_line = time.monotonic()
+
+
+def say(console: Console, text: str) -> None:
+    """Print text on the screen as it is, as one line."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as 1:02:03 or 2:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

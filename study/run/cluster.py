@@ -23,8 +23,8 @@ from rich.console import Console
 
 from data_utils.errors import InputError
 from study.options import StudyOptions
+from study.run.attempts import say
 from study.run.jobs import Executor
-from study.run.progress import say
 from study.run.storage import Storage, one_line
 
 if TYPE_CHECKING:

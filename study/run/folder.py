@@ -79,8 +79,12 @@ class RunFolder:
                 leftover.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise OSError where the folder is not there: whoever writes below must not make another in its place."""
+        """Raise OSError if the folder has gone, before a writer would make another in its place."""
         os.stat(self.path / "parts")
+
+    def exists(self) -> bool:
+        """Whether the folder is there and can be looked at."""
+        return os.path.isdir(self.path / "parts")
 
     @contextmanager
     def on_worker(self) -> Iterator[RunFolder]:

@@ -1,14 +1,19 @@
-"""What executors run: jobs from a queue. A pack of networks is a job, and so is a search's trial."""
+"""What executors run: jobs from a queue, until the queue is over or a signal interrupts it.
+
+A pack of networks is a job, and so is a search's trial.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol
 
 from data_utils.preparation import PreparedData
 from study.run.folder import RunFolder
-from study.run.interruption import Interruption
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Job(Protocol):
 
 
 class Queue(Protocol):
-    """Decides which job comes next, and what happens after each one; used by one thread of the driver."""
+    """Decides which job comes next, and what happens after each one."""
 
     @property
     def over(self) -> bool:
@@ -63,12 +68,65 @@ class Queue(Protocol):
 
 
 class Executor(Protocol):
-    """Runs jobs: in this process (study/run/local.py) or on Ray Tune (study/run/tune.py)."""
+    """Runs jobs: in this process (study/run/worker.py) or on Ray Tune (study/run/tune.py)."""
 
-    device: str
+    @property
+    def device(self) -> str:
+        """Where the jobs compute: cpu or cuda."""
 
     def workers(self) -> int:
-        """Jobs that run at the same time; waits until the workers are available."""
+        """Wait for the workers, and return how many jobs run at the same time."""
 
     def run_jobs(self, queue: Queue, workplace: Workplace, interruption: Interruption) -> None:
         """Run jobs until the queue is over or the run is interrupted."""
+
+
+class Interruption:
+    """Notes SIGINT (Ctrl-C) or SIGTERM in `number` and calls `on_signal`, while it is entered.
+
+    A second signal raises KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.on_signal: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Interruption:
+        self._previous = {
+            number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        self.take_over()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def __bool__(self) -> bool:
+        return self.number is not None
+
+    def take_over(self) -> None:
+        """Reinstall our handlers: ray.init replaces them."""
+        for number in self._previous:
+            signal.signal(number, self._note)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt at the first signal, for there is nothing to save yet."""
+
+        def stop() -> None:
+            raise KeyboardInterrupt(self.number)
+
+        self.on_signal = stop
+        try:
+            if self:
+                stop()
+            yield
+        finally:
+            self.on_signal = lambda: None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            raise KeyboardInterrupt(number)
+        self.number = number
+        self.on_signal()

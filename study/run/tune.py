@@ -22,8 +22,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.run.folder import RunFolder
-from study.run.interruption import Interruption
-from study.run.jobs import Job, Queue, Workplace
+from study.run.jobs import Interruption, Job, Queue, Workplace
 
 #: Seconds that interrupted workers get to save their state.
 GRACE_SECONDS = 6.0

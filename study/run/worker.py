@@ -1,11 +1,13 @@
-"""One pack from start, or from its checkpoint, to its results in the run folder."""
+"""One pack from start, or from its checkpoint, to its results; and all jobs in this process."""
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from data_utils.files import patiently
 from models.config import MemberConfig
 from models.training import PackTraining, Record
 from study.run.folder import RunFolder
-from study.run.jobs import Workplace
+from study.run.jobs import Interruption, Queue, Workplace
 from study.run.packs import Pack
 from study.run.rows import DIVERGED, FINISHED, member_rows, metric_rows
 from study.run.tensorboard import MemberLog, hparams
@@ -155,3 +157,40 @@ class Board:
 
 def _rows(records: list[Record], k: int) -> list[tuple[int, str, float, float]]:
     return [(r.epoch, TAGS[r.split, r.metric], r.values[k], r.wall_time) for r in records]
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Runs jobs in this process."""
+
+    device: str = "cpu"
+
+    def workers(self) -> int:
+        """There is one."""
+        return 1
+
+    def run_jobs(self, queue: Queue, workplace: Workplace, interruption: Interruption) -> None:
+        """Run jobs until none waits or the run is interrupted."""
+        with one_thread():
+            while not interruption and (job := queue.next()) is not None:
+                try:
+                    result = job.run(
+                        workplace,
+                        functools.partial(queue.reported, job),
+                        lambda: bool(interruption),
+                    )
+                except Exception as error:  # only this job has failed, as under Ray
+                    queue.failed(job, f"{type(error).__name__}: {error}")
+                else:
+                    queue.ended(job, result)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one thread, as workers do: results must not depend on the thread count."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

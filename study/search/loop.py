@@ -12,7 +12,7 @@ import optuna
 
 from data_utils.errors import InputError
 from study.run.attempts import LAST_RETRIES
-from study.run.interruption import Interruption
+from study.run.jobs import Interruption
 from study.search.sampler import TrialSampler
 from study.search.space import Space
 from study.search.trial import TrialJob, begin_trial

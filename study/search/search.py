@@ -12,8 +12,7 @@ from models.config import MemberConfig
 from models.denoisers.baselines import reference_errors
 from study.evidence.search import answer, answer_text, load_search, search_markdown
 from study.options import SearchOptions, StudyOptions
-from study.run.interruption import Interruption
-from study.run.jobs import Executor
+from study.run.jobs import Executor, Interruption
 from study.run.opening import held
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment

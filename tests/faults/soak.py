@@ -58,7 +58,7 @@ class Forked:
     """As subprocess.Popen, of a process that has loaded torch already: hundreds of runs are quicker by that."""
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["study.study", "study.run.local", "study.run.worker"])
+    context.set_forkserver_preload(["study.study", "study.run.worker"])
 
     def __init__(self, words: list[str], log: str):
         self.process = self.context.Process(target=_child, args=(words, log), daemon=True)

@@ -14,10 +14,10 @@ from study.run.attempts import (
     RETRIES_AFTER_DEATH,
     Attempts,
     PackJob,
+    ProgressLine,
 )
 from study.run.folder import RunFolder
 from study.run.packs import Pack
-from study.run.progress import ProgressLine
 from tests.small import member
 
 MEMBERS = [member(seed=seed) for seed in range(5)]

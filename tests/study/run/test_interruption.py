@@ -15,7 +15,7 @@ import pytest
 import run_study
 from models.training import PackTraining
 from study.run.folder import RunFolder
-from study.run.interruption import Interruption
+from study.run.jobs import Interruption
 from study.study import Study
 from tests.small import ROOT, assert_same_tables, contents, expression_file, flipped, models
 

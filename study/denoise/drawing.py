@@ -8,15 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from study.report.style import BLUE, DARK, ORANGE, RED, WIDTH, canvas, panel
+from study.report.style import BLUE, DARK, ORANGE, RED, canvas
 
-LEFT, RIGHT = 70, 25
 BINS = 40
 
 
 def _histogram(values: pd.Series, colour: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = canvas(330)
-    axes = panel(figure, LEFT, 20, WIDTH - LEFT - RIGHT, 250)
+    figure, [[axes]] = canvas(330)
     axes.hist(values, bins=BINS, color=colour)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     return figure, axes
@@ -46,8 +44,7 @@ def draw_noise(data: pd.DataFrame) -> Figure:
 
 def draw_distances(data: pd.DataFrame) -> Figure:
     """A mark a sample: distance among the leading directions against energy outside, and the limits of both."""
-    figure = canvas(470)
-    axes = panel(figure, LEFT, 20, WIDTH - LEFT - RIGHT, 390)
+    figure, [[axes]] = canvas(470)
     for unlike, colour, marker, name in (
         (False, BLUE, "o", "like the training data"),
         (True, RED, "X", "unlike them"),

@@ -215,13 +215,6 @@ class Verdict:
     seeds_needed: int | None = None  # where undecided: about how many would decide
 
     @property
-    def text(self) -> str:
-        """For a reader, e.g. `undecided: 3 seeds; --seeds 6 would decide; so far +0.011 (95 % +0.008 to +0.013)`."""
-        if self.outcome == UNDECIDED:
-            return f"{self.head}; so far {self.size}"
-        return f"{self.head}: {self.size}, p = {self.p:.2g}, {self.seeds}"
-
-    @property
     def head(self) -> str:
         """The outcome; where it is undecided, how many seeds would decide."""
         if self.outcome != UNDECIDED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +46,7 @@ PART_COLUMNS = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ClaimVerdict(Verdict):
     """The verdict on all parts together.
 
@@ -55,22 +55,17 @@ class ClaimVerdict(Verdict):
     p if no part is reversed. `n` counts the seeds of the part that has fewest.
     """
 
-    unit: str = ""
-    note: str = ""
-    parts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PART_COLUMNS))
-    """One row per part."""
-    about: frozenset[str] = frozenset()
+    unit: str
+    note: str
+    parts: pd.DataFrame
+    """One row per part: PART_COLUMNS."""
+    about: frozenset[str]
     """The subjects of the parts that were measured."""
 
     @property
     def tends(self) -> bool:
         """Whether all parts were measured and agree with the claim."""
         return bool((self.parts["effect"] > 0).all())
-
-    @property
-    def text(self) -> str:
-        """The outcome and its details, for a reader."""
-        return f"{self.outcome}: {self.details}"
 
     @property
     def details(self) -> str:
@@ -98,7 +93,7 @@ class ClaimVerdict(Verdict):
         """Name the least or most reversed part; of parts proven reversed, one of those."""
         proven = self.parts[self.parts["outcome"] == FAILS]
         rows = proven if len(proven) else self.parts
-        row = rows.loc[rows["effect"].astype(float).idxmin()]
+        row = rows.loc[rows["effect"].idxmin()]
         n_reversed = int((self.parts["effect"] < 0).sum())
         which = f"{n_reversed} of {len(self.parts)} parts reversed, most" if n_reversed else "least"
         at = "" if pd.isna(row["noise_factor"]) else f" at noise {row['noise_factor']:g}"
@@ -114,7 +109,7 @@ def judge(
 ) -> ClaimVerdict | None:
     """Judge a claim that every part is above 0; None if no part was measured.
 
-    `unit` says what the effect is, and `note` says an effect in other words.
+    `unit` names the effect, and `note` puts an effect in other words.
 
     "holds" needs every part measured, above 0 and with p <= alpha: an intersection-union test
     (Berger 1982), whose error is at most alpha without adjustment, since all parts have to err
@@ -126,6 +121,7 @@ def judge(
     smaller of its two adjusted p. The error stays at alpha: a true claim fails only by the lower
     tail of two-sided tests, at alpha / 2 for each family.
     """
+    differences = {Part(*part): d for part, d in differences.items()}
     measured = {part: d.dropna() for part, d in differences.items() if d.notna().any()}
     if not measured:
         return None
@@ -153,7 +149,7 @@ def judge(
         unit=unit,
         note=note(whole.effect) if note else "",
         parts=pd.DataFrame(rows, columns=PART_COLUMNS),
-        about=frozenset(Part(*part).about for part in measured),
+        about=frozenset(part.about for part in measured),
     )
 
 
@@ -178,9 +174,8 @@ def _mean_of_parts(measured: Mapping[Part, pd.Series]) -> Verdict:
 
 
 def _row(part: Part, found: Verdict | None, p: float | None, adjusted: float | None) -> tuple:
-    comparison, noise_factor, *_ = part
-    noise_factor = np.nan if noise_factor is None else noise_factor
+    place = part.comparison, np.nan if part.noise_factor is None else part.noise_factor
     if found is None:
-        return (comparison, noise_factor, *[np.nan] * 5, 0, NOT_MEASURED)
-    low, high = found.interval.low, found.interval.high
-    return (comparison, noise_factor, found.effect, low, high, p, adjusted, found.n, found.outcome)
+        return (*place, *[np.nan] * 5, 0, NOT_MEASURED)
+    ends = found.interval.low, found.interval.high
+    return (*place, found.effect, *ends, p, adjusted, found.n, found.outcome)

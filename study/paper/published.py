@@ -3,15 +3,16 @@
 P. Sharma, "Loss Analysis of Denoising Autoencoders on Gene Expression Data" (2019). `published.csv`
 has one row per number. Not all of them are the MSE of eq. 11 as they stand:
 
-- Figs. 6, 7, 8 (2, 4, 6 layers): MSE against noise factor, read off the plots to +-0.005, +-0.0005,
-  +-0.005.
+- Figs. 6, 7, 8 (2, 4, 6 layers): MSE against noise factor, read off the plots. The ticks of Figs. 6
+  and 8 are rounded, so they are known to +-0.005; Fig. 7 is known to +-0.0005. The x axis of Fig. 7
+  is printed as "Number of Samples", but its caption has the noise factor.
 - Fig. 9 (8 layers): each tick of its axis is printed as 1, so the curve has a known shape
   (`printed`, 0 lowest, 1 highest) but no known height: every point is "about 1, +-0.005".
-- Fig. 4 (the table, drawn again in Fig. 5; noise factor 0.5): MSE divided once more by the N = 2921
+- Fig. 4 (a table, drawn again in Fig. 5; noise factor 0.5): MSE divided once more by the N = 2921
   samples.
 - Fig. 10 (conv): MSE divided once more by a number of samples that grows along the axis,
-  292 x (index + 1). With that factor the ten points are 1.0135 to 1.0034; as drawn they fall from
-  0.0035 to 0.00034. It has no point at noise factor 1.0.
+  292 x (index + 1). With that factor the ten points are 1.0135 to 1.0034; as drawn, and read to
+  +-1e-6, they fall from 0.0035 to 0.00034. It has no point at noise factor 1.0.
 - "author draft appendix": 2 and 4 layers at ten sample counts, MSE divided by each count.
 
 Fig. 4 and Figs. 6-8 disagree where they meet (4 layers at 0.5: 0.862 against 0.943); both are kept.
@@ -28,15 +29,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from models.config import PAPER_MODELS
+from models.config import NOISE_FACTORS, PAPER_MODELS
 
 N_SAMPLES = 2921  # of the paper's GTEx matrix
 CONV_STEP = 292  # Fig. 10's points were taken at 292, 584, ... samples
-FIG9_HEIGHT = 1.0
 
-_CSV = Path(__file__).with_name("published.csv")
 _CURVES = {name: f"Fig. {model.figure}" for name, model in PAPER_MODELS.items()}
-_FIG4 = "Fig. 4 / Fig. 5"
 
 
 @dataclass(frozen=True)
@@ -46,26 +44,22 @@ class PublishedValue:
     figure: str
     model: str
     noise_factor: float
-    kind: str
-    """"plotted" (as it is), "about" (a plot without a scale) or "recovered" (`printed` x n)."""
-    printed: float
-    """The number as the paper shows it; for Fig. 9 the relative height of the point."""
-    n: int
-    """What the paper divided the MSE by: 1 unless kind is "recovered"."""
-    tolerance: float
-    """`mse` is known to within plus or minus this."""
-    precision: str
-    note: str
-    mse: float
-    """Mean over samples and genes of (s - s')^2."""
+    kind: str  # "plotted" (as it is), "about" (a plot without a scale), "recovered" (`printed` x n)
+    printed: float  # as the paper shows it; for Fig. 9 the relative height of the point
+    n: int  # what the paper divided the MSE by: 1 unless kind is "recovered"
+    tolerance: float  # `mse` is known to within plus or minus this
+    mse: float  # mean over samples and genes of (s - s')^2
 
 
 def published_table() -> pd.DataFrame:
-    """Return all numbers, one row each, with the fields of PublishedValue as columns.
-
-    It is a new frame at each call, which the caller may change.
-    """
-    return _table().copy()
+    """Return all numbers, one row each, with the fields of PublishedValue as columns."""
+    path = Path(__file__).with_name("published.csv")
+    table = pd.read_csv(path, float_precision="round_trip")
+    recovered = table["printed"] * table["n"]
+    return table.assign(
+        tolerance=table["tolerance"] * table["n"],  # in the file it is that of `printed`
+        mse=recovered.mask(table["kind"] == "about", 1.0),
+    )
 
 
 def published_mse(model: str, noise_factor: float) -> PublishedValue | None:
@@ -73,30 +67,45 @@ def published_mse(model: str, noise_factor: float) -> PublishedValue | None:
 
     Look at `kind`: of Fig. 9 only the rough height is known, and Fig. 10 is recovered from MSE / n.
     """
-    return _lookup().get((_CURVES.get(model, ""), model, _key(noise_factor)))
+    return _figures().get((_CURVES.get(model, ""), model, _key(noise_factor)))
 
 
 def published_fig4() -> dict[str, PublishedValue]:
     """Return the table of Fig. 4: by dense model the MSE at noise factor 0.5, from MSE / 2921."""
-    return {model: value for (figure, model, _), value in _lookup().items() if figure == _FIG4}
+    return {model: value for (figure, model, _), value in _figures().items() if figure == "Fig. 4"}
+
+
+def division_by_n() -> pd.DataFrame:
+    """Return the paper's numbers that are an MSE divided once more by n: printed x n is the MSE.
+
+    One row per number of Figs. 4 and 10. For Fig. 4, `curve` is what Figs. 6-9 have for the same
+    network at noise 0.5 (Fig. 9 shows only "about 1"), and `ratio` is product / curve.
+    """
+    rows = []
+    conv = [published_mse("conv", noise) for noise in NOISE_FACTORS]
+    for value in (*published_fig4().values(), *filter(None, conv)):
+        row = {name: getattr(value, name) for name in ("figure", "model", "noise_factor")}
+        row |= {"printed": value.printed, "n": value.n, "product": value.mse}
+        curve = published_mse(value.model, value.noise_factor)
+        if curve is not None and curve != value:
+            row |= {
+                "curve": curve.mse,
+                "curve_figure": curve.figure,
+                "ratio": value.mse / curve.mse,
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 @cache
-def _table() -> pd.DataFrame:
-    table = pd.read_csv(_CSV, keep_default_na=False, float_precision="round_trip")
-    recovered = table["printed"] * table["n"]
-    return table.assign(
-        mse=recovered.mask(table["kind"] == "about", FIG9_HEIGHT),
-        tolerance=table["tolerance"] * table["n"],  # in the file it is that of `printed`
-    )
-
-
-@cache
-def _lookup() -> dict[tuple[str, str, int | None], PublishedValue]:
-    """Map (figure, model, noise key) to the values of the paper's figures, without the draft's."""
-    values = [PublishedValue(**row) for row in _table().to_dict("records")]
-    figures = {*_CURVES.values(), _FIG4}
-    return {(v.figure, v.model, _key(v.noise_factor)): v for v in values if v.figure in figures}
+def _figures() -> dict[tuple[str, str, int | None], PublishedValue]:
+    """Map (figure, model, noise key) to the values of the paper's figures."""
+    table = published_table()
+    rows = table[table["figure"].str.startswith("Fig.")].to_dict("records")
+    return {
+        (row["figure"], row["model"], _key(row["noise_factor"])): PublishedValue(**row)
+        for row in rows
+    }
 
 
 def _key(noise_factor: float) -> int | None:

@@ -6,7 +6,9 @@ import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
-from study.paper.claims import Judgement, division_by_n
+from study.evidence.stats import NOT_MEASURED
+from study.paper.claims import Judgement
+from study.paper.published import division_by_n
 from study.report import checklist, curves, prose
 from study.report.document import (
     Block,
@@ -96,11 +98,11 @@ def _verdicts(judgements: list[Judgement]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _verdict(judgement: Judgement, protocol: str) -> Judged | str:
+def _verdict(judgement: Judgement, protocol: str) -> Judged:
     """Return a verdict, and what is not measured."""
-    verdict, missing = judgement.verdicts[protocol], judgement.missing.get(protocol, "")
+    verdict, missing = judgement.verdicts[protocol], judgement.missing[protocol]
     if verdict is None:
-        return missing
+        return Judged(NOT_MEASURED, missing)
     return Judged(verdict.outcome, "; ".join(filter(None, (verdict.details, missing))))
 
 

@@ -202,13 +202,12 @@ def _paper(model: str, noise: float) -> str:
 
 
 def _paper_number(value: PublishedValue) -> str:
-    figure = value.figure.partition(" /")[0]
     text = (
         f"{value.mse:.4f} ±{value.tolerance:.2g}" if value.tolerance >= 5e-5 else f"{value.mse:.4f}"
     )
     if value.kind == "about":
-        return f"≈ {value.mse:g} ±{value.tolerance:g} ({figure})"
-    return f"{text} ({figure}{' × n' if value.kind == 'recovered' else ''})"
+        return f"≈ {value.mse:g} ±{value.tolerance:g} ({value.figure})"
+    return f"{text} ({value.figure}{' × n' if value.kind == 'recovered' else ''})"
 
 
 def _not_finished(members: pd.DataFrame) -> str:

@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.config import MemberConfig, Phase
+from models.config import NOISE_FACTORS, MemberConfig, Phase
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import FAILS, HOLDS, UNDECIDED
 from study.grids import Narrowing
-from study.paper.claims import division_by_n, judge_claims
-from study.paper.comparisons import DENSE, MIDDLE_PARTS, NOISE_FACTORS
+from study.paper.claims import CLAIMS, judge_claims
+from study.paper.comparisons import DENSE, MIDDLE_PARTS
 from study.paper.judging import NOT_MEASURED, Part, judge
-from study.paper.paper import CLAIMS
-from study.paper.published import published_fig4, published_mse
+from study.paper.published import division_by_n, published_fig4, published_mse
 from tests.study.runs import DEPTH, fake_run
 
 PUBLISHED, WRITTEN = "as-published", "as-written"
@@ -61,7 +60,7 @@ def paper(tmp_path_factory):
 
 def parts(*rows):
     """One part a row of differences, called a, b, ..."""
-    return {("abcdefgh"[i], None): pd.Series(row, dtype=float) for i, row in enumerate(rows)}
+    return {Part("abcdefgh"[i]): pd.Series(row, dtype=float) for i, row in enumerate(rows)}
 
 
 def around(mean, n):
@@ -75,7 +74,7 @@ def test_every_part_must_hold_and_needs_no_adjustment():
     assert verdict.parts["p_holm"].tolist() == [8 / 64] * 4
     assert verdict.effect == pytest.approx(np.mean([around(mean, 6) for mean in (1, 2, 3, 4)]))
     assert verdict.interval.low < verdict.effect < verdict.interval.high
-    assert verdict.text.endswith("; p = 0.031, 6 seeds; least a: +1.01")
+    assert verdict.details.endswith("; p = 0.031, 6 seeds; least a: +1.01")
     less = judge(parts(around(1, 6), [1, 1, 1, 1, 1, -4.0]))
     assert less.outcome == UNDECIDED
     assert less.parts["outcome"].tolist() == [HOLDS, UNDECIDED]
@@ -86,8 +85,8 @@ def test_one_reversed_part_is_enough_when_holm_allows_it():
     three = judge(parts(around(-1, 7), around(5, 7), around(5, 7)))
     assert (three.outcome, three.p) == (FAILS, 6 / 128)
     assert three.effect == pytest.approx(3, rel=0.1)
-    assert "1 of 3 parts reversed, most a: -" in three.text
-    assert "Holm p = 0.047" in three.text
+    assert "1 of 3 parts reversed, most a: -" in three.details
+    assert "Holm p = 0.047" in three.details
     four = judge(parts(around(-1, 7), *[around(5, 7)] * 3))
     assert (four.outcome, four.p, four.seeds_needed) == (UNDECIDED, 8 / 128, 8)
     assert judge(parts(around(-1, 8), *[around(5, 8)] * 3)).outcome == FAILS
@@ -97,10 +96,10 @@ def test_a_smaller_claim_within_takes_the_larger_with_it():
     """Six parts need eight seeds (6 x 2^(1-8) = .047); the two that are a claim by themselves need seven."""
     differences = parts(around(-1, 7), *[around(5, 7)] * 5)
     assert judge(differences).outcome == UNDECIDED
-    together = judge(differences, apart=(("a", None), ("b", None)))
+    together = judge(differences, apart=(Part("a"), Part("b")))
     assert (together.outcome, together.p) == (FAILS, 4 / 128)
     assert together.parts["p_holm"].tolist() == pytest.approx([4 / 128] * 2 + [12 / 128] * 4)
-    other = judge(differences, apart=(("c", None), ("d", None)))
+    other = judge(differences, apart=(Part("c"), Part("d")))
     assert (other.outcome, other.seeds_needed) == (UNDECIDED, 8)
 
 
@@ -109,7 +108,7 @@ def test_the_error_of_a_true_claim_with_a_claim_within_stays_at_five_percent():
     normal = rng.normal(
         size=(120, 6, 9)
     )  # parts at 0: the edge of the claim, where errors are most frequent
-    names = [(part, None) for part in "ab"]
+    names = [Part(part) for part in "ab"]
     failed = [judge(parts(*rows), apart=tuple(names)).outcome == FAILS for rows in normal]
     assert np.mean(failed) <= 0.05
 
@@ -120,8 +119,8 @@ def test_too_few_seeds_say_how_many_would_decide():
     assert three.tends
     # t with two degrees of freedom 4.302653 times .075 / sqrt(3) is .186
     assert (
-        three.text
-        == f"{three.head}; so far on average +1.00 (95 % +0.81 to +1.19) MSE; least a: +1"
+        three.details
+        == f"{three.doubt}; so far on average +1.00 (95 % +0.81 to +1.19) MSE; least a: +1"
     )
     reversed_ = judge(parts(around(-1, 3), *[around(1, 3)] * 3))
     assert (
@@ -132,7 +131,7 @@ def test_too_few_seeds_say_how_many_would_decide():
     assert judge(parts([0.9, 1.0, 1.1], [0.0, 1.0, 2.0])).seeds_needed == 10
     one = judge(parts([1.0], [2.0]))
     assert (one.n, one.seeds_needed, math.isnan(one.interval.low)) == (1, 6, True)
-    assert "so far on average +1.5 (no interval)" in one.text
+    assert "so far on average +1.5 (no interval)" in one.details
     assert judge(parts([0.0, 0.0])).head == "undecided: 2 seeds without a difference"
 
 
@@ -263,7 +262,7 @@ def test_one_reversed_pair_makes_c1_and_c2_fail(tmp_path):
     for name in ("C1", "C2"):
         verdict = found[name].verdicts[WRITTEN]
         assert (verdict.outcome, verdict.p) == (FAILS, pytest.approx(3 * 2 / 2**7))
-        assert "most dense-4 above dense-2 at noise 0.5: -0.0" in verdict.text
+        assert "most dense-4 above dense-2 at noise 0.5: -0.0" in verdict.details
 
 
 def test_c2_fails_where_the_order_breaks_elsewhere_and_c1_holds(tmp_path):
@@ -282,9 +281,7 @@ def test_c2_fails_where_the_order_breaks_elsewhere_and_c1_holds(tmp_path):
 def test_three_seeds_are_undecided_and_say_so(autopsy):
     found = judged(autopsy)
     verdict = found["C1"].verdicts[PUBLISHED]
-    assert verdict.text.startswith(
-        "undecided: 3 seeds; --seeds 6 would decide; so far on average +0.0399"
-    )
+    assert verdict.details.startswith("3 seeds; --seeds 6 would decide; so far on average +0.0399")
     assert found["C5"].verdicts[PUBLISHED].head == "undecided: 3 seeds; --seeds 6 would decide"
 
 
@@ -293,7 +290,7 @@ def test_one_seed_has_an_effect_and_no_interval(tmp_path):
     verdict = found["C3"].verdicts[PUBLISHED]
     assert verdict.effect == pytest.approx(0.2)
     assert verdict.head == "undecided: 1 seed; --seeds 6 would decide"
-    assert "(no interval)" in verdict.text
+    assert "(no interval)" in verdict.details
 
 
 # What was not measured
@@ -301,18 +298,13 @@ def test_one_seed_has_an_effect_and_no_interval(tmp_path):
 
 def test_missing_grids_are_named(paper, published):
     written, scripts = judged(paper), judged(published)
-    assert (
-        written["C1"].missing[PUBLISHED]
-        == "not measured: --grid as-published with noise factor 0.5"
-    )
-    assert scripts["C3"].missing[WRITTEN] == "not measured: --grid paper"
-    assert written["C7"].missing[WRITTEN] == "not measured: --grid mixed-noise"
+    assert written["C1"].missing[PUBLISHED] == "--grid as-published with noise factor 0.5"
+    assert scripts["C3"].missing[WRITTEN] == "--grid paper"
+    assert written["C7"].missing[WRITTEN] == "--grid mixed-noise"
     assert "--search bottleneck" in written["C6"].missing[WRITTEN]
-    assert scripts["C6"].missing[WRITTEN] == "not measured: --grid paper with two values of beta"
-    assert (
-        scripts["C6"].missing[PUBLISHED] == "not measured: the paper's scripts had no such networks"
-    )
-    assert PUBLISHED not in scripts["C1"].missing
+    assert scripts["C6"].missing[WRITTEN] == "--grid paper with two values of beta"
+    assert scripts["C6"].missing[PUBLISHED] == "the paper's scripts had no such networks"
+    assert scripts["C1"].missing[PUBLISHED] == ""
     assert written["C1"].steps == {}
     assert written["C1"].artefact == ""
 
@@ -415,7 +407,7 @@ def test_c6_compares_codes_where_networks_differ_in_their_code_alone(tmp_path):
     ]
     assert verdict.parts["effect"].tolist() == pytest.approx([0.01, 0.024], abs=0.002)
     assert verdict.outcome == HOLDS
-    assert WRITTEN not in judgement.missing
+    assert judgement.missing[WRITTEN] == ""
 
 
 def test_c6_does_not_hold_by_its_half_about_the_code_alone(tmp_path):

@@ -5,6 +5,7 @@ Validation MSE chooses; test MSE is there for the chosen setting and the paper's
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,17 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
 
 from data_utils.errors import InputError
 from models.config import PAPER_CODE
 from study.evidence.evidence import REFERENCE_COLUMNS, load_evidence
 from study.evidence.stats import Interval, Verdict, interval, verdict
-from study.search.trials import COMPLETE, Trial, directions, read_distributions
 
+#: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
+RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
 #: A code that is within this factor of an end of the range is at its edge.
 EDGE = 1.05
 #: A code is as good as the best within this share of the best validation MSE.
@@ -110,15 +114,12 @@ def importance(run: SearchRun, seed: int = 0) -> pd.DataFrame:
 
     fANOVA (Hutter et al. 2014): the share of the objective's variance, over the space, that a parameter explains.
     """
-    distributions = read_distributions(run.search["space"])
+    distributions = searched(run)
     names = list(distributions)
-    study = optuna.create_study(directions=directions(pareto=False))
-    for row in run.complete.to_dict("records"):
-        params = {
-            name: int(row[name]) if _whole(distributions[name]) else row[name] for name in names
-        }
-        trial = Trial(row["number"], params, row["state"], value=row["val_mse"])
-        study.add_trial(trial.frozen(distributions, pareto=False))
+    study = optuna.create_study()
+    for row in run.complete[[*names, "val_mse"]].to_dict("records"):
+        value = row.pop("val_mse")
+        study.add_trial(create_trial(params=row, distributions=distributions, value=value))
     if len(study.trials) < 4:
         return pd.DataFrame(columns=["parameter", "importance"])
     shares = get_param_importances(
@@ -127,8 +128,9 @@ def importance(run: SearchRun, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(shares.items(), columns=["parameter", "importance"])
 
 
-def _whole(distribution) -> bool:
-    return isinstance(distribution, optuna.distributions.IntDistribution)
+def searched(run: SearchRun) -> dict[str, BaseDistribution]:
+    """Return the searched parameters by name."""
+    return {name: json_to_distribution(json.dumps(d)) for name, d in run.search["space"].items()}
 
 
 def front(run: SearchRun) -> pd.DataFrame:
@@ -182,7 +184,7 @@ def answer(run: SearchRun) -> Answer | None:
     gains = (paper - val).loc[counted].dropna()
     best = run.complete["val_mse"].min()
     near = run.complete[run.complete["val_mse"] <= (1 + NEAR) * best]
-    sizes = read_distributions(run.search["space"])["code_size"]
+    sizes = searched(run)["code_size"]
     return Answer(
         code_size=chosen["code_size"],
         val_mse=float(val.loc[counted].mean()),

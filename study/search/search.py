@@ -1,30 +1,181 @@
-"""A search from its options to its run folder: a study whose networks are found on the way."""
+"""A search, from its options to its run folder: a study whose networks are found on the way."""
 
 from __future__ import annotations
 
+import math
 import shlex
+import time
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import optuna
 import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
 
 from data_utils.errors import InputError
-from models.config import MemberConfig
+from models.config import PAPER_CODE, MemberConfig
 from models.denoisers.baselines import reference_errors
-from study.evidence.search import answer, answer_text, load_search, search_markdown
+from study.evidence.search import RUNNING, answer, answer_text, load_search, search_markdown
 from study.options import SearchOptions, StudyOptions
+from study.run.attempts import LAST_RETRIES
 from study.run.jobs import Executor, Interruption
 from study.run.opening import held
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
-from study.search.loop import Search, chosen_trial, journal
-from study.search.space import PAPER_CODE, Space
-from study.search.trials import COMPLETE, RUNNING, Trial, TrialsFolder, reopened, trials_table
+from study.search.space import Space
+from study.search.trials import (
+    Outcome,
+    TrialJob,
+    TrialsFolder,
+    chosen_trial,
+    complete,
+    open_journal,
+    resumed_trial,
+    sampler,
+    state_of,
+    trials_table,
+)
 from study.study import Study, open_study
+
+
+class Search:
+    """The queue of trials: first those whose results are missing, then those that Optuna suggests.
+
+    The first suggestion is the paper's code size.
+    """
+
+    def __init__(self, space: Space, folder: TrialsFolder, say: Callable[[str], None]):
+        """Raises InputError if the journal is damaged, or is another search's."""
+        self.space, self.options, self.say = space, space.options, say
+        self.study, storage = open_journal(folder.run.path / "optuna.journal", space)
+        self.begun: dict[str, optuna.Trial] = {}
+        self.waiting: deque[optuna.Trial] = deque()
+        self.deaths: Counter[str] = Counter()
+        self.deadline, self.workers = math.inf, 1
+        self.interruption: Interruption | None = None
+        # The complete trials once more, in memory: workers get a copy to compare theirs with.
+        self.peers = None if self.options.pareto else optuna.create_study()
+        for known in self.trials():
+            if known.state == TrialState.COMPLETE and self.peers is not None:
+                self.peers.add_trial(known)
+            if known.state == TrialState.RUNNING or (
+                known.state == TrialState.COMPLETE
+                and folder.part(TrialJob(known.number, known.params, space).pack.pack_id) is None
+            ):
+                self._set_sampler(known.number)
+                trial = resumed_trial(self.study, storage, known.number)
+                space.suggest(trial)  # the rest, if it was killed while it was made
+                self.waiting.append(trial)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials that have begun; not to be changed."""
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state != TrialState.WAITING]
+
+    def start(self, interruption: Interruption, workers: int) -> None:
+        """Count the time from now on; a signal ends the search."""
+        self.interruption, self.workers = interruption, workers
+        if self.options.timeout is not None:
+            self.deadline = time.monotonic() + self.options.timeout
+
+    @property
+    def left(self) -> int:
+        """The number of trials that have not begun, or wait to continue."""
+        return max(0, self.options.trials - len(self.trials())) + len(self.waiting)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether another trial is to begin."""
+        return time.monotonic() < self.deadline and not self.interruption and self.left > 0
+
+    @property
+    def over(self) -> bool:
+        """Whether no trial runs or is wanted."""
+        return not self.begun and not self.wanted
+
+    def next(self) -> TrialJob | None:
+        """Continue a trial, or begin one that Optuna suggests."""
+        if not self.wanted or len(self.begun) >= self.workers:
+            return None
+        trial = self.waiting.popleft() if self.waiting else self._ask()
+        peers = None if self._known(trial).state.is_finished() else self.peers
+        job = TrialJob(trial.number, trial.params, self.space, peers)
+        self.begun[job.job_id] = trial
+        return job
+
+    def _ask(self) -> optuna.Trial:
+        number = len(self.trials())
+        if number == 0:
+            self.study.enqueue_trial(self.space.first(), skip_if_exists=True)
+        self._set_sampler(number)
+        trial = self.study.ask()
+        self.space.suggest(trial)
+        return trial
+
+    def _set_sampler(self, number: int) -> None:
+        self.study.sampler = sampler(self.options.sampler, self.options.search_seed, number)
+
+    def reported(self, job: TrialJob, progress: dict) -> None:
+        """Nothing: a trial is reported when it has ended."""
+
+    def ended(self, job: TrialJob, result: Outcome | None) -> None:
+        """Report a trial's end; a trial without an end continues with --resume."""
+        trial = self.begun.pop(job.job_id)
+        if result is None:
+            return
+        if not self._known(trial).state.is_finished():  # else its results were lost and made again
+            self._tell(trial, result)
+        self.say(self._line(trial))
+
+    def _tell(self, trial: optuna.Trial, result: Outcome) -> None:
+        for name in ("epochs", "seconds", "error"):
+            trial.set_user_attr(name, getattr(result, name))
+        values = None
+        if self.peers is not None:  # Optuna takes no reports if there are two objectives
+            reported = self._known(trial).intermediate_values  # before the driver was killed
+            for epoch, value in result.looks.items():
+                if math.isfinite(value) and epoch not in reported:
+                    trial.report(value, epoch)
+        if result.state == TrialState.COMPLETE:
+            values = [result.value, float(trial.params["code_size"])]
+            values = values if self.options.pareto else values[:1]
+        self.study.tell(trial, values, result.state)
+        if self.peers is not None and result.state == TrialState.COMPLETE:
+            self.peers.add_trial(self._known(trial))
+
+    def failed(self, job: TrialJob, error: str, died: bool = False) -> None:
+        """Try a trial again whose worker died; after some tries leave it to --resume."""
+        trial = self.begun.pop(job.job_id)
+        self.deaths[job.job_id] += 1
+        if died and self.deaths[job.job_id] <= LAST_RETRIES:
+            self.waiting.appendleft(trial)
+            return
+        if not self._known(trial).state.is_finished():
+            trial.set_user_attr("error", " ".join(error.split())[:500])
+        self.say(self._line(trial))
+
+    def _known(self, trial: optuna.Trial) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[trial.number]
+
+    def _line(self, trial: optuna.Trial) -> str:
+        """For example `trial 12 of 40: code 118, validation MSE 0.3412, 21 s (best 0.3398 at 96)`."""
+        known, best = self._known(trial), complete(self.trials())[:1]
+        result = known.user_attrs.get("error") or state_of(known)
+        if known.state == TrialState.COMPLETE:
+            result = f"validation MSE {known.values[0]:.4f}"
+        text = (
+            f"trial {known.number + 1} of {self.options.trials}: code {known.params['code_size']}, "
+            f"{result}, {known.user_attrs.get('seconds', 0.0):.0f} s"
+        )
+        for trial in best:
+            text += f" (best {trial.values[0]:.4f} at {trial.params['code_size']})"
+        return text
 
 
 @dataclass
 class SearchStudy(Study):
-    """A study whose planned networks are those of the setting that its trials choose: they alone are tested."""
+    """A study of the setting that its trials choose; only that setting's networks are tested."""
 
     wanted: SearchOptions = field(kw_only=True)
     space: Space = field(init=False)
@@ -35,28 +186,47 @@ class SearchStudy(Study):
         self.chosen: dict | None = None
 
     def load(self) -> None:
-        """Read the data, and see what can be searched on them. Raises InputError for bad data or options."""
+        """Read the data, and make the space of the search.
+
+        Raises InputError for bad data or options.
+        """
         super().load()
         self.space = Space(self.wanted, self.data.n_genes)
 
     def work_left(self) -> bool:
-        """Whether trials are wanted still, or the chosen setting's networks are not all trained."""
-        if self.options.resume and self.search is None:
+        """Whether trials are wanted, or networks of the chosen setting are not trained."""
+        if self.search is None:  # with --resume, before Ray starts
+            if not (self.folder.path / "optuna.journal").exists():
+                return True  # killed before the first trial, if it is a search at all
             with held(self.folder.path):
-                for line in self.trials.mend(
-                    lambda number: journal(self.space, self.trials).params.get(number)
-                ):
+                for line in self.trials.drop_damaged():
                     self.say(line)
+                self.search = Search(self.space, self.trials, self.say)
             self._plan()
-        ended = [trial for trial in self.trials.trials() if reopened(trial).state != RUNNING]
-        return len(ended) < self.space.options.trials or super().work_left()
+        return self.search.left > 0 or super().work_left()
+
+    def _begin(self) -> float:
+        seconds_before = super()._begin()
+        self.trials.create()
+        self.search = self.search or Search(self.space, self.trials, self.say)
+        return seconds_before
 
     def _train(self, executor: Executor, interruption: Interruption) -> None:
         """Run the trials, then train the chosen setting's networks."""
-        search = self.begin_search(interruption, executor.workers())
+        options, search = self.space.options, self.search
+        search.start(interruption, executor.workers())
+        self.say(
+            f"{search.left} of {options.trials} trials to run, {options.epochs} epochs a network"
+        )
         if search.wanted:
             executor.run_jobs(search, self.workplace(executor.device), interruption)
-        if not interruption and self.choose():
+        if interruption:
+            return
+        self._plan()
+        plan = [member.as_dict() for member in self.planned]
+        self.folder.write_json("plan.json", {"members": plan})
+        if self.chosen is not None:
+            self.say(f"testing {self.chosen['model']} on {len(self.chosen['seeds'])} seeds")
             super()._train(executor, interruption)
 
     def _identity(self) -> dict:
@@ -68,99 +238,69 @@ class SearchStudy(Study):
         search = self.space.identity()
         return super()._config() | {"search": search, "seeds": list(range(search["seeds"]))}
 
-    def _begin(self) -> float:
-        seconds_before = super()._begin()
-        self.trials.create()
-        self.search = Search(self.space, self.trials, self.say)
-        return seconds_before
-
     def _write_preparation(self) -> None:
         super()._write_preparation()
         names = hparams(self.space.members(self.space.first())[0])
         write_hparams_experiment(self.folder.tensorboard, dict.fromkeys(names))
 
-    def begin_search(self, interruption: Interruption, workers: int) -> Search:
-        """The search, from now on with an eye on the clock and on signals."""
-        options = self.space.options
-        self.search.begin_now(interruption, workers)
-        left = options.trials - self.search.asked
-        self.say(
-            f"{max(0, left)} of {options.trials} trials to run, {options.epochs} epochs a network"
-        )
-        return self.search
-
-    def choose(self) -> bool:
-        """Plan the networks of the chosen setting, and of the paper's code size; False where no trial is complete."""
-        self._plan()
-        self.folder.write_json(
-            "plan.json", {"members": [member.as_dict() for member in self.planned]}
-        )
-        if self.chosen is not None:
-            self.say(f"testing {self.chosen['model']} on {len(self.chosen['seeds'])} seeds")
-        return self.chosen is not None
-
     def _plan(self) -> None:
-        options = self.space.options
-        trial = chosen_trial(self.trials.trials(), options.pareto)
+        """Plan the networks of the chosen setting and, for comparison, with the paper's code."""
+        options, sizes = self.space.options, self.space.sizes
+        trial = chosen_trial(self.search.trials(), options.pareto)
         self.planned, self.chosen = [], None
         if trial is None:
             return
         seeds = range(max(options.seeds, options.confirm_seeds))
         chosen = self.space.members(trial.params, seeds)
         paper: tuple[MemberConfig, ...] = ()
-        if self.space.has(PAPER_CODE) and trial.code_size != PAPER_CODE:
+        if sizes.low <= PAPER_CODE <= sizes.high and trial.params["code_size"] != PAPER_CODE:
             paper = self.space.members({**trial.params, "code_size": PAPER_CODE}, seeds)
         self.planned = [*chosen, *paper]
         self.chosen = {
-            **{
-                "trial": trial.number,
-                "params": trial.params,
-                "model": trial.model,
-                "code_size": trial.code_size,
-            },
+            "trial": trial.number,
+            "params": trial.params,
+            "model": self.space.model(trial.params),
+            "code_size": trial.params["code_size"],
             "seeds": list(seeds),
             "members": [member.member_id for member in chosen],
             "paper": [member.member_id for member in paper],
         }
 
-    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Members and metrics: those of the chosen setting, which are tested, then the trials', which are not."""
-        tested, measured = self.folder.merge(self.planned, self.errors)
-        members = {
+    def _tables(self) -> pd.DataFrame:
+        """Write members and metrics: the chosen setting's, then the trials', which have no test.
+
+        Returns the members.
+        """
+        tested = self.folder.merge(self.planned, self.errors)
+        searched = {
             member.member_id: member
-            for trial in self._complete()
+            for trial in self.search.trials()
+            if trial.state == TrialState.COMPLETE
             for member in self.space.members(trial.params)
         }
-        searched = self.trials.merge(list(members.values()), {})
+        others = self.trials.merge(list(searched.values()), {})
         tables = []
-        for name, own, others in zip(
-            ("members", "metrics"), (tested, measured), searched, strict=True
-        ):
-            others = others[~others["member_id"].isin(tested["member_id"])]
-            parts = [part for part in (own, others) if len(part)]
+        for name, own, rest in zip(("members", "metrics"), tested, others, strict=True):
+            parts = [own, rest[~rest["member_id"].isin(tested[0]["member_id"])]]
+            parts = [part for part in parts if len(part)]
             tables.append(pd.concat(parts, ignore_index=True) if parts else own)
             self.folder.write_table(f"{name}.parquet", tables[-1])
-        return tables[0], tables[1]
-
-    def _complete(self) -> list[Trial]:
-        return [trial for trial in self.trials.trials() if trial.state == COMPLETE]
+        return tables[0]
 
     def _measure_references(self) -> None:
-        """What PCA with codes of the trials' sizes, Wiener and the others reach on the rows and seeds of the search."""
-        sizes = sorted({trial.code_size for trial in self._complete()})
+        """Measure PCA with the trials' code sizes, Wiener and others on the search's seeds."""
         options = self.space.options
+        sizes = sorted({trial.params["code_size"] for trial in complete(self.search.trials())})
         table = reference_errors(
             self.data, self.dataset.cohort, options.noise_factors, list(range(options.seeds)), sizes
         )
         self.folder.write_table("references_by_size.parquet", table)
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
-        """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
-        trials = self.trials.trials()
-        self.folder.write_table(
-            "trials.parquet", trials_table(trials, list(self.space.distributions))
-        )
-        members, _ = self._tables()
+        """Write the tables, summary and report, and say how it ended. Returns the exit status."""
+        trials = trials_table(self.search.trials(), self.space)
+        self.folder.write_table("trials.parquet", trials)
+        members = self._tables()
         known = {
             "wall_seconds": seconds,
             "device": self.device,
@@ -170,23 +310,22 @@ class SearchStudy(Study):
         self.folder.write_json("config.json", {**self.folder.read_json("config.json"), **known})
         run = load_search(self.folder.path)
         self.folder.write_text("summary.md", search_markdown(run))
-        ended = [trial for trial in trials if trial.state != RUNNING]
-        complete = sum(trial.state == COMPLETE for trial in trials)
-        self.say(f"{len(ended)} of {self.space.options.trials} trials ended, {complete} complete")
+        ended = trials[trials["state"] != RUNNING]
+        n_complete = len(run.complete)
+        self.say(f"{len(ended)} of {self.space.options.trials} trials ended, {n_complete} complete")
+        if len(ended) and not n_complete:
+            self.say(f"every trial failed, the first with: {ended['error'].iloc[0]}")
         tested = members[members["member_id"].isin([member.member_id for member in self.planned])]
         failed = tested.loc[tested["status"] == FAILED, "error"]
-        if len(ended) and not complete:
-            self.say(f"every trial failed, the first with: {ended[0].error}")
         if len(failed):
             self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
         found = answer(run)
         if found is not None:
             self.say(answer_text(found))
         self.say(f"results: {self.folder.path / 'summary.md'}")
-        self.say(
-            f"trials:  optuna-dashboard {shlex.quote(str(self.folder.path / 'optuna.journal'))}"
-        )
-        if interruption or len(failed) or not complete:
+        journal = shlex.quote(str(self.folder.path / "optuna.journal"))
+        self.say(f"trials:  optuna-dashboard {journal}")
+        if interruption or len(failed) or not n_complete:
             return self._unfinished(interruption)
         self._measure_references()
         if not self._report(tested, interruption):

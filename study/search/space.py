@@ -1,4 +1,4 @@
-"""What a search looks for: its space, the networks of a suggestion, and the number that judges them."""
+"""The space of a search, the networks of its points, and the objective."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from optuna.distributions import (
-    BaseDistribution,
-    FloatDistribution,
-    IntDistribution,
-    distribution_to_json,
-)
+import optuna
+from optuna.distributions import FloatDistribution, IntDistribution, distribution_to_json
 
 from data_utils.errors import InputError
 from models.config import PAPER_CODE, MemberConfig, Phase
 from study.options import SearchOptions
 
 SIZES = (2, 512)
-
-#: What can be tuned besides the code size. Around the code lie `depth` layers on each side (0: dense-2's shape, 1:
-#: dense-4's ...), each `width` times as wide as the next one inwards, as in the paper's Fig. 2, where it is 2.
-TUNABLE: dict[str, BaseDistribution] = {
+#: What can be tuned besides the code size. On each side of the code lie `depth` layers (0 is the
+#: shape of dense-2, 1 of dense-4 ...), each `width` times as wide as the next one inwards; the
+#: paper's width is 2 (Fig. 2).
+TUNABLE: dict[str, FloatDistribution | IntDistribution] = {
     "width": FloatDistribution(1.25, 4.0, log=True),
     "depth": IntDistribution(0, 2),
     "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
@@ -33,32 +29,31 @@ USUAL = {"width": 2.0, "depth": 0, "learning_rate": 1e-3, "beta": 0.0}
 
 
 class Space:
-    """The space of a search on data of `n_genes` genes, and what its points are."""
+    """The space of a search on data of `n_genes` genes, and the networks of its points."""
 
     def __init__(self, options: SearchOptions, n_genes: int):
-        """Raises InputError for a code that is larger than the number of genes."""
+        """Raises InputError if a code may have more units than there are genes."""
         self.options, self.n_genes = options, n_genes
-        low, high = (SIZES[0], min(SIZES[1], n_genes)) if options.sizes is None else options.sizes
+        low, high = options.sizes or (SIZES[0], min(SIZES[1], n_genes))
         if high > n_genes:
             raise InputError(
-                f"--sizes {low} {high}: the data have {n_genes} genes: a code has at most as many units"
+                f"--sizes {low} {high}: the data have {n_genes} genes: "
+                "a code has at most as many units"
             )
-        self.distributions: dict[str, BaseDistribution] = {
-            "code_size": IntDistribution(low, high, log=True)
-        }
-        self.distributions |= {name: TUNABLE[name] for name in TUNABLE if name in options.tune}
-        self.members(
-            self.first()
-        )  # what networks refuse, such as a negative noise factor, is refused now
+        self.sizes = IntDistribution(low, high, log=True)
+        tuned = {name: TUNABLE[name] for name in TUNABLE if name in options.tune}
+        self.distributions = {"code_size": self.sizes, **tuned}
+        self.members(self.first())  # refuse now what networks refuse, such as bad noise factors
 
     def identity(self) -> dict:
-        """What makes it this search and no other; JSON-able."""
+        """What distinguishes this search from others; JSON-able."""
         options = self.options
         return {
             "search": options.search,
             "mode": options.mode,
             "space": {
-                name: json.loads(distribution_to_json(d)) for name, d in self.distributions.items()
+                name: json.loads(distribution_to_json(distribution))
+                for name, distribution in self.distributions.items()
             },
             "noise_factors": list(options.noise_factors),
             "seeds": options.seeds,
@@ -68,33 +63,37 @@ class Space:
         }
 
     def first(self) -> dict[str, float]:
-        """The paper's code size, or the nearest that is in the space, with the usual values of the rest."""
-        sizes = self.distributions["code_size"]
-        inner = {name: d for name, d in self.distributions.items() if name != "code_size"}
-        clipped = {name: min(max(USUAL[name], d.low), d.high) for name, d in inner.items()}
-        return {"code_size": min(max(PAPER_CODE, sizes.low), sizes.high), **clipped}
+        """The paper's code size and the usual values of the rest, or the nearest in the space."""
+        usual = {"code_size": PAPER_CODE, **USUAL}
+        return {
+            name: min(max(usual[name], distribution.low), distribution.high)
+            for name, distribution in self.distributions.items()
+        }
 
-    def has(self, code_size: int) -> bool:
-        """Whether a code size is in the space."""
-        sizes = self.distributions["code_size"]
-        return sizes.low <= code_size <= sizes.high
+    def suggest(self, trial: optuna.Trial) -> None:
+        """Let Optuna choose those parameters of a trial that it does not have yet."""
+        for name, distribution in self.distributions.items():
+            if isinstance(distribution, IntDistribution):
+                trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
+            else:
+                trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
 
     def model(self, params: dict[str, float]) -> str:
-        """The network's name. Outer layers are wider than the code: the narrowest layers are the code."""
+        """The name of a point's network; its narrowest layers are the code."""
         values = {**USUAL, **params}
         code, depth = int(params["code_size"]), int(values["depth"])
         if "width" in params and "depth" not in params:
             depth = 1
         outer = [
-            min(math.ceil(code * values["width"] ** k), self.n_genes) for k in range(1, depth + 1)
+            max(code + 1, min(math.ceil(code * values["width"] ** k), self.n_genes))
+            for k in range(1, depth + 1)
         ]
-        outer = [max(width, code + 1) for width in outer]
         return "dense-" + "x".join(map(str, [*outer[::-1], code, code, *outer]))
 
     def members(
         self, params: dict[str, float], seeds: Sequence[int] | None = None
     ) -> tuple[MemberConfig, ...]:
-        """The networks of a point: seeds (the search's own if None) x noise factors, in the order of a pack."""
+        """The networks of a point, in the order of a pack: seeds (None: the search's) x noise."""
         values = {**USUAL, **params}
         seeds = range(self.options.seeds) if seeds is None else seeds
         return tuple(
@@ -111,13 +110,14 @@ class Space:
 
 
 def objective(mse: Sequence[float], noise_factors: Sequence[float]) -> float:
-    """The number that a search lowers: of the members' MSE, (K,), the mean over seeds at each of their noise
+    """What a search lowers, from its networks' MSE, (K,), and their noise factors, (K,).
 
-    factors, (K,), and the geometric mean of those. A level counts by its ratio: else the noisiest, whose errors are
-    largest, would decide alone. NaN where any member has no finite MSE.
+    It is the mean over seeds for each noise factor, and the geometric mean of those: a noise factor
+    counts by ratios, or the one with the largest errors would decide alone. NaN unless all are
+    finite.
     """
-    mse, noise_factors = np.asarray(mse, dtype=np.float64), np.asarray(noise_factors)
-    if not np.isfinite(mse).all():
+    values, levels = np.asarray(mse, dtype=np.float64), np.asarray(noise_factors)
+    if not np.isfinite(values).all():
         return math.nan
-    means = [mse[noise_factors == level].mean() for level in np.unique(noise_factors)]
+    means = [values[levels == level].mean() for level in np.unique(levels)]
     return float(np.exp(np.log(means).mean())) if len(means) > 1 else float(means[0])

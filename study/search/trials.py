@@ -1,280 +1,307 @@
-"""The trials of a search as its run folder keeps them: one JSON file each, the only truth about it. No torch, no ray.
+"""The trials of a search: their record, which is Optuna's storage in the run folder, and their job.
 
-What Optuna knows of a search is made from these files; its database in the folder is a copy for optuna-dashboard.
+`optuna.journal` holds the trials' parameters, states and values, the objective at the looks of the
+pruner as intermediate values, and as user attributes their epochs, seconds and error. Only the
+driver reads and writes it. `optuna-dashboard RUN/optuna.journal` shows it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from data_utils.errors import InputError
+from models.training import PackTraining
+from study.evidence.search import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING
+from study.run import rows
 from study.run.folder import RunFolder
-from study.run.packs import pack_id
+from study.run.jobs import Workplace
+from study.run.packs import Pack
+from study.run.worker import run_pack
+from study.search.space import Space, objective
 
-optuna.logging.set_verbosity(
-    optuna.logging.ERROR
-)  # it tells of every study and trial, also of one in memory
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # else it reports every study and trial
 
 #: Optuna's name of the study.
 STUDY = "search-bottleneck"
-
-#: `diverged`: a network's error is no number. `failed`: an exception; such a trial is tried again by --resume.
-RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
-
-#: Trials that this process has read, by file.
-ENDED: dict[tuple, Trial] = {}
-#: A trial's file.
-NUMBERED = re.compile(r"\d+\.json")
-
-OPTUNA_STATES = {
-    RUNNING: TrialState.WAITING,
-    COMPLETE: TrialState.COMPLETE,
-    PRUNED: TrialState.PRUNED,
-    DIVERGED: TrialState.FAIL,
-    FAILED: TrialState.FAIL,
+#: Random suggestions before a sampler makes a model of the objective.
+STARTUP = 10
+#: Shares of the epochs after which a trial is compared with the complete ones.
+LOOKS = (0.5, 0.75)
+#: Complete trials before the first is pruned.
+LEAST_TRIALS = 10
+STATES = {
+    TrialState.RUNNING: RUNNING,
+    TrialState.COMPLETE: COMPLETE,
+    TrialState.PRUNED: PRUNED,
+    TrialState.FAIL: DIVERGED,
 }
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A suggestion and what came of it.
+def sampler(name: str, seed: int, number: int) -> BaseSampler:
+    """Make the sampler of one trial, seeded by the search's seed and the trial's number.
 
-    `curve` holds (epoch, objective) at the looks of the median stop (study/search/trial.py), `value` the objective
-    at the end: the members' mean validation MSE. `members` are ids, in the order of the pack.
+    So a suggestion depends on the trials so far, and not on how often the search was resumed: a
+    sampler that is seeded once would repeat its first random numbers after each resume.
+    """
+    seed = 1000 * seed + number
+    if name == "random":
+        return RandomSampler(seed)
+    if name == "gp":
+        return GPSampler(seed=seed, n_startup_trials=STARTUP)
+    return TPESampler(seed=seed, n_startup_trials=STARTUP)
+
+
+def open_journal(path: Path, space: Space) -> tuple[optuna.Study, JournalStorage]:
+    """Open a search's journal, or begin it; no other driver may use the run folder.
+
+    Raises InputError if the file is damaged, or is another search's.
+    """
+    try:
+        drop_unfinished_write(path)
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        study = optuna.create_study(
+            storage=storage,
+            study_name=STUDY,
+            directions=["minimize"] * (2 if space.options.pareto else 1),
+            load_if_exists=True,
+        )
+        known = study.user_attrs.get("search")
+    except Exception as error:  # a damaged file may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:80]
+        raise InputError(
+            f"{path}: not a readable Optuna journal ({reason}): "
+            "put back a copy of it, or start over with --fresh"
+        ) from None
+    if known is None:
+        study.set_user_attr("search", space.identity())
+    elif known != space.identity():
+        raise InputError(
+            f"{path}: holds another study: give the options it was started with, or another --out"
+        )
+    return study, storage
+
+
+def drop_unfinished_write(path: Path) -> None:
+    """Remove what a killed process leaves in a journal: a last line without its end, and a lock."""
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    with suppress(FileNotFoundError), open(path, "r+b") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def resumed_trial(study: optuna.Study, storage: JournalStorage, number: int) -> optuna.Trial:
+    """Return the trial that `Study.ask` gave to an earlier process."""
+    study_id = storage.get_study_id_from_name(STUDY)
+    trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    return optuna.Trial(study, trial_id)
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """Return a trial's state; one that failed with an exception is still running for Optuna."""
+    if trial.state == TrialState.RUNNING and trial.user_attrs.get("error"):
+        return FAILED
+    return STATES[trial.state]
+
+
+def complete(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the complete trials, the least objective first (the first of equals)."""
+    found = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return sorted(found, key=lambda trial: (trial.values[0], trial.number))
+
+
+def chosen_trial(trials: Iterable[FrozenTrial], pareto: bool) -> FrozenTrial | None:
+    """Return the trial whose setting is tested: the best.
+
+    With two objectives it is the smallest code within 1 % of the best.
+    """
+    found = complete(trials)
+    if not pareto or not found:
+        return found[0] if found else None
+    near = [trial for trial in found if trial.values[0] <= 1.01 * found[0].values[0]]
+    return min(near, key=lambda trial: trial.params["code_size"])
+
+
+def trials_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
+    """Return one row per trial.
+
+    Columns: number, state, model, the searched parameters by name, val_mse, epochs, seconds, error,
+    and lists: the ids of its members, and the objective at the looks (look_epochs, look_values;
+    empty if there are two objectives).
+    """
+    names = list(space.distributions)
+    table = []
+    for trial in trials:
+        attributes = {"epochs": 0, "seconds": 0.0, "error": ""} | trial.user_attrs
+        looks = sorted(trial.intermediate_values.items())
+        table.append(
+            {"number": trial.number, "state": state_of(trial), "model": space.model(trial.params)}
+            | {name: trial.params[name] for name in names}
+            | {"val_mse": trial.values[0] if trial.state == TrialState.COMPLETE else math.nan}
+            | {name: attributes[name] for name in ("epochs", "seconds", "error")}
+            | {"members": [member.member_id for member in space.members(trial.params)]}
+            | {"look_epochs": [epoch for epoch, _ in looks]}
+            | {"look_values": [value for _, value in looks]}
+        )
+    columns = ["number", "state", "model", *names, "val_mse", "epochs", "seconds", "error"]
+    return pd.DataFrame(table, columns=[*columns, "members", "look_epochs", "look_values"])
+
+
+class TrialsFolder(RunFolder):
+    """The part of a search's run folder with the checkpoints and results of its trials' packs.
+
+    Their TensorBoard runs are with the run's own, and they stop when the run does.
+    """
+
+    def __init__(self, run: RunFolder):
+        super().__init__(run.path / "trials")
+        self.run = run
+
+    @property
+    def tensorboard(self) -> Path:
+        """The run's."""
+        return self.run.tensorboard
+
+    def stop_requested(self) -> bool:
+        """Whether the run's workers are asked to stop."""
+        return self.run.stop_requested()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a trial: what the driver reports to Optuna."""
+
+    state: TrialState
+    epochs: int
+    seconds: float
+    looks: dict[int, float]  # the objective by epoch
+    value: float = math.nan  # the objective at the end
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """Train the networks of a trial, unless they are no better than those of its `peers`.
+
+    `peers` are the trials that were complete when this one began; without them it is not pruned.
     """
 
     number: int
     params: dict[str, float]
-    state: str = RUNNING
-    model: str = ""
-    code_size: int = 0
-    members: tuple[str, ...] = ()
-    value: float = math.nan
-    curve: tuple[tuple[int, float], ...] = ()
-    epochs: int = 0
-    seconds: float = 0.0
-    error: str = ""
-
-    def values(self, pareto: bool) -> list[float] | None:
-        """What Optuna minimises: the objective, and with `pareto` the code size; None where there is no result."""
-        if self.state != COMPLETE:
-            return None
-        return [self.value, float(self.code_size)] if pareto else [self.value]
-
-    def frozen(self, distributions: dict[str, BaseDistribution], pareto: bool) -> FrozenTrial:
-        """Optuna's view of it."""
-        return optuna.trial.create_trial(
-            state=OPTUNA_STATES[self.state],
-            values=self.values(pareto),
-            params=self.params,
-            distributions=distributions,
-            intermediate_values={} if pareto else dict(self.curve),
-            user_attrs={
-                "number": self.number,
-                "model": self.model,
-                "members": list(self.members),
-                "error": self.error,
-            },
-        )
-
-
-class TrialsFolder(RunFolder):
-    """The part of a search's run folder where the trials are: checkpoints and results of their packs, and themselves.
-
-    Their TensorBoard runs are with the run's own, and it stops when the run does.
-    """
-
-    def __init__(self, run: RunFolder | Path | str):
-        super().__init__(Path(getattr(run, "path", run)) / "trials")
+    space: Space
+    peers: optuna.Study | None = None
 
     @property
-    def tensorboard(self) -> Path:
-        return self.path.parent / "tensorboard"
+    def job_id(self) -> str:
+        """The trial's number."""
+        return str(self.number)
 
-    def stop_requested(self) -> bool:
-        return RunFolder(self.path.parent).stop_requested()
+    @property
+    def name(self) -> str:
+        """For example `trial 12: dense-48x48`."""
+        return f"trial {self.number}: {self.space.model(self.params)}"
 
-    def write_trial(self, trial: Trial) -> None:
-        """Keep what is known of a trial, with a checksum."""
-        content = asdict(trial)
-        self.write_json(f"{trial.number:05d}.json", {**content, "sha256": _digest(content)})
+    @property
+    def pack(self) -> Pack:
+        """Its networks."""
+        return Pack(self.space.members(self.params))
 
-    def trial(self, number: int) -> Trial:
-        """What is known of a trial. Raises InputError when its file is not there, or is not as it was written."""
-        return _checked(self.path / f"{number:05d}.json")
+    def run(
+        self, workplace: Workplace, report: Callable[[dict], None], should_stop: Callable[[], bool]
+    ) -> Outcome | None:
+        """Train, and return the end of the trial; None if `should_stop` ended the training early.
 
-    def numbers(self) -> list[int]:
-        """Of all trials that have begun."""
-        return sorted(int(entry.name.partition(".")[0]) for entry in self._entries())
-
-    def trials(self) -> list[Trial]:
-        """All trials that have begun, by number. Raises InputError as `trial` does."""
-        return sorted(map(_known, self._entries()), key=lambda trial: trial.number)
-
-    def _entries(self) -> list[os.DirEntry]:
-        try:
-            with os.scandir(self.path) as entries:
-                return [entry for entry in entries if NUMBERED.fullmatch(entry.name)]
-        except FileNotFoundError:  # killed before the first
-            return []
-
-    def mend(self, known: Callable[[int], dict[str, float] | None]) -> list[str]:
-        """Forget results that are not as they were written, so that their trials run again: a line for each.
-
-        `known` gives the point of a trial that has ended. Raises InputError where a point is lost.
+        A point that was trained to its end before is not trained again, and costs no seconds.
         """
-        lines = self.drop_damaged()
-        for number in self.numbers():
-            try:
-                trial = self.trial(number)
-            except InputError as damaged:
-                params = known(number)
-                if params is None:
-                    raise
-                lines.append(f"{str(damaged).rpartition(': ')[0]}: trial {number + 1} runs again")
-                self.write_trial(Trial(number, params))
-                continue
-            part = (
-                self.path / "parts" / f"{pack_id(trial.members)}.members.parquet"
-            )  # a damaged one is gone by now
-            if trial.state == COMPLETE and not part.exists():
-                self.write_trial(_anew(trial))
-        return lines
+        folder, pack = TrialsFolder(workplace.folder), self.pack
+        known = folder.part(pack.pack_id)
+        if known is not None:
+            return replace(self._trained(*known), seconds=0.0)
+        looks = Looks(self)
+        workplace = replace(workplace, folder=folder)
+        if run_pack(pack, workplace, should_stop=should_stop, judge=looks):
+            return self._trained(*folder.part(pack.pack_id))
+        if looks.outcome is not None:
+            folder.drop_checkpoint(pack.pack_id)
+        return looks.outcome
 
-
-def _known(entry: os.DirEntry) -> Trial:
-    """A trial that has ended is read once; a worker compares its own with a thousand others at every look."""
-    stat = entry.stat()
-    key = (entry.path, stat.st_mtime_ns, stat.st_ino, stat.st_size)
-    trial = ENDED.get(key) or _checked(Path(entry.path))
-    if trial.state != RUNNING:
-        ENDED[key] = trial
-    return trial
-
-
-def _checked(path: Path) -> Trial:
-    content = RunFolder(path.parent).read_json(path.name)
-    if content.pop("sha256", "") != _digest(content):
-        raise InputError(f"{path}: damaged, its checksum is another: start anew with --fresh")
-    curve = tuple((epoch, value) for epoch, value in content["curve"])
-    return Trial(**{**content, "members": tuple(content["members"]), "curve": curve})
-
-
-def _digest(content: dict) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def trials_table(trials: Iterable[Trial], names: Sequence[str]) -> pd.DataFrame:
-    """One row a trial: number, state, model, code_size, the searched params by name, val_mse, epochs, seconds, error,
-
-    and as lists the member ids and the looks at the objective (look_epochs, look_values).
-    """
-    rows = []
-    for trial in trials:
-        row = {
-            "number": trial.number,
-            "state": trial.state,
-            "model": trial.model,
-            "code_size": trial.code_size,
+    def _trained(self, members: pd.DataFrame, metrics: pd.DataFrame) -> Outcome:
+        """Judge the results of the pack, its members and metrics tables."""
+        noise_factors = members["noise_factor"].tolist()
+        curves = metrics[(metrics["split"] == "validation") & (metrics["metric"] == "mse")]
+        by_epoch = curves.pivot(index="epoch", columns="member_id", values="value")
+        by_epoch = by_epoch[members["member_id"].tolist()]
+        looks = {
+            epoch: objective(by_epoch.loc[epoch], noise_factors)
+            for epoch in look_epochs(self.space.options.epochs)
         }
-        row |= {name: trial.params[name] for name in names}
-        row |= {
-            "val_mse": trial.value,
-            "epochs": trial.epochs,
-            "seconds": trial.seconds,
-            "error": trial.error,
-        }
-        row |= {"members": list(trial.members)}
-        row |= {
-            "look_epochs": [epoch for epoch, _ in trial.curve],
-            "look_values": [value for _, value in trial.curve],
-        }
-        rows.append(row)
-    columns = [
-        "number",
-        "state",
-        "model",
-        "code_size",
-        *(name for name in names if name != "code_size"),
-    ]
-    columns += ["val_mse", "epochs", "seconds", "error", "members", "look_epochs", "look_values"]
-    return pd.DataFrame(rows, columns=columns)
+        known = Outcome(
+            TrialState.COMPLETE,
+            int(by_epoch.index.max()),
+            float(members["seconds"].sum()),
+            looks,
+            objective(members["val_mse"], noise_factors),
+        )
+        lost = members[members["status"] == rows.DIVERGED]
+        if len(lost) or not math.isfinite(known.value):
+            lost = lost if len(lost) else members[:1]
+            names = [f"noise {row.noise_factor:g}, seed {row.seed}" for row in lost.itertuples()]
+            return self.diverged(known, names)
+        return known
+
+    def diverged(self, known: Outcome, names: list[str]) -> Outcome:
+        """Return the outcome of a trial whose networks of these names have diverged."""
+        n_members = len(self.pack.members)
+        error = f"{len(names)} of {n_members} networks diverged, first {names[0]}"
+        return replace(known, state=TrialState.FAIL, value=math.nan, error=error)
 
 
-def reopened(trial: Trial) -> Trial:
-    """A trial that --resume takes up again: one that was running, or failed with an exception, has no result yet."""
-    if trial.state not in (RUNNING, FAILED):
-        return trial
-    return _anew(trial)
+class Looks:
+    """Called after each epoch but the last; `outcome` is set when a trial is not to continue.
 
-
-def _anew(trial: Trial) -> Trial:
-    return replace(Trial(trial.number, trial.params), model=trial.model, code_size=trial.code_size)
-
-
-class Journal:
-    """The search as an Optuna study in a file, which optuna-dashboard opens: a copy.
-
-    `params` has the points of its trials by number; they are asked for where a trial's own file is damaged.
+    It ends when a network has diverged, or at a look, when Optuna prunes it: its objective has not
+    been below the median of its peers' at the same epoch. Common random numbers make that fair.
     """
 
-    def __init__(
-        self, path: Path, identity: dict, distributions: dict[str, BaseDistribution], pareto: bool
-    ):
-        """Raises InputError for a file that holds another search or is none."""
-        self.distributions, self.pareto = distributions, pareto
-        try:
-            storage = optuna.storages.JournalStorage(
-                optuna.storages.journal.JournalFileBackend(str(path))
-            )
-            self.study = optuna.create_study(
-                storage=storage,
-                study_name=STUDY,
-                directions=directions(pareto),
-                load_if_exists=True,
-            )
-            known = self.study.user_attrs.get("search", identity)
-            self.params = {
-                t.user_attrs["number"]: t.params for t in self.study.get_trials(deepcopy=False)
-            }
-        except Exception as error:  # whatever a damaged file makes of it
-            reason = f"{type(error).__name__}: {error}"[:80]
-            raise InputError(
-                f"{path}: no readable Optuna journal ({reason}): remove it; it is made anew"
-            ) from None
-        if known != identity:
-            raise InputError(
-                f"{path}: belongs to another search: give the options of that one, or another --out"
-            )
-        self.study.set_user_attr("search", identity)
+    def __init__(self, job: TrialJob):
+        self.job, self.outcome = job, None
+        self.pruner = optuna.pruners.MedianPruner(n_startup_trials=LEAST_TRIALS)
+        self.epochs = look_epochs(job.space.options.epochs)
 
-    def add(self, trial: Trial) -> None:
-        """Add a trial that has ended, unless it is there."""
-        if trial.number not in self.params and trial.state != RUNNING:
-            self.params[trial.number] = trial.params
-            self.study.add_trial(trial.frozen(self.distributions, self.pareto))
+    def __call__(self, training: PackTraining) -> bool:
+        """Whether to go on."""
+        ended = zip(training.members, training.diverged_epoch, strict=True)
+        diverged = [member.run_name for member, epoch in ended if epoch is not None]
+        if not diverged and training.epoch not in self.epochs:
+            return True
+        noise_factors = [member.noise_factor for member in training.members]
+        looks = {
+            record.epoch: objective(record.values, noise_factors)
+            for record in training.records
+            if (record.split, record.metric) == ("validation", "mse")
+            and record.epoch in self.epochs
+        }
+        known = Outcome(TrialState.PRUNED, training.epoch, training.seconds, looks)
+        if diverged:
+            self.outcome = self.job.diverged(known, diverged)
+        elif self.job.peers is not None:
+            so_far = create_trial(state=TrialState.RUNNING, intermediate_values=looks)
+            if self.pruner.prune(self.job.peers, so_far):
+                self.outcome = known
+        return self.outcome is None
 
 
-def directions(pareto: bool) -> list[str]:
-    """Of Optuna's objectives: the MSE, and with `pareto` the code size."""
-    return ["minimize"] * (2 if pareto else 1)
-
-
-def read_distributions(content: dict[str, str]) -> dict[str, BaseDistribution]:
-    """Of config.json: Optuna's distributions by name."""
-    return {
-        name: optuna.distributions.json_to_distribution(json.dumps(value))
-        for name, value in content.items()
-    }
+def look_epochs(epochs: int) -> tuple[int, ...]:
+    """Return the epochs, before the last, at which a trial is compared with others."""
+    looks = {round(share * epochs) for share in LOOKS}
+    return tuple(sorted(look for look in looks if 0 < look < epochs))

@@ -19,7 +19,7 @@ import numpy as np
 
 import run_study
 from study.run import worker
-from study.search.loop import Search
+from study.search.search import Search
 from tests.small import expression_file
 
 GRID = '''"""A hundred noise factors and a hundred seeds."""

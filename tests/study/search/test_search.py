@@ -1,7 +1,6 @@
-"""A search over the code size: one process, tiny data; what is chosen, what is resumed, what is never looked at."""
+"""A search over the code size, in one process on tiny data: what it chooses, resumes, leaves out."""
 
 import dataclasses
-import json
 import math
 import shutil
 import signal
@@ -25,12 +24,10 @@ from study.evidence.search import (
     load_search,
 )
 from study.options import SearchOptions, StudyOptions
-from study.search import loop as search_loop
-from study.search import trial as search_trial
-from study.search.sampler import TrialSampler
-from study.search.search import SearchStudy, open_search
+from study.search import trials as search_trials
+from study.search.search import Search, SearchStudy, open_search
 from study.search.space import Space, objective
-from study.search.trials import TrialsFolder
+from study.search.trials import Looks, sampler
 from tests.small import assert_same_tables, expression_file, flipped
 
 SHORT = {"trials": 5, "seeds": 2, "epochs": 4, "confirm_seeds": 3, "sampler": "random"}
@@ -194,10 +191,11 @@ def test_a_suggestion_depends_on_the_trials_and_not_on_how_often_the_search_was_
     distributions = space().distributions
 
     def course(n_trials, known=()):
-        study = optuna.create_study(sampler=TrialSampler(name, seed=3))
+        study = optuna.create_study()
         for trial in known:
             study.add_trial(trial)
-        for _ in range(n_trials - len(known)):
+        for number in range(len(known), n_trials):
+            study.sampler = sampler(name, 3, number)
             trial = study.ask(distributions)
             study.tell(trial, abs(math.log(trial.params["code_size"] / 50)))
         return study.trials
@@ -245,18 +243,33 @@ def test_a_search_chooses_by_validation_and_tests_the_chosen_setting_alone(opene
     assert sizes == set(trials["code_size"])
 
 
-def test_the_journal_is_an_optuna_study_of_the_same_trials(opened):
+def journal_of(study):
+    """The trials of the Optuna study in the run folder."""
+    backend = optuna.storages.journal.JournalFileBackend(str(journal_file(study)))
+    storage = optuna.storages.JournalStorage(backend)
+    return optuna.load_study(study_name="search-bottleneck", storage=storage).trials
+
+
+def journal_file(study):
+    return study.folder.path / "optuna.journal"
+
+
+def test_the_journal_is_an_optuna_study_of_the_trials(opened):
+    study = opened(epochs=4)
+    assert study.run() == 0
+    trials = trials_of(study)
+    journal = journal_of(study)
+    assert [trial.params["code_size"] for trial in journal] == trials["code_size"].tolist()
+    assert [trial.value for trial in journal] == trials["val_mse"].tolist()
+    assert [list(trial.intermediate_values) for trial in journal] == [[2, 3]] * 5
+    assert {trial.user_attrs["epochs"] for trial in journal} == {4}
+
+
+def test_with_two_objectives_the_journal_has_both(opened):
     study = opened(mode="pareto", epochs=2)
     assert study.run() == 0
-    backend = optuna.storages.journal.JournalFileBackend(str(study.folder.path / "optuna.journal"))
-    copy = optuna.load_study(
-        study_name="search-bottleneck", storage=optuna.storages.JournalStorage(backend)
-    )
-    trials = trials_of(study)
-    assert [trial.params["code_size"] for trial in copy.trials] == trials["code_size"].tolist()
-    assert [trial.values for trial in copy.trials] == trials[
-        ["val_mse", "code_size"]
-    ].to_numpy().tolist()
+    values = trials_of(study)[["val_mse", "code_size"]].to_numpy().tolist()
+    assert [trial.values for trial in journal_of(study)] == values
 
 
 def test_the_test_rows_play_no_part_in_the_search(opened, monkeypatch):
@@ -311,27 +324,17 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(opened, monkeyp
     assert whole.run() == 0
     killed = opened("killed")
 
-    def die(training):
-        raise SystemExit
-
-    began = search_loop.begin_trial
-
-    def begin(number, *rest):
-        if number == 3:
-            monkeypatch.setattr(
-                search_trial.Judge, "__call__", lambda self, training: die(training)
-            )
-        return began(number, *rest)
+    def die(looks, training):
+        if looks.job.number == 3:
+            raise SystemExit
+        return True
 
     with monkeypatch.context() as patch:
-        patch.setattr(search_loop, "begin_trial", begin)
+        patch.setattr(Looks, "__call__", die)
         with pytest.raises(SystemExit):
             killed.run()
-    monkeypatch.undo()
-    monkeypatch.setattr(SearchStudy, "_report", lambda *_: True)
-    assert [trial.state for trial in TrialsFolder(killed.folder).trials()] == ["complete"] * 3 + [
-        "running"
-    ]
+    states = [trial.state.name for trial in journal_of(killed)]
+    assert states == ["COMPLETE"] * 3 + ["RUNNING"]
     before = parts(killed)
     again = opened("killed", resume=True)
     assert again.run() == 0
@@ -339,43 +342,39 @@ def test_a_killed_search_goes_on_with_the_trial_that_was_running(opened, monkeyp
     assert {name: parts(again)[name] for name in before} == before
 
 
-def trial_file(study, number):
-    return study.trials.path / f"{number:05d}.json"
+@pytest.mark.parametrize("left", [0.5, 0.9, 0.99])
+def test_a_search_whose_journal_lacks_its_end_goes_on(opened, left):
+    """Whatever was being written when the driver was killed, also half a line or half a trial."""
+    whole, broken = opened("whole"), opened("broken")
+    assert whole.run() == broken.run() == 0
+    content = journal_file(broken).read_bytes()
+    journal_file(broken).write_bytes(content[: int(left * len(content))])
+    journal_file(broken).with_name("optuna.journal.lock").symlink_to(journal_file(broken))
+    before = parts(broken)
+    assert opened("broken", resume=True).run() == 0
+    assert_same_trials(whole, broken)
+    assert parts(broken) == before
 
 
-@pytest.mark.parametrize("damage", ["a digit", "cut short", "its part", "the part's metrics"])
-def test_a_damaged_trial_is_noticed_and_runs_again_and_the_others_stay(opened, damage, capfd):
+@pytest.mark.parametrize("table", ["members", "metrics"])
+def test_a_damaged_trial_is_noticed_and_runs_again_and_the_others_stay(opened, table, capfd):
     whole = opened("whole")
     assert whole.run() == 0
     broken = opened("broken")
     assert broken.run() == 0
-    path = trial_file(broken, 2)
+    ids = list(trials_of(broken)["members"].iloc[2])
     [part] = [
-        p
-        for p in (broken.trials.path / "parts").glob("*.members.parquet")
-        if members_of(p) == members(path)
+        path
+        for path in (broken.trials.path / "parts").glob("*.members.parquet")
+        if pd.read_parquet(path)["member_id"].tolist() == ids
     ]
-    if damage == "a digit":
-        text = path.read_text()
-        place = text.index(".", text.index('"value": ')) + 1
-        path.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
-    elif damage == "cut short":
-        path.write_bytes(path.read_bytes()[:100])
-    else:
-        flipped(
-            part
-            if damage == "its part"
-            else part.with_name(part.name.replace("members", "metrics")),
-            0.5,
-        )
+    flipped(part.with_name(part.name.replace("members", table)), 0.5)
     before = {name: when for name, when in parts(broken).items() if name != part.name}
     again = opened("broken", resume=True)
     capfd.readouterr()
     assert again.run() == 0
     said = capfd.readouterr().err
-    assert (
-        "trial 3 runs again" if damage in ("a digit", "cut short") else "its pack trains again"
-    ) in said
+    assert "its pack trains again" in said
     assert said.splitlines()[-1].startswith("next:    python run_study.py export ")
     assert_same_trials(whole, again)
     assert_same_tables(whole.folder.path, again.folder.path)
@@ -384,14 +383,6 @@ def test_a_damaged_trial_is_noticed_and_runs_again_and_the_others_stay(opened, d
         again.folder.read_json("config.json")["chosen"]
         == whole.folder.read_json("config.json")["chosen"]
     )
-
-
-def members(path):
-    return json.loads(path.read_text())["members"]
-
-
-def members_of(part):
-    return pd.read_parquet(part)["member_id"].tolist()
 
 
 def test_a_search_that_was_killed_before_its_first_trial_goes_on(opened):
@@ -404,22 +395,14 @@ def test_a_search_that_was_killed_before_its_first_trial_goes_on(opened):
     assert_same_trials(whole, killed)
 
 
-def test_a_damaged_trial_whose_point_nobody_knows_is_an_error(opened):
-    broken = opened("broken")
-    assert broken.run() == 0
-    flipped(trial_file(broken, 2), 0.5)
-    (broken.folder.path / "optuna.journal").unlink()
-    with pytest.raises(InputError, match=r"00002.json: (damaged|not a readable).*--fresh"):
-        opened("broken", resume=True).run()
-
-
 def test_a_trial_that_had_begun_keeps_its_point(opened):
     """With several workers the trials known now are not those that its point was chosen by."""
     assert opened(trials=2).run() == 0
     again = opened(trials=4, resume=True)
     again.load()
-    begun = search_trial.begin_trial(2, {"code_size": 17}, again.space, again.trials)
-    assert begun.state == "running"
+    search = Search(again.space, again.trials, again.say)
+    search.study.enqueue_trial({"code_size": 17})
+    again.space.suggest(search.study.ask())
     assert again.run() == 0
     assert trials_of(again)["code_size"].iloc[2] == 17
     assert trials_of(again)["state"].tolist() == ["complete"] * 4
@@ -428,15 +411,15 @@ def test_a_trial_that_had_begun_keeps_its_point(opened):
 def test_ctrl_c_keeps_the_state_and_says_how_to_go_on(opened, monkeypatch, capfd):
     whole = opened("whole", epochs=6)
     assert whole.run() == 0
-    judged = search_trial.Judge.__call__
+    looked = Looks.__call__
 
     def interrupted(self, training):
-        if (self.trial.number, training.epoch) == (2, 2):
+        if (self.job.number, training.epoch) == (2, 2):
             signal.raise_signal(signal.SIGINT)
-        return judged(self, training)
+        return looked(self, training)
 
     with monkeypatch.context() as patch:
-        patch.setattr(search_trial.Judge, "__call__", interrupted)
+        patch.setattr(Looks, "__call__", interrupted)
         capfd.readouterr()
         stopped = opened("stopped", epochs=6)
         assert stopped.run() == 130
@@ -466,14 +449,16 @@ def test_another_search_does_not_go_on_in_the_folder(other, opened):
         opened(trials=2, resume=True, **other).run()
 
 
-def test_a_storage_of_another_search_is_refused(opened):
+def test_a_journal_of_another_search_or_a_damaged_one_is_refused(opened):
     one, other = opened("one", trials=1), opened("other", trials=1, sizes=(2, 40))
     assert one.run() == other.run() == 0
-    (other.folder.path / "optuna.journal").replace(one.folder.path / "optuna.journal")
-    with pytest.raises(InputError, match=r"optuna\.journal: belongs to another search"):
+    journal_file(other).replace(journal_file(one))
+    with pytest.raises(InputError, match=r"optuna\.journal: holds another study"):
         opened("one", trials=2, resume=True).run()
-    (one.folder.path / "optuna.journal").write_text("no journal\n")
-    with pytest.raises(InputError, match=r"optuna\.journal: no readable"):
+    journal_file(one).write_text("no journal\n")
+    with pytest.raises(
+        InputError, match=r"optuna\.journal: not a readable Optuna journal.*--fresh"
+    ):
         opened("one", trials=2, resume=True).run()
 
 
@@ -512,7 +497,7 @@ def test_a_diverged_trial_has_failed_and_is_not_the_best(opened, monkeypatch):
     assert trials.loc[large, "val_mse"].isna().all()
     assert trials.loc[large, "error"].str.contains("2 of 2 networks diverged").all()
     assert trials.loc[large, "epochs"].lt(4).all()  # it is not trained to the end
-    states = {trial.number: trial.state.name for trial in study.search.journal.study.trials}
+    states = {trial.number: trial.state.name for trial in journal_of(study)}
     assert {states[number] for number in trials.loc[large, "number"]} == {"FAIL"}
     assert study.chosen["code_size"] <= 30
 
@@ -531,9 +516,9 @@ def test_an_exception_fails_one_trial_and_resume_tries_it_again(opened, monkeypa
             raise OSError("disk full")
         return whole(pack, *rest, **options)
 
-    whole = search_trial.run_pack
+    whole = search_trials.run_pack
     with monkeypatch.context() as patch:
-        patch.setattr(search_trial, "run_pack", broken)
+        patch.setattr(search_trials, "run_pack", broken)
         study = opened()
         assert study.run() == 0
     assert trials_of(study)["state"].tolist() == ["failed"] + ["complete"] * 4
@@ -543,8 +528,15 @@ def test_an_exception_fails_one_trial_and_resume_tries_it_again(opened, monkeypa
     assert trials_of(again)["state"].tolist() == ["complete"] * 5
 
 
+def others(trials, number, epoch):
+    """The objective after an epoch of the complete trials before one."""
+    before = trials[(trials["number"] < number) & (trials["state"] == "complete")]
+    rows = before.itertuples()
+    return [dict(zip(row.look_epochs, row.look_values, strict=True))[epoch] for row in rows]
+
+
 def test_the_median_rule_stops_hopeless_trials(opened, monkeypatch):
-    monkeypatch.setattr(search_trial, "LEAST_TRIALS", 3)
+    monkeypatch.setattr(search_trials, "LEAST_TRIALS", 3)
     study = opened(trials=12, epochs=8)
     assert study.run() == 0
     trials = trials_of(study)
@@ -553,25 +545,16 @@ def test_the_median_rule_stops_hopeless_trials(opened, monkeypatch):
     assert not pruned[:3].any()
     for row in trials[pruned].itertuples():
         assert row.epochs == row.look_epochs[-1] < 8
-        before = trials[(trials["number"] < row.number) & (trials["state"] == "complete")]
-        at_look = [
-            dict(zip(r.look_epochs, r.look_values, strict=True))[row.epochs]
-            for r in before.itertuples()
-        ]
-        assert row.look_values[-1] > np.median(at_look)
+        assert min(row.look_values) > np.median(others(trials, row.number, row.epochs))
     for row in trials[~pruned].itertuples():  # and no other was hopeless
-        before = trials[(trials["number"] < row.number) & (trials["state"] == "complete")]
-        for epoch, value in zip(row.look_epochs, row.look_values, strict=True):
-            at_look = [
-                dict(zip(r.look_epochs, r.look_values, strict=True))[epoch]
-                for r in before.itertuples()
-            ]
-            assert len(at_look) < 3 or value <= np.median(at_look)
+        for i, epoch in enumerate(row.look_epochs, start=1):
+            known = others(trials, row.number, epoch)
+            assert len(known) < 3 or min(row.look_values[:i]) <= np.median(known)
     assert not list((study.trials.path / "checkpoints").iterdir())
 
 
 def test_two_objectives_give_a_front_and_stop_no_trial(opened, monkeypatch):
-    monkeypatch.setattr(search_trial, "LEAST_TRIALS", 1)
+    monkeypatch.setattr(search_trials, "LEAST_TRIALS", 1)
     study = opened(mode="pareto", trials=9, epochs=6)
     assert study.run() == 0
     run = load_search(study.folder.path)

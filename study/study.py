@@ -26,9 +26,8 @@ from study.grids import plan
 from study.options import StudyOptions
 from study.report.summary import summary_markdown
 from study.run.attempts import Attempts, ProgressLine, say
-from study.run.folder import RunFolder
+from study.run.folder import RunFolder, held, open_folder
 from study.run.jobs import Executor, Interruption, Workplace
-from study.run.opening import held, open_folder
 from study.run.packs import Pack, plan_packs
 from study.run.provenance import run_config
 from study.run.rows import FAILED

@@ -1,4 +1,4 @@
-"""Which pack trains next, what happens to one that failed, and the line that shows how far it is."""
+"""Which pack trains next, what happens to one that failed, and the line that shows progress."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PackJob:
 
 
 class Attempts:
-    """The queue of packs: those that wait and those in training, and the `errors` of those given up.
+    """The queue of packs: those that wait, those in training, and the `errors` of those given up.
 
     A pack without memory is split in two at once; a pack whose worker keeps dying is split after
     some tries, since the cause may be the kernel, which kills what takes too much memory, or one

@@ -1,4 +1,4 @@
-"""The run folder: the only truth about a run. Checkpoints, finished packs, models and the tidy tables.
+"""The run folder: the only truth about a run. Checkpoints, finished packs, models and the tables.
 
 A file is written under a temporary name and then renamed, so it is complete or missing. A pack is
 finished once its part of the members table exists; a run continues with the planned members that
@@ -19,25 +19,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from data_utils.errors import InputError
 from data_utils.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
 from models.config import MemberConfig
+from study.options import StudyOptions
 from study.run.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, typed
-from study.run.storage import Storage
+from study.run.storage import Storage, one_line
 
 #: What reading a file that was cut short or damaged may raise.
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
 #: Folders whose files do not change once they exist.
 KEPT = ("parts", "models", "checkpoints", "tensorboard")
-#: What stays on the machine that wrote it: the lock and temporary files.
-OWN = re.compile(r"\.")
 #: Seconds between two looks into the storage for a request to stop.
 STOP_SECONDS = 1.0
 
@@ -52,25 +52,22 @@ class RunFolder:
 
     @property
     def tensorboard(self) -> Path:
+        """The log folder for TensorBoard."""
         return self.path / "tensorboard"
 
     @property
     def log_file(self) -> Path:
+        """What Ray and its processes print, and every error in full."""
         return self.path / "log.txt"
 
     def create(self) -> None:
-        """Make the folder and its parts. Raises InputError where it cannot be written."""
+        """Make the folder and its parts. Raises InputError if it cannot be written."""
         try:
-            for name in ("checkpoints", "parts", "models", "tensorboard"):
+            for name in KEPT:
                 (self.path / name).mkdir(parents=True, exist_ok=True)
             self.drop_half_written()
-            probe = self.path / ".writable"
-            probe.touch()
-            probe.unlink()
         except OSError as error:
-            raise InputError(
-                f"{self.path}: cannot be written ({error.strerror}): give another --out"
-            ) from None
+            raise _unwritable(self.path, error) from None
 
     def drop_half_written(self) -> None:
         """Remove what a process was writing when it was killed; nobody must be writing now."""
@@ -88,7 +85,7 @@ class RunFolder:
 
     @contextmanager
     def on_worker(self) -> Iterator[RunFolder]:
-        """Return what a worker writes to: this folder, or with a storage a scratch folder."""
+        """Yield what a worker writes to: this folder, or with a storage a scratch folder."""
         if self.storage is None:
             yield self
             return
@@ -98,7 +95,7 @@ class RunFolder:
             yield folder
 
     def clear(self) -> None:
-        """Delete all of an earlier run but the lock, which this process holds."""
+        """Delete all of an earlier run except the lock, which this process holds."""
         for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -121,12 +118,10 @@ class RunFolder:
             self._asked, self._stop = now, self.storage.get(".stop") is not None
         return self._stop
 
-    def write_json(self, name: str, content: dict) -> None:
-        """`content` as an indented JSON file in the folder."""
-        self.write_text(name, json.dumps(content, indent=1) + "\n")
+    # files
 
     def read_json(self, name: str, **kinds: type | tuple[type, ...]) -> dict:
-        """Raises InputError when the file is not there, is no JSON object or lacks an entry of one of the `kinds`."""
+        """Read a JSON object that has an entry of each of the `kinds`. Raises InputError."""
         try:
             content = json.loads((self.path / name).read_text("utf-8"))
             if not isinstance(content, dict):
@@ -137,19 +132,23 @@ class RunFolder:
             return content
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(
-                f"{self.path / name}: not a readable run file ({error}): start anew with --fresh"
+                f"{self.path / name}: not a readable run file ({error}): start over with --fresh"
             ) from None
 
+    def write_json(self, name: str, content: dict) -> None:
+        """Write an indented JSON file."""
+        self.write_text(name, json.dumps(content, indent=1) + "\n")
+
     def write_text(self, name: str, text: str) -> None:
-        """A text file in the folder."""
+        """Write a text file."""
         self.write_bytes(name, text.encode("utf-8"))
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """A binary file in the folder."""
+        """Write a binary file."""
         self._write(name, lambda path: path.write_bytes(content))
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
-        """A table as Parquet; the index is not kept."""
+        """Write a table as Parquet, without its index."""
         self._write(
             name, lambda path: table.to_parquet(path, index=False, write_page_checksum=True)
         )
@@ -158,46 +157,44 @@ class RunFolder:
         write_atomically(self.path / name, write)
         self._deliver(name)
 
-    def _deliver(self, name: str) -> None:
-        if self.storage is not None:
-            self.storage.put(name, (self.path / name).read_bytes())
-
     def _remove(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
         if self.storage is not None:
             self.storage.delete(name)
 
+    # networks and checkpoints
+
     def save_model(self, member: MemberConfig, parameters: dict[str, np.ndarray]) -> None:
-        """One network's parameters by name, with its configuration in the file's header."""
+        """Write one network's parameters, with its configuration in the file's header."""
         path = self._model(member.member_id)
         save_arrays(path, parameters, {"member": member.as_dict()})
         self._deliver(f"models/{path.name}")
 
     def load_model(self, member_id: str) -> tuple[dict, dict[str, np.ndarray]]:
-        """What `save_model` wrote: the configuration (for MemberConfig.from_dict) and the parameters.
+        """Read a network's configuration (for MemberConfig.from_dict) and parameters.
 
-        Raises InputError for a file that is not there or is damaged.
+        Raises InputError if the file is missing or damaged.
         """
         try:
             arrays, metadata = load_arrays(self._model(member_id))
             return metadata["member"], arrays
         except UNREADABLE as error:
-            reason = " ".join(str(error).split())[:200]
             raise InputError(
-                f"{self._model(member_id)}: no readable network ({reason}): --resume trains it again"
+                f"{self._model(member_id)}: no readable network ({one_line(error)}): "
+                "--resume trains it again"
             ) from None
 
     def save_checkpoint(
         self, pack_id: str, member_ids: list[str], arrays: dict[str, np.ndarray], facts: dict
     ) -> None:
-        """Where a pack's training stands."""
+        """Write the state of a pack's training."""
         path = self._checkpoint(pack_id)
         save_arrays(path, arrays, {"members": member_ids, "facts": facts})
         self._deliver(f"checkpoints/{path.name}")
 
     def load_checkpoint(self, pack_id: str) -> tuple[dict[str, np.ndarray], dict] | None:
-        """Arrays and facts, or None if there is no readable checkpoint."""
-        self._fetch_checkpoint(pack_id)
+        """Read a checkpoint's arrays and facts; None if there is no readable one."""
+        self._fetch(f"checkpoints/{pack_id}.safetensors")
         try:
             arrays, metadata = load_arrays(self._checkpoint(pack_id))
             return arrays, metadata["facts"]
@@ -205,38 +202,38 @@ class RunFolder:
             return None
 
     def drop_checkpoint(self, pack_id: str) -> None:
-        """A pack that was stopped, or split, does not go on."""
-        self._remove(f"checkpoints/{self._checkpoint(pack_id).name}")
+        """Remove the checkpoint of a pack that has ended or is split."""
+        self._remove(f"checkpoints/{pack_id}.safetensors")
 
     def standing(self, pack_id: str) -> tuple[int, int] | None:
-        """Epoch and batch of a pack's checkpoint, which grow as the pack makes progress; None without one."""
-        self._fetch_checkpoint(pack_id)
+        """Read the epoch and batch of a pack's checkpoint, which grow as it makes progress."""
+        self._fetch(f"checkpoints/{pack_id}.safetensors")
         try:
             facts = load_metadata(self._checkpoint(pack_id))["facts"]
             return facts["epoch"], facts["batch"]
         except UNREADABLE:
             return None
 
-    def _fetch_checkpoint(self, pack_id: str) -> None:
-        """Bring here the checkpoint of a worker elsewhere."""
-        path = self._checkpoint(pack_id)
-        if self.storage is not None:
-            self._fetch(f"checkpoints/{path.name}")
-
     def checkpointed_packs(self) -> list[list[str]]:
-        """The member ids of every pack that has a readable checkpoint."""
+        """Read the member ids of every pack that has a readable checkpoint."""
         packs = []
         for path in sorted((self.path / "checkpoints").glob("*.safetensors")):
-            try:
+            with suppress(*UNREADABLE):
                 member_ids = load_metadata(path)["members"]
                 if len(set(member_ids)) == len(member_ids) > 0:  # else no pack could have left it
                     packs.append(list(member_ids))
-            except UNREADABLE:
-                continue
         return packs
 
+    def _model(self, member_id: str) -> Path:
+        return self.path / "models" / f"{member_id}.safetensors"
+
+    def _checkpoint(self, pack_id: str) -> Path:
+        return self.path / "checkpoints" / f"{pack_id}.safetensors"
+
+    # results
+
     def finish_pack(self, pack_id: str, members: pd.DataFrame, metrics: pd.DataFrame) -> None:
-        """Record a pack's results and drop its checkpoint. The members' part comes last: it is what counts."""
+        """Record a pack's results, the members' part last, as it counts; drop its checkpoint."""
         if self.storage is not None:
             self._send_tensorboard()
         parts = {
@@ -251,7 +248,7 @@ class RunFolder:
         self.drop_checkpoint(pack_id)
 
     def part(self, pack_id: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-        """The members and metrics tables of a finished pack; None where they are not there or not as written."""
+        """Read a finished pack's members and metrics; None if they are missing or damaged."""
         try:
             expected = json.loads((self.path / "parts" / f"{pack_id}.sha256").read_text("utf-8"))
             tables = []
@@ -259,16 +256,26 @@ class RunFolder:
                 content = (self.path / "parts" / f"{pack_id}.{name}.parquet").read_bytes()
                 if sha256(content) != expected[name]:
                     return None
-                # No threads: the tables are small, and where memory is short pyarrow waits for ever for a thread.
+                # No threads: if memory is short, pyarrow waits for ever for one.
                 tables.append(pd.read_parquet(io.BytesIO(content), use_threads=False))
             return tables[0], tables[1]
         except UNREADABLE:
             return None
 
-    def drop_damaged(self) -> list[str]:
-        """Forget results and networks that are not as they were written, so that their members train again.
+    def _parts(self) -> Iterable[tuple[pd.DataFrame, pd.DataFrame]]:
+        for path in sorted((self.path / "parts").glob("*.members.parquet")):
+            part = self.part(path.name.removesuffix(".members.parquet"))
+            if part is not None:  # else its members count as unfinished
+                yield part
 
-        Returns a line for each file. Raises InputError where the storage does not let one be read.
+    def finished_members(self) -> pd.DataFrame:
+        """Read one row for each member of a finished pack; damaged parts do not count."""
+        return _concat((part for part, _ in self._parts()), MEMBER_COLUMNS)
+
+    def drop_damaged(self) -> list[str]:
+        """Forget damaged results and networks, so that their members train again.
+
+        Returns a line for each file. Raises InputError if a file cannot be read at present.
         """
         lines = []
         for path in sorted((self.path / "parts").glob("*.members.parquet")):
@@ -282,16 +289,13 @@ class RunFolder:
             members, metrics = part
             bad = [member_id for member_id in members["member_id"] if not self._sound(member_id)]
             if bad:
-                lines += [
-                    f"{self._model(member_id)}: damaged: it trains again" for member_id in bad
-                ]
-                self.finish_pack(
-                    pack_id, *(table[~table["member_id"].isin(bad)] for table in (members, metrics))
-                )
+                lines += [f"{self._model(name)}: damaged: it trains again" for name in bad]
+                left = (table[~table["member_id"].isin(bad)] for table in (members, metrics))
+                self.finish_pack(pack_id, *left)
         return lines
 
     def _sound(self, member_id: str) -> bool:
-        """Whether the network's file is as it was written, or is not there: that is a wish of whoever removed it."""
+        """Whether a network is as it was written, or was removed, which is somebody's wish."""
         try:
             load_arrays(self._model(member_id))
         except FileNotFoundError:
@@ -300,83 +304,83 @@ class RunFolder:
             return False
         return True
 
-    def finished_members(self) -> pd.DataFrame:
-        """One row for each member of a finished pack; a part that cannot be read does not count."""
-        return _concat((part for part, _ in self._parts()), MEMBER_COLUMNS)
-
     def merge(
         self, planned: list[MemberConfig], errors: dict[str, str]
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Write members.parquet and metrics.parquet in the order of the plan, and return both.
 
-        `errors` holds the message of each member whose pack failed; a planned member that is neither
-        finished nor failed has no row.
+        `errors` holds the message of each member whose pack failed; a planned member that is
+        neither finished nor failed has no row.
         """
-        if self.storage is not None:
-            self.fetch(KEPT)  # the rest is this process' own
+        self.fetch(KEPT)  # the rest is this process' own
         parts = list(self._parts())
         order = {member.member_id: i for i, member in enumerate(planned)}
         members = _concat((part for part, _ in parts), MEMBER_COLUMNS)
-        done = set(members["member_id"])
+        lost = errors.keys() - set(members["member_id"])
         failed = [
             {**describe(member), "status": FAILED, "epochs": 0, "error": errors[member.member_id]}
             for member in planned
-            if member.member_id in errors and member.member_id not in done
+            if member.member_id in lost
         ]
-        members = _concat(
-            [members, typed(pd.DataFrame(failed, columns=MEMBER_COLUMNS))], MEMBER_COLUMNS
-        )
-        metrics = _concat((part for _, part in parts), METRIC_COLUMNS)
-        tables = []
-        for name, table in (("members", members), ("metrics", metrics)):
+        rows = typed(pd.DataFrame(failed, columns=MEMBER_COLUMNS))
+        tables = {
+            "members": _concat([members, rows], MEMBER_COLUMNS),
+            "metrics": _concat((part for _, part in parts), METRIC_COLUMNS),
+        }
+        for name, table in tables.items():
             table = table[table["member_id"].isin(order)]
             table = table.sort_values("member_id", key=lambda ids: ids.map(order), kind="stable")
-            tables.append(table.reset_index(drop=True))
-            self.write_table(f"{name}.parquet", tables[-1])
-        return tables[0], tables[1]
+            tables[name] = table.reset_index(drop=True)
+            self.write_table(f"{name}.parquet", tables[name])
+        return tables["members"], tables["metrics"]
+
+    # the storage
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
-        """Bring here what the storage has `below` these folders: what may have changed or is missing here.
+        """Fetch what the storage, if any, has `below` these folders that is new or missing here.
 
-        Raises InputError if the storage is no run's.
+        Raises InputError if the storage is not a run's.
         """
-        assert self.storage is not None
+        if self.storage is None:
+            return
         for name, size in self.storage.sizes().items():
             if ".." in PurePosixPath(name).parts:
                 raise InputError(
                     f"--storage {self.storage.url}: holds a file of the name {name!r}, so it is no "
                     "run's storage: give another"
                 )
-            if not OWN.match(name) and name.startswith(below) and not self._has(name, size):
+            if not name.startswith(".") and name.startswith(below) and not self._has(name, size):
                 self._fetch(name)
 
+    def publish(self) -> None:
+        """Deliver to the storage, if any, what is new or missing there."""
+        if self.storage is None:
+            return
+        sizes = self.storage.sizes()
+        for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
+            name = path.relative_to(self.path).as_posix()
+            known = name.startswith(KEPT) and sizes.get(name) == path.stat().st_size
+            if not known and not path.name.startswith(".") and not name.startswith("."):
+                self._deliver(name)
+
     def _fetch(self, name: str) -> None:
-        assert self.storage is not None
-        content = self.storage.get(name)
+        content = None if self.storage is None else self.storage.get(name)
         if content is not None:
             path = self.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda path: path.write_bytes(content))
+
+    def _deliver(self, name: str) -> None:
+        if self.storage is not None:
+            self.storage.put(name, (self.path / name).read_bytes())
 
     def _has(self, name: str, size: int) -> bool:
         """Whether a file is here as it is in the storage."""
         path = self.path / name
         if not (name.startswith(KEPT) and path.exists() and path.stat().st_size == size):
             return False
-        # A part that was half delivered when its host died is delivered again, in files of equal sizes.
+        # A part whose host died while delivering it comes again, in files of equal sizes.
         return not name.startswith("parts/") or self.part(path.name.partition(".")[0]) is not None
-
-    def publish(self) -> None:
-        """Bring to the storage, if there is one, what may have changed or is missing there."""
-        if self.storage is None:
-            return
-        sizes = self.storage.sizes()
-        for path in sorted(self.path.rglob("*")):
-            name = path.relative_to(self.path).as_posix()
-            if not path.is_file() or OWN.match(path.name) or OWN.match(name):
-                continue
-            if not (name.startswith(KEPT) and sizes.get(name) == path.stat().st_size):
-                self._deliver(name)
 
     def _send_tensorboard(self) -> None:
         for path in sorted(path for path in self.tensorboard.rglob("*") if path.is_file()):
@@ -385,21 +389,85 @@ class RunFolder:
                 self._deliver(path.relative_to(self.path).as_posix())
                 self._sent[path] = size
 
-    def _model(self, member_id: str) -> Path:
-        return self.path / "models" / f"{member_id}.safetensors"
 
-    def _checkpoint(self, pack_id: str) -> Path:
-        return self.path / "checkpoints" / f"{pack_id}.safetensors"
+def open_folder(options: StudyOptions) -> RunFolder:
+    """Check the study's run folder; if its storage holds the run to resume, fetch that first.
 
-    def _parts(self) -> Iterable[tuple[pd.DataFrame, pd.DataFrame]]:
-        for path in sorted((self.path / "parts").glob("*.members.parquet")):
-            part = self.part(path.name.removesuffix(".members.parquet"))
-            if part is not None:  # else its members count as unfinished
-                yield part
+    Raises InputError for a folder or a storage that cannot be used, or that holds what is neither
+    to be resumed nor to be replaced.
+    """
+    storage = None if options.storage is None else _storage(options.storage, options.folder)
+    folder = RunFolder(options.folder, storage)
+    if storage is not None:
+        names = {name for name in storage.sizes() if not name.startswith(".")}
+        is_run = {"config.json", "plan.json"} <= names
+        # What an interrupted run could not deliver is here.
+        if options.resume and (is_run or folder.path.is_dir()):
+            with held(folder.path):
+                folder.fetch()
+                folder.publish()
+        elif is_run and not options.fresh:
+            raise InputError(
+                f"--storage {storage.url}: holds a run already: give --resume to continue, "
+                "--fresh to replace it, or another"
+            )
+        elif names and not is_run:
+            raise InputError(f"--storage {storage.url}: holds files already: give another")
+    options.check_folder()
+    return folder
+
+
+def _storage(url: str, folder: Path) -> Storage:
+    if re.match(r"\w+://(?!anonymous@)[^/]*@", url):
+        raise InputError(
+            "--storage: holds credentials: leave them out and set the store's environment variables"
+        )
+    storage = Storage(url)
+    if storage.is_path:
+        path, folder = Path(url).expanduser().resolve(), folder.resolve()
+        if path.is_relative_to(folder) or folder.is_relative_to(path):
+            raise InputError(
+                f"--storage {url}: is in --out, or the other way round: give another folder"
+            )
+    storage.check()
+    return storage
+
+
+@contextmanager
+def held(path: Path) -> Iterator[Callable[[], None]]:
+    """Make the folder if it is missing, and hold it for this process; yield what unmakes it.
+
+    Raises InputError if it cannot be written or another process holds it.
+    """
+    created = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
+
+    def unmake() -> None:
+        if created:
+            shutil.rmtree(path, ignore_errors=True)
+        for parent in created[1:]:
+            with suppress(OSError):  # somebody else uses it by now
+                parent.rmdir()
+
+    lock = FileLock(path / ".lock", timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{path}: another run is using this folder: give another --out") from None
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        yield unmake
+    finally:
+        lock.release()
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be written ({error.strerror}): give another --out")
 
 
 def _readable(*paths: Path) -> None:
-    """Raise InputError for a file that is there and cannot be read now: it may be sound."""
+    """Raise InputError for a file that exists and cannot be read now: it may be sound."""
     for path in paths:
         try:
             path.read_bytes()
@@ -407,14 +475,12 @@ def _readable(*paths: Path) -> None:
             continue
         except OSError as error:
             raise InputError(
-                f"{path}: cannot be read ({error.strerror}): see to the storage, then --resume"
+                f"{path}: cannot be read ({error.strerror}): repair the storage, then --resume"
             ) from None
 
 
 def _concat(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     tables = [table for table in tables if len(table)]
-    return (
-        pd.concat(tables, ignore_index=True).reindex(columns=columns)
-        if tables
-        else pd.DataFrame(columns=columns)
-    )
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True).reindex(columns=columns)

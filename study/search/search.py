@@ -19,8 +19,8 @@ from models.denoisers.baselines import reference_errors
 from study.evidence.search import RUNNING, answer, answer_text, load_search, search_markdown
 from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES
+from study.run.folder import held
 from study.run.jobs import Executor, Interruption
-from study.run.opening import held
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
 from study.search.space import Space

@@ -92,7 +92,7 @@ def test_a_pack_without_memory_is_split_and_only_what_never_fits_is_reported(stu
     ("environment", "reason"),
     [
         ({"FAULT_ROOM_MB": ROOM_MB}, "no memory left"),
-        ({"FAULT_KILL_PACKS_OF": "5"}, "its worker died again and again"),
+        ({"FAULT_KILL_PACKS_OF": "5"}, "its worker keeps dying"),
     ],
 )
 def test_under_ray_too(study, whole, environment, reason):

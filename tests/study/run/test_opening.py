@@ -11,8 +11,7 @@ import pytest
 from data_utils.errors import InputError
 from study.options import SearchOptions, StudyOptions
 from study.run.cluster import mark, seen
-from study.run.folder import RunFolder
-from study.run.opening import open_folder
+from study.run.folder import RunFolder, open_folder
 from study.run.storage import Storage
 from study.search.search import open_search
 from tests.small import ROOT, assert_same_tables, contents, expression_file, models

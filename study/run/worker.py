@@ -1,4 +1,4 @@
-"""One pack from start, or from its checkpoint, to its results; and all jobs in this process."""
+"""One pack from its start or its checkpoint to its results, and jobs in this process."""
 
 from __future__ import annotations
 
@@ -13,24 +13,15 @@ import numpy as np
 import torch
 
 from data_utils.files import patiently
-from models.config import MemberConfig
-from models.training import PackTraining, Record
+from models.training import PackTraining
 from study.run.folder import RunFolder
 from study.run.jobs import Interruption, Queue, Workplace
 from study.run.packs import Pack
 from study.run.rows import DIVERGED, FINISHED, member_rows, metric_rows
-from study.run.tensorboard import MemberLog, hparams
+from study.run.tensorboard import TAGS, MemberLog, hparams
 
 #: Seconds between progress reports.
 REPORT_SECONDS = 1.0
-
-#: TensorBoard's name of each measurement.
-TAGS = {
-    ("train", "loss"): "loss/train",
-    ("validation", "mse"): "mse/validation",
-    ("test", "mse"): "mse/test",
-    ("validation", "mean_activation"): "code/mean_activation",
-}
 
 
 def run_pack(
@@ -40,18 +31,16 @@ def run_pack(
     should_stop: Callable[[], bool] = lambda: False,
     judge: Callable[[PackTraining], bool] | None = None,
 ) -> bool:
-    """Train a pack and leave its results in the folder. Returns False when `should_stop` ended it early.
+    """Train a pack and leave its results in the folder; False if it was ended early.
 
-    `report` gets the epoch and the best validation MSE so far with its member's name, about once a second;
-    a checkpoint is written every `checkpoint_seconds` of training and before an early return.
-    A search gives a `judge`, which is asked after every epoch but the last whether to go on (if not: False, too, and
-    no results); its networks do not see the test rows and are not kept.
+    `report` gets the pack's progress about once a second. A checkpoint is written every
+    `checkpoint_seconds` of training, and when `should_stop` ends it early. A search gives a
+    `judge`, which after every epoch except the last decides whether the pack continues (if not, it
+    leaves no results); its networks do not see the test rows and are not kept.
     """
     folder = workplace.folder
     known = folder.part(pack.pack_id) if judge is None else None
-    if known is not None and len(known[0]) == len(
-        pack.members
-    ):  # its worker died in the moment after
+    if known is not None and len(known[0]) == len(pack.members):  # its worker died just after
         folder.drop_checkpoint(pack.pack_id)
         return True
     training = PackTraining(pack.members, workplace.data, workplace.device, tested=judge is None)
@@ -70,11 +59,11 @@ def run_pack(
             board.close()
             return False
         if should_stop() and not training.finished:
-            with suppress(OSError):  # then the last one counts
+            with suppress(OSError):  # the checkpoint before it counts
                 save(folder, pack, training)
             return False
         if now - saved > workplace.checkpoint_seconds:
-            with suppress(OSError):  # the next may be kept; what must be is the result
+            with suppress(OSError):  # the next one may succeed; only the result must
                 save(folder, pack, training)
                 board.flush()
             saved = time.monotonic()
@@ -87,7 +76,7 @@ def run_pack(
 
 
 def finish(pack: Pack, folder: RunFolder, training: PackTraining, board: Board, kept: bool) -> None:
-    """Write a trained pack's results, and its networks where they are `kept`."""
+    """Write a trained pack's results, and its networks if they are `kept`."""
     folder.check()
     board.close()
     for k, member in enumerate(pack.members if kept else ()):
@@ -96,7 +85,7 @@ def finish(pack: Pack, folder: RunFolder, training: PackTraining, board: Board, 
 
 
 def progress(training: PackTraining, first_epoch: int) -> dict:
-    """Where a pack stands: epoch, where it went on from, and the best validation MSE with its member's name."""
+    """Return the epoch, where it continued from, and the best validation MSE with its network."""
     curve = [r for r in training.records if (r.split, r.metric) == ("validation", "mse")][-1].values
     finite = [(value, k) for k, value in enumerate(curve) if math.isfinite(value)]
     best, k = min(finite, default=(math.inf, 0))
@@ -117,68 +106,63 @@ def save(folder: RunFolder, pack: Pack, training: PackTraining) -> None:
 
 
 def arrays_of(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Tensors on the CPU as the numpy arrays that a run folder keeps."""
+    """Return tensors on the CPU as the numpy arrays that a run folder keeps."""
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 class Board:
-    """The TensorBoard runs of a pack's members; what could not be written is made anew the next time."""
+    """The TensorBoard runs of a pack's members; after a failure they are written again in full."""
 
     def __init__(self, folder: RunFolder, training: PackTraining):
         self.folder, self.training, self.written = folder, training, 0
-        self.logs: list[MemberLog] | None = None
+        self.logs: list[MemberLog] = []
 
     def flush(self) -> None:
-        """Write what was measured since the last time. Raises OSError where that cannot be written."""
+        """Write what was measured since the last time. Raises OSError."""
         try:
-            if self.logs is None:
+            if not self.logs:
                 self.folder.check()
-                self.logs, self.written = [self._log(member) for member in self.training.members], 0
-            records = [
-                r for r in self.training.records[self.written :] if (r.split, r.metric) in TAGS
-            ]
+                self.written, self.logs = (
+                    0,
+                    [
+                        MemberLog(self.folder.tensorboard, member.run_name, hparams(member))
+                        for member in self.training.members
+                    ],
+                )
+            new = self.training.records[self.written :]
+            shown = [(r, TAGS[r.split, r.metric]) for r in new if (r.split, r.metric) in TAGS]
             for k, log in enumerate(self.logs):
-                log.scalars(_rows(records, k))
+                log.scalars([(r.epoch, tag, r.values[k], r.wall_time) for r, tag in shown])
             self.written = len(self.training.records)
         except OSError:
-            self.logs = None
+            self.logs = []
             raise
-
-    def _log(self, member: MemberConfig) -> MemberLog:
-        return MemberLog(self.folder.tensorboard, member.run_name, hparams(member))
 
     def close(self) -> None:
         """Write the rest, and how each member ended; no more can be added."""
         self.flush()
-        logs, self.logs = self.logs, None
+        logs, self.logs = self.logs, []
         for log, diverged in zip(logs, self.training.diverged_epoch, strict=True):
             log.close(FINISHED if diverged is None else DIVERGED)
 
 
-def _rows(records: list[Record], k: int) -> list[tuple[int, str, float, float]]:
-    return [(r.epoch, TAGS[r.split, r.metric], r.values[k], r.wall_time) for r in records]
-
-
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Runs jobs in this process."""
+    """Runs jobs in this process, one after the other, without Ray; the results are the same."""
 
     device: str = "cpu"
 
     def workers(self) -> int:
-        """There is one."""
+        """Return 1."""
         return 1
 
     def run_jobs(self, queue: Queue, workplace: Workplace, interruption: Interruption) -> None:
         """Run jobs until none waits or the run is interrupted."""
         with one_thread():
             while not interruption and (job := queue.next()) is not None:
+                report = functools.partial(queue.reported, job)
                 try:
-                    result = job.run(
-                        workplace,
-                        functools.partial(queue.reported, job),
-                        lambda: bool(interruption),
-                    )
+                    result = job.run(workplace, report, lambda: bool(interruption))
                 except Exception as error:  # only this job has failed, as under Ray
                     queue.failed(job, f"{type(error).__name__}: {error}")
                 else:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+import time
 
 import pytest
 
@@ -293,12 +294,13 @@ def test_memory_counts_a_commands_children():
     assert watch.largest_worker() is None
 
 
-def test_wall_times_of_a_run(tmp_path):
+def test_wall_times_of_a_run(tmp_path, monkeypatch):
     for name, start, epochs in (
         ("dense-2/a", 100.0, (103.0, 105.0)),
         ("dense-4/b", 101.0, (102.5, 109.0)),
     ):
-        log = MemberLog(tmp_path / "tensorboard", name, {}, start_time=start)
+        monkeypatch.setattr(time, "time", lambda start=start: start)
+        log = MemberLog(tmp_path / "tensorboard", name, {})
         log.scalars([(epoch, "mse/validation", 1.0, when) for epoch, when in enumerate(epochs, 1)])
     assert first_epoch(tmp_path) == 102.5
     assert training_seconds(tmp_path) == 9.0

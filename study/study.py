@@ -24,7 +24,6 @@ from models.config import MemberConfig
 from study.evidence.levels import by_level
 from study.grids import plan
 from study.options import StudyOptions
-from study.report.summary import summary_markdown
 from study.run.attempts import Attempts, ProgressLine, say
 from study.run.folder import RunFolder, held, open_folder
 from study.run.jobs import Executor, Interruption, Workplace
@@ -258,6 +257,8 @@ class Study:
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
+        from study.report.summary import summary_markdown  # loads what draws
+
         self.folder.drop_half_written()
         merge = functools.partial(self.folder.merge, self.planned, self.errors)
         members, metrics = patiently(merge, give_up=lambda: bool(interruption))

@@ -614,7 +614,7 @@ def test_missing_landmark_genes_are_told(run):
     missing = LANDMARKS["gene_symbol"].tolist()[60:]
     assert config["data"]["genes_matched"] == 60
     assert config["data"]["genes_missing"] == missing
-    assert f"missing from the data: 883 ({', '.join(missing[:10])}" in summary
+    assert f"| landmark genes missing | 883: {', '.join(missing[:30])} and 853 more" in summary
 
 
 def test_summary_has_the_numbers(run):

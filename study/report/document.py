@@ -147,11 +147,11 @@ Block = Words | Points | Command | Plot | Table | Fold | Section
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report. `warning` stands at the top in plain sight, unless it is empty."""
+    """The whole report. `warning` stands at the top in plain sight."""
 
     title: str
     subtitle: str
-    warning: str
+    warning: Words | None
     sections: tuple[Section, ...]
 
     def tables(self) -> list[Table]:

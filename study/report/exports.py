@@ -169,10 +169,9 @@ def html(document: Document, images: Mapping[str, Image], files: bool = True) ->
 
 def markdown(document: Document) -> str:
     """Return the same as Markdown (GitHub's), with figures and tables next to it in figures/ and tables/."""
-    lines = [f"# {escaped(document.title)}", escaped(document.subtitle)]
-    if document.warning:
-        lines.append(f"> **{escaped(document.warning)}**")
-    return "\n\n".join([*lines, *_markdown_blocks(document.sections, 2)]) + "\n"
+    warning = f"> {_markdown_block(document.warning)}" if document.warning else ""
+    lines = [f"# {escaped(document.title)}", escaped(document.subtitle), warning]
+    return "\n\n".join(filter(None, [*lines, *_markdown_blocks(document.sections, 2)])) + "\n"
 
 
 def _markdown_blocks(blocks: Sequence[Block], level: int) -> list[str]:
@@ -200,7 +199,7 @@ def _markdown_block(block: Words | Points | Command | Plot | Table) -> str:
         return "\n".join(f"- {_markdown_block(item)}" for item in block.items)
     if isinstance(block, Command):  # four spaces, not a fence: no backtick in the text can end it
         return "\n".join(f"    {line}" for line in block.text.splitlines())
-    caption = f"*{escaped(block.title)}.* {escaped(block.caption)}"
+    caption = f"*{escaped(block.title)}.* {escaped(block.caption)}".strip()
     if isinstance(block, Plot):
         return f"![{escaped(block.alt or block.title)}](figures/{block.key}.png)\n\n{caption}"
     header = [escaped(name) for name in block.frame.columns]

@@ -36,6 +36,7 @@ from study.report.figures import (
 from study.report.headline import glance, in_short
 from study.report.questions import open_questions
 from study.report.tables import gap_table, genes_table, label_table, network_tables
+from study.report.wording import SIMULATED
 
 
 def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
@@ -59,7 +60,7 @@ def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
     return Document(
         prose.TITLE,
         subtitle,
-        prose.SIMULATED if evidence.simulated else "",
+        Words(SIMULATED, "The data are SIMULATED.") if evidence.simulated else None,
         tuple(stamped(s) if evidence.simulated else s for s in sections if s.blocks),
     )
 
@@ -220,28 +221,33 @@ def _limits(evidence: Evidence) -> Section:
 
 def _provenance(evidence: Evidence) -> Section:
     data = _table(
-        "data", "The data", "Which all runs of this page share.", checklist.data_facts(evidence)
+        "data",
+        "The data",
+        "Which all runs of this page share.",
+        checklist.data_facts(evidence.data, checklist.split_words(evidence.runs[0])),
     )
     runs = _table(
         "runs",
         "The runs",
         "What each of them trained, on which machine.",
-        checklist.run_facts(evidence),
+        checklist.side_by_side(
+            evidence.runs, lambda run: checklist.run_facts(run.config, run.members)
+        ),
     )
     versions = _table(
         "versions",
         "Versions",
         "Of Python and of the packages that can change a number.",
-        checklist.versions(evidence),
+        checklist.side_by_side(evidence.runs, lambda run: checklist.versions(run.config)),
     )
     commands = tuple(
         b
         for run in evidence.runs
-        for b in (Words("", f"Run {run.name}:"), Command(checklist.repeat_command(run)))
+        for b in (Words("", f"Run {run.name}:"), Command(run.config["command"]))
     )
     reproduce = next(filter(None, map(checklist.reproduce_command, evidence.runs)), None)
     again = (Words(prose.AGAIN), Command(reproduce)) if reproduce else ()
-    lost = checklist.lost_members(evidence)
+    lost = checklist.lost_members(evidence.members)
     gone = (
         (_table("lost", "Networks that did not finish", prose.LOST, lost),)
         if len(lost)

@@ -1,11 +1,6 @@
 """The sentences of the report that do not depend on its numbers."""
 
 TITLE = "Denoising autoencoders on gene expression: the paper's results and ours"
-SIMULATED = (
-    "The data are SIMULATED. They come from the built-in GTEx-like cohort, a mixture model with GTEx's correlations "
-    "and difficulty: every number of this page that is not marked as published is a property of that simulation, not "
-    "a measurement of tissue."
-)
 CLAIMS = (
     "“Holds” needs every part of the claim to point its way with p ≤ 0.05; “does not hold” needs one part reversed "
     "with p ≤ 0.05 after Holm's adjustment; “undecided” says how many seeds would decide. As published is judged on "

@@ -10,20 +10,24 @@ from itertools import pairwise
 
 import pandas as pd
 
-from study.report.blueprints import MODELS
+from models.config import PAPER_MODELS
 
-UNKNOWN = "not recorded"
+SIMULATED = (
+    "They come from a mixture model with GTEx's correlations and difficulty. Every number that is "
+    "not marked as published is a property of that simulation, not a measurement of tissue."
+)
 
 
 @dataclass(frozen=True)
 class Span:
-    """An interval as a cell of a table: "0.6312 to 0.6400"."""
+    """An interval as a cell of a table."""
 
     low: float
     high: float
     digits: int = 4
 
     def __str__(self) -> str:
+        """Return "0.6312 to 0.6400"."""
         return f"{self.low:.{self.digits}f} to {self.high:.{self.digits}f}"
 
 
@@ -63,18 +67,16 @@ def n_seeds(n: int) -> str:
     return "1 seed" if n == 1 else f"{n} seeds"
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Return "1 h 2 min 3 s" or "2 min 3 s"."""
-    if seconds is None or not math.isfinite(seconds):
-        return UNKNOWN
     hours, rest = divmod(round(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours:,} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
 
 
 def in_order(rows: pd.DataFrame, *then: str) -> pd.DataFrame:
-    """Return rows in the paper's order of models, other models after them by name; then by `then`."""
-    place = {model: i for i, model in enumerate(MODELS)}
+    """Return rows in the paper's order of models, then others by name; then by `then`."""
+    place = {model: i for i, model in enumerate(PAPER_MODELS)}
     ranked = rows.assign(_rank=rows["model"].map(place).fillna(len(place)))
     return ranked.sort_values(["_rank", "model", *then], kind="stable", ignore_index=True)[[*rows]]
 

@@ -141,6 +141,7 @@ def fake_config(grid, planned, simulated, data):
             "source": "simulated" if simulated else "/data/<expression>.gct.gz",
             "simulated": simulated,
             "data_seed": 0 if simulated else None,
+            "origin": None,
             "n_samples": 2921,
             "n_genes": N_GENES,
             "sha256": data,
@@ -156,7 +157,9 @@ def fake_config(grid, planned, simulated, data):
         "n_members": len(planned),
         "device": "cpu",
         "provenance": {
+            "started": "2026-01-02T03:04:05+00:00",
             "python": "3.11.2",
+            "platform": "Linux",
             "packages": {"torch": "2.13.0", "ray": "2.60.0", "numpy": "2.3.0"},
             "git": {"commit": "0" * 40, "dirty": False},
             "hardware": {"cpu": "Test CPU", "cores": 2, "memory_bytes": 24 << 30, "gpus": []},

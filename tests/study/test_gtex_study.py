@@ -14,7 +14,7 @@ from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import write_expression
 from data_utils.splits import split_samples
 from study.evidence.evidence import load_evidence
-from study.report.checklist import data_facts
+from study.report.checklist import data_facts, split_words
 from study.reproduce import reproduce
 from tests import gtex
 from tests.small import assert_same_tables, contents, expression
@@ -112,10 +112,11 @@ def test_it_is_resumed_reproduced_and_reported_from_the_cache_alone(
     member = pd.read_parquet(here / "run" / "members.parquet")["member_id"].item()
     assert run_study.main(["reproduce", member, "--run", "run"]) == 0
     assert "weights: bit-identical" in capfd.readouterr().out
-    facts = data_facts(load_evidence([here / "run"])).set_index("item")["value"]
+    [run] = load_evidence([here / "run"]).runs
+    facts = data_facts(run.config["data"]).set_index("item")["value"]
     assert facts["source"] == V8
     assert facts["fetched from"] == release.site.url + release.path
-    assert "all samples of one donor in one part" in facts["split"]
+    assert "all samples of one donor in one part" in split_words(run)
 
 
 def test_group_none_splits_by_samples(release, here, capfd):

@@ -23,7 +23,7 @@ def test_the_crate_describes_the_report_and_its_runs(tmp_path):
     entities = {entity["@id"]: entity for entity in graph}
     root = entities["./"]
     assert root["license"].endswith("/MIT")
-    assert root["datePublished"] == "1970-01-01"  # made-up runs have no start
+    assert root["datePublished"] == "2026-01-02"
     files = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
     assert {unquote(part["@id"]) for part in root["hasPart"]} == files - {"ro-crate-metadata.json"}
     for part in root["hasPart"]:

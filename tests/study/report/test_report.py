@@ -22,6 +22,8 @@ from study.report.checklist import (
     reproduce_command,
     run_facts,
     search_bounds,
+    side_by_side,
+    split_words,
 )
 from study.report.document import (
     Command,
@@ -194,26 +196,28 @@ def test_how_near_the_rerun_comes_is_counted_over_the_plotted_curves(tmp_path):
 
 def test_provenance_and_checklist_are_filled(runs, page):
     evidence = load_evidence(runs)
-    facts = run_facts(evidence).set_index("item")
-    assert facts.loc["finished"].tolist() == ["426", "45"]
-    assert facts.loc["failed", "paper"] == "2"
-    assert facts.loc["diverged", "paper"] == "1"
+    facts = side_by_side(evidence.runs, lambda run: run_facts(run.config, run.members))
+    facts = facts.set_index("item")
+    assert facts.loc["networks"].tolist() == [
+        "429 of 429: 426 finished, 1 diverged, 2 failed",
+        "45 of 45: 45 finished, 0 diverged, 0 failed",
+    ]
     assert facts.loc["wall time", "paper"] == "23 min 16 s"
     assert "git 0000" in facts.loc["code", "paper"]
-    data = data_facts(evidence).set_index("item")["value"]
+    data = data_facts(evidence.data).set_index("item")["value"]
     assert data["SHA-256 of the values used"] == "a" * 64
-    assert data["split"] == "7 train, 1 validation, 2 test (split seed 0)"
+    assert split_words(evidence.runs[0]) == "7 train, 1 validation, 2 test (split seed 0)"
     answers = checklist(evidence).set_index("question")["answer"]
-    assert answers["number"] == "474 networks in 2 run(s): 471 finished, 1 diverged, 2 failed"
-    assert answers["training"].startswith("15 min 48 s")  # 474 x 2 s
+    assert answers["number"] == "474 networks: 471 finished, 1 diverged, 2 failed"
+    assert answers["training time"].startswith("15 min 48 s")  # 474 x 2 s
     bounds = search_bounds(evidence).set_index("setting")
-    assert bounds.loc["beta (sparsity)", "as-written"] == "0, 0.001, 0.01"
+    assert bounds.loc["beta", "as-written"] == "0, 0.001, 0.01"
     assert (
         bounds.loc["noise factor", "as-written"]
         == "0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1"
     )
-    assert bounds.loc["optimiser", "as-published"] == "adadelta"
-    assert bounds.loc["epochs of a network", "as-published"] == "110"
+    assert bounds.loc["optimizer", "as-published"] == "adadelta"
+    assert bounds.loc["epochs", "as-published"] == "110"
     text = text_of(page)
     assert "python run_study.py --grid paper" in text
     assert reproduce_command(evidence.runs[0]) in text
@@ -342,7 +346,7 @@ def test_colour_and_link_follow_the_type_of_a_cell():
         outcome=[HOLDS],
         foreign=["holds: not an outcome"],
     )
-    page = exports.html(Document("T", "s", "", (Section("Top", (table,)),)), {}, files=False)
+    page = exports.html(Document("T", "s", None, (Section("Top", (table,)),)), {}, files=False)
     assert '<a href="#c1">C1</a>: MSE &lt;grows&gt;' in page
     assert '<span class="verdict does-not-hold">does not hold</span>: -0.1<' in page
     assert '<span class="verdict holds">holds</span><' in page
@@ -381,10 +385,13 @@ def test_markdown_of_every_block():
     points = Points((Words("[x](y)", "One:"), Words("& two")))
     text = exports.markdown(
         Document(
-            "T", "s", "Beware. Of it", (Section("Top", (section, points, Command("a `b`\nc"))),)
+            "T",
+            "s",
+            Words("Of it", "Beware."),
+            (Section("Top", (section, points, Command("a `b`\nc"))),),
         )
     )
-    assert text.startswith("# T\n\ns\n\n> **Beware. Of it**\n\n## Top\n\n### Part \\*one\\*\n")
+    assert text.startswith("# T\n\ns\n\n> **Beware.** Of it\n\n## Top\n\n### Part \\*one\\*\n")
     assert "**C1 says**\n\n**Lead:** no \\`code\\`" in text
     assert (
         "| gene | mse |\n| --- | ---: |\n| \\<script\\>alert('gene')\\</script\\> | 0.500 |\n| a\\|b | 1.000 |"

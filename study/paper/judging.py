@@ -125,7 +125,7 @@ def judge(
     measured = {part: d.dropna() for part, d in differences.items() if d.notna().any()}
     if not measured:
         return None
-    p = {part: sign_flip_test(d).p for part, d in measured.items()}
+    p = {part: sign_flip_test(d) for part, d in measured.items()}
     adjusted, size = dict.fromkeys(p, 1.0), dict.fromkeys(p, 1)
     for family in (list(measured), [part for part in apart if part in measured]):
         for part, value in zip(family, holm([p[part] for part in family]), strict=True):

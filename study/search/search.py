@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import optuna
 import pandas as pd
@@ -20,7 +21,7 @@ from study.evidence.search import RUNNING, answer, answer_text, load_search, sea
 from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES
 from study.run.folder import held
-from study.run.jobs import Executor, Interruption
+from study.run.jobs import Executor, Interruption, Job
 from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
 from study.search.space import Space
@@ -116,10 +117,10 @@ class Search:
     def _set_sampler(self, number: int) -> None:
         self.study.sampler = sampler(self.options.sampler, self.options.search_seed, number)
 
-    def reported(self, job: TrialJob, progress: dict) -> None:
+    def reported(self, job: Job, progress: dict) -> None:
         """Nothing: a trial is reported when it has ended."""
 
-    def ended(self, job: TrialJob, result: Outcome | None) -> None:
+    def ended(self, job: Job, result: Outcome | None) -> None:
         """Report a trial's end; a trial without an end continues with --resume."""
         trial = self.begun.pop(job.job_id)
         if result is None:
@@ -144,7 +145,7 @@ class Search:
         if self.peers is not None and result.state == TrialState.COMPLETE:
             self.peers.add_trial(self._known(trial))
 
-    def failed(self, job: TrialJob, error: str, died: bool = False) -> None:
+    def failed(self, job: Job, error: str, died: bool = False) -> None:
         """Try a trial again whose worker died; after some tries leave it to --resume."""
         trial = self.begun.pop(job.job_id)
         self.deaths[job.job_id] += 1
@@ -160,7 +161,7 @@ class Search:
 
     def _line(self, trial: optuna.Trial) -> str:
         """For example `trial 12 of 40: code 118, validation MSE 0.3412, 21 s (best 0.3398 at 96)`."""
-        known, best = self._known(trial), complete(self.trials())[:1]
+        known, best = self._known(trial), complete(self.trials())
         result = known.user_attrs.get("error") or state_of(known)
         if known.state == TrialState.COMPLETE:
             result = f"validation MSE {known.values[0]:.4f}"
@@ -168,8 +169,8 @@ class Search:
             f"trial {known.number + 1} of {self.options.trials}: code {known.params['code_size']}, "
             f"{result}, {known.user_attrs.get('seconds', 0.0):.0f} s"
         )
-        for trial in best:
-            text += f" (best {trial.values[0]:.4f} at {trial.params['code_size']})"
+        if best:
+            text += f" (best {best[0].values[0]:.4f} at {best[0].params['code_size']})"
         return text
 
 
@@ -180,10 +181,14 @@ class SearchStudy(Study):
     wanted: SearchOptions = field(kw_only=True)
     space: Space = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.trials = TrialsFolder(self.folder)
-        self.search: Search | None = None
         self.chosen: dict | None = None
+
+    @cached_property
+    def search(self) -> Search:
+        """The queue of trials, from the journal in the folder, which must be held."""
+        return Search(self.space, self.trials, self.say)
 
     def load(self) -> None:
         """Read the data, and make the space of the search.
@@ -195,20 +200,19 @@ class SearchStudy(Study):
 
     def work_left(self) -> bool:
         """Whether trials are wanted, or networks of the chosen setting are not trained."""
-        if self.search is None:  # with --resume, before Ray starts
+        if "search" not in vars(self):  # with --resume, before Ray starts
             if not (self.folder.path / "optuna.journal").exists():
                 return True  # killed before the first trial, if it is a search at all
             with held(self.folder.path):
                 for line in self.trials.drop_damaged():
                     self.say(line)
-                self.search = Search(self.space, self.trials, self.say)
-            self._plan()
+                self._plan()
         return self.search.left > 0 or super().work_left()
 
     def _begin(self) -> float:
         seconds_before = super()._begin()
         self.trials.create()
-        self.search = self.search or Search(self.space, self.trials, self.say)
+        self._plan()
         return seconds_before
 
     def _train(self, executor: Executor, interruption: Interruption) -> None:

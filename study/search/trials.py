@@ -224,13 +224,14 @@ class TrialJob:
         A point that was trained to its end before is not trained again, and costs no seconds.
         """
         folder, pack = TrialsFolder(workplace.folder), self.pack
-        known = folder.part(pack.pack_id)
-        if known is not None:
-            return replace(self._trained(*known), seconds=0.0)
-        looks = Looks(self)
-        workplace = replace(workplace, folder=folder)
-        if run_pack(pack, workplace, should_stop=should_stop, judge=looks):
-            return self._trained(*folder.part(pack.pack_id))
+        results, repeated, looks = folder.part(pack.pack_id), True, Looks(self)
+        if results is None:
+            repeated, workplace = False, replace(workplace, folder=folder)
+            if run_pack(pack, workplace, should_stop=should_stop, judge=looks):
+                results = folder.part(pack.pack_id)
+        if results is not None:
+            outcome = self._trained(*results)
+            return replace(outcome, seconds=0.0) if repeated else outcome
         if looks.outcome is not None:
             folder.drop_checkpoint(pack.pack_id)
         return looks.outcome
@@ -274,7 +275,8 @@ class Looks:
     """
 
     def __init__(self, job: TrialJob):
-        self.job, self.outcome = job, None
+        self.job = job
+        self.outcome: Outcome | None = None
         self.pruner = optuna.pruners.MedianPruner(n_startup_trials=LEAST_TRIALS)
         self.epochs = look_epochs(job.space.options.epochs)
 

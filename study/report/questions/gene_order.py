@@ -216,7 +216,7 @@ def _table(rows: pd.DataFrame, differences: Differences) -> Table:
                 "95 % interval": row["interval"],
                 "against the given order": None if other is None else other.mean(),
                 "its 95 % interval": None if other is None else _bounds(other),
-                "p": sign_flip_test(other).p if asked else None,
+                "p": sign_flip_test(other) if asked else None,
                 "seeds": row["seeds"],
             }
         )

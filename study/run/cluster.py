@@ -1,4 +1,4 @@
-"""The Ray cluster: one of this machine alone, started in the background, or one that exists."""
+"""The Ray cluster: one of this machine only, started in the background, or one that exists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pyarrow import ArrowException
 from rich.console import Console
@@ -27,13 +26,10 @@ from study.run.attempts import say
 from study.run.jobs import Executor
 from study.run.storage import Storage, one_line
 
-if TYPE_CHECKING:
-    from ray import ObjectRef
-
 #: Tries at starting Ray: it gives up after 30 s, too few on a very busy machine.
 START_TRIES = 3
 #: Seconds to wait for a cluster to answer, and for each of its nodes.
-ADDRESS_SECONDS, NODE_SECONDS = 25.0, 60.0
+ADDRESS_SECONDS, NODE_SECONDS = 15.0, 60.0
 #: Seconds between two looks at whether Ray's servers still listen.
 LOOK_SECONDS = 1.0
 
@@ -71,19 +67,18 @@ def cluster(
     workers: int | None,
     last_words: Callable[[str], None] = lambda reason: None,
 ) -> Iterator[Callable[[], dict[str, float]]]:
-    """Start a Ray cluster of this machine alone, or join the one at `address`.
+    """Start a Ray cluster of this machine only, or join the one at `address`.
 
     It starts in a thread, since that takes seconds in which there is other work. The function that
     is yielded waits for it and returns its resources, or raises InputError if no cluster answers.
     If a server of this machine's own cluster dies, the process ends after its `last_words`.
     """
-    options: dict = {"logging_level": logging.ERROR, "log_to_driver": False}
+    options: dict = {"logging_level": logging.ERROR, "log_to_driver": False, "address": address}
     if address is None:
         options |= {"address": "local", "include_dashboard": False}
         options["num_cpus"] = workers or len(os.sched_getaffinity(0))
     else:
         check_address(address)
-        options["address"] = address
     with ExitStack() as stack:
         if address is None:
             token = stack.enter_context(private())
@@ -113,120 +108,6 @@ def cluster(
                 ray.shutdown()
 
 
-def servers() -> dict[str, tuple[str, int]]:
-    """Return where the two servers of this machine's cluster listen, without which nothing goes on."""
-    import ray
-
-    [node] = ray.nodes()
-    host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
-    return {
-        "gcs_server": (host, int(port)),
-        "raylet": (node["NodeManagerAddress"], node["NodeManagerPort"]),
-    }
-
-
-@contextmanager
-def watched(addresses: dict[str, tuple[str, int]], ended: Callable[[str], None]) -> Iterator[None]:
-    """Call `ended` with a reason, in another thread, once nothing listens at one of the addresses.
-
-    Left alone, Ray's driver waits a minute for a dead server, and then ends without a word.
-    """
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
-            for name, address in addresses.items():
-                if refused(address) and not over.is_set():
-                    ended(f"Ray's {name} has died")
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def refused(address: tuple[str, int]) -> bool:
-    """Whether nobody listens there; a server that is slow to answer is alive."""
-    try:
-        socket.create_connection(address, timeout=10).close()
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def check_nodes(options: StudyOptions) -> None:
-    """Raise InputError where a node of the cluster does not see what is written to the run folder, or the storage."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    with mark(options) as there:
-        asked = {}
-        for node in ray.nodes():
-            if node["Alive"]:
-                place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                task = ray.remote(seen).options(num_cpus=0, scheduling_strategy=place)
-                asked[node["NodeManagerAddress"]] = task.remote(*there)
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_SECONDS)
-        found = {name: _answer(task) for name, task in asked.items()}
-    blind = [f"{name} ({reason})" for name, reason in found.items() if reason]
-    if blind and options.storage is None:
-        raise InputError(
-            f"{options.folder}: is not one folder for the whole cluster: not seen by {', '.join(blind)}: "
-            "give an --out that all nodes share, or --storage s3://BUCKET/PATH"
-        )
-    if blind:
-        raise InputError(
-            f"--storage {options.storage}: cannot be read by {', '.join(blind)}: give the nodes the credentials, or "
-            "a storage that all of them reach"
-        )
-
-
-def _answer(task: ObjectRef) -> str:
-    import ray
-
-    try:
-        return ray.get(task, timeout=0.1)
-    except ray.exceptions.RayError as error:
-        return f"no answer: {type(error).__name__}"
-
-
-@contextmanager
-def private() -> Iterator[Path]:
-    """Let a Ray that starts meanwhile listen on loopback alone and require a token of this run.
-
-    Yields the token's file, of mode 600, which is removed with the run. Ray must not have been
-    imported before: it reads once whether machines other than this one may take part.
-    """
-    with tempfile.TemporaryDirectory(prefix="dae-study-") as folder:
-        path = Path(folder) / "token"
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        ours = {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(path),
-            "RAY_AUTH_TOKEN": None,
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        }
-        theirs = {name: os.environ.get(name) for name in ours}
-        _set(ours)
-        try:
-            yield path
-        finally:
-            _set(theirs)
-
-
-def _set(environment: dict[str, str | None]) -> None:
-    for name, value in environment.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
-
-
 def _start(options: dict) -> dict[str, float]:
     import ray
 
@@ -244,71 +125,188 @@ def _start(options: dict) -> dict[str, float]:
     return ray.cluster_resources()
 
 
+@contextmanager
+def private() -> Iterator[Path]:
+    """Let a Ray that starts meanwhile listen on loopback only and require a token of this run.
+
+    Yields the token's file, of mode 600, which is removed with the run. Ray must not have been
+    imported before: it reads once whether machines other than this one may take part.
+    """
+    with tempfile.TemporaryDirectory(prefix="dae-study-") as folder:
+        path = Path(folder) / "token"
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+        ours = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(path),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        }
+        theirs = {name: os.environ.pop(name, None) for name in (*ours, "RAY_AUTH_TOKEN")}
+        os.environ.update(ours)
+        try:
+            yield path
+        finally:
+            for name, value in theirs.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def servers() -> dict[str, tuple[str, int]]:
+    """Return where the two servers of this machine's cluster listen: it cannot do without."""
+    import ray
+
+    [node] = ray.nodes()
+    host, port = ray.get_runtime_context().gcs_address.rsplit(":", 1)
+    return {
+        "gcs_server": (host, int(port)),
+        "raylet": (node["NodeManagerAddress"], node["NodeManagerPort"]),
+    }
+
+
+@contextmanager
+def watched(addresses: dict[str, tuple[str, int]], ended: Callable[[str], None]) -> Iterator[None]:
+    """Call `ended` with a reason, in another thread, once nothing listens at one of the addresses.
+
+    By itself, Ray's driver waits a minute for a dead server, and then ends without a word.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_SECONDS):
+            for name, address in addresses.items():
+                try:
+                    socket.create_connection(address, timeout=10).close()
+                except ConnectionRefusedError:
+                    if not over.is_set():
+                        ended(f"Ray's {name} has died")
+                except OSError:
+                    pass  # a server that is slow to answer is alive
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def check_address(address: str) -> None:
-    """Raise InputError within half a minute when no Ray cluster answers at host:port (or "auto")."""
+    """Raise InputError within half a minute if no Ray cluster answers at host:port (or "auto")."""
     if address == "auto":
-        return  # ray.init knows at once whether this machine belongs to a cluster
+        return  # ray.init sees at once whether this machine belongs to a cluster
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise InputError(f"--address {address}: give host:port of the cluster's head, or auto")
+    words = ["-m", "ray.scripts.scripts", "health-check", "--address", f"{host}:{port}"]
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
-        health = [
-            sys.executable,
-            "-m",
-            "ray.scripts.scripts",
-            "health-check",
-            "--address",
-            f"{host}:{port}",
-        ]
-        subprocess.run(health, check=True, capture_output=True, timeout=ADDRESS_SECONDS - 10)
+        subprocess.run(
+            [sys.executable, *words], check=True, capture_output=True, timeout=ADDRESS_SECONDS
+        )
     except (OSError, OverflowError, UnicodeError, subprocess.SubprocessError) as error:
         raise _no_cluster(address, str(error)) from None
 
 
 def _no_cluster(address: str, reason: str) -> InputError:
-    first_line = reason.strip().splitlines()[0][:120] if reason.strip() else "no answer"
+    first_line = next(iter(reason.strip().splitlines()), "no answer")[:120]
     return InputError(
-        f"--address {address}: no Ray cluster answers ({first_line}): start one with `ray up cluster.yaml`, "
-        "or leave --address out to use this machine"
+        f"--address {address}: no Ray cluster answers ({first_line}): start one with "
+        "`ray up cluster.yaml`, or leave --address out to use this machine"
     )
 
 
+def check_nodes(options: StudyOptions) -> None:
+    """Raise InputError if a node of the cluster does not see the run folder, or the storage."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    with mark(options) as there:
+        asked = {}
+        for node in ray.nodes():
+            if node["Alive"]:
+                place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                task = ray.remote(seen).options(num_cpus=0, scheduling_strategy=place)
+                asked[node["NodeManagerAddress"]] = task.remote(*there)
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=NODE_SECONDS)
+        found = {}
+        for name, answer in asked.items():
+            try:
+                found[name] = ray.get(answer, timeout=0.1)
+            except ray.exceptions.RayError as error:
+                found[name] = f"no answer: {type(error).__name__}"
+    blind = ", ".join(f"{name} ({reason})" for name, reason in found.items() if reason)
+    if blind and options.storage is None:
+        raise InputError(
+            f"{options.folder}: is not one folder for the whole cluster: not seen by {blind}: "
+            "give an --out that all nodes share, or --storage s3://BUCKET/PATH"
+        )
+    if blind:
+        raise InputError(
+            f"--storage {options.storage}: cannot be read by {blind}: give the nodes the "
+            "credentials, or a storage that all of them reach"
+        )
+
+
+@contextmanager
+def mark(options: StudyOptions) -> Iterator[tuple[str, str]]:
+    """Leave a file in the storage, or where the run folder will be; yield what `seen` needs."""
+    name = f".dae-study-{os.urandom(8).hex()}"
+    folder = options.folder
+    here = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    storage = Storage(options.storage or str(here))
+    storage.put(name, b"")
+    try:
+        yield storage.url, name
+    finally:
+        storage.delete(name)
+
+
+def seen(url: str, name: str) -> str:
+    """Return, on another machine, why the mark is not seen there; nothing if it is."""
+    try:
+        return "" if Storage(url, waits=(1.0,)).get(name) is not None else "it is not there"
+    except (InputError, OSError, ArrowException) as error:
+        return one_line(error)
+
+
 def worker_count(resources: dict[str, float], gpus_per_pack: float) -> int:
-    """How many packs can train at once. Raises InputError where GPUs are asked for and there are none."""
+    """Return how many packs can train at once. Raises InputError if there are too few GPUs."""
     cpus = int(resources.get("CPU", 0))
     if gpus_per_pack == 0:
         return max(1, cpus)
     gpus = resources.get("GPU", 0)
     if gpus < gpus_per_pack:
         raise InputError(
-            f"--gpus-per-pack {gpus_per_pack:g}: the cluster has {gpus:g} GPUs: use --device cpu or a smaller share"
+            f"--gpus-per-pack {gpus_per_pack:g}: the cluster has {gpus:g} GPUs: "
+            "use --device cpu or a smaller share"
         )
     return max(1, min(cpus, math.floor(gpus / gpus_per_pack + 1e-9)))
 
 
 def place(options: StudyOptions, device: str, resources: dict[str, float]) -> tuple[str, float]:
-    """Device of the packs and the share of a GPU that each takes."""
+    """Return the packs' device and the share of a GPU that each takes."""
     if device == "auto":
         device = "cuda" if resources.get("GPU", 0) > 0 else "cpu"
-    if device == "cpu":
-        if options.gpus_per_pack:
-            raise InputError(
-                f"--gpus-per-pack {options.gpus_per_pack:g}: the packs run on the CPU: leave it out"
-            )
-        return device, 0.0
-    return device, 1.0 if options.gpus_per_pack is None else options.gpus_per_pack
+    if device == "cuda":
+        return device, 1.0 if options.gpus_per_pack is None else options.gpus_per_pack
+    if options.gpus_per_pack:
+        raise InputError(
+            f"--gpus-per-pack {options.gpus_per_pack:g}: the packs run on the CPU: leave it out"
+        )
+    return device, 0.0
 
 
 @contextmanager
 def chatter_to(log: Path) -> Iterator[Callable[[], None]]:
-    """What Ray and its processes print goes to a log file, at the end or when what is yielded is called.
+    """Send what Ray and its processes print to a log file, at the end or when asked.
 
-    The study's own lines keep the screen.
+    The study's own lines keep the screen. Yields the function that asks.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
+    saved = {number: os.dup(number) for number in (1, 2)}
     with tempfile.TemporaryFile() as file:  # the run folder is made only when the cluster is there
 
         def keep() -> None:
@@ -317,47 +315,13 @@ def chatter_to(log: Path) -> Iterator[Callable[[], None]]:
                 shutil.copyfileobj(file, kept)
 
         try:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
+            for number in saved:
+                os.dup2(file.fileno(), number)
             yield keep
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            for number, original in zip((1, 2), saved, strict=True):
+            for number, original in saved.items():
                 os.dup2(original, number)
                 os.close(original)
             keep()
-
-
-@contextmanager
-def mark(options: StudyOptions) -> Iterator[tuple[str | None, str]]:
-    """Leaves a file where the run will be while others look for it; yields what `seen` wants."""
-    name = f".dae-study-{os.urandom(8).hex()}"
-    if options.storage is not None:
-        storage = Storage(options.storage)
-        storage.put(name, b"")
-        try:
-            yield options.storage, name
-        finally:
-            storage.delete(name)
-        return
-    folder = options.folder
-    path = next(parent for parent in (folder, *folder.parents) if parent.is_dir()) / name
-    path.touch()
-    try:
-        yield None, str(path)
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def seen(storage: str | None, name: str) -> str:
-    """Asked on another machine: nothing where the mark is seen, else why not."""
-    try:
-        there = (
-            os.path.exists(name)
-            if storage is None
-            else Storage(storage, waits=(1.0,)).get(name) is not None
-        )
-    except (InputError, OSError, ArrowException) as error:
-        return one_line(error)
-    return "" if there else "it is not there"

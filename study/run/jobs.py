@@ -48,7 +48,7 @@ class Job(Protocol):
 
 
 class Queue(Protocol):
-    """Decides which job comes next, and what happens after each one."""
+    """Decides which job comes next, and what happens after each one; its jobs are of one class."""
 
     @property
     def over(self) -> bool:
@@ -57,13 +57,13 @@ class Queue(Protocol):
     def next(self) -> Job | None:
         """Begin the next job; None if none waits, or all of them wait for a pause to end."""
 
-    def reported(self, job: Job, progress: dict) -> None:
+    def reported(self, job: Any, progress: dict) -> None:
         """Take note of a job's progress."""
 
-    def ended(self, job: Job, result: Any) -> None:
+    def ended(self, job: Any, result: Any) -> None:
         """Take note of what `Job.run` returned."""
 
-    def failed(self, job: Job, error: str, died: bool = False) -> None:
+    def failed(self, job: Any, error: str, died: bool = False) -> None:
         """Take note of an exception, or (if `died`) of the worker's death."""
 
 

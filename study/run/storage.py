@@ -1,7 +1,8 @@
-"""`--storage`: files in an object store (s3://, gs://) or below a path, by name. Credentials come from the environment.
+"""`--storage`: files by name in an object store (s3://, gs://) or below a path.
 
-AWS_ACCESS_KEY_ID and its kin, GOOGLE_APPLICATION_CREDENTIALS, or the machine's role; AWS_ENDPOINT_URL is honoured. No
-credentials at all, as for an emulator at CLOUD_STORAGE_EMULATOR_ENDPOINT, is gs://anonymous@BUCKET/PATH.
+Credentials come from the environment (AWS_ACCESS_KEY_ID and its kin, GOOGLE_APPLICATION_CREDENTIALS)
+or from the machine's role; AWS_ENDPOINT_URL is honoured. Without credentials, as for an emulator at
+CLOUD_STORAGE_EMULATOR_ENDPOINT, use gs://anonymous@BUCKET/PATH.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from data_utils.files import write_atomically
 
 #: Seconds to wait before each new attempt at what failed: a storage may vanish for a while.
 WAITS = (0.5, 1, 2, 4, 8, 15, 30)
-#: Seconds in which Google's client tries by itself: left alone it takes 15 minutes to say that it has no credentials.
+#: Seconds in which Google's client retries: by default it takes 15 minutes to miss credentials.
 GOOGLE_SECONDS = 5
 
 T = TypeVar("T")
 
 
 class Storage:
-    """Files by name below a path or URL (s3://, gs://). What fails is tried again for a minute, then an OSError."""
+    """Files by name below a path or URL. What fails is tried again for a minute, then raises."""
 
     def __init__(self, url: str, waits: tuple[float, ...] = WAITS):
         self.url, self.waits = url, waits
@@ -47,7 +48,7 @@ class Storage:
         return Storage, (self.url, self.waits)
 
     def check(self) -> None:
-        """Raise InputError where it cannot be reached, or has no such bucket."""
+        """Raise InputError if it cannot be reached, or has no such bucket."""
         filesystem, path = self._root
         bucket = path if self.is_path else path.partition("/")[0]
         try:
@@ -59,11 +60,12 @@ class Storage:
                 )
         except (ArrowException, OSError) as error:
             raise InputError(
-                f"--storage {self.url}: cannot be used ({one_line(error)}): make it first, and see to the credentials"
+                f"--storage {self.url}: cannot be used ({one_line(error)}): make it first, and "
+                "check the credentials"
             ) from None
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a file; it is there as a whole, or not."""
+        """Write a file, whole or not at all."""
         self._again(lambda: self._put(name, content))
 
     def _put(self, name: str, content: bytes) -> None:
@@ -72,13 +74,11 @@ class Storage:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda path: path.write_bytes(content))
             return
-        with self._files.open_output_stream(
-            name
-        ) as stream:  # an object is there when the stream is closed
+        with self._files.open_output_stream(name) as stream:  # the object appears when it closes
             stream.write(content)
 
     def get(self, name: str) -> bytes | None:
-        """Read a file; None where there is none."""
+        """Read a file; None if it is missing."""
 
         def read() -> bytes | None:
             try:
@@ -90,13 +90,13 @@ class Storage:
         return self._again(read)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file by its name."""
+        """Return the size of every file in bytes, by name."""
         selector = fs.FileSelector("", recursive=True, allow_not_found=True)
         found = self._again(lambda: self._files.get_file_info(selector))
         return {info.path: info.size for info in found if info.type == fs.FileType.File}
 
     def delete(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         if self._again(lambda: self._files.get_file_info(name)).type == fs.FileType.File:
             self._again(lambda: self._files.delete_file(name))
 
@@ -110,7 +110,7 @@ class Storage:
 
 
 def one_line(error: Exception) -> str:
-    """The beginning of what it says, as one line."""
+    """Return the beginning of an error's message, as one line."""
     return " ".join(str(error).split())[:200]
 
 

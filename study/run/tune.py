@@ -1,8 +1,10 @@
 """Jobs on Ray Tune: one trial per attempt at a job. The cluster is that of study/run/cluster.py.
 
-Tune's own retries, variants and snapshots are not used: the searcher hands out the queue's jobs, so
-that a pack may wait for a growing pause or be split in two, and a search can ask Optuna for its
-next trial; the run folder is the only record. A trial's name and config say what it trains.
+A trial's name and config state what it trains. Why a searcher of our own, and not `grid_search`
+with `FailureConfig`: a grid is fixed at the start, but a search's next trial depends on those that
+have ended, and a pack that failed may be split in two; Tune retries at once and counts failures for
+good, but a pack waits for a growing pause and may fail as often as it makes progress. The run
+folder is the only record, so Tune's snapshots are not used.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class TuneExecutor:
 
 
 def run_job(config: dict, *, workplace: Workplace) -> None:
-    """The Tune trainable: run one job, from its own checkpoint in the run folder if there is one."""
+    """Run one job, from its checkpoint in the run folder if there is one: the Tune trainable."""
     import torch  # not above: the driver loads this module, too, and needs no torch
 
     torch.set_num_threads(1)  # there is one process per core
@@ -89,8 +91,8 @@ class Jobs(Searcher):
         self.begun: dict[str, Job] = {}
         self.running: set[str] = set()
 
-    def suggest(self, trial_id: str) -> dict | str | None:
-        """Begin the next job, in Tune's words."""
+    def suggest(self, trial_id: str) -> Any:
+        """Begin the next job as a trial; FINISHED ends the search, None asks to wait."""
         job = None if self.interruption else self.queue.next()
         if job is None:
             return Searcher.FINISHED if self.interruption or self.queue.over else None
@@ -100,25 +102,25 @@ class Jobs(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict | None = None, error: bool = False
     ) -> None:
-        """Nothing: the follower learns more about it."""
+        """Leave it to the follower, which learns more."""
 
     def save(self, checkpoint_path: str) -> None:
         """Leave a file, which Tune wants in its snapshot; the snapshot is not used."""
         Path(checkpoint_path).touch()
 
     def __getstate__(self) -> dict:
-        """Nothing, for the same snapshot: a screen cannot be pickled."""
+        """Keep nothing, for the same snapshot: a screen cannot be pickled."""
         return {}
 
 
 class Follower(tune.Callback):
-    """Passes on to the queue what becomes of its jobs."""
+    """Reports to the queue what happens to its jobs."""
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
 
     def __getstate__(self) -> dict:
-        """Nothing: Tune pickles callbacks into its snapshot, which is not used."""
+        """Keep nothing: Tune pickles callbacks into its snapshot, which is not used."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
@@ -137,7 +139,7 @@ class Follower(tune.Callback):
             self.jobs.queue.reported(job, result)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """Take note of a failure, and copy what Ray says of it to the run's log."""
+        """Take note of a failure, and copy Ray's account of it to the run's log."""
         # The driver's own file: `trial.get_error()` reads a copy that comes some time later.
         path = Path(trial.error_file) if trial.error_file else None
         text = path.read_text(errors="replace").strip() if path and path.exists() else ""

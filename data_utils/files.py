@@ -1,28 +1,23 @@
-"""Files that are whole or not there, and that tell when they were damaged: each array file holds its own checksum."""
+"""Files and folders that are replaced whole, what may be replaced, and checksums."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
-import re
 import secrets
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from data_utils.errors import InputError
 
 T = TypeVar("T")
 
-#: The one entry of an array file's header, and the checksum in it.
-ENTRY, CHECKSUM = "json", "sha256"
-
-#: What a storage says that may be back in a while: a mount, a network file system, a folder that somebody moved.
+#: Errors of a storage that may be back in a while: a mount, a network file system, a moved folder.
 PASSING = {
     errno.ENOENT,
     errno.EIO,
@@ -37,16 +32,16 @@ PASSING |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEI
 PATIENCE_SECONDS = 60.0
 
 
-class DamagedFile(ValueError):
-    """A file whose content is not what was written."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that takes the place of `path` once the block has ended well.
 
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """`write` fills a file of a temporary name, which is then renamed."""
-    # Process ids are not enough: two hosts that share the folder have the same ones.
+    A reader never sees half a file, and a writer that fails leaves the old one.
+    """
+    # Process ids are not enough: two hosts that share the folder may have the same ones.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        write(temporary)
+        yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -54,10 +49,83 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def patiently(act: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
-    """What `act` gives, tried again while the storage is away, for a minute or until `give_up`.
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave the old one."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
-    Then its OSError is raised; at once where the disk is full, since that does not pass by itself.
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder that takes the place of `path` once the block has ended well.
+
+    Parents are made. If anything fails, the old folder stays and nothing is left of the new one.
+    Raises InputError if the system refuses to write.
+    """
+    new, old = (
+        path.with_name(f".{path.name}.{secrets.token_hex(4)}.{kind}") for kind in ("new", "old")
+    )
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except OSError:
+            with suppress(OSError):
+                old.rename(path)
+            raise
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}): give another folder"
+        ) from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def names_in(path: Path) -> set[str]:
+    """Return the names in a folder, none if it does not exist. Raises InputError for a file."""
+    # os.path, not Path.exists: False, too, if the path cannot be looked at (too long, no rights)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise InputError(f"{path}: is a file, not a folder: give another --out")
+    return {entry.name for entry in path.iterdir()} if os.path.isdir(path) else set()
+
+
+def check_writable(path: Path) -> None:
+    """Raise InputError if a folder cannot be made or written."""
+    parent = next(p for p in (path, *path.parents) if os.path.exists(p))
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise InputError(f"{path}: cannot be written (below {parent}): give another --out")
+
+
+def check_folder(
+    path: Path, kind: str, owns: Callable[[set[str]], bool], replace: str | None = None
+) -> None:
+    """Raise InputError unless a folder of this `kind` may be written at `path`.
+
+    owns: whether the names in a folder are those of the kind; only such a folder is ever replaced.
+    replace: the option that allows replacing, if it was not given.
+    """
+    names = names_in(path)
+    if os.path.islink(path):
+        raise InputError(f"{path}: is a link, which is not replaced: give another --out")
+    if names and not owns(names):
+        raise InputError(
+            f"{path}: holds files but no {kind}, so it is not replaced: give another --out"
+        )
+    if names and replace:
+        raise InputError(f"{path}: exists already: give {replace} to replace it, or another --out")
+    check_writable(path.parent)
+
+
+def patiently(act: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
+    """Call `act`, and again while the storage is away, for a minute or until `give_up`.
+
+    Returns what it returns. Then its OSError is raised; at once for errors that do not pass by
+    themselves, such as a full disk.
     """
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -69,68 +137,9 @@ def patiently(act: Callable[[], T], give_up: Callable[[], bool] = lambda: False)
         time.sleep(0.5)
 
 
-def sha256(content: bytes) -> str:
-    """Hex digits of the checksum."""
+def sha256(content: bytes | Path) -> str:
+    """Return the checksum of bytes, or of a file, in hex digits."""
+    if isinstance(content, Path):
+        with content.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     return hashlib.sha256(content).hexdigest()
-
-
-def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> None:
-    """Arrays by name, and JSON-able metadata in the header, with the checksum of both."""
-    # In C order: safetensors writes an array's memory as it lies, without a look at its strides.
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    # One entry: safetensors writes several in any order, and equal networks should be equal files.
-    header = {ENTRY: json.dumps({**metadata, CHECKSUM: _checksum(arrays, metadata)})}
-    write_atomically(path, lambda path: _save(arrays, path, header))
-
-
-def _save(arrays: dict[str, np.ndarray], path: Path, header: dict[str, str]) -> None:
-    """safetensors names an error of the system by its number alone, in a text."""
-    try:
-        save_file(arrays, path, header)
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
-
-
-def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
-    """What `save_arrays` wrote: the arrays and the metadata. Nothing in the file is executed.
-
-    Raises OSError, SafetensorError or ValueError for a file that cannot be read, DamagedFile where the checksum does
-    not match. A file of safetensors of an earlier version, without ENTRY and checksum, is read as it is.
-    """
-    with safe_open(path, framework="np") as file:
-        arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, _metadata(file)  # noqa: SIM118
-        own = ENTRY in (file.metadata() or {})
-    expected = metadata.pop(CHECKSUM, None)
-    if (own or expected is not None) and expected != _checksum(arrays, metadata):
-        raise DamagedFile(f"{path}: its content does not match its checksum")
-    return arrays, metadata
-
-
-def load_metadata(path: Path) -> dict:
-    """The metadata alone, unchecked; raises as `load_arrays` does."""
-    with safe_open(path, framework="np") as file:
-        return _metadata(file)
-
-
-def _metadata(file: safe_open) -> dict:
-    header = file.metadata() or {}
-    found = (
-        json.loads(header[ENTRY])
-        if ENTRY in header
-        else {name: json.loads(text) for name, text in header.items()}
-    )
-    if not isinstance(found, dict):
-        raise DamagedFile("its header is no JSON object")
-    return found
-
-
-def _checksum(arrays: dict[str, np.ndarray], metadata: dict) -> str:
-    digest = hashlib.sha256(json.dumps(metadata).encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data if array.size else b"")
-    return digest.hexdigest()

@@ -8,10 +8,7 @@ SHA256SUMS          of the others: `sha256sum -c SHA256SUMS`
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,8 +19,9 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError
 
+from data_utils.arrays import load_arrays, save_arrays
 from data_utils.errors import InputError
-from data_utils.files import load_arrays, save_arrays, sha256
+from data_utils.files import check_folder, replacing_folder, sha256
 from data_utils.genes import landmark_table
 from data_utils.scaling import ZScore
 from data_utils.transform import TRANSFORMS
@@ -126,41 +124,17 @@ def save_model(model: Model, folder: Path | str, force: bool = False) -> None:
         "genes": model.genes.to_dict("list"),
         "versions": model.versions,
     }
-    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
-    try:
-        new.mkdir()
+    with replacing_folder(folder) as new:
         save_arrays(new / ARRAY_FILE, arrays, {"format": FORMAT})
         (new / FACT_FILE).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
         (new / CARD).write_text(card(model), "utf-8")
-        sums = [
-            f"{sha256((new / name).read_bytes())}  {name}\n"
-            for name in (ARRAY_FILE, FACT_FILE, CARD)
-        ]
+        sums = [f"{sha256(new / name)}  {name}\n" for name in (ARRAY_FILE, FACT_FILE, CARD)]
         (new / SUMS).write_text("".join(sums), "utf-8")
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); give another folder"
-        ) from None
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def check_target(folder: Path, force: bool) -> None:
     """Raise InputError where a model folder cannot be made."""
-    if not folder.parent.is_dir():
-        raise InputError(f"{folder}: the folder {folder.parent} does not exist; make it first")
-    if not os.path.lexists(folder):
-        return
-    if not is_model(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-        raise InputError(f"{folder}: is there and is no model folder; give another name")
-    if is_model(folder) and not force:
-        raise InputError(
-            f"{folder}: holds a model already; give --force to replace it, or another name"
-        )
+    check_folder(folder, "model", lambda names: FACT_FILE in names, None if force else "--force")
 
 
 def is_model(folder: Path) -> bool:
@@ -203,9 +177,8 @@ def _check_sums(folder: Path) -> None:
     lines = [line.split(maxsplit=1) for line in (folder / SUMS).read_text("utf-8").splitlines()]
     expected = {name: digest for digest, name in lines}
     for name in (FACT_FILE, ARRAY_FILE):
-        with (folder / name).open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != expected[name]:
-                raise ValueError(f"{name} does not match its checksum")
+        if sha256(folder / name) != expected[name]:
+            raise ValueError(f"{name} does not match its checksum")
 
 
 def _assemble(facts: dict, arrays: Mapping[str, np.ndarray]) -> Model:

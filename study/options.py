@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data_utils.errors import InputError
+from data_utils.files import check_writable, names_in
 
 DEPTHS = ("2", "4", "6", "8", "conv")
 
@@ -392,21 +393,6 @@ class ThinningOptions(DataOptions):
     def folder(self) -> Path:
         """The run folder."""
         return Path(os.path.expanduser(self.out or Path("runs") / "thinning")).absolute()
-
-
-def names_in(path: Path) -> set[str]:
-    """What is in a folder; nothing if it does not exist. Raises InputError for a file."""
-    # os.path, not Path.exists: False, too, if the path cannot be looked at (too long, no rights)
-    if os.path.exists(path) and not path.is_dir():
-        raise InputError(f"{path}: is a file, not a folder: give another --out")
-    return {entry.name for entry in path.iterdir()} if os.path.isdir(path) else set()
-
-
-def check_writable(path: Path) -> None:
-    """Raise InputError if a folder cannot be made or written."""
-    parent = next(p for p in (path, *path.parents) if os.path.exists(p))
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise InputError(f"{path}: cannot be written (below {parent}): give another --out")
 
 
 def gpu_available() -> bool:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from data_utils import files
 from data_utils.counts import Counts
-from data_utils.errors import InputError
 from study.evidence.stats import Interval, interval
-from study.options import ThinningOptions, check_writable, names_in
+from study.options import ThinningOptions
 from study.run.provenance import provenance
 from study.thinning import Outcome
 
@@ -26,40 +24,26 @@ FILES = {"thinning.parquet", "samples.parquet", "split.parquet", "thinning.md", 
 
 def check_folder(options: ThinningOptions) -> None:
     """Raise InputError for a folder that is in the way or cannot be written."""
-    path = options.folder
-    names = names_in(path)
-    if names and not options.fresh:
-        raise InputError(f"{path}: exists already: give --fresh to replace it, or another --out")
-    if not names <= FILES:
-        raise InputError(f"{path}: holds other files than a run of thinning: give another --out")
-    check_writable(path)
+    replace = None if options.fresh else "--fresh"
+    files.check_folder(options.folder, "run of thinning", FILES.issuperset, replace)
 
 
 def write_run(options: ThinningOptions, counts: Counts, outcome: Outcome, command: str) -> Path:
     """Write the run folder, whole or not at all; returns its path."""
-    path = options.folder
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir()
-        outcome.errors.to_parquet(temporary / "thinning.parquet", index=False)
-        outcome.samples.to_parquet(temporary / "samples.parquet", index=False)
+    with files.replacing_folder(options.folder) as folder:
+        outcome.errors.to_parquet(folder / "thinning.parquet", index=False)
+        outcome.samples.to_parquet(folder / "samples.parquet", index=False)
         split = pd.DataFrame(
             {"sample_id": counts.data.matrix.sample_ids, "split": outcome.split.labels()}
         )
-        split.to_parquet(temporary / "split.parquet", index=False)
-        (temporary / "config.json").write_text(
+        split.to_parquet(folder / "split.parquet", index=False)
+        (folder / "config.json").write_text(
             json.dumps(_config(options, counts, command), indent=2) + "\n"
         )
-        (temporary / "thinning.md").write_text(
+        (folder / "thinning.md").write_text(
             markdown(options, counts, outcome, command), encoding="utf-8"
         )
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return path
+    return options.folder
 
 
 def _config(options: ThinningOptions, counts: Counts, command: str) -> dict:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
-from data_utils.errors import InputError
+from data_utils.files import check_folder, replacing_folder
 from study.evidence.evidence import load_evidence
 from study.paper.claims import judge_claims
 from study.report import crate, exports
@@ -27,9 +25,9 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     """
     out = Path(os.path.abspath(os.path.expanduser(out)))
     evidence = load_evidence(folders)
-    _check(out)
+    check_folder(out, "report", {PAGE, crate.NAME}.issubset)
     document = build(evidence, judge_claims(evidence))
-    with _replacing(out) as folder:
+    with replacing_folder(out) as folder:
         _write_tables(document, folder / "tables")
         images = {plot.key: _write_figure(plot, folder / "figures") for plot in document.plots()}
         (folder / PAGE).write_text(exports.html(document, images), "utf-8")
@@ -49,46 +47,3 @@ def _write_figure(plot, folder: Path) -> exports.Image:
     saved = exports.save(plot, folder)
     small = saved["svg"].stat().st_size <= LARGEST_SVG
     return exports.embedded(saved["svg" if small else "png"], saved["width"], saved["height"])
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, which takes its place at the end; after an error nothing is left of it."""
-    new, old = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
-    try:
-        new.mkdir(parents=True)
-        yield new
-        if out.exists():
-            out.rename(old)
-        try:
-            new.rename(out)
-        except OSError:
-            with suppress(OSError):
-                old.rename(out)
-            raise
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be written ({error.strerror}): give another folder for the report"
-        ) from None
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        if out.exists():
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _check(out: Path) -> None:
-    """Raise InputError where `out` cannot be made, or holds something else than an earlier report."""
-    parent = next(path for path in out.parents if os.path.lexists(path))
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise InputError(
-            f"{out}: cannot be written (below {parent}): give another folder for the report"
-        )
-    if not os.path.lexists(out):
-        return
-    if out.is_symlink() or not out.is_dir():
-        raise InputError(f"{out}: is no folder: give another for the report")
-    names = {entry.name for entry in out.iterdir()}
-    if names and not {PAGE, crate.NAME} <= names:
-        raise InputError(
-            f"{out}: holds files but no report, so it is not replaced: give another folder for the report"
-        )

@@ -27,8 +27,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from data_utils.arrays import load_arrays, load_metadata, save_arrays
 from data_utils.errors import InputError
-from data_utils.files import load_arrays, load_metadata, save_arrays, sha256, write_atomically
+from data_utils.files import replacing, sha256, write_bytes
 from models.config import MemberConfig
 from study.options import StudyOptions
 from study.run.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, typed
@@ -154,7 +155,8 @@ class RunFolder:
         )
 
     def _write(self, name: str, write: Callable[[Path], object]) -> None:
-        write_atomically(self.path / name, write)
+        with replacing(self.path / name) as temporary:
+            write(temporary)
         self._deliver(name)
 
     def _remove(self, name: str) -> None:
@@ -368,7 +370,7 @@ class RunFolder:
         if content is not None:
             path = self.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda path: path.write_bytes(content))
+            write_bytes(path, content)
 
     def _deliver(self, name: str) -> None:
         if self.storage is not None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from pyarrow import ArrowException, fs
 
 from data_utils.errors import InputError
-from data_utils.files import write_atomically
+from data_utils.files import write_bytes
 
 #: Seconds to wait before each new attempt at what failed: a storage may vanish for a while.
 WAITS = (0.5, 1, 2, 4, 8, 15, 30)
@@ -72,7 +72,7 @@ class Storage:
         if self.is_path:
             path = Path(self._root[1], name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda path: path.write_bytes(content))
+            write_bytes(path, content)
             return
         with self._files.open_output_stream(name) as stream:  # the object appears when it closes
             stream.write(content)

@@ -111,7 +111,7 @@ def test_a_folder_keeps_it(tmp_path):
     np.testing.assert_array_equal(again.transform(clean), fitted.transform(clean))
     assert again.get_params()["noise_factor"] == (0.1, 0.5)
     assert again.score(clean) == fitted.score(clean)
-    with pytest.raises(InputError, match="holds a model already"):
+    with pytest.raises(InputError, match="exists already: give --force"):
         fitted.save(tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text()
     assert "Not measured beside the Wiener filter." in card

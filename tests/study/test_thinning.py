@@ -179,5 +179,5 @@ def test_a_folder_in_the_way_is_kept(run, tmp_path, capsys):
     assert contents(folder / "run") == before
     (tmp_path / "letter.txt").write_text("mine")
     assert run_study.main([*words, "--out", str(tmp_path), "--fresh"]) == 2
-    assert "holds other files" in capsys.readouterr().err
+    assert "holds files but no run of thinning" in capsys.readouterr().err
     assert (tmp_path / "letter.txt").read_text() == "mine"

@@ -211,15 +211,15 @@ def test_export_refuses_what_it_should(run_folder, models, tmp_path, capsys):
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     before = contents(tmp_path)
     for words, message in (
-        (["--out", str(tmp_path / "mine"), "--force"], "is no model folder"),
-        (["--out", str(models["wiener"])], "holds a model already"),
+        (["--out", str(tmp_path / "mine"), "--force"], "holds files but no model"),
+        (["--out", str(models["wiener"])], "exists already: give --force"),
         (["--out", str(tmp_path / "x"), "--member", "zzz"], "no member has that id"),
         (["--out", str(tmp_path / "x"), "--reference", "oracle"], "is not known"),
         (
             ["--out", str(tmp_path / "x"), "--reference", "pca", "--member", "a"],
             "leave one of them out",
         ),
-        (["--out", str(tmp_path / "no" / "x")], "does not exist"),
+        (["--out", str(tmp_path / "mine" / "notes.txt" / "x")], "cannot be written"),
         ([], "give --out FOLDER"),
     ):
         assert run_study.main(["export", str(run_folder), *words]) == 2

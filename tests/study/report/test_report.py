@@ -259,7 +259,7 @@ def test_a_report_is_replaced_and_anything_else_is_not(tmp_path):
     assert (other / "thesis.txt").read_text() == "years of work"
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(InputError, match=f"{file}: is no folder"):
+    with pytest.raises(InputError, match=f"{file}: is a file, not a folder"):
         write_report([run], file)
     with pytest.raises(InputError, match="cannot be written"):
         write_report([run], file / "report")

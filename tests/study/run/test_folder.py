@@ -231,17 +231,6 @@ def test_arrays_come_back_whatever_their_memory_is_like(folder):
     assert_same_arrays(folder.load_model(MEMBERS[0].member_id)[1], arrays)
 
 
-def test_a_model_that_torch_wrote_is_read(folder):
-    """As run folders of earlier versions have them."""
-    member_json = json.dumps(MEMBERS[0].as_dict())
-    tensors = {name: torch.from_numpy(array) for name, array in PARAMETERS.items()}
-    path = folder.path / "models" / f"{MEMBERS[0].member_id}.safetensors"
-    save_file(tensors, path, {"member": member_json})
-    content, arrays = folder.load_model(MEMBERS[0].member_id)
-    assert MemberConfig.from_dict(content) == MEMBERS[0]
-    assert_same_arrays(arrays, PARAMETERS)
-
-
 @pytest.mark.parametrize("at", [0.0, 0.02, 0.3, 0.6, 0.97, 1.0])
 def test_one_bit_of_a_checkpoint_or_a_network_is_noticed(folder, at):
     folder.save_checkpoint("pack", ["a"], PARAMETERS, FACTS)

@@ -1,9 +1,8 @@
-"""A study from its options to its run folder: load, plan, train what is unfinished, write the tables and the report."""
+"""A study from its options to its run folder: load, plan, train, write tables and report."""
 
 from __future__ import annotations
 
 import functools
-import math
 import os
 import shlex
 import time
@@ -69,38 +68,30 @@ class Study:
             try:
                 return self._end(seconds_before + time.monotonic() - started, interruption)
             except OSError as error:
-                self.say(
-                    f"{self.folder.path}: the tables cannot be written ({error}): see to it, then"
-                )
+                self.say(f"{self.folder.path}: the tables cannot be written: {error}")
                 return self._unfinished(interruption)
-
-    def load(self) -> None:
-        """Read the data. Raises InputError for bad data; nothing is written."""
-        switches = ("genes_in", "transform", "all_genes", "data_seed")
-        dataset = load_dataset(
-            self.options.data, **{name: getattr(self.options, name) for name in switches}
-        )
-        self.group = self.options.resolve_group(dataset.group)
-        self.data = prepare(dataset.matrix, self.options.split_seed, self.group)
-        notes = (
-            *dataset.notes,
-            *split_notes(self.data.split, dataset.matrix.sample_labels, self.group),
-        )
-        names = dataset.matrix.without_values()  # from here on they are enough
-        self.dataset = replace(dataset, matrix=names, notes=notes)
 
     def say(self, text: str) -> None:
         """Print a line on the screen."""
         say(self.console, text)
 
+    def load(self) -> None:
+        """Read the data. Raises InputError for bad data; nothing is written."""
+        options = self.options
+        switches = ("genes_in", "transform", "all_genes", "data_seed")
+        dataset = load_dataset(options.data, **{name: getattr(options, name) for name in switches})
+        matrix = dataset.matrix
+        self.group = options.resolve_group(dataset.group)
+        self.data = prepare(matrix, options.split_seed, self.group)
+        notes = split_notes(self.data.split, matrix.sample_labels, self.group)
+        names = matrix.without_values()  # from here on they are enough
+        self.dataset = replace(dataset, matrix=names, notes=(*dataset.notes, *notes))
+
     def _note(self) -> None:
-        """What was found out about the data: in short on the screen, in full in the log."""
+        """Report what was found out about the data: on the screen in short, in the log in full."""
         for note in self.dataset.notes:
-            self.say(
-                note
-                if len(note) <= LONGEST_NOTE
-                else f"{note[:LONGEST_NOTE]} ... (more in log.txt)"
-            )
+            short = len(note) <= LONGEST_NOTE
+            self.say(note if short else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
         with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
             print(*self.dataset.notes, sep="\n", file=log)
 
@@ -126,10 +117,6 @@ class Study:
                     self.load()
             yield executor
 
-    def work_left(self) -> bool:
-        """Whether there is anything to train."""
-        return bool(self.unfinished(workers=1))
-
     def _started(self) -> AbstractContextManager[Executor]:
         if self.options.local:
             from study.run.worker import LocalExecutor  # loads torch, as the workers do
@@ -138,6 +125,105 @@ class Study:
         from study.run.cluster import ray_executor
 
         return ray_executor(self.options, self.device, self.folder.log_file, self.console)
+
+    @contextmanager
+    def _begun(self) -> Iterator[float]:
+        """Begin while this process holds the folder, so that a second run on it is refused."""
+        with held(self.folder.path) as unmake:
+            try:
+                seconds_before = self._begin()
+            except InputError:
+                unmake()
+                raise
+            except OSError as error:
+                unmake()
+                raise InputError(
+                    f"{self.folder.path}: cannot be written ({error}): give another --out"
+                ) from None
+            yield seconds_before
+            self.folder.publish()
+
+    def _begin(self) -> float:
+        """Check or write what the run is; return the seconds that it has taken so far."""
+        identity, path = self._identity(), self.folder.path
+        if self.options.resume:
+            config = self.folder.read_json("config.json", identity=dict, wall_seconds=(int, float))
+            known = config["identity"]
+            different = ", ".join(key for key in identity if known.get(key) != identity[key])
+            if different:
+                raise InputError(
+                    f"{path}: holds another study (it differs in: {different}): "
+                    "give the options it was started with, or another --out"
+                )
+            self.folder.create()
+            return config["wall_seconds"]
+        if self.options.fresh:
+            self.folder.clear()
+        elif any(entry.name != ".lock" for entry in path.iterdir()):
+            raise InputError(
+                f"{path}: another run has begun there: give --resume, or another --out"
+            )
+        self.folder.create()
+        self._write_preparation()
+        plan = [member.as_dict() for member in self.planned]
+        self.folder.write_json("plan.json", {"members": plan})
+        config = {**self._config(), "identity": identity, "wall_seconds": 0.0}
+        self.folder.write_json("config.json", config)
+        return 0.0
+
+    def _identity(self) -> dict:
+        """Return what makes it this study and no other."""
+        labels = None if self.group is None else self.data.split.digest()  # not in the data's hash
+        return {
+            "members": [member.member_id for member in self.planned],
+            "data": self.dataset.matrix.content_hash(),
+            "split_seed": self.options.split_seed,
+            "group": self.group,
+            "split": labels,
+        }
+
+    def _config(self) -> dict:
+        """Return what config.json holds; a search adds to it."""
+        config = run_config(self.options, self.dataset, self.planned, self.device)
+        return {**config, "group": self.group}
+
+    def _write_preparation(self) -> None:
+        """Write the split, the scaling of expression values, and the columns of HParams."""
+        matrix, scaling = self.dataset.matrix, self.data.scaling
+        split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
+        if self.group is not None:
+            split["group"] = group_values(matrix.sample_labels, self.group)
+        self.folder.write_table("split.parquet", split)
+        content = {
+            "transform": self.dataset.transform,
+            "gene_ids": [str(gene) for gene in self.data.gene_ids],
+            "centre": scaling.centre.tolist(),
+            "scale": scaling.scale.tolist(),
+        }
+        self.folder.write_json("models/scaling.json", content)
+        rows = [hparams(member) for member in self.planned]
+        domains = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+        write_hparams_experiment(self.folder.tensorboard, domains)
+
+    def work_left(self) -> bool:
+        """Whether there is anything to train."""
+        return bool(self.unfinished(workers=1))
+
+    def unfinished(self, workers: int) -> list[Pack]:
+        """Pack the members that are not finished; a checkpointed pack stays as it was."""
+        done = set(self.folder.finished_members()["member_id"])
+        left = {member.member_id: member for member in self.planned if member.member_id not in done}
+        packs = []
+        for member_ids in self.folder.checkpointed_packs():
+            if all(member_id in left for member_id in member_ids):
+                packs.append(Pack(tuple(left.pop(member_id) for member_id in member_ids)))
+        return packs + plan_packs(
+            list(left.values()), self.data.n_genes, workers, self.options.pack, self.device
+        )
+
+    def workplace(self, device: str) -> Workplace:
+        """Return what the jobs need."""
+        return Workplace(self.data, self.folder, device, self.options.checkpoint_seconds)
 
     def _train(self, executor: Executor, interruption: Interruption) -> None:
         """Train the unfinished packs."""
@@ -151,135 +237,27 @@ class Study:
             reason = " ".join(error.split())[:500]
             self.errors |= {member.member_id: reason for member in pack.members}
 
-    def workplace(self, device: str) -> Workplace:
-        """What the jobs need."""
-        return Workplace(self.data, self.folder, device, self.options.checkpoint_seconds)
-
-    @contextmanager
-    def _begun(self) -> Iterator[float]:
-        """Hold the folder for this process, so that a second run on it is refused, and begin (see `_begin`)."""
-        with held(self.folder.path) as undo:
-            try:
-                seconds_before = self._begin()
-            except InputError:  # nothing is left of what was made for it
-                undo()
-                raise
-            except OSError as error:
-                undo()
-                raise InputError(
-                    f"{self.folder.path}: cannot be written ({error}): give another --out"
-                ) from None
-            yield seconds_before
-            self.folder.publish()
-
-    def _identity(self) -> dict:
-        """What makes it this study and no other."""
-        return {
-            "members": [member.member_id for member in self.planned],
-            "data": self.dataset.matrix.content_hash(),
-            "split_seed": self.options.split_seed,
-            "group": self.group,
-            "split": None
-            if self.group is None
-            else self.data.split.digest(),  # labels are no part of the data's hash
-        }
-
-    def _begin(self) -> float:
-        """Check or write what the run is; returns the seconds that it has taken so far."""
-        identity = self._identity()
-        if self.options.resume:
-            config = self.folder.read_json("config.json", identity=dict, wall_seconds=(int, float))
-            different = [
-                key for key, value in identity.items() if config["identity"].get(key) != value
-            ]
-            if different:
-                raise InputError(
-                    f"{self.folder.path}: holds another study (it differs in: {', '.join(different)}): "
-                    "give the options it was started with, or another --out"
-                )
-            self.folder.create()
-            return config["wall_seconds"]
-        if self.options.fresh:
-            self.folder.clear()
-        elif any(entry.name != ".lock" for entry in self.folder.path.iterdir()):
-            raise InputError(
-                f"{self.folder.path}: another run has begun there: give --resume, or another --out"
-            )
-        self.folder.create()
-        self._write_preparation()
-        self.folder.write_json(
-            "plan.json", {"members": [member.as_dict() for member in self.planned]}
-        )
-        self.folder.write_json(
-            "config.json", {**self._config(), "identity": identity, "wall_seconds": 0.0}
-        )
-        return 0.0
-
-    def _config(self) -> dict:
-        """What config.json holds; a search adds to it."""
-        return {
-            **run_config(self.options, self.dataset, self.planned, self.device),
-            "group": self.group,
-        }
-
-    def _write_preparation(self) -> None:
-        """The split by sample, what turns expression values into a model's input, and HParams' columns."""
-        matrix, scaling = self.dataset.matrix, self.data.scaling
-        split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
-        if self.group is not None:
-            split["group"] = group_values(matrix.sample_labels, self.group)
-        self.folder.write_table("split.parquet", split)
-        content = {
-            "transform": self.dataset.transform,
-            "gene_ids": [str(gene) for gene in self.data.gene_ids],
-            "centre": scaling.centre.tolist(),
-            "scale": scaling.scale.tolist(),
-        }
-        self.folder.write_json("models/scaling.json", content)
-        domains: dict[str, list] = {}
-        for member in self.planned:
-            for name, value in hparams(member).items():
-                if not (isinstance(value, float) and math.isnan(value)):
-                    domains.setdefault(name, []).append(value)
-        write_hparams_experiment(self.folder.tensorboard, domains)
-
-    def unfinished(self, workers: int) -> list[Pack]:
-        """Packs of the members that no finished pack holds; a checkpointed pack stays as it was."""
-        done = set(self.folder.finished_members()["member_id"])
-        left = {member.member_id: member for member in self.planned if member.member_id not in done}
-        packs = []
-        for member_ids in self.folder.checkpointed_packs():
-            if all(member_id in left for member_id in member_ids):
-                packs.append(Pack(tuple(left.pop(member_id) for member_id in member_ids)))
-        return packs + plan_packs(
-            list(left.values()), self.data.n_genes, workers, self.options.pack, self.device
-        )
-
     def _end(self, seconds: float, interruption: Interruption) -> int:
-        """Write the tables, the summary and the report, and say how it ended. Returns the exit status."""
+        """Write tables, summary and report, and report how it ended. Returns the exit status."""
         from study.report.summary import summary_markdown  # loads what draws
 
-        self.folder.drop_half_written()
-        merge = functools.partial(self.folder.merge, self.planned, self.errors)
+        folder = self.folder
+        folder.drop_half_written()
+        merge = functools.partial(folder.merge, self.planned, self.errors)
         members, metrics = patiently(merge, give_up=lambda: bool(interruption))
-        config = {
-            **self.folder.read_json("config.json"),
-            "wall_seconds": seconds,
-            "device": self.device,
-        }
-        self.folder.write_json("config.json", config)
-        self.folder.write_text(
-            "summary.md", summary_markdown(members, config, by_level(members, metrics))
-        )
+        known = {"wall_seconds": seconds, "device": self.device}
+        config = {**folder.read_json("config.json"), **known}
+        folder.write_json("config.json", config)
+        summary = summary_markdown(members, config, by_level(members, metrics))
+        folder.write_text("summary.md", summary)
         failed = members.loc[members["status"] == FAILED, "error"]
-        counts = ", ".join(
-            f"{n} {status}" for status, n in members["status"].value_counts().items()
-        )
-        self.say(f"{len(members)} of {len(self.planned)} members ended ({counts or 'none'})")
+        counts = members["status"].value_counts()
+        counts_text = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none"
+        self.say(f"{len(members)} of {len(self.planned)} members ended ({counts_text})")
         if len(failed):
-            self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
-        self.say(f"results: {self.folder.path / 'summary.md'}")
-        self.say(f"curves:  tensorboard --logdir {shlex.quote(str(self.folder.tensorboard))}")
+            self.say(f"first error: {failed.iloc[0]} (log: {folder.log_file})")
+        self.say(f"results: {folder.path / 'summary.md'}")
+        self.say(f"curves:  tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
         whole = not len(failed) and len(members) == len(self.planned)
         if interruption or not self._report(members, interruption) or not whole:
             return self._unfinished(interruption)
@@ -287,22 +265,21 @@ class Study:
         return 0
 
     def _unfinished(self, interruption: Interruption) -> int:
-        """Say how to go on. Returns the exit status."""
+        """Report the command that continues. Returns the exit status."""
         self.say(f"go on with: {self.options.resume_command}")
-        return 128 + interruption.number if interruption else 1
+        return 1 if interruption.number is None else 128 + interruption.number
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:
-        """Measure the references, unless that is done, and write the report, if it is wanted; False for a fault.
+        """Measure the references, unless that is done, and write the report, if it is wanted.
 
-        The run's own tables are there by now, so a fault in here is said, kept in the log, and costs no result.
+        The run's own tables exist by now, so a failure here is reported and logged, but loses no
+        results. Returns False for a failure.
         """
         if self.options.no_report:
             return True
         try:
-            from study.evidence.references import (  # loads scikit-learn, and the next what draws
-                up_to_date,
-                write_references,
-            )
+            # loads scikit-learn, and the next what draws
+            from study.evidence.references import up_to_date, write_references
             from study.report.folder import write_report
 
             if not up_to_date(self.folder):
@@ -324,9 +301,9 @@ class Study:
 def open_study(
     options: StudyOptions, console: Console | None = None, planned: list[MemberConfig] | None = None
 ) -> Study:
-    """Check everything that can be checked without the data; nothing is written yet. Without `planned`: the grid's.
+    """Check everything that can be checked without the data; nothing is written yet.
 
-    Raises InputError for a bad option.
+    Without `planned`, plan the grid. Raises InputError for a bad option.
     """
     # A copy of the screen's descriptor: Ray's output on the original is sent to a file.
     console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))

@@ -16,7 +16,7 @@ import pandas as pd
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
-from study.evidence.levels import by_level
+from study.evidence.evidence import by_level
 
 IMAGES = Path(__file__).with_name("images")
 AS_PUBLISHED = "network, as the paper's scripts ran"

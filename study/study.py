@@ -20,7 +20,7 @@ from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import Dataset, fetch, load_dataset
 from data_utils.splits import group_values, split_notes
 from models.config import MemberConfig
-from study.evidence.levels import by_level
+from study.evidence.evidence import by_level
 from study.grids import plan
 from study.options import StudyOptions
 from study.run.attempts import Attempts, ProgressLine, say

@@ -167,7 +167,6 @@ READERS = (
     "paper.published",
     "evidence.stats",
     "evidence.evidence",
-    "evidence.levels",
     "evidence.search",
     "report.summary",
     "report.folder",

@@ -1,4 +1,4 @@
-"""What a report is made from: the tables of one run or several, read from their folders. No torch, no ray."""
+"""The tables of one run or several, read from their folders; reports are made from them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 import pandas as pd
 
 from data_utils.errors import InputError
-from study.evidence.levels import across_levels, by_level
 
-#: Tables that the end of a run writes for the report (study/evidence/references.py); an older run may not have them.
+#: Tables for the report that the end of a run writes (study/evidence/references.py).
 REFERENCE_COLUMNS = [
-    "reference",
-    "noise_factor",
-    "seed",
-    "code_size",
-    "choice",
-    "val_mse",
-    "test_mse",
+    *("reference", "noise_factor", "seed", "code_size", "choice"),
+    *("val_mse", "test_mse"),
 ]
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
-
-
-#: What the best of the grid `best` is called: it serves all noise levels, so it stands with the references.
+_OPTIONAL = {"references": REFERENCE_COLUMNS, "genes": GENE_COLUMNS, "labels": LABEL_COLUMNS}
+#: Columns that the tables of a run must have.
+_NEEDED = {
+    "members": ("member_id", "status", "noise_factor", "test_mse", "train_clean_mse"),
+    "metrics": ("member_id", "epoch", "split", "metric", "noise_factor", "value"),
+}
+#: What the runs of a report must share, by the entry of config.json's identity.
+_SHARED = {"data": "data", "split_seed": "split", "group": "split", "split": "split"}
+#: The name of the best of the grid `best`: it serves all noise levels, as the references do.
 MIXTURE = "Wiener mixture"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder: where it is, its config.json, and its tables."""
+    """One run folder: its path, its config.json, and its tables."""
 
     path: Path
     config: dict
@@ -41,18 +41,20 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return self.path.name
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The tables of all runs, each with a column `run`; all runs have the same data and the same split.
+    """The tables of all runs, each with a column `run`; all have the same data and split.
 
-    members: as members.parquet, one row a network. levels: one row a network x noise factor that it was tested at
-    (study.levels). across: one row a network x noise factor of the study, `tested_at`. references: MSE of identity,
-    gene mean, PCA, Wiener, oracle by noise factor, seed and code size. genes, labels: MSE by gene, and by value of a
-    sample label such as tissue, of networks (mean over seeds) and references ("method"; a reference's protocol is
-    ""). A network that two runs share is kept once.
+    members: as members.parquet, one row per network. levels: one row per network x noise factor
+    that it was tested at after training on it (by_level). across: one row per network x noise
+    factor of the study, `tested_at`. references: MSE of identity, gene mean, PCA, Wiener, oracle
+    by noise factor, seed and code size. genes, labels: MSE by gene, and by value of a sample label
+    such as tissue, of networks (mean over seeds) and references ("method"; a reference's protocol
+    is ""). A network that two runs share is kept once.
     """
 
     runs: tuple[Run, ...]
@@ -65,84 +67,80 @@ class Evidence:
 
     @property
     def data(self) -> dict:
-        """What config.json says of the data, which all runs share."""
+        """The entry of config.json about the data, which all runs share."""
         return self.runs[0].config["data"]
 
     @property
     def simulated(self) -> bool:
+        """Whether the data are simulated."""
         return bool(self.data["simulated"])
 
 
 def load_evidence(folders: Sequence[Path | str]) -> Evidence:
-    """Read run folders. Raises InputError for one that is not a run, or runs on other data or another split."""
-    runs = tuple(
-        _load_run(Path(folder)) for folder in dict.fromkeys(Path(f).resolve() for f in folders)
-    )
+    """Read run folders.
+
+    Raises InputError for a folder without a run, and for runs of different data or splits.
+    """
+    runs = [_load_run(path) for path in dict.fromkeys(Path(f).resolve() for f in folders)]
     first = runs[0]
     for run in runs[1:]:
-        for what, key in (
-            ("data", "data"),
-            ("split", "split_seed"),
-            ("split", "group"),
-            ("split", "split"),
-        ):
-            if run.config["identity"].get(key) != first.config["identity"].get(
-                key
-            ):  # earlier runs have no group
+        for key, word in _SHARED.items():
+            if run.config["identity"].get(key) != first.config["identity"].get(key):
                 raise InputError(
-                    f"{run.path}: has other {what} than {first.path}: report runs on the same {what} together"
+                    f"{run.path}: has other {word} than {first.path}: "
+                    f"report runs on the same {word} together"
                 )
-    members = _once(
-        pd.concat([run.members.assign(run=run.name) for run in runs], ignore_index=True),
-        ["member_id"],
-    )
-    levels = [by_level(run.members, run.metrics).assign(run=run.name) for run in runs]
-    across = [across_levels(run.members, run.metrics).assign(run=run.name) for run in runs]
-    tables = {
-        name: _optional(runs, f"{name}.parquet", columns) for name, columns in _OPTIONAL.items()
+
+    def table(parts: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+        named = [part.assign(run=run.name) for run, part in zip(runs, parts, strict=True)]
+        full = [part for part in named if len(part)] or named[:1]
+        return _once(pd.concat(full, ignore_index=True), keys)
+
+    optional = {
+        name: [_optional(run.path / f"{name}.parquet", columns) for run in runs]
+        for name, columns in _OPTIONAL.items()
     }
     return Evidence(
-        runs,
-        members,
-        _once(pd.concat(levels, ignore_index=True), ["member_id", "noise_factor"]),
-        _once(pd.concat(across, ignore_index=True), ["member_id", "tested_at"]),
-        _once(tables["references"], ["reference", "noise_factor", "seed", "code_size"]),
-        _once(tables["genes"], GENE_COLUMNS[:-1]),
-        _once(tables["labels"], LABEL_COLUMNS[:-2]),
+        runs=tuple(runs),
+        members=table([run.members for run in runs], ["member_id"]),
+        levels=table(
+            [by_level(run.members, run.metrics) for run in runs], ["member_id", "noise_factor"]
+        ),
+        across=table(
+            [across_levels(run.members, run.metrics) for run in runs], ["member_id", "tested_at"]
+        ),
+        references=table(
+            optional["references"], ["reference", "noise_factor", "seed", "code_size"]
+        ),
+        genes=table(optional["genes"], GENE_COLUMNS[:-1]),
+        labels=table(optional["labels"], LABEL_COLUMNS[:-2]),
     )
 
 
-#: Columns without which the tables of a run say nothing.
-_NEEDED = {
-    "members": ("member_id", "status", "noise_factor", "test_mse", "train_clean_mse"),
-    "metrics": ("member_id", "epoch", "split", "metric", "noise_factor", "value"),
-}
-_OPTIONAL = {"references": REFERENCE_COLUMNS, "genes": GENE_COLUMNS, "labels": LABEL_COLUMNS}
+def _once(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Keep the first of rows with equal keys; a failed network gives way to one that has ended."""
+    if "status" in table:
+        failed = table["status"] == "failed"
+        table = pd.concat([table[~failed], table[failed]])
+    return table.drop_duplicates(keys).sort_index().reset_index(drop=True)
 
 
 def _load_run(path: Path) -> Run:
-    """Raises InputError for a folder that holds no run that has ended, or tables that cannot be read."""
-    wanted = path / "config.json"
+    config_file = path / "config.json"
     try:
-        config = json.loads(wanted.read_text("utf-8"))
-        if (
-            not {"data", "identity"} <= config.keys()
-            or not {"data", "split_seed"} <= config["identity"].keys()
-        ):
-            raise ValueError("it does not say what data the run had")
+        config = json.loads(config_file.read_text("utf-8"))
+        identity = config["identity"]
+        if "data" not in config or not {"data", "split_seed"} <= identity.keys():
+            raise ValueError("the run's data are missing in it")
     except FileNotFoundError:
-        raise _absent(wanted) from None
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise _unreadable(wanted, error) from None
-    return Run(
-        path,
-        config,
-        *(_table(path / f"{name}.parquet", columns) for name, columns in _NEEDED.items()),
-    )
+        raise _absent(config_file) from None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise _unreadable(config_file, error) from None
+    tables = {name: _table(path / f"{name}.parquet", needed) for name, needed in _NEEDED.items()}
+    return Run(path, config, **tables)
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Raises InputError for a table that is not there, cannot be read, or has not these columns."""
     try:
         table = pd.read_parquet(path, page_checksum_verification=True)
         missing = [name for name in columns if name not in table]
@@ -155,9 +153,13 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise _unreadable(path, error) from None
 
 
+def _optional(path: Path, columns: list[str]) -> pd.DataFrame:
+    return _table(path, columns) if path.exists() else pd.DataFrame(columns=columns)
+
+
 def _absent(path: Path) -> InputError:
     return InputError(
-        f"{path}: is not there: give the folder of a run that has ended, such as runs/paper"
+        f"{path}: is missing: give the folder of a run that has ended, such as runs/paper"
     )
 
 
@@ -166,23 +168,36 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: cannot be read ({reason}): finish the run with --resume")
 
 
-def _optional(runs: tuple[Run, ...], name: str, columns: list[str]) -> pd.DataFrame:
-    """A table of all runs that have it."""
-    found = [run for run in runs if (run.path / name).exists()]
-    tables = [_table(run.path / name, columns).assign(run=run.name) for run in found]
-    tables = [table for table in tables if len(table)]
-    return (
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "run"])
+def across_levels(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per member x noise factor it was tested at, whatever it was trained on.
+
+    The columns are those of `members`, with `tested_at` and test_mse at that noise factor;
+    noise_factor stays the one that it was trained at (NaN for several). Members carried along
+    through levels have no rows.
+    """
+    test = metrics[(metrics["metric"] == "mse") & (metrics["split"] == "test-across")]
+    test = test[["member_id", "noise_factor", "value"]]
+    test = test.rename(columns={"noise_factor": "tested_at", "value": "test_mse"})
+    return members.drop(columns="test_mse").merge(test, on="member_id")
+
+
+def by_level(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per member x noise factor it was tested at after training on it.
+
+    The columns are those of `members`; noise_factor, test_mse and train_clean_mse (the MSE on clean
+    training rows at that moment, which is what the paper's scripts measured) are the level's. A
+    member without measurements (a failed one) keeps its row.
+    """
+    mse = metrics[metrics["metric"] == "mse"]
+    test = mse[mse["split"] == "test"].rename(columns={"value": "test_mse"})
+    clean = mse[mse["split"] == "train-clean"].rename(columns={"value": "train_clean_mse"})
+    levels = test[["member_id", "epoch", "noise_factor", "test_mse"]].merge(
+        clean[["member_id", "epoch", "train_clean_mse"]], on=["member_id", "epoch"], how="left"
     )
-
-
-def _once(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """The first of rows that say the same thing: a failed network gives way to one that has ended."""
-    if "status" in table:
-        table = table.assign(_failed=table["status"] == "failed").sort_values(
-            "_failed", kind="stable"
-        )
-        table = table.drop_duplicates(keys).drop(columns="_failed").sort_index()
-    else:
-        table = table.drop_duplicates(keys)
-    return table.reset_index(drop=True)
+    replaced = ["noise_factor", "test_mse", "train_clean_mse"]
+    measured = members["member_id"].isin(levels["member_id"])
+    rows = (
+        members[measured].drop(columns=replaced).merge(levels.drop(columns="epoch"), on="member_id")
+    )
+    parts = [part for part in (rows, members[~measured]) if len(part)]
+    return pd.concat(parts, ignore_index=True)[list(members.columns)] if parts else members

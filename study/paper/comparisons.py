@@ -1,7 +1,7 @@
 """What each claim of the paper compares: differences by part and seed, in one protocol.
 
 Every comparison takes a frame of one protocol with the columns of a levels table
-(study/evidence/levels.py) and `mse`, the measure that the protocol is judged by. It returns
+(study/evidence/evidence.py) and `mse`, the measure that the protocol is judged by. It returns
 Differences (study/paper/judging.py), which are positive if the claim is right.
 """
 

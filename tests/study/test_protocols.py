@@ -21,7 +21,7 @@ from models.engine.parameters import initial_parameters
 from models.engine.sparsity import Sparsity
 from models.engine.workspace import Targets
 from models.training import PackTraining
-from study.evidence.levels import by_level
+from study.evidence.evidence import by_level
 from study.grids import NOISE_FACTORS, Narrowing, corrections, plan
 from study.run.rows import member_rows, metric_rows
 

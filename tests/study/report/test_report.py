@@ -284,7 +284,7 @@ def test_after_an_error_the_old_report_stands(tmp_path, monkeypatch):
 
 
 def test_bad_runs_leave_nothing(tmp_path):
-    with pytest.raises(InputError, match=r"config\.json: is not there"):
+    with pytest.raises(InputError, match=r"config\.json: is missing"):
         write_report([tmp_path], tmp_path / "new" / "report")
     assert list(tmp_path.iterdir()) == []
 

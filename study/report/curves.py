@@ -1,21 +1,24 @@
 """The data of the report's figures: tidy frames, one row per point, with its bounds and their kind.
 
-Two measures stand side by side and are never mixed. CLEAN: clean training rows in, which is what the
-paper's scripts measured (train_clean_mse). NOISY: noisy test rows in, which is how well noise is
-removed (test_mse); references have this one only. All MSE are those of eq. 11 on z-scored genes, where
-answering each gene's mean scores about 1.
+Two measures stand side by side and are never mixed. CLEAN: clean training rows in, which is what
+the paper's scripts measured (train_clean_mse). NOISY: noisy test rows in, which is how well noise
+is removed (test_mse); references have this one only. All MSE are those of eq. 11 on z-scored genes,
+where answering each gene's mean scores about 1.
+
+A point has the columns series (its name), method (its look), the axis's own, mse, low and high (its
+bounds), seeds and, if its bounds are not an interval over seeds, `bounds`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, fields
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, MemberConfig
+from models.config import AS_PUBLISHED, AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, MemberConfig
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import interval
 from study.paper.published import published_fig4, published_mse
@@ -25,10 +28,9 @@ from study.report.wording import in_order
 
 CLEAN, NOISY, PRINTED = "clean training rows", "noisy test rows", "as printed: MSE / n"
 MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
-POINT = ["panel", "series", "noise_factor", "mse", "low", "high", "seeds", "bounds", "method"]
+RERUN = "as-published rerun"
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
 FRESH = "fresh network per level"
-N_QUANTILES = 101
 NOISE = 0.5  # the paper's middle noise factor: what is asked at one noise factor is asked there
 
 #: The settings of a network and what they are for the plain as-written one.
@@ -41,11 +43,11 @@ SETTINGS = {
 UNCHANGED = ("gene_order", "train_fraction", "noise_input")
 
 
-def plain(rows: pd.DataFrame, except_: Iterable[str] = ()) -> pd.Series:
-    """Return which rows are of plain as-written networks that have ended; `except_`: free settings."""
-    written = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "")
-    keep = written & (rows["status"] == "finished")
-    for name in SETTINGS.keys() - set(except_):
+def plain(rows: pd.DataFrame, *free: str) -> pd.Series:
+    """Return which rows are of plain as-written networks that have ended; `free` settings vary."""
+    keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "")
+    keep &= rows["status"] == "finished"
+    for name in SETTINGS.keys() - set(free):
         keep &= rows[name] == SETTINGS[name]
     return keep
 
@@ -60,21 +62,20 @@ def networks(evidence: Evidence) -> pd.DataFrame:
     rows = evidence.levels
     rows = rows[np.isfinite(rows[["noise_factor", "test_mse"]].astype(float)).all(axis=1)]
     unchanged = (rows[[*UNCHANGED]] == pd.Series(SETTINGS)[[*UNCHANGED]]).all(axis=1)
-    alone = ~rows["member_id"].duplicated(keep=False)
-    written = plain(rows, ("beta", "sparsity", "rho")) & alone
+    written = plain(rows, "beta", "sparsity", "rho") & ~rows["member_id"].duplicated(keep=False)
     others = (rows["protocol"] != AS_WRITTEN) & (rows["status"] == "finished") & unchanged
     rows = rows[written | others]
     longest = rows.groupby(["protocol", "changed", "model", "beta"])["epochs"].transform("max")
     rows = rows[rows["epochs"] == longest]
-    return rows.assign(noise_factor=rows["noise_factor"].astype(float).round(6))
+    return rows.assign(noise_factor=rounded(rows["noise_factor"]))
 
 
 def shown_networks(evidence: Evidence) -> frozenset[str]:
-    """Return the ids of the networks of both protocols that the paper's figures and the tables show."""
+    """Return the ids of the networks that the paper's figures and the tables show."""
     rows = networks(evidence)
     of_both = rows["protocol"].isin([AS_WRITTEN, AS_PUBLISHED]) & (rows["changed"] == "")
-    rows = rows[rows["model"].isin(MODELS) & of_both]
-    return frozenset(rows.loc[rows["sparsity"] == "kl", "member_id"])
+    rows = rows[rows["model"].isin(MODELS) & of_both & (rows["sparsity"] == "kl")]
+    return frozenset(rows["member_id"])
 
 
 def of_protocol(evidence: Evidence, protocol: str, model: str | None = None) -> pd.DataFrame:
@@ -85,14 +86,19 @@ def of_protocol(evidence: Evidence, protocol: str, model: str | None = None) -> 
     return rows[rows["beta"] == rows.groupby("model")["beta"].transform("min")]
 
 
+def main_protocol(evidence: Evidence) -> str:
+    """Return as-written if these runs hold networks of it, else as-published."""
+    held = set(networks(evidence)["protocol"])
+    return AS_PUBLISHED if AS_WRITTEN not in held and AS_PUBLISHED in held else AS_WRITTEN
+
+
 def over_seeds(rows: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
-    """Average `value` over seeds: columns `by`, mse, low, high (95 % interval), seeds; sorted by `by`.
+    """Average `value` over seeds: columns `by`, mse, low, high (95 % interval), seeds; sorted.
 
     One seed has no interval: low and high are NaN.
     """
-    per_seed = (
-        rows.dropna(subset=[value]).groupby([*by, "seed"], dropna=False)[value].mean().reset_index()
-    )
+    rows = rows.dropna(subset=[value])
+    per_seed = rows.groupby([*by, "seed"], dropna=False)[value].mean().reset_index()
     found = []
     for key, group in per_seed.groupby(by, dropna=False):
         values = group[value].to_numpy(dtype=float)
@@ -107,10 +113,20 @@ def _bounds(values: tuple[float, ...]) -> tuple[float, float]:
     return bounds.low, bounds.high
 
 
+def rounded(noise: pd.Series) -> pd.Series:
+    """Return noise factors that can be compared: 0.1 * 3 is 0.3."""
+    return noise.astype(float).round(6)
+
+
 def nearest(values: Iterable[float], wanted: float = NOISE) -> float:
     """Return the value nearest to `wanted`; NaN if there is none."""
     found = np.unique(np.asarray(list(values), dtype=float).round(6))
     return float(found[np.abs(found - wanted).argmin()]) if len(found) else float("nan")
+
+
+def at_ends(points: pd.DataFrame, x: str, ends: Iterable[float]) -> pd.DataFrame:
+    """Return points without an x at both ends of the axis, as they are a level line."""
+    return pd.concat([points.assign(**{x: end}) for end in ends], ignore_index=True)
 
 
 # Curves: MSE against noise factor.
@@ -119,16 +135,13 @@ def nearest(values: Iterable[float], wanted: float = NOISE) -> float:
 def network_curve(
     evidence: Evidence, protocol: str, model: str, panel: str, series: str
 ) -> pd.DataFrame:
-    """Return MSE against noise factor of one model (columns POINT); no row if there is none."""
+    """Return MSE against noise factor of one model; no row if there is none."""
     rows = of_protocol(evidence, protocol, model)
-    return _points(over_seeds(rows, MEASURES[panel], ["noise_factor"]), panel, series, INTERVAL)
+    return _curve(over_seeds(rows, MEASURES[panel], ["noise_factor"]), panel, series)
 
 
 def published_curve(model: str) -> pd.DataFrame:
-    """Return the paper's curve of a model (Figs. 6-10) as MSE (columns POINT).
-
-    Its bounds are the precision with which it can be read.
-    """
+    """Return the paper's curve of a model as MSE, with the precision of reading it as bounds."""
     found = [published_mse(model, noise) for noise in NOISE_FACTORS]
     values = [value for value in found if value is not None]
     kind = VAGUE if values and values[0].kind == "about" else "reading precision"
@@ -138,62 +151,62 @@ def published_curve(model: str) -> pd.DataFrame:
 def reference_curves(
     evidence: Evidence, code_sizes: Sequence[int] = (), gain: bool = False
 ) -> pd.DataFrame:
-    """Return MSE of the references on noisy test rows (columns POINT).
+    """Return MSE of the references on noisy test rows: series "identity", "PCA 32", ...
 
-    Series are "identity", "gene mean", "PCA 32", ... Identity is alpha^2, known without a measurement;
-    the others appear if these runs measured them. `code_sizes` limits PCA to these; `gain` adds PCA
-    with a gain for each component.
+    Identity is alpha^2, known without a measurement; the others appear if these runs measured them.
+    `code_sizes` limits PCA to these; `gain` adds PCA with a gain for each component.
     """
     table = evidence.references
-    table = table.assign(noise_factor=table["noise_factor"].astype(float).round(6))
+    table = table.assign(noise_factor=rounded(table["noise_factor"]))
     measured = np.union1d(table["noise_factor"], networks(evidence)["noise_factor"])
     alphas = np.unique(np.round(np.union1d(NOISE_FACTORS, measured), 6))
     identity = pd.DataFrame({"noise_factor": alphas, "mse": alphas**2, "seeds": pd.NA})
     identity = identity.assign(low=np.nan, high=np.nan)
-    parts = [_points(identity, NOISY, "identity", "exact: alpha squared")]
+    parts = [_curve(identity, NOISY, "identity", "exact: alpha squared")]
     wanted = table["reference"] != "identity"
     if code_sizes:
         wanted &= table["code_size"].isna() | table["code_size"].isin(code_sizes)
     if not gain:
         wanted &= table["reference"] != "PCA with gain"
-    for (method, size), rows in table[wanted].groupby(
-        ["reference", "code_size"], sort=False, dropna=False
-    ):
+    groups = table[wanted].groupby(["reference", "code_size"], sort=False, dropna=False)
+    for (method, size), rows in groups:
         curve = over_seeds(rows, "test_mse", ["noise_factor"])
         name = method if pd.isna(size) else f"{method} {size}"
-        parts.append(_points(curve, NOISY, name, INTERVAL, method))
+        parts.append(_curve(curve, NOISY, name, method=method))
     return pd.concat(parts, ignore_index=True)
 
 
-def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
-    """Return all lines of one of Figs. 6-10 (columns POINT).
+def references_at(evidence: Evidence, noise: float, methods: Iterable[str]) -> pd.DataFrame:
+    """Return these references at one noise factor."""
+    points = reference_curves(evidence)
+    points = points[(points["noise_factor"] == noise) & points["method"].isin(list(methods))]
+    return points[["series", "method", "mse", "low", "high", "seeds"]]
 
-    Panel CLEAN holds the published curve and the as-published rerun; NOISY as-written, the rerun on
-    noisy rows and the references; for the conv network PRINTED holds MSE / n as the paper prints it,
-    and the rerun divided by the same n.
+
+def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
+    """Return all lines of one of Figs. 6-10; `panel` is what is measured.
+
+    CLEAN holds the published curve and the as-published rerun; NOISY as-written, the rerun on noisy
+    rows and the references; for the conv network PRINTED holds MSE / n as the paper prints it, and
+    the rerun divided by the same n.
     """
-    published = published_curve(model)
-    rerun = network_curve(evidence, AS_PUBLISHED, model, CLEAN, "as-published rerun")
+    clean = [published_curve(model), network_curve(evidence, AS_PUBLISHED, model, CLEAN, RERUN)]
     parts = [
-        *(_divided(published, model), _divided(rerun, model), published, rerun),
-        network_curve(evidence, AS_WRITTEN, model, NOISY, "as-written"),
-        network_curve(evidence, AS_PUBLISHED, model, NOISY, "as-published rerun"),
+        *(_divided(curve, model) for curve in clean),
+        *clean,
+        network_curve(evidence, AS_WRITTEN, model, NOISY, AS_WRITTEN),
+        network_curve(evidence, AS_PUBLISHED, model, NOISY, RERUN),
         reference_curves(evidence, (code_size(model, evidence.data["n_genes"]),)),
     ]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
 def depth_points(evidence: Evidence, noise_factor: float = NOISE) -> pd.DataFrame:
-    """Return MSE of the dense models at one noise factor, for Figs. 4 and 5.
-
-    Columns POINT, model and layers. Series: "published, Fig. 4" (MSE / N times N), "published, Figs.
-    6–9", the two protocols, and the references.
-    """
+    """Return MSE of the dense models at one noise factor, with their `layers`: Figs. 4 and 5."""
     parts = []
     renamed = {"published": "published, Figs. 6–9"}
-    for model in MODELS[:4]:
-        curves = paper_curve(evidence, model)
-        curves = curves.replace({"series": renamed, "method": renamed})
+    for model in DENSE_MODELS:
+        curves = paper_curve(evidence, model).replace({"series": renamed, "method": renamed})
         table = _published([published_fig4()[model]], "published, Fig. 4", "digits printed")
         curves = pd.concat([table, curves], ignore_index=True)
         curves = curves[curves["noise_factor"] == noise_factor]
@@ -202,7 +215,7 @@ def depth_points(evidence: Evidence, noise_factor: float = NOISE) -> pd.DataFram
 
 
 def all_curves(evidence: Evidence, gain: bool = False) -> pd.DataFrame:
-    """Return every model of the paper and all references on noisy test rows (columns POINT).
+    """Return every model of the paper and all references on noisy test rows.
 
     Models are as-written, or as-published if there is none. `gain` is as in reference_curves.
     """
@@ -222,8 +235,7 @@ def code_sizes(evidence: Evidence, models: Iterable[str]) -> tuple[int, ...]:
 def noise_removed(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the share of the noise that curves on noisy rows remove: 1 - MSE / alpha^2.
 
-    Columns series, noise_factor, removed, low, high, seeds, bounds, method. Below 0 is worse than
-    leaving the input alone. Without noise there is no share.
+    Below 0 is worse than leaving the input alone. Without noise there is no share.
     """
     curves = curves[(curves["noise_factor"] > 0) & (curves["series"] != "identity")]
     alpha2 = curves["noise_factor"] ** 2
@@ -233,88 +245,48 @@ def noise_removed(curves: pd.DataFrame) -> pd.DataFrame:
     return frame[columns].reset_index(drop=True)
 
 
-def main_protocol(evidence: Evidence) -> str:
-    """Return as-written if these runs hold networks of it, else as-published."""
-    held = set(networks(evidence)["protocol"])
-    return AS_PUBLISHED if AS_WRITTEN not in held and AS_PUBLISHED in held else AS_WRITTEN
-
-
-def _points(
-    frame: pd.DataFrame, panel: str, series: str, bounds: str, method: str = ""
+def _curve(
+    points: pd.DataFrame, panel: str, series: str, bounds: str = INTERVAL, method: str = ""
 ) -> pd.DataFrame:
-    frame = frame.assign(panel=panel, series=series, bounds=bounds, method=method or series)
-    return frame.astype({"seeds": "Int64"})[POINT]
+    columns = ["panel", "series", "noise_factor", "mse", "low", "high", "seeds", "bounds", "method"]
+    points = points.assign(panel=panel, series=series, bounds=bounds, method=method or series)
+    return points.astype({"seeds": "Int64"})[columns]
 
 
 def _published(values: list, series: str, kind: str) -> pd.DataFrame:
     rows = [(v.noise_factor, v.mse, v.mse - v.tolerance, v.mse + v.tolerance) for v in values]
     frame = pd.DataFrame(rows, columns=["noise_factor", "mse", "low", "high"])
-    return _points(frame.assign(seeds=pd.NA), CLEAN, series, kind)
+    return _curve(frame.assign(seeds=pd.NA), CLEAN, series, kind)
 
 
 def _divided(curve: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Divide a curve of the conv network by its n at each noise factor, as Fig. 10 prints it."""
+    """Divide a curve by its n at each noise factor, as Fig. 10 prints it; other figures have no n."""
     values = [published_mse(model, noise) for noise in curve["noise_factor"]]
-    n = pd.Series(
-        [v.n if v is not None and v.kind == "recovered" else np.nan for v in values],
-        index=curve.index,
-        dtype=float,
-    )
+    n = [v.n if v is not None and v.kind == "recovered" else np.nan for v in values]
     columns = ["mse", "low", "high"]
-    divided = curve.assign(panel=PRINTED, **{name: curve[name] / n for name in columns})
-    return divided[n.notna()]
+    divided = curve.assign(panel=PRINTED, **{c: curve[c] / np.array(n) for c in columns})
+    return divided[divided["mse"].notna()]
 
 
-# Breakdown: MSE by gene and by sample label.
+# MSE by gene and by sample label: the best network and the references at one noise factor.
 
 
-@dataclass(frozen=True)
-class Breakdown:
-    """MSE by gene or by value of a label: of the best network and of each reference."""
+def by_gene(evidence: Evidence) -> pd.DataFrame:
+    """Return MSE of each gene: columns series, method, noise_factor, gene_id, mse.
 
-    wide: pd.DataFrame
-    """One column per method, the network first; index gene_id or value."""
-    noise_factor: float
-    """The nearest to the wanted one that these runs have."""
-    model: str
-    """The network's model: that with the least mean MSE, as-written before as-published."""
-    samples: pd.Series | None = None
-    """The number of test samples of each value."""
-
-    @property
-    def network(self) -> str:
-        """The name of the network's column."""
-        return self.wide.columns[0]
-
-    @property
-    def methods(self) -> dict[str, str]:
-        """The method of each column, for its look."""
-        return {name: name if name in REFERENCES else self.model for name in self.wide}
-
-    def without(self, *names: str) -> Breakdown:
-        """Return the same without some methods."""
-        return replace(self, wide=self.wide.drop(columns=list(names), errors="ignore"))
-
-
-def by_gene(evidence: Evidence, noise_factor: float = NOISE) -> Breakdown:
-    """Return MSE of each gene; no rows if these runs measured no network by gene."""
-    return _breakdown(evidence.genes, "gene_id", noise_factor)
-
-
-def gene_quantiles(genes: Breakdown) -> pd.DataFrame:
-    """Return for each method the MSE of the genes sorted by it, at every percent.
-
-    Columns series, percent_of_genes, mse, method.
+    The first series is the network with the least mean MSE, as-written before as-published; the
+    noise factor is the one nearest to 0.5. No rows if these runs measured no network by gene.
     """
-    percent = np.linspace(0, 100, N_QUANTILES)
-    parts = []
-    for name, method in genes.methods.items():
-        values = genes.wide[name].dropna()
-        if len(values):
-            mse = np.percentile(values, percent)
-            part = {"series": name, "percent_of_genes": percent, "mse": mse, "method": method}
-            parts.append(pd.DataFrame(part))
-    return pd.concat(parts, ignore_index=True)
+    return _breakdown(evidence.genes)
+
+
+def by_label(evidence: Evidence, name: str) -> pd.DataFrame:
+    """Return MSE for each value of a sample label, the network's worst first, as in by_gene."""
+    rows = _breakdown(evidence.labels[evidence.labels["label"] == name])
+    first = rows[rows["series"] == rows["series"].iloc[0]] if len(rows) else rows
+    worst = first.sort_values("mse", ascending=False, kind="stable")["value"]
+    place = {value: i for i, value in enumerate(worst)}
+    return rows.sort_values("value", key=lambda value: value.map(place), kind="stable")
 
 
 def label_names(evidence: Evidence) -> list[str]:
@@ -322,59 +294,44 @@ def label_names(evidence: Evidence) -> list[str]:
     return list(evidence.labels["label"].drop_duplicates())
 
 
-def by_label(evidence: Evidence, name: str, noise_factor: float = NOISE) -> Breakdown:
-    """Return MSE for each value of a sample label, worst first; no rows if it was not measured."""
-    table = evidence.labels[evidence.labels["label"] == name]
-    found = _breakdown(table, "value", noise_factor)
-    if not len(found.wide):
-        return found
-    wide = found.wide.sort_values(found.network, ascending=False, kind="stable")
-    samples = table.groupby("value")["samples"].max().reindex(wide.index)
-    return replace(found, wide=wide, samples=samples)
+def _breakdown(table: pd.DataFrame) -> pd.DataFrame:
+    table = table.assign(noise_factor=rounded(table["noise_factor"]), series=table["method"])
+    table = table[table["noise_factor"] == nearest(table["noise_factor"])]
+    parts = [table[table["protocol"] == protocol] for protocol in (AS_WRITTEN, AS_PUBLISHED)]
+    held = next((part for part in parts if len(part)), table[:0])
+    if not len(held):
+        return held
+    best = held[held["method"] == held.groupby("method")["mse"].mean().idxmin()]
+    if best["protocol"].iloc[0] == AS_PUBLISHED:
+        best = best.assign(series=f"{best['method'].iloc[0]}, {AS_PUBLISHED}")
+    references = [table[(table["protocol"] == "") & (table["method"] == r)] for r in REFERENCES]
+    return pd.concat([best, *references], ignore_index=True)
 
 
-def _breakdown(table: pd.DataFrame, key: str, noise_factor: float) -> Breakdown:
-    table = table.assign(noise_factor=table["noise_factor"].astype(float).round(6))
-    noise = nearest(table["noise_factor"], noise_factor)
-    table = table[table["noise_factor"] == noise]
-    chosen = _best(table)
-    if chosen is None:
-        return Breakdown(pd.DataFrame(index=pd.Index([], name=key)), noise, "")
-    protocol, model = chosen
-    means = table.groupby(["protocol", "method", key])["mse"].mean()
-    held = set(table.loc[table["protocol"] == "", "method"])
-    parts = {model if protocol == AS_WRITTEN else f"{model}, {protocol}": means[protocol, model]}
-    parts |= {name: means["", name] for name in REFERENCES if name in held}
-    return Breakdown(pd.DataFrame(parts), noise, model)
-
-
-def _best(table: pd.DataFrame) -> tuple[str, str] | None:
-    """Return protocol and model of the network with the least mean MSE, as-written first."""
-    for protocol in (AS_WRITTEN, AS_PUBLISHED):
-        means = table[table["protocol"] == protocol].groupby("method")["mse"].mean()
-        if len(means):
-            return protocol, str(means.idxmin())
-    return None
+def gene_quantiles(genes: pd.DataFrame) -> pd.DataFrame:
+    """Return for each method the MSE of the genes sorted by it, at every percent."""
+    percent = np.linspace(0, 100, 101)
+    parts = []
+    for (series, method), rows in genes.groupby(["series", "method"], sort=False):
+        part = {"series": series, "method": method, "percent_of_genes": percent}
+        parts.append(pd.DataFrame({**part, "mse": np.percentile(rows["mse"], percent)}))
+    return pd.concat(parts, ignore_index=True)
 
 
 # Autopsy: the published protocol with one item set right at a time.
 
 
 def autopsy_curves(evidence: Evidence) -> pd.DataFrame:
-    """Return MSE on clean training rows as published and with one item set right at a time.
-
-    Columns model, series (the item), noise_factor, mse, low, high, seeds, bounds, method.
-    """
+    """Return MSE on clean training rows by model and noise factor; the item is `series`."""
     rows = autopsy_rows(evidence)
     points = over_seeds(rows, "train_clean_mse", ["model", "series", "noise_factor"])
-    return _by_item(points.assign(bounds=INTERVAL), "noise_factor")
+    return _by_item(points, "noise_factor")
 
 
 def autopsy_change(evidence: Evidence) -> pd.DataFrame:
     """Return the change of that MSE from the least noise factor to the most, paired by seed.
 
-    Below 0: more noise, less error. Columns model, from_noise, to_noise, series, change, low, high,
-    seeds, method.
+    Below 0: more noise, less error. Columns model, from_noise, to_noise, series, change, ...
     """
     rows = autopsy_rows(evidence)
     noise = rows.groupby("model")["noise_factor"]
@@ -388,9 +345,8 @@ def autopsy_change(evidence: Evidence) -> pd.DataFrame:
         for end in ("from_noise", "to_noise")
     )
     change = (last - first).dropna().rename("change").reset_index()
-    return _by_item(
-        over_seeds(change, "change", [*ends, "series"]).rename(columns={"mse": "change"})
-    )
+    points = over_seeds(change, "change", [*ends, "series"])
+    return _by_item(points.rename(columns={"mse": "change"}))
 
 
 def autopsy_rows(evidence: Evidence) -> pd.DataFrame:

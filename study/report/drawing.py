@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from models.config import AS_WRITTEN
 from study.evidence.evidence import MIXTURE
-from study.report.curves import CLEAN, NOISY, PRINTED
+from study.report.curves import CLEAN, NOISY, PRINTED, RERUN
 from study.report.style import (
     BLUE,
     DARK,
@@ -25,18 +26,17 @@ from study.report.style import (
     WIDTH,
     canvas,
     draw_lines,
-    draw_series,
     label,
     look,
     looks_of,
     multiples,
     name_all,
     name_lines,
+    named_rows,
 )
 
 NOISE_AXIS = "noise factor α"
 MSE_AXIS = "MSE (eq. 11)"
-RERUN = "as-published rerun"
 TITLES = {
     PRINTED: "As the paper prints it: MSE divided by n",
     CLEAN: "Measured as the paper did: clean training rows in",
@@ -154,28 +154,24 @@ def draw_genes(data: pd.DataFrame) -> Figure:
     figure, [[axes]] = canvas(460)
     axes.set(xlabel="genes, best to worst for each method (%)", ylabel="MSE of a gene (eq. 11)")
     axes.set(xlim=(0, 100), ylim=(0, 1.04 * data["mse"].max()))
-    for name, rows in data.groupby("series", sort=False):
-        style = look(rows["method"].iloc[0]) | {"marker": ""}
-        axes.plot(rows["percent_of_genes"], rows["mse"], label=label(name), **style)
-    ends = data.groupby("series")["mse"].last().sort_values(ascending=False)
-    name_lines(axes, [label(name) for name in ends.index])
+    methods = data.drop_duplicates("series").set_index("series")["method"]
+    looks = {series: look(method) | {"marker": ""} for series, method in methods.items()}
+    name_lines(axes, draw_lines(axes, data, "percent_of_genes", looks=looks))
     return figure
 
 
 def draw_labels(data: pd.DataFrame) -> Figure:
     """Draw MSE by value of a sample label: one row per value, worst first; one mark per method."""
     rows = data.drop_duplicates("value")
-    names = [
-        f"{_short(value)} ({n:,})" for value, n in zip(rows["value"], rows["samples"], strict=True)
-    ]
-    figure, [[axes]] = canvas(22 * len(names) + 136)
-    axes.set_yticks(range(len(names)), names, parse_math=False)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+    place = {value: i for i, value in enumerate(rows["value"])}
+    counts = zip(rows["value"], rows["samples"], strict=True)
+    names = [f"{_short(value)} ({n:,})" for value, n in counts]
+    figure, axes = named_rows(names, range(len(names)), 22, 136)
+    axes.grid(True, axis="y")
     most = data.loc[data["method"] != "gene mean", "mse"].max()  # the gene mean may lie beyond
     axes.set(xlabel=f"{MSE_AXIS} on noisy test rows", xlim=(0, 1.05 * most))
     alone = {"color": DARK, "linestyle": LONG_DASHES, "linewidth": 1.2, "zorder": 1}
     axes.axvline(data["noise_factor"].iloc[0] ** 2, label=label("identity"), **alone)
-    place = {value: i for i, value in enumerate(rows["value"])}
     for (series, method), points in data.groupby(["series", "method"], sort=False):
         style = look(method) | {"linestyle": ""}
         marker, size = (style["marker"], 8) if style["marker"] else MARKS.get(method, ("x", 8))
@@ -189,14 +185,8 @@ def draw_labels(data: pd.DataFrame) -> Figure:
 
 def draw_autopsy(data: pd.DataFrame) -> Figure:
     """Draw a panel per model: MSE on clean training rows against noise, one line per item."""
-    figure, panels = multiples(data["model"])
-    for model, axes in panels.items():
-        draw_lines(axes, data[data["model"] == model])
-        axes.set_xlim(_noise_limits(data))
-    axes.set_ylim(0.95 * data["mse"].min(), 1.03 * data["mse"].max())  # long bars are cut
-    figure.supxlabel(NOISE_AXIS)
-    figure.supylabel(MSE_AXIS)
-    name_all(figure)
+    figure, [axes, *_] = multiples(data, "noise_factor", "mse", (NOISE_AXIS, MSE_AXIS))
+    axes.set_ylim(0.95 * data["mse"].min(), 1.03 * data["mse"].max())  # of all; long bars are cut
     return figure
 
 
@@ -204,17 +194,13 @@ def draw_autopsy_change(data: pd.DataFrame) -> Figure:
     """Draw a row per item and a mark per model: how MSE changes from the least noise to the most."""
     items = list(data["series"].drop_duplicates())
     models = list(data["model"].drop_duplicates())
-    figure, [[axes]] = canvas((15 * len(models) + 8) * len(items) + 110)
-    axes.set_yticks(range(len(items)), items)
-    axes.set_ylim(len(items) - 0.5, -0.5)
-    axes.grid(False, axis="y")
+    figure, axes = named_rows(items, range(len(items)), 15 * len(models) + 8)
     for edge in range(1, len(items)):
         axes.axhline(edge - 0.5, color=PALE, linewidth=0.8)
-    offsets = np.linspace(-0.32, 0.32, len(models)) if len(models) > 1 else [0.0]
-    for model, offset in zip(models, offsets, strict=True):
+    for i, model in enumerate(models):
         rows = data[data["model"] == model]
+        place = rows["series"].map(items.index) + (i - (len(models) - 1) / 2) * 0.64 / len(models)
         style = look(model) | {"linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.6}
-        place = [items.index(item) + offset for item in rows["series"]]
         axes.hlines(place, rows["low"], rows["high"], color=style["color"], linewidth=3, alpha=0.4)
         axes.plot(rows["change"], place, label=model, **style)
     axes.axvline(0, color=DARK, linewidth=1.2, zorder=1)
@@ -225,24 +211,22 @@ def draw_autopsy_change(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_others(data: pd.DataFrame, ylabel: str) -> Figure:
-    """Draw one line per series against noise factor, or against epoch if the data have epochs."""
+def draw_others(data: pd.DataFrame, x: str, ylabel: str) -> Figure:
+    """Draw one line per series against noise factor or epoch."""
     names = list(data["series"].drop_duplicates())
     figure, [[axes]] = canvas(380 + 18 * len(names))
-    by_epoch = "epoch" in data
-    for name, style in looks_of(names).items():
-        points = data[data["series"] == name]
-        if by_epoch:
-            axes.plot(points["epoch"], points["mse"], label=name, **style | {"marker": ""})
-        else:
-            draw_series(axes, points, style)
-    axes.set(xlabel="epoch" if by_epoch else NOISE_AXIS, ylabel=ylabel)
+    draw_lines(axes, data, x, looks=looks_of(names))
+    axes.set(xlabel="epoch" if x == "epoch" else NOISE_AXIS, ylabel=ylabel)
     name_all(figure, columns=1)
     return figure
 
 
 def _named_lines(
-    axes: Axes, data: pd.DataFrame, expected=(), x: str = "noise_factor", y: str = "mse"
+    axes: Axes,
+    data: pd.DataFrame,
+    expected: Sequence[str] = (),
+    x: str = "noise_factor",
+    y: str = "mse",
 ) -> None:
     """Draw all series and name them right of the axes, the `expected` ones even if missing."""
     order = draw_lines(axes, data, x, y)

@@ -1,13 +1,12 @@
 """How figures look: colours, line styles, and the few layouts that all figures share.
 
-Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; each line also has a
-marker or a line style of its own. A method looks the same in every figure. Sizes are in CSS pixels.
+Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; each line also has
+a marker or a line style of its own. A method looks the same in every figure. Sizes are in pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle, islice
 
 import numpy as np
 import pandas as pd
@@ -49,7 +48,7 @@ RC = {
     "text.color": DARK,
     "xtick.color": DARK,
     "ytick.color": DARK,
-    "lines.linewidth": 1.8,
+    "lines.linewidth": 1.8,  # unless a look has its own
     "lines.markersize": 6,
     "svg.hashsalt": "dae-study",  # the same drawing gives the same bytes
     "svg.fonttype": "path",  # the same picture on a machine with other fonts
@@ -64,58 +63,57 @@ _LOOKS = {
     "published": (BLACK, "s", "-", 1.8, 8),
     "published, Fig. 4": (BLACK, "s", "-", 1.8, 8),
     "published, Figs. 6–9": (GREY, "D", (0, (4, 2)), 1.4, 8),
-    "as-published rerun": (RED, "o", "-", 1.8),
-    "as-written": (BLUE, "^", "-", 1.8),
-    "dense-2": (BLUE, "o", "-", 1.8),
-    "dense-4": (RED, "s", "-", 1.8),
-    "dense-6": (GREEN, "^", "-", 1.8),
-    "dense-8": (PINK, "D", "-", 1.8),
-    "conv": (ORANGE, "X", "-", 1.8),
+    "as-published rerun": (RED, "o", "-"),
+    "as-written": (BLUE, "^", "-"),
+    "dense-2": (BLUE, "o", "-"),
+    "dense-4": (RED, "s", "-"),
+    "dense-6": (GREEN, "^", "-"),
+    "dense-8": (PINK, "D", "-"),
+    "conv": (ORANGE, "X", "-"),
     "identity": (BLACK, "", LONG_DASHES, 1.4),
-    "gene mean": (GREY, "", (0, (1, 2)), 1.8),
+    "gene mean": (GREY, "", (0, (1, 2))),
     "PCA": (GREY, "", (0, (6, 2, 1, 2)), 1.4),
     "PCA with gain": (GREY, "", (0, (6, 2, 1, 2, 1, 2)), 1.4),
     "Wiener": (BLACK, "", (0, (2, 1.2)), 1.4),
-    MIXTURE: (BLACK, "", (0, (4, 1, 1, 1)), 1.8),
+    MIXTURE: (BLACK, "", (0, (4, 1, 1, 1))),
     "oracle": (BLACK, "", "-", 1.0),
-    "as-published": (BLACK, "s", "-", 1.8),
-    "fresh network per level": (RED, "o", "-", 1.8),
-    "linear output": (BLUE, "^", "-", 1.8),
-    "Adam to convergence": (GREEN, "D", "-", 1.8),
+    "as-published": (BLACK, "s", "-"),
+    "fresh network per level": (RED, "o", "-"),
+    "linear output": (BLUE, "^", "-"),
+    "Adam to convergence": (GREEN, "D", "-"),
     "scaled on training rows": (ORANGE, "v", (0, (4, 2)), 1.5),
-    "two code layers": (PINK, "X", "-", 1.8),
-    "one image per sample": (SKY, "P", "-", 1.8),
-    "networks": (BLUE, "o", "-", 1.8),
-    "a network for each": (BLUE, "^", "-", 1.8),
-    "one network for all": (RED, "o", "-", 1.8),
-    "one that is told the noise": (GREEN, "s", "-", 1.8),
+    "two code layers": (PINK, "X", "-"),
+    "one image per sample": (SKY, "P", "-"),
+    "networks": (BLUE, "o", "-"),
+    "a network for each": (BLUE, "^", "-"),
+    "one network for all": (RED, "o", "-"),
+    "one that is told the noise": (GREEN, "s", "-"),
     "no term": (BLACK, "", "--", 1.4),
-    "L1": (ORANGE, "X", "-", 1.8),
-    "test": (BLUE, "o", "-", 1.8),
-    "train": (RED, "s", (0, (4, 2)), 1.8),
+    "L1": (ORANGE, "X", "-"),
+    "test": (BLUE, "o", "-"),
+    "train": (RED, "s", (0, (4, 2))),
 }
-_LABELS = {"identity": "input left alone, α²", "oracle": "oracle, best possible"}
-_CYCLE = [
-    (colour, marker, line, 1.8)
+_OTHERS = [
+    (colour, marker, line)
     for line in ("-", (0, (4, 2)))
     for colour, marker in ((BLUE, "o"), (RED, "s"), (GREEN, "^"), (PINK, "D"), (SKY, "P"))
 ]
+_LABELS = {"identity": "input left alone, α²", "oracle": "oracle, best possible"}
 
 
 def _style(look: tuple) -> dict:
-    return dict(
-        zip(("color", "marker", "linestyle", "linewidth", "markersize"), look, strict=False)
-    )
+    names = ("color", "marker", "linestyle", "linewidth", "markersize")
+    return dict(zip(names, look, strict=False))
 
 
 def look(method: str) -> dict:
-    """Return the keyword arguments of `Axes.plot` for a network, reference or item by its exact name."""
+    """Return the keyword arguments of `Axes.plot` for a network, reference or item by its name."""
     return _style(_LOOKS.get(method, (GREY, ".", "-", 1.2)))
 
 
 def looks_of(names: Sequence[str]) -> dict[str, dict]:
     """Return a look for each of a few names that have none of their own, in their order."""
-    return dict(zip(names, map(_style, islice(cycle(_CYCLE), len(names))), strict=True))
+    return {name: _style(_OTHERS[i % len(_OTHERS)]) for i, name in enumerate(names)}
 
 
 def label(name: str) -> str:
@@ -124,10 +122,9 @@ def label(name: str) -> str:
 
 
 def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
-    """Return an empty white figure and its (rows, columns) axes; options as of Figure.subplots."""
-    figure = Figure(
-        figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor="white", layout="constrained"
-    )
+    """Return an empty figure and its (rows, columns) axes; options as of Figure.subplots."""
+    size = (WIDTH / DPI, height / DPI)
+    figure = Figure(size, DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     foot = FOOT / height
     figure.get_layout_engine().set(rect=(0, foot, 1, 1 - foot), h_pad=PAD / DPI, w_pad=PAD / DPI)
@@ -135,70 +132,93 @@ def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[F
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out for good; rounded, as the solver's last digits differ from call to call."""
+    """Lay the figure out for good, rounded: the solver's last digits differ from call to call."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        left, bottom, width, height = axes.get_position(original=True).bounds
-        axes.set_position([round(side, 4) for side in (left, bottom, width, height)])
+        axes.set_position([round(side, 4) for side in axes.get_position(original=True).bounds])
     for text in figure.texts:
         text.set_position([round(float(place), 4) for place in text.get_position()])
 
 
-def multiples(names: pd.Series, **options) -> tuple[Figure, dict[str, Axes]]:
-    """Return a figure with small panels, one for each distinct name, two in a row; all share y."""
-    distinct = list(names.dropna().drop_duplicates())
-    rows = (len(distinct) + 1) // 2
-    figure, grid = canvas(255 * rows + 70, rows, min(2, len(distinct)), sharey=True, **options)
-    for axes in grid.flat[len(distinct) :]:
-        axes.remove()
-    panels = dict(zip(distinct, grid.flat, strict=False))
-    for name, axes in panels.items():
-        axes.set_title(name)
-    return figure, panels
-
-
-def draw_series(
-    axes: Axes, points: pd.DataFrame, style: Mapping, x: str = "noise_factor", y: str = "mse"
-) -> None:
-    """Draw one line in the order of x: the interval over seeds as bars, another bound as a band.
-
-    Draw the band only if all that is known of the line is that it lies there. `points` has the columns
-    x, y, low and high, and `bounds` if its bounds are not an interval over seeds.
-    """
-    points = points.sort_values(x)
-    bounds = points["bounds"].iloc[0] if "bounds" in points else INTERVAL
-    at, value, low, high = (points[name].to_numpy(dtype=float) for name in (x, y, "low", "high"))
-    name = label(points["series"].iloc[0])
-    if bounds == VAGUE:
-        axes.fill_between(at, low, high, color=style["color"], alpha=0.25, linewidth=0, label=name)
-        return
-    if bounds == INTERVAL:
-        axes.vlines(at, low, high, color=style["color"], linewidth=3.2, alpha=0.35)
-    elif np.isfinite(low).any():
-        axes.fill_between(at, low, high, color=style["color"], alpha=0.13, linewidth=0)
-    axes.plot(at, value, markeredgecolor="white", markeredgewidth=0.7, label=name, **style)
-
-
 def draw_lines(
-    axes: Axes, data: pd.DataFrame, x: str = "noise_factor", y: str = "mse"
+    axes: Axes,
+    data: pd.DataFrame,
+    x: str = "noise_factor",
+    y: str = "mse",
+    looks: Mapping[str, dict] | None = None,
 ) -> list[str]:
-    """Draw every series of a frame in the look of its method; return the names, highest end first."""
-    for _, points in data.groupby("series", sort=False):
-        draw_series(axes, points, look(points["method"].iloc[0]), x, y)
+    """Draw one line per series, in `looks` or in the look of its method; return the names.
+
+    The columns low and high are drawn as bars if `bounds` is INTERVAL or missing, else as a band;
+    a VAGUE series is known to lie in its band, and nothing else is drawn. Names are in the order of
+    the lines' right ends, from top to bottom.
+    """
+    for series, points in data.groupby("series", sort=False):
+        points = points.sort_values(x)
+        style = looks[series] if looks else look(points["method"].iloc[0])
+        bounds = points["bounds"].iloc[0] if "bounds" in points else INTERVAL
+        at, value = points[x].to_numpy(dtype=float), points[y].to_numpy(dtype=float)
+        ends = points.get("low", points[y] * np.nan), points.get("high", points[y] * np.nan)
+        low, high = (end.to_numpy(dtype=float) for end in ends)
+        name, colour = label(series), style["color"]
+        if bounds == VAGUE:
+            axes.fill_between(at, low, high, color=colour, alpha=0.25, linewidth=0, label=name)
+            continue
+        if bounds == INTERVAL:
+            axes.vlines(at, low, high, color=colour, linewidth=3.2, alpha=0.35)
+        elif np.isfinite(low).any():
+            axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
+        axes.plot(at, value, markeredgecolor="white", markeredgewidth=0.7, label=name, **style)
     ends = data.sort_values(x).groupby("series")[y].last()
     return [label(name) for name in ends.sort_values(ascending=False).index]
+
+
+def multiples(
+    data: pd.DataFrame,
+    x: str,
+    y: str,
+    names: tuple[str, str],
+    looks: Mapping[str, dict] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Draw lines in one small panel per model, two in a row, which share y and a legend.
+
+    `names` are those of the axes x and y.
+    """
+    models = list(data["model"].drop_duplicates())
+    rows = (len(models) + 1) // 2
+    figure, grid = canvas(255 * rows + 70, rows, min(2, len(models)), sharey=True)
+    panels, rest = grid.flat[: len(models)], grid.flat[len(models) :]
+    for axes in rest:
+        axes.remove()
+    for model, axes in zip(models, panels, strict=True):
+        axes.set_title(model)
+        draw_lines(axes, data[data["model"] == model], x, y, looks)
+    figure.supxlabel(names[0])
+    figure.supylabel(names[1])
+    name_all(figure)
+    return figure, list(panels)
+
+
+def named_rows(names: Sequence[str], places: Sequence[float], step: float, rest: float = 120):
+    """Return a figure and its axes with one named row per place, from top to bottom.
+
+    A distance of 1 between places is `step` pixels; `rest` pixels are for all else.
+    """
+    figure, [[axes]] = canvas(step * (places[-1] + 1) + rest)
+    axes.set_yticks(places, names, parse_math=False)
+    axes.set_ylim(places[-1] + 0.6, -0.6)
+    axes.grid(False, axis="y")
+    return figure, axes
 
 
 def name_lines(axes: Axes, order: Sequence[str], missing: Sequence[str] = ()) -> None:
     """Put a legend right of the axes in the given order; below, in grey, the `missing` series."""
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    shown = [handles[name] for name in order]
     absent = [f"{name}:\nnot in these runs" for name in missing]
-    shown += [Line2D([], [], linestyle="")] * len(absent)
-    legend = axes.legend(
-        shown, [*order, *absent], loc="upper left", bbox_to_anchor=(1.0, 1.02), labelspacing=0.7
-    )
+    shown = [handles[name] for name in order] + [Line2D([], [], linestyle="")] * len(absent)
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "labelspacing": 0.7}
+    legend = axes.legend(shown, [*order, *absent], **place)
     for text in legend.get_texts()[len(order) :]:
         text.set(color=GREY, style="italic", fontsize=9)
 
@@ -213,7 +233,7 @@ def name_all(figure: Figure, columns: int = 2) -> None:
 
 
 def in_percent(axes: Axes) -> None:
-    """Make the y axis one of shares around 0: "+5 %"."""
+    """Make the y axis one of changes around 0: "+5 %"."""
     axes.axhline(0, color=DARK, linewidth=1.2, zorder=1.5)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: _percent(share)))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,6 +22,7 @@ from study.evidence.search import (
     importance,
     references,
 )
+from study.report.curves import at_ends
 from study.report.document import Plot, Table
 from study.report.questions.question import Question
 from study.report.style import BLUE, GREY, RED, canvas, draw_lines, log_axis, name_lines
@@ -26,9 +30,9 @@ from study.report.wording import intervals
 
 NETWORKS = "networks"
 EQUAL_EPOCHS = (
-    "Every network had the same number of epochs ({epochs}), and test rows chose nothing. A code that learns "
-    "faster looks better than one that would win in the end: --epochs, or --tune learning_rate, separates "
-    "the two."
+    "Every network had the same number of epochs ({epochs}), and test rows chose nothing. A code "
+    "that learns faster looks better than one that would win in the end: --epochs, or --tune "
+    "learning_rate, separates the two."
 )
 NAMES = {"number": "trial", "code_size": "code size", "val_mse": "validation MSE"}
 POINT = ["series", "code_size", "mse", "low", "high", "seeds"]
@@ -38,23 +42,23 @@ POINT = ["series", "code_size", "mse", "low", "high", "seeds"]
 
 
 def size_points(search: SearchRun) -> pd.DataFrame:
-    """Return validation MSE by code size: columns series, code_size, mse, low, high, seeds, method.
+    """Return validation MSE by code size of the networks' best trials and the references.
 
-    The networks' best trial of each size; PCA of the same rank; Wiener, oracle and identity, which have no
-    code, at both ends. Over several noise factors it is the geometric mean, as in the search.
+    PCA is of the same rank; Wiener, oracle and identity, which have no code, stand at both ends.
+    Over several noise factors it is the geometric mean, as in the search.
     """
     sizes = by_code_size(search)
     parts = [sizes.rename(columns={"val_mse": "mse"}).assign(series=NETWORKS)[POINT]]
     table = references(search)
     table = table[table["seed"] < search.search["seeds"]]
+    ends = (sizes["code_size"].min(), sizes["code_size"].max())
     for name in ("identity", "PCA", "Wiener", "oracle"):
         rows = table[table["reference"] == name]
-        by = rows["code_size"].fillna(0).astype(int)
-        mse = np.exp(np.log(rows["val_mse"].astype(float)).groupby(by).mean())
-        if len(mse) and name != "PCA":
-            mse = pd.Series(mse[0], index=[sizes["code_size"].min(), sizes["code_size"].max()])
-        frame = pd.DataFrame({"series": name, "code_size": mse.index, "mse": mse.to_numpy()})
-        parts.append(frame.assign(low=np.nan, high=np.nan, seeds=rows["seed"].nunique()))
+        size = rows["code_size"].fillna(0).astype(int)
+        mse = np.exp(np.log(rows["val_mse"].astype(float)).groupby(size).mean())
+        points = mse.rename("mse").rename_axis("code_size").reset_index()
+        points = points.assign(series=name, seeds=rows["seed"].nunique(), low=np.nan, high=np.nan)
+        parts.append(points if name == "PCA" else at_ends(points, "code_size", ends))
     data = pd.concat([part for part in parts if len(part)], ignore_index=True)
     return data.assign(method=data["series"])
 
@@ -76,9 +80,9 @@ def bottleneck_question(evidence: Evidence) -> Question:
     if not searches:
         return asked
     exhibits = [
-        exhibit
+        exhibit if i == 1 else replace(exhibit, key=f"{exhibit.key}-{i}")
         for i, search in enumerate(searches, 1)
-        for exhibit in _exhibits(search, "" if i == 1 else f"-{i}")
+        for exhibit in _exhibits(search)
     ]
     networks = pd.concat([search.members["member_id"] for search in searches])
     return asked.answered(" ".join(map(_answer, searches)), exhibits, networks)
@@ -90,61 +94,47 @@ def _answer(search: SearchRun) -> str:
     return f"{text} {EQUAL_EPOCHS.format(epochs=search.search['epochs'])}"
 
 
-def _exhibits(search: SearchRun, suffix: str) -> list[Plot | Table]:
-    found: list[Plot | Table] = [_sizes(search, suffix), _progress(search, suffix)]
-    shares = importance(search)
-    if len(shares) > 1:
-        found.append(
-            Table(
-                f"importance{suffix}",
-                "What matters in the search",
-                "Share of the objective's variance over the search space that each parameter explains "
-                "(fANOVA).",
-                shares,
-                {"importance": ".3f"},
-            )
-        )
-    if search.search["mode"] == "pareto":
-        found.append(
-            Table(
-                f"pareto{suffix}",
-                "MSE against code size: the front",
-                "Trials for which no other has both a smaller code and a smaller validation MSE.",
-                front(search)[[*NAMES]].rename(columns=NAMES),
-                {"validation MSE": ".4f"},
-            )
-        )
-    return [*found, _table(search, suffix)]
-
-
-def _sizes(search: SearchRun, suffix: str) -> Plot:
-    noise = ", ".join(f"{factor:g}" for factor in search.search["noise_factors"])
-    return Plot(
-        f"code-size{suffix}",
+def _exhibits(search: SearchRun) -> Iterator[Plot | Table]:
+    settings, trials = search.search, best_so_far(search)
+    noise = ", ".join(f"{factor:g}" for factor in settings["noise_factors"])
+    states = ", ".join(f"{n} {state}" for state, n in trials["state"].value_counts().items())
+    yield Plot(
+        "code-size",
         "Validation MSE against code size",
-        f"The best trial of each size at noise {noise}, with 95 % intervals over {search.search['seeds']} "
-        f"seeds, after {search.search['epochs']} epochs; PCA of the same rank, and the references without a "
-        f"code. Both axes are logarithmic. The paper's code has {PAPER_CODE} units.",
+        f"The best trial of each size at noise {noise}, with 95 % intervals over "
+        f"{settings['seeds']} seeds, after {settings['epochs']} epochs; PCA of the same rank, and "
+        "the references without a code. Both axes are logarithmic. The paper's code has "
+        f"{PAPER_CODE} units.",
         size_points(search),
         draw_sizes,
     )
-
-
-def _progress(search: SearchRun, suffix: str) -> Plot:
-    data = best_so_far(search)
-    states = ", ".join(f"{n} {state}" for state, n in data["state"].value_counts().items())
-    return Plot(
-        f"best-so-far{suffix}",
+    yield Plot(
+        "best-so-far",
         "The search: best so far",
-        f"Validation MSE of each complete trial, in the order in which they were suggested ({states}; sampler "
-        f"{search.search['sampler']}), and the least up to there. The first is the paper's code of "
-        f"{PAPER_CODE}.",
-        data,
+        "Validation MSE of each complete trial, in the order in which they were suggested "
+        f"({states}; sampler {settings['sampler']}), and the least up to there. The first is the "
+        f"paper's code of {PAPER_CODE}.",
+        trials,
         draw_progress,
     )
-
-
-def _table(search: SearchRun, suffix: str) -> Table:
+    shares = importance(search)
+    if len(shares) > 1:
+        yield Table(
+            "importance",
+            "What matters in the search",
+            "Share of the objective's variance over the search space that each parameter explains "
+            "(fANOVA).",
+            shares,
+            {"importance": ".3f"},
+        )
+    if settings["mode"] == "pareto":
+        yield Table(
+            "pareto",
+            "MSE against code size: the front",
+            "Trials for which no other has both a smaller code and a smaller validation MSE.",
+            front(search)[[*NAMES]].rename(columns=NAMES),
+            {"validation MSE": ".4f"},
+        )
     sizes = by_code_size(search)
     bounds = sizes[["difference_low", "difference_high"]].set_axis(["low", "high"], axis=1)
     difference = f"less that of {PAPER_CODE}"
@@ -152,10 +142,11 @@ def _table(search: SearchRun, suffix: str) -> Table:
     frame["95 % interval"] = intervals(sizes)
     frame[difference] = sizes["difference"]
     frame["its 95 % interval"] = intervals(bounds)
-    return Table(
-        f"code-sizes{suffix}",
+    yield Table(
+        "code-sizes",
         "Validation MSE by code size",
-        f"The best trial of each size; differences to the paper's {PAPER_CODE} units are paired by seed.",
+        f"The best trial of each size; differences to the paper's {PAPER_CODE} units are paired by "
+        "seed.",
         frame,
         {"validation MSE": ".4f", difference: "+.4f"},
     )

@@ -1,4 +1,4 @@
-"""What does a wrong guess of the noise cost? Networks tested at other noise factors than their own."""
+"""What does a wrong guess of the noise cost? Networks tested at other noise factors than theirs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from matplotlib.patches import Rectangle
 
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS
-from study.paper.judging import ClaimVerdict, judge
+from study.paper.judging import ClaimVerdict, Part, judge
 from study.report.blueprints import MODELS
-from study.report.curves import over_seeds
+from study.report.curves import over_seeds, rounded
 from study.report.document import Plot, Table
 from study.report.questions.question import (
     Question,
@@ -26,7 +26,7 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.style import BLACK, DARK, GREY, canvas, draw_series, in_percent, look, name_lines
+from study.report.style import BLACK, DARK, GREY, canvas, draw_lines, in_percent, name_lines
 from study.report.wording import in_order, joined, model_names, n_seeds, signed
 
 GUESSES = (0.1, 0.3, 0.5)  # how far off: those that the answer names
@@ -44,37 +44,36 @@ Costs = dict[tuple[str, float], pd.Series]
 def cross_errors(evidence: Evidence) -> pd.DataFrame:
     """Return plain networks at every noise factor that one was trained for: a row for each pair.
 
-    Columns member_id, model, seed, trained_at, tested_at, test_mse, and ratio to the network of the same
-    seed trained at tested_at. Models trained at a single noise factor are left out.
+    Columns member_id, model, seed, trained_at, tested_at, test_mse, and ratio to the network of the
+    same seed trained at tested_at. Models trained at a single noise factor are left out.
     """
     plain = varied(evidence)
     plain = trained_alike(plain, plain["epochs"] > 0)
     rows = evidence.across[evidence.across["member_id"].isin(plain["member_id"])]
     rows = rows.assign(
-        trained_at=rows["noise_factor"].astype(float).round(6),
-        tested_at=rows["tested_at"].astype(float).round(6),
+        trained_at=rounded(rows["noise_factor"]), tested_at=rounded(rows["tested_at"])
     )
     rows = rows[rows.groupby("model")["trained_at"].transform("nunique") > 1]
     own = rows[rows["trained_at"] == rows["tested_at"]][["model", "seed", "tested_at", "test_mse"]]
-    own = own.rename(columns={"test_mse": "own_mse"})
-    rows = rows.merge(own, on=["model", "seed", "tested_at"])
-    rows = rows.assign(ratio=rows["test_mse"] / rows["own_mse"])
+    rows = rows.merge(own, on=["model", "seed", "tested_at"], suffixes=("", "_own"))
+    rows = rows.assign(ratio=rows["test_mse"] / rows["test_mse_own"])
     return rows[["member_id", "model", "seed", "trained_at", "tested_at", "test_mse", "ratio"]]
 
 
 def guess_costs(errors: pd.DataFrame) -> Costs:
     """Return by model and guess (trained at less tested at) the extra MSE by seed, ratio - 1.
 
-    It is a mean over the noise factors tested at, of the seeds that have them all. A guess of 0 is left
-    out. `errors` is as of cross_errors.
+    It is a mean over the noise factors tested at, of the seeds that have them all. A guess of 0 is
+    left out. `errors` is as of cross_errors.
     """
     wrong = errors[errors["trained_at"] != errors["tested_at"]]
     wrong = wrong.assign(guess=(wrong["trained_at"] - wrong["tested_at"]).round(6))
-    found = wrong.groupby(["model", "guess", "seed"])["ratio"].agg(["mean", "count"]).reset_index()
-    n_levels = wrong.groupby(["model", "guess"])["tested_at"].nunique().rename("n_levels")
-    found = found.join(n_levels, on=["model", "guess"])
-    found = found[found["count"] == found["n_levels"]].set_index("seed")
-    return {key: rows["mean"] - 1 for key, rows in found.groupby(["model", "guess"])}
+    costs = {}
+    for key, rows in wrong.groupby(["model", "guess"]):
+        table = rows.pivot_table(index="seed", columns="tested_at", values="ratio").dropna()
+        if len(table):
+            costs[key] = table.mean(axis=1) - 1
+    return costs
 
 
 def _points(costs: Costs) -> pd.DataFrame:
@@ -85,7 +84,7 @@ def _points(costs: Costs) -> pd.DataFrame:
 
 
 def _named_guesses(costs: Costs) -> list[float]:
-    """Return the sizes of guess to name: 0.1, 0.3, 0.5 if these runs have one, else the three least."""
+    """Return the sizes of guess to name: 0.1, 0.3, 0.5 if these runs have one, else three least."""
     sizes = sorted({abs(guess) for _, guess in costs})
     return [size for size in sizes if size in GUESSES] or sizes[:3]
 
@@ -121,13 +120,13 @@ def _answer(errors: pd.DataFrame, costs: Costs) -> str:
     best = means.idxmin(axis=1)
     n_best = int((best == best.index.get_level_values("tested_at")).sum())
     named = {sign * size for size, sign in product(sizes, (-1, 1))}
-    verdict = judge({(f"{m}, guess {g:+g}", None): d for (m, g), d in costs.items() if g in named})
-    models = model_names(model for model, _ in costs)
+    parts = {Part(f"{m}, guess {g:+g}"): d for (m, g), d in costs.items() if g in named}
     return (
-        "Test MSE of a network trained at another noise factor than it meets, against one trained there "
-        f"(mean over {models}, {n_seeds(errors['seed'].nunique())}): {'; '.join(sides)}. In {n_best} of "
-        f"{len(best)} cases (model × noise factor) the network trained there is the best of all. That "
-        f"testing at another level may do better (half of C7): {_may_pay(verdict)}"
+        "Test MSE of a network trained at another noise factor than it meets, against one trained "
+        f"there (mean over {model_names(model for model, _ in costs)}, "
+        f"{n_seeds(errors['seed'].nunique())}): {'; '.join(sides)}. In {n_best} of {len(best)} "
+        "cases (model × noise factor) the network trained there is the best of all. That testing "
+        f"at another level may do better (half of C7): {_may_pay(judge(parts))}."
     )
 
 
@@ -139,10 +138,8 @@ def _mean_cost(costs: Costs, guess: float) -> pd.Series:
 def _may_pay(verdict: ClaimVerdict) -> str:
     """Turn the verdict round, whose parts are costs: a guess pays if its cost is below 0."""
     text = outcome(verdict, "no, every wrong guess costs", "yes")
-    if verdict.outcome == FAILS:
-        pays = verdict.parts[verdict.parts["outcome"] == FAILS]
-        text = text.removesuffix(".") + f": {joined(list(pays['comparison']))}."
-    return text[0].lower() + text[1:]
+    pays = verdict.parts.loc[verdict.parts["outcome"] == FAILS, "comparison"]
+    return f"{text}: {joined(list(pays))}" if verdict.outcome == FAILS else text
 
 
 def _heat_maps(errors: pd.DataFrame) -> Plot:
@@ -156,12 +153,12 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
     return Plot(
         "cross-noise",
         "Trained at one noise factor, tested at another",
-        "Extra test MSE in percent of each network (row: noise factor it was trained at) on each noise "
-        "factor (column) against the network trained at the column's noise factor, whose MSE stands below "
-        f"the column; means over {n_seeds(errors['seed'].nunique())}. Bold in a frame: the network trained "
-        "elsewhere has less MSE. Compare down a column, where all networks answer the same inputs: along a "
-        f"row the inputs get noisier. The greatest loss is {change(worst['ratio'] - 1)} ({worst['model']}). "
-        f"{below} below 0.",
+        "Extra test MSE in percent of each network (row: noise factor it was trained at) on each "
+        "noise factor (column) against the network trained at the column's noise factor, whose MSE "
+        f"stands below the column; means over {n_seeds(errors['seed'].nunique())}. Bold in a "
+        "frame: the network trained elsewhere has less MSE. Compare down a column, where all "
+        "networks answer the same inputs: along a row the inputs get noisier. The greatest loss is "
+        f"{change(worst['ratio'] - 1)} ({worst['model']}). {below} below 0.",
         data,
         draw_heat_maps,
     )
@@ -169,34 +166,36 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
 
 def _cost_curve(costs: Costs) -> Plot:
     near = {key: cost for key, cost in costs.items() if abs(key[1]) <= FURTHEST} or costs
+    data = _points(near).rename(columns={"mse": "cost", "model": "series"})
     return Plot(
         "guess-cost",
         "The cost of a wrong guess of the noise",
-        "Extra test MSE of a network trained at a noise factor that is too low (left) or too high (right), "
-        "against the network trained at the right one: mean over all noise factors for which these runs hold "
-        "both, so far-off guesses are of fewer. Bars are 95 % intervals over seeds, paired. Left of 0 noise "
-        "is left in; right of 0 the network smooths more than it should.",
-        _points(near).rename(columns={"mse": "cost", "model": "series"}),
+        "Extra test MSE of a network trained at a noise factor that is too low (left) or too high "
+        "(right), against the network trained at the right one: mean over all noise factors for "
+        "which these runs hold both, so far-off guesses are of fewer. Bars are 95 % intervals over "
+        "seeds, paired. Left of 0 noise is left in; right of 0 the network smooths more than it "
+        "should.",
+        data.assign(method=data["series"]),
         draw_costs,
     )
 
 
 def _cost_table(costs: Costs) -> Table:
-    points = _points(costs)
     named = {sign * size for size, sign in product(_named_guesses(costs), (-1, 1))}
-    points = points[points["guess"].isin(named)].reset_index(drop=True)
-    intervals = [
+    points = _points({key: cost for key, cost in costs.items() if key[1] in named})
+    bounds = [
         f"{change(low)} to {change(high)}" if np.isfinite(low) else None
         for low, high in points[["low", "high"]].to_numpy()
     ]
-    columns = {"model": "model", "guess": "guess − truth", "mse": "extra MSE"}
-    frame = points[[*columns]].rename(columns=columns)
+    names = {"guess": "guess − truth", "mse": "extra MSE"}
+    frame = points.drop(columns=["low", "high"]).rename(columns=names)
+    frame.insert(3, "95 % interval", bounds)
     return Table(
         "guess-cost-table",
         "The cost of a wrong guess of the noise",
-        "Extra test MSE against the network trained at the right noise factor, paired over seeds; below 0 "
-        "the wrong network is the better one.",
-        frame.assign(**{"95 % interval": intervals, "seeds": points["seeds"]}),
+        "Extra test MSE against the network trained at the right noise factor, paired over seeds; "
+        "below 0 the wrong network is the better one.",
+        frame,
         {"guess − truth": "+g", "extra MSE": change},
     )
 
@@ -218,9 +217,8 @@ def draw_heat_maps(data: pd.DataFrame) -> Figure:
 
 
 def _heat_map(axes: Axes, rows: pd.DataFrame, most: float) -> None:
-    trained, tested = np.unique(rows["trained_at"]), np.unique(rows["tested_at"])
-    table = rows.pivot_table(index="trained_at", columns="tested_at", values="ratio")
-    ratios = table.reindex(trained, columns=tested).to_numpy()
+    table = rows.pivot(index="trained_at", columns="tested_at", values="ratio")
+    trained, tested, ratios = list(table.index), list(table.columns), table.to_numpy()
     own = rows[rows["trained_at"] == rows["tested_at"]].set_index("tested_at")["mse"]
     axes.grid(False)
     axes.tick_params(length=0)
@@ -234,27 +232,26 @@ def _heat_map(axes: Axes, rows: pd.DataFrame, most: float) -> None:
     for i, j in np.ndindex(ratios.shape):
         _cell(axes, j, i, ratios[i, j], most, same=trained[i] == tested[j])
     for j, noise in enumerate(tested):
-        text = f"{own[noise]:.3f}" if noise in own else "–"
-        axes.text(j + 0.5, len(trained) + 0.5, text, ha="center", va="center", fontsize=9.5)
+        axes.text(j + 0.5, len(trained) + 0.5, f"{own[noise]:.3f}", **_MIDDLE, fontsize=9.5)
+
+
+_MIDDLE = {"ha": "center", "va": "center"}
 
 
 def _cell(axes: Axes, x: int, y: int, ratio: float, most: float, same: bool) -> None:
-    """Write the extra MSE of one cell, framed if the network is better than the one trained there."""
-    middle = {"x": x + 0.5, "y": y + 0.5, "ha": "center", "va": "center"}
+    """Write the extra MSE of one cell, framed if it is less than that of the one trained there."""
     if np.isnan(ratio):
-        axes.text(s="–", color=GREY, **middle)
+        axes.text(x + 0.5, y + 0.5, "–", color=GREY, **_MIDDLE)
         return
     extra = 100 * (ratio - 1)
     better = extra <= -0.05 and not same  # as printed
     if better:
         frame = {"fill": False, "edgecolor": BLACK, "linewidth": 1.6}
         axes.add_patch(Rectangle((x + 0.06, y + 0.1), 0.88, 0.8, **frame))
-    red, green, blue, _ = COLOURS(0.5 + 0.5 * float(np.clip(np.log(ratio) / most, -1, 1)))
-    dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+    light = np.dot(COLOURS(0.5 + 0.5 * np.log(ratio) / most)[:3], (0.3, 0.59, 0.11))
+    colour, weight = "white" if light < 0.5 else DARK, "bold" if better else None
     text = "0" if same else signed(extra, 1 if abs(extra) < 9.95 else 0)
-    axes.text(
-        s=text, color="white" if dark else DARK, fontweight="bold" if better else None, **middle
-    )
+    axes.text(x + 0.5, y + 0.5, text, color=colour, fontweight=weight, **_MIDDLE)
 
 
 def draw_costs(data: pd.DataFrame) -> Figure:
@@ -262,11 +259,9 @@ def draw_costs(data: pd.DataFrame) -> Figure:
     figure, [[axes]] = canvas(420)
     axes.set(xlabel="noise factor trained at − noise factor tested at", ylabel="extra test MSE")
     in_percent(axes)
-    for name, points in data.groupby("series", sort=False):
-        for _, side in points.groupby(points["guess"] > 0):  # 0, between the two, is no wrong guess
-            draw_series(axes, side, look(name), "guess", "cost")
+    gap = data.drop_duplicates("series").assign(guess=0.0, cost=np.nan, low=np.nan, high=np.nan)
+    order = draw_lines(axes, pd.concat([data, gap]), "guess", "cost")  # 0 is no wrong guess
     axes.text(0.02, 1.02, "← too low", transform=axes.transAxes)
     axes.text(0.98, 1.02, "too high →", transform=axes.transAxes, ha="right")
-    ends = data.sort_values("guess").groupby("series")["cost"].last()
-    name_lines(axes, list(ends.sort_values(ascending=False).index))
+    name_lines(axes, order)
     return figure

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.evidence.evidence import MIXTURE, Evidence
-from study.paper.judging import judge
+from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, reference_curves
 from study.report.document import Plot, Table
 from study.report.questions.question import (
@@ -21,7 +21,7 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.style import draw_lines, in_percent, multiples, name_all
+from study.report.style import in_percent, multiples
 from study.report.wording import in_order, listed, model_names, n_seeds
 
 ONE, INFORMED = "one network for all", "one that is told the noise"
@@ -35,9 +35,10 @@ ALONE = {ONE: "without the noise factor", INFORMED: "with it"}
 def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     """Return networks trained on several noise factors at once, a row for each network and factor.
 
-    Columns member_id, model, series (ONE or INFORMED), seed, noise_factor, test_mse, own_mse and excess:
-    MSE of the plain network of the same seed and epochs trained at that noise factor only, and
-    test_mse / own_mse - 1; NaN if there is none. Of several sets of noise factors the largest counts.
+    Columns member_id, model, series (ONE or INFORMED), seed, noise_factor, test_mse, own_mse and
+    excess: MSE of the plain network of the same seed and epochs trained at that noise factor only,
+    and test_mse / own_mse - 1; NaN if there is none. Of several sets of noise factors the largest
+    counts.
     """
     rows = of_one_kind(evidence.levels[evidence.levels["optimizer"] != "em"], "noise_input")
     rows = rows[rows["mixed"] & ~rows["carried"]]
@@ -54,7 +55,7 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
 
 
 def _mean_excess(errors: pd.DataFrame, series: str) -> dict[str, pd.Series]:
-    """Return by model the extra MSE by seed: the mean over the noise factors that all its seeds have."""
+    """Return by model the extra MSE by seed: the mean over noise factors that all its seeds have."""
     rows = errors[(errors["series"] == series) & errors["excess"].notna()]
     tables = {
         model: per_seed(group, "noise_factor", "excess").dropna()
@@ -100,13 +101,12 @@ def _answer(errors: pd.DataFrame) -> str:
             f"{change(by_noise.min())} at {by_noise.idxmin():g} to {change(by_noise.max())} at "
             f"{by_noise.idxmax():g} ({model_names(excess)}, {n_seeds(len(mean))})."
         )
-        verdict = judge({(model, None): -d for model, d in excess.items()})
-        better = outcome(verdict, "it does", "it does not").removesuffix(".")
-        verdicts.append(f"{ALONE[series]}, {better[0].lower()}{better[1:]}")
+        verdict = judge({Part(model): -values for model, values in excess.items()})
+        verdicts.append(f"{ALONE[series]}, {outcome(verdict, 'it does', 'it does not')}")
     if not sentences:
         return (
-            f"{begin[ONE]} has a mean test MSE of {errors['test_mse'].mean():.4f}; these runs hold no "
-            "network for one noise factor, trained as long, to compare it with."
+            f"{begin[ONE]} has a mean test MSE of {errors['test_mse'].mean():.4f}; these runs hold "
+            "no network for one noise factor, trained as long, to compare it with."
         )
     return (
         f"{' '.join(sentences)} That one network does better for every model (half of C7): "
@@ -123,18 +123,17 @@ def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
     references = reference_curves(evidence)
     inside = references["noise_factor"].between(*errors["noise_factor"].agg(["min", "max"]))
     references = references[inside & references["method"].isin(["identity", "Wiener", MIXTURE])]
-    models = errors["model"].drop_duplicates()
+    models = errors["model"].unique()
     parts = [references.assign(model=model)[[*data.columns]] for model in models]
-    wiener = (
-        "" if "Wiener" in set(references["method"]) else " The Wiener filter is not in these runs."
-    )
+    held = "Wiener" in set(references["method"])
     return Plot(
         "mixed-noise",
         "One network for all noise factors",
-        "Test MSE against noise factor: a network for each noise factor, one trained on all of them (a factor "
-        "drawn for each row in each epoch), and one that is also given the factor as an input. The one is "
-        "trained as long as each of the others. The black lines are the input left alone (α²), and the Wiener "
-        f"filter, which is made for each noise factor. Bars are 95 % intervals over seeds.{wiener}",
+        "Test MSE against noise factor: a network for each noise factor, one trained on all of "
+        "them (a factor drawn for each row in each epoch), and one that is also given the factor "
+        "as an input. The one is trained as long as each of the others. The black lines are the "
+        "input left alone (α²), and the Wiener filter, which is made for each noise factor. Bars "
+        f"are 95 % intervals over seeds.{'' if held else ' The Wiener filter is not in these runs.'}",
         in_order(pd.concat([data, *parts], ignore_index=True)),
         draw_mixed,
     )
@@ -146,8 +145,8 @@ def _excess_curves(errors: pd.DataFrame) -> Plot:
     return Plot(
         "mixed-excess",
         "One network for all, against a network for each",
-        "Extra test MSE of the one network against the network trained at that noise factor only, paired by "
-        "seed, with 95 % intervals over seeds. Below 0 the one network is the better.",
+        "Extra test MSE of the one network against the network trained at that noise factor only, "
+        "paired by seed, with 95 % intervals over seeds. Below 0 the one network is the better.",
         in_order(data),
         draw_excess,
     )
@@ -173,8 +172,8 @@ def _excess_table(errors: pd.DataFrame) -> Table:
     return Table(
         "mixed-table",
         "One network for all noise factors, against a network for each",
-        "Test MSE, mean over noise factors and seeds; the extra MSE is the mean of the ratios at each noise "
-        "factor less 1, paired by seed, with its 95 % interval.",
+        "Test MSE, mean over noise factors and seeds; the extra MSE is the mean of the ratios at "
+        "each noise factor less 1, paired by seed, with its 95 % interval.",
         in_order(pd.DataFrame(rows)),
         {"MSE": ".4f", f"MSE, {SPECIAL}": ".4f"},
     )
@@ -185,24 +184,16 @@ def _excess_table(errors: pd.DataFrame) -> Table:
 
 def draw_mixed(data: pd.DataFrame) -> Figure:
     """Draw a panel per model: test MSE against noise factor, networks and references."""
-    figure, panels = multiples(data["model"])
+    figure, [axes, *_] = multiples(data, "noise_factor", "mse", ("noise factor α", "test MSE"))
     measured = data[data["series"].isin([ONE, INFORMED, SPECIAL])]
-    for model, axes in panels.items():
-        draw_lines(axes, data[data["model"] == model])
-        axes.set_ylim(0, 1.06 * np.nanmax(measured[["mse", "high"]].to_numpy(dtype=float)))
-    figure.supxlabel("noise factor α")
-    figure.supylabel("test MSE")
-    name_all(figure)
+    axes.set_ylim(0, 1.06 * measured[["mse", "high"]].max(axis=None))
     return figure
 
 
 def draw_excess(data: pd.DataFrame) -> Figure:
     """Draw a panel per model: extra MSE of the one network against noise factor."""
-    figure, panels = multiples(data["model"])
-    for model, axes in panels.items():
-        draw_lines(axes, data[data["model"] == model], y="excess")
+    names = ("noise factor α", "extra test MSE")
+    figure, panels = multiples(data, "noise_factor", "excess", names)
+    for axes in panels:
         in_percent(axes)
-    figure.supxlabel("noise factor α")
-    figure.supylabel("extra test MSE")
-    name_all(figure)
     return figure

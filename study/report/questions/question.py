@@ -11,16 +11,14 @@ import pandas as pd
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS, HOLDS, interval
 from study.paper.judging import ClaimVerdict
-from study.report.curves import plain
+from study.report.curves import plain, rounded
 from study.report.document import Plot, Table
 from study.report.wording import signed
-
-MISSING = "– is not in these runs."
 
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """One open question. If these runs cannot answer it, `answer` is None and there are no exhibits."""
+    """One open question. If these runs cannot answer it, `answer` is None; no exhibits either."""
 
     key: str
     title: str
@@ -39,25 +37,22 @@ class Question:
 
 
 def varied(evidence: Evidence, *settings: str) -> pd.DataFrame:
-    """Return members trained on one noise factor that are plain except in these settings.
-
-    They are as-written, have ended, and have a test MSE.
-    """
+    """Return finished as-written members of one noise factor, plain except in these settings."""
     rows = of_one_kind(evidence.members, *settings)
     return rows[np.isfinite(rows["noise_factor"])]
 
 
 def of_one_kind(rows: pd.DataFrame, *settings: str) -> pd.DataFrame:
-    """Return such rows of any noise schedule, with noise factors rounded: 0.1 * 3 is 0.3."""
-    rows = rows[plain(rows, settings) & np.isfinite(rows["test_mse"].astype(float))]
-    return rows.assign(noise_factor=rows["noise_factor"].astype(float).round(6))
+    """Return such rows of any noise schedule, with a test MSE and rounded noise factors."""
+    rows = rows[plain(rows, *settings) & np.isfinite(rows["test_mse"].astype(float))]
+    return rows.assign(noise_factor=rounded(rows["noise_factor"]))
 
 
 def trained_alike(rows: pd.DataFrame, asking: pd.Series) -> pd.DataFrame:
     """Return of each model the rows with the number of epochs that most of `rows[asking]` have.
 
-    So what is compared differs in nothing else, even if runs of different lengths come together. Of two
-    equally frequent numbers of epochs the greater counts.
+    So what is compared differs in nothing else, even if runs of different lengths come together. Of
+    two equally frequent numbers of epochs the greater counts.
     """
     counts = rows[asking].groupby(["model", "epochs"]).size().reset_index(name="n")
     counts = counts.sort_values(["n", "epochs"]).drop_duplicates("model", keep="last")
@@ -97,8 +92,8 @@ def _digits(percent: float) -> int:
 
 
 def outcome(verdict: ClaimVerdict, holds: str, fails: str) -> str:
-    """Return what it means that a claim holds or fails, or that it is undecided, and why."""
+    """Return what it means that a claim holds or fails, or that it is undecided and why."""
     if verdict.outcome in (HOLDS, FAILS):
         meaning = holds if verdict.outcome == HOLDS else fails
-        return f"{meaning} (p = {verdict.p:.2g}, {verdict.seeds})."
-    return f"{verdict.head[0].upper()}{verdict.head[1:]}."
+        return f"{meaning} (p = {verdict.p:.2g}, {verdict.seeds})"
+    return verdict.head

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from data_utils.splits import TEST_SHARE, VALIDATION_SHARE
 from study.evidence.evidence import MIXTURE, Evidence
 from study.paper.published import published_table
-from study.report.curves import nearest, over_seeds, reference_curves
+from study.report.curves import at_ends, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.questions.question import Question, effect, mean_over, of_one_kind, per_seed
-from study.report.style import canvas, draw_series, label, log_axis, look, multiples, name_all
+from study.report.style import canvas, log_axis, look, multiples, name_all
 from study.report.wording import in_order, model_names, n_seeds, signed
 
 DRAFT = "author draft appendix"  # in the table of published numbers
@@ -28,8 +28,8 @@ MODEL_SAMPLES = ["model", "n_samples"]
 def sample_errors(evidence: Evidence) -> pd.DataFrame:
     """Return plain networks by number of training samples, at the noise factor nearest to 0.5.
 
-    The rows of members and n_samples, of models with at least two numbers of samples. Networks of all
-    samples are those with about as many weight updates as the others.
+    The rows of members and n_samples, of models with at least two numbers of samples. Networks of
+    all samples are those with about as many weight updates as the others.
     """
     rows = of_one_kind(evidence.members, "train_fraction")
     part = rows[rows["train_fraction"] < 1]
@@ -52,16 +52,14 @@ def sample_errors(evidence: Evidence) -> pd.DataFrame:
 def doublings(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """Return by model and seed the change of test MSE that twice the samples bring.
 
-    It is 2^b - 1 with b the least-squares slope of log MSE over log n, for seeds that have every number of
-    samples. `rows` is as of sample_errors.
+    It is 2^b - 1 with b the least-squares slope of log MSE over log n, for seeds that have every
+    number of samples.
     """
     found = {}
     for model, group in rows.groupby("model", sort=False):
         table = per_seed(group, "n_samples").dropna()  # (seeds, numbers of samples)
         if len(table):
-            n = np.log(table.columns.to_numpy(dtype=float))
-            centred = n - n.mean()
-            slopes = np.log(table.to_numpy()) @ centred / (centred @ centred)
+            slopes = np.polyfit(np.log(table.columns.astype(float)), np.log(table.T), 1)[0]
             found[model] = pd.Series(2**slopes - 1, index=table.index)
     return found
 
@@ -70,22 +68,18 @@ def last_doublings(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """Return by model and seed the change of test MSE from half of the training samples to all."""
     found = {}
     for model, group in rows.groupby("model", sort=False):
-        table = per_seed(group, "train_fraction")
-        if {0.5, 1.0} <= set(table):
-            change = (table[1.0] / table[0.5] - 1).dropna()
-            found |= {model: change} if len(change) else {}
+        table = per_seed(group, "train_fraction").reindex(columns=[0.5, 1.0])
+        change = (table[1.0] / table[0.5] - 1).dropna()
+        if len(change):
+            found[model] = change
     return found
 
 
 def draft_points(noise_factor: float) -> pd.DataFrame:
-    """Return the draft's appendix at a noise factor.
-
-    Columns model, n_samples, printed (MSE / n), mse (printed times n).
-    """
+    """Return the draft's appendix at a noise factor: model, n_samples, printed, mse (times n)."""
     table = published_table()
     table = table[(table["figure"] == DRAFT) & np.isclose(table["noise_factor"], noise_factor)]
-    table = table.rename(columns={"n": "n_samples", "value": "printed"})
-    return table[["model", "n_samples", "printed", "mse"]]
+    return table.rename(columns={"n": "n_samples"})[["model", "n_samples", "printed", "mse"]]
 
 
 # Words.
@@ -133,9 +127,10 @@ def _draft_sentence(draft: pd.DataFrame) -> str:
     parts = []
     for model, rows in draft.groupby("model", sort=False):
         first, last = (rows.sort_values("n_samples").iloc[i] for i in (0, -1))
+        less = signed(100 * (last["mse"] / first["mse"] - 1), 1)
         parts.append(
             f"{model}: printed {first['printed'] / last['printed']:.1f}-fold less, times n "
-            f"{first['mse']:.3f} to {last['mse']:.3f}, {signed(100 * (last['mse'] / first['mse'] - 1), 1)} %"
+            f"{first['mse']:.3f} to {last['mse']:.3f}, {less} %"
         )
     few, many = draft["n_samples"].min(), draft["n_samples"].max()
     return (
@@ -146,23 +141,23 @@ def _draft_sentence(draft: pd.DataFrame) -> str:
 
 def _curves(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     noise = rows["noise_factor"].iloc[0]
-    parts = [
+    lines = [
         over_seeds(rows, f"{name}_mse", MODEL_SAMPLES).assign(series=name, method=name)
         for name in (TEST, TRAIN)
     ]
-    data = in_order(pd.concat(parts, ignore_index=True))
-    references = reference_curves(evidence)
-    methods = ["identity", "Wiener", MIXTURE, "oracle"]
-    wanted = (references["noise_factor"] == noise) & references["method"].isin(methods)
-    columns = ["series", "mse", "low", "high", "seeds", "method"]
+    references = references_at(evidence, noise, ("identity", "Wiener", MIXTURE, "oracle"))
+    for model, group in rows.groupby("model"):
+        ends = (group["n_samples"].min(), group["n_samples"].max())
+        lines.append(at_ends(references.assign(model=model), "n_samples", ends))
     return Plot(
         "samples",
         f"Number of training samples, noise factor {noise:g}",
-        "MSE on noisy test rows and on noisy training rows, against the number of training samples (each "
-        "tick to the right is twice as many). All networks have about as many weight updates: with fewer "
-        "samples more epochs. The gap between the lines is overfitting. Bars are 95 % intervals over seeds, "
-        "each of which draws its own samples. Black lines are references made from all training samples.",
-        pd.concat([data, references.loc[wanted, columns]], ignore_index=True),
+        "MSE on noisy test rows and on noisy training rows, against the number of training samples "
+        "(each tick to the right is twice as many). All networks have about as many weight "
+        "updates: with fewer samples more epochs. The gap between the lines is overfitting. Bars "
+        "are 95 % intervals over seeds, each of which draws its own samples. Black lines are "
+        "references made from all training samples.",
+        in_order(pd.concat(lines, ignore_index=True)),
         draw_samples,
     )
 
@@ -192,8 +187,9 @@ def _table(rows: pd.DataFrame) -> Table:
     return Table(
         "samples-table",
         "What more samples bring",
-        "Change of test MSE by twice the training samples: from the slope of log MSE over log n, and from "
-        "half of the samples to all, with 95 % intervals over seeds. The gap is test − train MSE.",
+        "Change of test MSE by twice the training samples: from the slope of log MSE over log n, "
+        "and from half of the samples to all, with 95 % intervals over seeds. The gap is test − "
+        "train MSE.",
         in_order(pd.DataFrame(lines)) if lines else pd.DataFrame(),
         dict.fromkeys(numbers, ".4f"),
     )
@@ -206,11 +202,11 @@ def _division(rows: pd.DataFrame, draft: pd.DataFrame) -> Plot:
     return Plot(
         "samples-divided",
         "“More samples, less loss” in the paper's draft is a division by n",
-        "Above, as the draft prints it: an MSE divided once more by the number of samples n, so that any MSE "
-        "falls on a straight line; ours divided alike falls too. Below, the same numbers times n. The draft's "
-        "script cuts the matrix inside the loop over sizes and never restores it, so its n is not the number "
-        "of rows that were trained on; and it measures clean training rows. Noise factor "
-        f"{rows['noise_factor'].iloc[0]:g}.",
+        "Above, as the draft prints it: an MSE divided once more by the number of samples n, so "
+        "that any MSE falls on a straight line; ours divided alike falls too. Below, the same "
+        "numbers times n. The draft's script cuts the matrix inside the loop over sizes and never "
+        "restores it, so its n is not the number of rows that were trained on; and it measures "
+        f"clean training rows. Noise factor {rows['noise_factor'].iloc[0]:g}.",
         in_order(pd.concat(parts, ignore_index=True)),
         draw_division,
     )
@@ -221,17 +217,10 @@ def _division(rows: pd.DataFrame, draft: pd.DataFrame) -> Plot:
 
 def draw_samples(data: pd.DataFrame) -> Figure:
     """Draw a panel per model: test and train MSE against the number of training samples."""
-    figure, panels = multiples(data["model"])
-    for model, axes in panels.items():
-        for name, points in data[data["model"] == model].groupby("series", sort=False):
-            draw_series(axes, points, look(name), "n_samples")
-        for row in data[data["model"].isna()].itertuples():
-            axes.axhline(row.mse, label=label(row.series), **look(row.method) | {"marker": ""})
-        _size_axis(axes, data["n_samples"].min(), data["n_samples"].max())
+    figure, panels = multiples(data, "n_samples", "mse", ("training samples", "MSE"))
+    for axes in panels:
+        _size_axis(axes, data["n_samples"])
     axes.set_ylim(0, None)  # of all panels
-    figure.supxlabel("training samples")
-    figure.supylabel("MSE")
-    name_all(figure)
     return figure
 
 
@@ -245,7 +234,7 @@ def draw_division(data: pd.DataFrame) -> Figure:
                 style |= {"linestyle": (0, (4, 2)), "markerfacecolor": "white"}
             axes.plot(points["n_samples"], points[column], label=f"{model}, {source}", **style)
         axes.set(xlabel="number of samples n", ylabel=name)
-        _size_axis(axes, data["n_samples"].min(), data["n_samples"].max())
+        _size_axis(axes, data["n_samples"])
     printed, product = grid.flat
     printed.set_title("As the draft prints it: MSE divided by n")
     log_axis(printed, "y", [digit * 10.0**power for power in range(-6, 2) for digit in (1, 2, 5)])
@@ -255,7 +244,7 @@ def draw_division(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _size_axis(axes: Axes, low: float, high: float) -> None:
-    """Make x a logarithmic axis of numbers of samples, with ticks at `high` and its halves."""
-    axes.set_xlim(low / 1.12, high * 1.12)
-    log_axis(axes, "x", [round(high / 2**k) for k in range(5)])
+def _size_axis(axes: Axes, n: pd.Series) -> None:
+    """Make x a logarithmic axis of numbers of samples, with ticks at the most and its halves."""
+    axes.set_xlim(n.min() / 1.12, n.max() * 1.12)
+    log_axis(axes, "x", [round(n.max() / 2**k) for k in range(5)])

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from study.evidence.evidence import Evidence
-from study.paper.judging import judge
-from study.report.curves import nearest, over_seeds
+from study.paper.judging import Part, judge
+from study.report.curves import at_ends, nearest, over_seeds
 from study.report.document import Plot, Table
 from study.report.questions.question import (
     Question,
@@ -22,7 +21,7 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.style import GREY, draw_series, log_axis, look, looks_of, multiples, name_all
+from study.report.style import INTERVAL, log_axis, look, looks_of, multiples
 from study.report.wording import in_order, intervals, joined, model_names, n_seeds, percent
 
 NONE = "no term"
@@ -37,9 +36,7 @@ class Measure:
     column: str
     name: str
     caption: str
-    log: bool = False
-    """On a logarithmic axis, with the ρ that are asked for."""
-    floor: float | None = None
+    log: bool = False  # on a logarithmic axis, with the ρ that are asked for
 
 
 MEASURES = (
@@ -53,15 +50,15 @@ MEASURES = (
         "sparsity-gap",
         "gap",
         "gap, test − train MSE",
-        "What the paper calls overfitting, both on noisy rows. If fewer constraints reduced it, the lines "
-        "would rise with beta. A smaller gap with a larger test MSE is no gain.",
+        "What the paper calls overfitting, both on noisy rows. If fewer constraints reduced it, "
+        "the lines would rise with beta. A smaller gap with a larger test MSE is no gain.",
     ),
     Measure(
         "sparsity-activation",
         "mean_activation",
         "mean activation of the code",
-        "Does the penalty do what it says? Mean over the code units on validation rows; thin lines in a "
-        "term's colour are the ρ that it asks for.",
+        "Does the penalty do what it says? Mean over the code units on validation rows; thin lines "
+        "in a term's colour are the ρ that it asks for.",
         log=True,
     ),
     Measure(
@@ -69,7 +66,6 @@ MEASURES = (
         "dead_units",
         "share of dead code units",
         "Units whose answer is the same for every validation row: they carry nothing of a sample.",
-        floor=-0.02,
     ),
 )
 
@@ -80,16 +76,16 @@ MEASURES = (
 def sparsity_errors(evidence: Evidence) -> pd.DataFrame:
     """Return networks with and without a sparsity term at the noise factor nearest to 0.5.
 
-    Columns of members, and: term ("no term", "KL, ρ = 0.05", ..., "L1"), gap (test less train MSE), and
-    test_change and gap_change against the network of the same model and seed without a term.
+    Columns of members, and: term ("no term", "KL, ρ = 0.05", ..., "L1"), gap (test less train MSE),
+    and test_change and gap_change against the network of the same model and seed without a term.
     """
     rows = varied(evidence, "beta", "sparsity", "rho")
     middle = nearest(rows.loc[rows["beta"] > 0, "noise_factor"])
     rows = rows[rows["noise_factor"] == middle]
     rows = trained_alike(rows, rows["beta"] > 0)
-    kinds = zip(rows["beta"], rows["sparsity"], rows["rho"], strict=True)
-    terms = [term_name(*kind) for kind in kinds]
-    rows = rows.assign(term=terms, gap=rows["test_mse"] - rows["train_mse"])
+    term = rows["rho"].map("KL, ρ = {:g}".format).astype(object)
+    term = term.mask(rows["sparsity"] == "l1", "L1").mask(rows["beta"] == 0, NONE)
+    rows = rows.assign(term=term, gap=rows["test_mse"] - rows["train_mse"])
     base = rows[rows["term"] == NONE].groupby(["model", "seed"])[["test_mse", "gap"]].mean()
     base = rows[["model", "seed"]].join(base, on=["model", "seed"])
     rows["test_change"] = rows["test_mse"] - base["test_mse"]
@@ -98,23 +94,19 @@ def sparsity_errors(evidence: Evidence) -> pd.DataFrame:
     return in_order(rows.assign(place=place), "place", "beta").drop(columns="place")
 
 
-def term_name(beta: float, kind: str, rho: float) -> str:
-    """Return the name of a sparsity term, whatever its weight."""
-    return NONE if beta == 0 else "L1" if kind == "l1" else f"KL, ρ = {rho:g}"
-
-
-def at_largest_beta(rows: pd.DataFrame, value: str) -> dict[tuple[str, None], pd.Series]:
+def at_largest_beta(rows: pd.DataFrame, value: str) -> dict[Part, pd.Series]:
     """Return by model and kind of term `value` by seed at the kind's largest beta.
 
-    It is a mean over the kind's rho, for seeds that have all. Empty if `value` compares with networks
-    without a term and there are none. `rows` is as of sparsity_errors.
+    It is a mean over the kind's rho, for seeds that have all. Empty if `value` compares with
+    networks without a term and there are none.
     """
-    parts: dict[tuple[str, None], pd.Series] = {}
+    parts = {}
     for (model, kind), group in rows[rows["beta"] > 0].groupby(["model", "sparsity"], sort=False):
         most = group["beta"].max()
         values = per_seed(group[group["beta"] == most], "term", value).dropna()
         if len(values):
-            parts[f"{model}, {kind.upper()} with beta {most:g}", None] = values.mean(axis=1)
+            name = f"{model}, {kind.upper()} with beta {most:g}"
+            parts[Part(name)] = values.mean(axis=1)
     return parts
 
 
@@ -148,19 +140,18 @@ def _gap_sentence(rows: pd.DataFrame) -> str:
     none = rows[rows["term"] == NONE]
     if verdict is None:
         return "These runs hold no network without a sparsity term to compare with."
-    gap, test = mean_over(gaps), mean_over(tests)
-    moved = ""
+    gap, moved = mean_over(gaps), ""
     if len(gap):
         moved = (
-            f"; the largest beta of each kind of term changes the gap by {effect(gap)} and the test MSE by "
-            f"{effect(test)}"
+            f"; the largest beta of each kind of term changes the gap by {effect(gap)} and the "
+            f"test MSE by {effect(mean_over(tests))}"
         )
-    judged = outcome(verdict, "it holds", "it does not hold")
     return (
-        f"Without a sparsity term the gap test − train is {none.groupby('seed')['gap'].mean().mean():.4f} "
-        f"MSE at noise factor {rows['noise_factor'].iloc[0]:g} (mean over {model_names(rows['model'])}, "
-        f"{n_seeds(none['seed'].nunique())}){moved}. That fewer sparsity constraints reduce the overfitting "
-        f"(first half of C6): {judged[0].lower()}{judged[1:]}"
+        "Without a sparsity term the gap test − train is "
+        f"{none.groupby('seed')['gap'].mean().mean():.4f} MSE at noise factor "
+        f"{rows['noise_factor'].iloc[0]:g} (mean over {model_names(rows['model'])}, "
+        f"{n_seeds(none['seed'].nunique())}){moved}. That fewer sparsity constraints reduce the "
+        f"overfitting (first half of C6): {outcome(verdict, 'it holds', 'it does not hold')}."
     )
 
 
@@ -170,17 +161,16 @@ def _best_sentence(rows: pd.DataFrame) -> str:
     for model, group in rows.groupby("model", sort=False):
         term, beta = group.groupby(["term", "beta"])["val_mse"].mean().idxmin()
         of = group[(group["term"] == term) & (group["beta"] == beta)]
-        change = of.set_index("seed")["test_change"].dropna()
-        if term == NONE:
-            chosen.append(f"for {model} {NONE}")
-            continue
-        worth = f", which changes the test MSE by {effect(change)}" if len(change) else ""
-        chosen.append(f"for {model} {term}, beta {beta:g}{worth}")
+        gain = of.set_index("seed")["test_change"].dropna()
+        text = NONE if term == NONE else f"{term}, beta {beta:g}"
+        if term != NONE and len(gain):
+            text += f", which changes the test MSE by {effect(gain)}"
+        chosen.append(f"for {model} {text}")
     return f"The setting with the least validation MSE is {'; '.join(chosen)}."
 
 
 def _activation_sentence(rows: pd.DataFrame) -> str:
-    """Say whether KL brings the mean activation to rho, and how many units are dead."""
+    """Tell whether KL brings the mean activation to rho, and how many units are dead."""
     parts = []
     kl = rows[(rows["beta"] > 0) & (rows["sparsity"] == "kl")]
     # means over models and seeds
@@ -195,7 +185,8 @@ def _activation_sentence(rows: pd.DataFrame) -> str:
         unforced = f" (without a term {none:.3f})" if pd.notna(none) else ""
         rhos = ", ".join(f"{rho:g}" for rho in reached.columns)
         parts.append(
-            f"KL with ρ = {rhos} brings the mean activation of the code to {joined(values)}{unforced}"
+            f"KL with ρ = {rhos} brings the mean activation of the code to "
+            f"{joined(values)}{unforced}"
         )
     dead = rows.dropna(subset=["dead_units"]).groupby(CELL, sort=False)["dead_units"].mean()
     if len(dead) and dead.max() == 0:
@@ -209,93 +200,76 @@ def _activation_sentence(rows: pd.DataFrame) -> str:
 
 
 def _curves(rows: pd.DataFrame, measure: Measure) -> Plot:
-    asked = rows.assign(rho=rows["rho"].where(rows["sparsity"] == "kl"))
-    data = over_seeds(asked, measure.column, [*CELL, "rho"])
+    is_kl = (rows["term"] != NONE) & (rows["sparsity"] == "kl")
+    data = over_seeds(rows.assign(rho=rows["rho"].where(is_kl)), measure.column, [*CELL, "rho"])
     data = rows[CELL].drop_duplicates().merge(data, on=CELL)  # in the order of the terms
-    none = "" if (data["term"] == NONE).any() else " These runs hold no network without a term."
+    none = data["term"] == NONE
+    betas = data.loc[~none, "beta"]
+    level = at_ends(data[none], "beta", (betas.min(), betas.max())).assign(bounds="band")
+    data = pd.concat([level, data[~none].assign(bounds=INTERVAL)], ignore_index=True)
+    lacks = "" if none.any() else " These runs hold no network without a term."
     return Plot(
         measure.key,
         f"Sparsity: {measure.name} against beta",
-        f"{measure.caption} Noise factor {rows['noise_factor'].iloc[0]:g}; beta weighs the sparsity term, ρ "
-        "is the mean activation that KL asks for. The dashed black line is no term. Bars are 95 % intervals "
-        f"over seeds.{none}",
-        data.assign(series=data["term"]),
+        f"{measure.caption} Noise factor {rows['noise_factor'].iloc[0]:g}; beta weighs the "
+        "sparsity term, ρ is the mean activation that KL asks for. The dashed black line is no "
+        f"term. Bars are 95 % intervals over seeds.{lacks}",
+        in_order(data).rename(columns={"term": "series"}),
         partial(draw_terms, measure=measure),
     )
 
 
 def _cell_table(rows: pd.DataFrame) -> Table:
-    """Make a row per model, term and beta."""
     cell = [*CELL, "rho"]
-    means = rows.groupby(cell, sort=False).agg(
-        train=("train_mse", "mean"),
-        validation=("val_mse", "mean"),
-        test=("test_mse", "mean"),
-        activation=("mean_activation", "mean"),
-        dead=("dead_units", "mean"),
-        seeds=("seed", "nunique"),
-    )
+    groups = rows.groupby(cell, sort=False)
+    columns = ["train_mse", "val_mse", "test_mse", "mean_activation", "dead_units"]
+    means = groups[columns].mean()
     gap = over_seeds(rows, "gap", cell).set_index(cell).loc[means.index]
-    change = over_seeds(rows, "test_change", cell).set_index(cell).reindex(means.index)
-    change.loc[change.index.get_level_values("term") == NONE] = float("nan")
+    change = over_seeds(rows[rows["term"] != NONE], "test_change", cell).set_index(cell)
+    change = change.reindex(means.index)
     frame = pd.DataFrame(
         {
-            "train MSE": means["train"],
-            "validation MSE": means["validation"],
-            "test MSE": means["test"],
+            "train MSE": means["train_mse"],
+            "validation MSE": means["val_mse"],
+            "test MSE": means["test_mse"],
             "gap, test − train": gap["mse"],
             "gap, 95 %": intervals(gap),
             "test MSE against no term": change["mse"],
             "against no term, 95 %": intervals(change),
-            "mean activation": means["activation"],
-            "dead units": means["dead"],
-            "seeds": means["seeds"],
+            "mean activation": means["mean_activation"],
+            "dead units": means["dead_units"],
+            "seeds": groups["seed"].nunique(),
         }
     )
     mse = ("train MSE", "validation MSE", "test MSE", "gap, test − train")
+    formats = {"test MSE against no term": "+.4f", "mean activation": ".3f", "dead units": ".0%"}
     return Table(
         "sparsity-cells",
         f"Sparsity: every setting, noise factor {rows['noise_factor'].iloc[0]:g}",
-        "Means over seeds, on noisy rows. A change against no term is paired by seed; below 0 the term helps.",
+        "Means over seeds, on noisy rows. A change against no term is paired by seed; below 0 the "
+        "term helps.",
         frame.reset_index().drop(columns="rho"),
-        {
-            **dict.fromkeys(mse, ".4f"),
-            "beta": "g",
-            "test MSE against no term": "+.4f",
-            "mean activation": ".3f",
-            "dead units": ".0%",
-        },
+        {**dict.fromkeys(mse, ".4f"), "beta": "g", **formats},
     )
 
 
-# Drawings.
+# Drawing.
 
 
 def draw_terms(data: pd.DataFrame, measure: Measure) -> Figure:
     """Draw a panel per model: a quantity against beta, a line per term, no term as a dashed line."""
-    figure, panels = multiples(data["model"])
-    kl = data.dropna(subset=["rho"])
-    kl = kl[kl["term"] != NONE].sort_values("rho")["term"].drop_duplicates()
-    looks = looks_of(list(kl)) | {"L1": look("L1")}
-    betas = sorted(data.loc[data["beta"] > 0, "beta"].unique())
-    for model, axes in panels.items():
-        for term, points in data[data["model"] == model].groupby("term", sort=False):
-            first = points.iloc[0]
-            if term == NONE:
-                axes.axhline(first["mse"], label=term, **look(NONE))
-                if np.isfinite(first["low"]):
-                    axes.axhspan(first["low"], first["high"], color=GREY, alpha=0.15, linewidth=0)
-                continue
-            draw_series(axes, points, looks[term], "beta")
-            if measure.log and pd.notna(first["rho"]):
-                axes.axhline(first["rho"], color=looks[term]["color"], linewidth=0.9, zorder=1)
+    kl = data.dropna(subset=["rho"]).sort_values("rho").drop_duplicates("series")
+    looks = looks_of(list(kl["series"])) | {name: look(name) for name in ("L1", NONE)}
+    figure, panels = multiples(data, "beta", "mse", ("beta", measure.name), looks)
+    betas = sorted(data["beta"].unique())
+    for axes in panels:
         axes.set_xlim(betas[0] / 1.5, betas[-1] * 1.5)
         log_axis(axes, "x", betas)
-    if measure.floor is not None:
-        axes.set_ylim(measure.floor, None)  # of all panels
+        for term, rho in zip(kl["series"], kl["rho"], strict=True):
+            if measure.log:
+                axes.axhline(rho, color=looks[term]["color"], linewidth=0.9, zorder=1)
     if measure.log:
         log_axis(axes, "y", [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
-    figure.supxlabel("beta")
-    figure.supylabel(measure.name)
-    name_all(figure)
+    if measure.column == "dead_units":
+        axes.set_ylim(-0.02, None)
     return figure

@@ -151,7 +151,7 @@ def test_nothing_is_filled_in(tmp_path):
     points = curves.paper_curve(found, "dense-2")
     assert set(points["series"]) == {"published", "as-written", "identity"}
     assert line(points, NOISY, "as-written").index.tolist() == [0.1, 0.5]
-    assert not len(curves.by_gene(found).wide)
+    assert not len(curves.by_gene(found))
     assert not len(curves.autopsy_curves(found))
     assert not len(curves.autopsy_change(found))
     assert curves.label_names(found) == []
@@ -213,19 +213,21 @@ def test_the_change_is_paired_by_seed(tmp_path):
 
 def test_by_gene_and_by_label(evidence):
     genes = curves.by_gene(evidence)
-    assert (genes.noise_factor, len(genes.wide)) == (0.5, 30)
-    assert genes.wide.columns[1:].tolist() == list(curves.REFERENCES)
-    assert genes.wide.loc["<script>alert('gene')</script>"].tolist() == pytest.approx([0.59] * 8)
+    assert genes["noise_factor"].unique().tolist() == [0.5]
+    assert genes["series"].unique()[1:].tolist() == list(curves.REFERENCES)
+    one = genes[genes["gene_id"] == "<script>alert('gene')</script>"]
+    assert one["mse"].tolist() == pytest.approx([0.59] * 8)
     labels = curves.by_label(evidence, "tissue")
-    assert labels.wide.index.tolist() == ["<b>Blood</b>", "Brain - Cortex", "Liver"]  # worst first
-    assert labels.samples.tolist() == [30, 20, 10]
+    worst_first = ["<b>Blood</b>", "Brain - Cortex", "Liver"]
+    assert labels["value"].unique().tolist() == worst_first
+    assert labels["samples"].unique().tolist() == [30, 20, 10]
     quantiles = curves.gene_quantiles(genes)
     worst = quantiles[quantiles["percent_of_genes"] == 100]
     assert worst["mse"].tolist() == pytest.approx([0.59] * 8)
-    assert len(quantiles) == 8 * curves.N_QUANTILES
+    assert len(quantiles) == 8 * 101
 
 
-def test_the_nearest_noise_factor_and_the_best_network():
+def test_the_nearest_noise_factor_and_the_best_network(evidence):
     assert curves.nearest([0.1, 0.3, 1.0]) == 0.3
     assert np.isnan(curves.nearest([]))
     rows = [
@@ -234,9 +236,14 @@ def test_the_nearest_noise_factor_and_the_best_network():
         ("as-written", "dense-4", 0.2),
     ]
     table = pd.DataFrame(rows, columns=["protocol", "method", "mse"])
-    assert curves._best(table) == ("as-written", "dense-4")
-    assert curves._best(table[:1]) == ("as-published", "conv")
-    assert curves._best(table[:0]) is None
+    table = table.assign(noise_factor=0.5, gene_id="a")
+
+    def best(rows):
+        return curves.by_gene(dataclasses.replace(evidence, genes=rows))["series"].tolist()
+
+    assert best(table) == ["dense-4"]
+    assert best(table[:1]) == ["conv, as-published"]
+    assert best(table[:0]) == []
 
 
 def test_the_kl_curve_of_fig_1():

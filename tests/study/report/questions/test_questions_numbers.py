@@ -205,7 +205,7 @@ def test_a_gap_that_grows_with_beta_makes_the_claim_hold(tmp_path):
         "L1",
     ]
     changes = at_largest_beta(rows, "gap_change")
-    assert {part: d.mean() for (part, _), d in changes.items()} == pytest.approx(
+    assert {part.comparison: d.mean() for part, d in changes.items()} == pytest.approx(
         {
             f"{m}, {kind} with beta 0.1": d
             for m in ("dense-2", "dense-4")

@@ -1,4 +1,4 @@
-"""Members -> packs: networks of one architecture and schedule shape that are trained as one stack."""
+"""Packs: members of one architecture and schedule shape that are trained as one stack."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from models.config import EVALUATION_ROWS, MemberConfig
 
 #: Measured on a CPU: beyond 44 members a stack gains nothing more.
 LARGEST_CPU_PACK = 44
-#: Packs that a worker's share of the work is cut into: few are long, many cost more, so several numbers are tried.
+#: Into how many packs a worker's share is cut: few are long, many cost more, so all are tried.
 PACKS_PER_WORKER = (2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
-#: What an epoch of a pack costs beside its members, in FLOPs a gene and training row: measured, 4 members of dense-2.
+#: Overhead of a pack per epoch, in FLOPs per gene and training row: that of 4 members of dense-2.
 PACK_COST = 1300.0
-#: Bytes that a pack may take (see `member_bytes`).
+#: Bytes that a pack may take.
 CPU_PACK_BYTES = 1 << 30
 GPU_PACK_BYTES = 4 << 30
 
@@ -31,17 +31,17 @@ class Pack:
 
     @property
     def pack_id(self) -> str:
-        """Names the pack by its members, so the same members find their checkpoint again."""
+        """Name the pack by its members, so that the same members find their checkpoint again."""
         return pack_id(member.member_id for member in self.members)
 
 
 def pack_id(member_ids: Iterable[str]) -> str:
-    """The name of the pack of these members, in this order."""
+    """Name the pack of these members, in this order."""
     return hashlib.sha256("".join(member_ids).encode()).hexdigest()[:12]
 
 
 def data_key(member: MemberConfig) -> tuple:
-    """Members with the same key see the same data (models/variants.py)."""
+    """Return what members that see the same data have in common (models/variants.py)."""
     seeded = member.gene_order in ("random", "shuffled") or member.train_fraction < 1
     return (
         member.scaling,
@@ -53,26 +53,28 @@ def data_key(member: MemberConfig) -> tuple:
 
 
 def stack_key(member: MemberConfig) -> tuple:
-    """Members with the same key can share a pack; noise factors, beta, rho, seed and learning rate may differ."""
+    """Return what members that can share a pack have in common.
+
+    Noise factors, beta, rho, seed and learning rate may differ.
+    """
     shape = tuple((phase.epochs, len(phase.noise_factors)) for phase in member.phases)
     network = repr(member.architecture)
     return (network, member.optimizer, member.loss, member.batch_size, shape, *data_key(member))
 
 
 def cost(member: MemberConfig, n_genes: int) -> float:
-    """Training work of a member in equivalent FLOPs a training row."""
-    return (
-        float(member.architecture.flops_per_sample(n_genes)) * member.epochs * member.train_fraction
-    )
+    """Estimate the training work of a member in equivalent FLOPs per training row."""
+    flops = float(member.architecture.flops_per_sample(n_genes))
+    return flops * member.epochs * member.train_fraction
 
 
 def pack_order(member: MemberConfig) -> tuple:
-    """Within a pack: by seed, then schedule, so that members which share an input are neighbours."""
+    """Order members by seed, then schedule, so that those that share an input are neighbours."""
     return (member.seed, str(member.phases), member.beta, member.member_id)
 
 
 def pack_cost(members: Sequence[MemberConfig], n_genes: int) -> float:
-    """Training work of a pack: its members' and its own, which makes a small pack dear."""
+    """Estimate the training work of a pack: that of its members plus a fixed overhead."""
     first = members[0]
     own = PACK_COST * n_genes * first.epochs * first.train_fraction
     return own + sum(cost(member, n_genes) for member in members)
@@ -86,32 +88,29 @@ def plan_packs(
     device: str = "cpu",
     pack_bytes: int | None = None,
 ) -> list[Pack]:
-    """Packs for this many workers, the longest first.
+    """Plan packs for this many workers, the longest first.
 
-    `size` sets the number of members; None chooses it: of packs of one seed, of at most `pack_bytes` of memory (None:
-    the device's), on a CPU of at most LARGEST_CPU_PACK members, and of like size for one stack, those with which all
-    workers are done soonest.
+    `size` sets the number of members per pack. By default, a pack has one seed, takes at most
+    `pack_bytes` of memory (by default the device's) and on a CPU has at most LARGEST_CPU_PACK
+    members; of several plans, that which all workers complete soonest is taken.
     """
     if pack_bytes is None:
         pack_bytes = CPU_PACK_BYTES if device == "cpu" else GPU_PACK_BYTES
 
-    def largest(same: list[MemberConfig], most: float = math.inf) -> int:
-        return _largest(same[0], n_genes, most, device, pack_bytes)
+    def largest(most: float = math.inf) -> Callable[[MemberConfig], int]:
+        return lambda member: _largest(member, n_genes, most, device, pack_bytes)
 
     if size is not None:
-        return _cut(members, n_genes, lambda same: size, one_seed=False)
+        return _cut(members, n_genes, lambda member: size, one_seed=False)
     share = sum(cost(member, n_genes) for member in members) / workers
-    plans = [
-        _cut(members, n_genes, lambda same, most=most: largest(same, most))
-        for most in (share / n_packs for n_packs in PACKS_PER_WORKER)
-    ]
+    plans = [_cut(members, n_genes, largest(share / n_packs)) for n_packs in PACKS_PER_WORKER]
     if workers == 1:
-        plans.append(_cut(members, n_genes, largest))
+        plans.append(_cut(members, n_genes, largest()))
     return min(plans, key=lambda packs: time_of(packs, n_genes, workers))
 
 
 def time_of(packs: list[Pack], n_genes: int, workers: int) -> float:
-    """Work until the last worker is done, when each takes the next pack as soon as it is free."""
+    """Estimate the work until the last worker is done; each takes the next pack once it is free."""
     busy = [0.0] * workers
     for pack in packs:
         heapq.heapreplace(busy, busy[0] + pack_cost(pack.members, n_genes))
@@ -121,37 +120,27 @@ def time_of(packs: list[Pack], n_genes: int, workers: int) -> float:
 def _cut(
     members: list[MemberConfig],
     n_genes: int,
-    limit: Callable[[list[MemberConfig]], int],
+    limit: Callable[[MemberConfig], int],
     one_seed: bool = True,
 ) -> list[Pack]:
-    """The members of each stack (and seed) in as few packs of at most `limit` as possible, the longest pack first."""
+    """Cut the members of each stack (and seed) into as few packs of at most `limit` as possible."""
     packs: list[Pack] = []
     ordered = sorted(members, key=lambda member: (str(stack_key(member)), *pack_order(member)))
-    for _, group in groupby(
-        ordered, key=lambda member: (stack_key(member), member.seed if one_seed else 0)
-    ):
+    for _, group in groupby(ordered, key=lambda m: (stack_key(m), m.seed if one_seed else 0)):
         same = list(group)
-        n_packs = math.ceil(len(same) / limit(same))
+        n_packs = math.ceil(len(same) / limit(same[0]))
         edges = [round(i * len(same) / n_packs) for i in range(n_packs + 1)]
         packs += [Pack(tuple(same[a:b])) for a, b in pairwise(edges)]
     return sorted(packs, key=lambda pack: -sum(cost(member, n_genes) for member in pack.members))
 
 
-def member_bytes(member: MemberConfig, n_genes: int, device: str) -> int:
-    """Memory that a member adds to its pack: float32 values, gradients and two moments.
-
-    On a GPU all members pass through the network together (on a CPU a few), so there each also adds the input, the
-    layers and the answer of EVALUATION_ROWS rows.
-    """
-    network = member.architecture
-    numbers = 4 * n_parameters(network, n_genes)
-    if device != "cpu":
-        numbers += EVALUATION_ROWS * (2 * n_genes + sum(getattr(network, "hidden", ())))
-    return 4 * numbers
-
-
 def _largest(member: MemberConfig, n_genes: int, most: float, device: str, pack_bytes: int) -> int:
-    """Members of this kind that together have at most `most` work and take at most `pack_bytes`; at least 1."""
+    """Return how many such members have at most `most` work and `pack_bytes`; at least 1."""
+    network = member.architecture
+    numbers = 4 * n_parameters(network, n_genes)  # float32 values, gradients and two moments
+    by_stack: float = LARGEST_CPU_PACK
+    if device != "cpu":  # there all members pass at once: input, layers and answer of each
+        by_stack = math.inf
+        numbers += EVALUATION_ROWS * (2 * n_genes + sum(getattr(network, "hidden", ())))
     by_work = most / cost(member, n_genes)
-    by_stack = LARGEST_CPU_PACK if device == "cpu" else math.inf
-    return max(1, int(min(by_work, by_stack, pack_bytes // member_bytes(member, n_genes, device))))
+    return max(1, int(min(by_work, by_stack, pack_bytes // (4 * numbers))))

@@ -7,149 +7,31 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from data_utils.sources import Dataset
-    from models.config import MemberConfig
-    from study.options import StudyOptions
+from data_utils.sources import Dataset
+from models.config import MemberConfig
+from study.options import StudyOptions
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Those whose version can change a number or a file format.
+#: Those whose version can change a number or a file format.
 PACKAGES = (
-    "dae-study",
-    "ray",
-    "torch",
-    "numpy",
-    "scipy",
-    "pandas",
-    "pyarrow",
-    "scikit-learn",
-    "optuna",
-    "tensorboard",
-    "anndata",
-    "h5py",
-    "safetensors",
+    *("dae-study", "ray", "torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn"),
+    *("optuna", "tensorboard", "anndata", "h5py", "safetensors"),
 )
-
-
-def provenance() -> dict:
-    """What config.json keeps about the code and the machine: JSON-able, and made in well under a second."""
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": package_versions(),
-        "git": git_state(),
-        "hardware": hardware(),
-    }
-
-
-def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """From the installed packages' own records, without importing any of them."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
-
-
-def git_state(project: Path = PROJECT) -> dict | None:
-    """Commit of the checkout that this code runs from and whether its files differ; None if installed.
-
-    Dirty is a changed tracked file or an untracked .py: data and results that lie about change no number.
-    """
-    top = _git(project, "rev-parse", "--show-toplevel")
-    # A package in project/.venv/ lies in some checkout too, but is not that checkout's code.
-    if top is None or Path(top).resolve() != Path(project).resolve():
-        return None
-    status = _git(project, "status", "--porcelain", "--untracked-files=all")
-    dirty = None
-    if status is not None:
-        lines = status.splitlines()
-        dirty = any(not line.startswith("??") or line.rstrip('"').endswith(".py") for line in lines)
-    return {"commit": _git(project, "rev-parse", "--verify", "--quiet", "HEAD"), "dirty": dirty}
-
-
-def hardware() -> dict:
-    """Cores are those this process may use, and those of the machine; memory is the machine's."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return {
-        "cpu": _cpu_model(),
-        "cores": len(affinity(0)) if affinity is not None else os.cpu_count(),
-        "cores_of_machine": os.cpu_count(),
-        "memory_bytes": _memory_bytes(),
-        "gpus": _gpu_names(),
-    }
-
-
-def _cpu_model() -> str | None:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return _output(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.processor() or None
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _gpu_names() -> list[str]:
-    """Asked of the driver: importing torch for it would cost seconds and start CUDA in the driver process."""
-    names = _output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
-    return [name.strip() for name in names.splitlines()] if names else []
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    return _output(["git", "-C", str(folder), *arguments], env=_git_environment())
-
-
-def _git_environment() -> dict[str, str]:
-    """Without GIT_DIR and the like, which a git hook sets and which may name another checkout; and without
-    writing the index, which would touch a checkout that someone else is working in."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return {**kept, "GIT_OPTIONAL_LOCKS": "0"}
-
-
-def _output(
-    command: Sequence[str], env: dict[str, str] | None = None, timeout: float = 10.0
-) -> str | None:
-    """What a command prints, or None if it is not there, fails or hangs."""
-    try:
-        done = subprocess.run(
-            command,
-            env=env,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    # Only the end: the first column of `git status` can be a space that means something.
-    return done.stdout.rstrip()
 
 
 def run_config(
     options: StudyOptions, dataset: Dataset, planned: list[MemberConfig], device: str
 ) -> dict:
-    """Everything needed to repeat a run; the members are in its plan.json."""
+    """Return everything needed to repeat a run; the members are in its plan.json."""
     return {
         "command": options.command,
         "grid": options.grid,
@@ -164,3 +46,93 @@ def run_config(
         "device": device,
         "provenance": provenance(),
     }
+
+
+def provenance() -> dict:
+    """Return what config.json keeps about the code and the machine."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": package_versions(),
+        "git": git_state(),
+        "hardware": hardware(),
+    }
+
+
+def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
+    """Read the versions of installed packages, without importing any of them."""
+    versions: dict[str, str | None] = dict.fromkeys(names)
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def git_state(project: Path = PROJECT) -> dict | None:
+    """Return commit and dirtiness of the checkout that this code runs from; None if installed.
+
+    Dirty is a changed tracked file or an untracked .py: data and results change no number.
+    """
+    # Without GIT_DIR and the like, which a git hook sets and which may name another checkout, and
+    # without writing the index, which would touch a checkout that someone else is working in.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env = {**kept, "GIT_OPTIONAL_LOCKS": "0"}
+
+    def git(*words: str) -> str | None:
+        return _output(["git", "-C", str(project), *words], env=env)
+
+    top = git("rev-parse", "--show-toplevel")
+    # A package in project/.venv/ lies in some checkout too, but is not that checkout's code.
+    if top is None or Path(top).resolve() != Path(project).resolve():
+        return None
+    status = git("status", "--porcelain", "--untracked-files=all")
+    dirty = None if status is None else bool(re.search(r'^[^?]|\.py"?$', status, re.MULTILINE))
+    return {"commit": git("rev-parse", "--verify", "--quiet", "HEAD"), "dirty": dirty}
+
+
+def hardware() -> dict:
+    """Return the cores this process may use, and what the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    memory = None
+    with suppress(AttributeError, ValueError, OSError):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # The driver's program: importing torch would cost seconds and start CUDA in this process.
+    gpus = _output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(affinity(0)) if affinity is not None else os.cpu_count(),
+        "cores_of_machine": os.cpu_count(),
+        "memory_bytes": memory,
+        "gpus": [name.strip() for name in (gpus or "").splitlines()],
+    }
+
+
+def _cpu_model() -> str | None:
+    with suppress(OSError):
+        found = re.search(
+            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE
+        )
+        if found:
+            return found[1].strip()
+    return _output(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.processor() or None
+
+
+def _output(
+    command: Sequence[str], env: dict[str, str] | None = None, timeout: float = 10.0
+) -> str | None:
+    """Return what a command prints, or None if it is missing, fails or hangs."""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            command,
+            env=env,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
+        )
+        # Only the end: the first column of `git status` can be a space that means something.
+        return done.stdout.rstrip()
+    return None

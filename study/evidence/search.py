@@ -1,6 +1,6 @@
-"""What a search found: from its run folder to tables and an answer. No torch, no ray.
+"""What a search found: from its run folder to tables and an answer.
 
-Validation MSE chooses; test MSE is there for the chosen setting and the paper's code size alone.
+Validation MSE chooses; only the chosen setting and the paper's code size have a test MSE.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import json_to_distribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
@@ -24,7 +25,7 @@ from study.evidence.stats import Interval, Verdict, interval, verdict
 
 #: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
 RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
-#: A code that is within this factor of an end of the range is at its edge.
+#: A code within this factor of an end of the range is at its edge.
 EDGE = 1.05
 #: A code is as good as the best within this share of the best validation MSE.
 NEAR = 0.01
@@ -32,7 +33,10 @@ NEAR = 0.01
 
 @dataclass(frozen=True)
 class SearchRun:
-    """A search's run folder: config.json, members.parquet and trials.parquet (see study/search/trials.py)."""
+    """A search's run folder: config.json, members.parquet and trials.parquet.
+
+    The columns of the trials are listed in study/search/trials.py.
+    """
 
     path: Path
     config: dict
@@ -41,7 +45,7 @@ class SearchRun:
 
     @property
     def search(self) -> dict:
-        """What makes it this search: mode, space, noise_factors, seeds, epochs, sampler, search_seed."""
+        """Its mode, space, noise_factors, seeds, epochs, sampler and search_seed."""
         return self.config["search"]
 
     @property
@@ -50,24 +54,27 @@ class SearchRun:
         return self.trials[self.trials["state"] == COMPLETE]
 
     def by_seed(self, member_ids: Sequence[str], measure: str = "val_mse") -> pd.Series:
-        """A measure of a trial's members by seed: at each the geometric mean over noise factors."""
+        """Return a measure of members by seed: each the geometric mean over noise factors."""
         chosen = self.members[self.members["member_id"].isin(list(member_ids))]
         return np.exp(np.log(chosen[measure].astype(float)).groupby(chosen["seed"]).mean())
 
 
 def load_search(path: Path | str) -> SearchRun:
-    """Read a search's folder. Raises InputError for one that is no run, or a run that is no search."""
+    """Read a search's folder. Raises InputError if it holds no run, or a run of a grid."""
     run = load_evidence([path]).runs[0]
     table = run.path / "trials.parquet"
     if "search" not in run.config or not table.exists():
         raise InputError(
-            f"{run.path}: is no search: give the folder of one, such as runs/search-bottleneck"
+            f"{run.path}: not a search: give the folder of one, such as runs/search-bottleneck"
         )
     return SearchRun(run.path, run.config, run.members, pd.read_parquet(table))
 
 
 def best_so_far(run: SearchRun) -> pd.DataFrame:
-    """One row a trial: number, state, code_size, val_mse (NaN unless complete), best (the least up to here)."""
+    """Return one row per trial: number, state, code_size, val_mse, best.
+
+    val_mse is NaN unless the trial is complete; best is the least up to that trial.
+    """
     table = run.trials[["number", "state", "code_size", "val_mse"]].sort_values(
         "number", ignore_index=True
     )
@@ -75,44 +82,36 @@ def best_so_far(run: SearchRun) -> pd.DataFrame:
 
 
 def by_code_size(run: SearchRun) -> pd.DataFrame:
-    """One row a code size, that of its best trial: number, code_size, seeds, val_mse and its interval low, high, and
+    """Return one row per code size, for the best trial of that size.
 
-    difference, difference_low, difference_high: over the same seeds, MSE less that of PAPER_CODE (NaN without one).
+    Columns: number, code_size, seeds, val_mse with its interval (low, high), and difference,
+    difference_low, difference_high: MSE less that of PAPER_CODE at the same seeds (NaN without it).
     """
-    rows = []
-    best = (
-        run.complete.sort_values(["val_mse", "number"])
-        .drop_duplicates("code_size")
-        .sort_values("code_size")
-    )
+    best = run.complete.sort_values(["val_mse", "number"]).drop_duplicates("code_size")
+    best = best.sort_values("code_size", ignore_index=True)
     curves = {row.code_size: run.by_seed(row.members) for row in best.itertuples()}
-    for row in best.itertuples():
-        mse = curves[row.code_size]
+    rows = []
+    for mse in curves.values():
         its = interval(mse)
-        content = {
-            "number": row.number,
-            "code_size": row.code_size,
-            "seeds": len(mse),
-            "val_mse": row.val_mse,
-        }
-        content |= {"low": its.low, "high": its.high}
+        row = {"seeds": len(mse), "low": its.low, "high": its.high}
         if PAPER_CODE in curves:
             difference = mse - curves[PAPER_CODE]
             its = interval(difference)
-            content |= {
-                "difference": difference.mean(),
-                "difference_low": its.low,
-                "difference_high": its.high,
-            }
-        rows.append(content)
+            row |= {"difference": difference.mean()}
+            row |= {"difference_low": its.low, "difference_high": its.high}
+        rows.append(row)
     columns = ["number", "code_size", "seeds", "val_mse", "low", "high"]
-    return pd.DataFrame(rows, columns=[*columns, "difference", "difference_low", "difference_high"])
+    columns += ["difference", "difference_low", "difference_high"]
+    return (
+        best[["number", "code_size", "val_mse"]].join(pd.DataFrame(rows)).reindex(columns=columns)
+    )
 
 
 def importance(run: SearchRun, seed: int = 0) -> pd.DataFrame:
-    """Columns parameter, importance (fANOVA, sums to 1), most important first; empty below 4 complete trials.
+    """Return the columns parameter and importance, most important first.
 
-    fANOVA (Hutter et al. 2014): the share of the objective's variance, over the space, that a parameter explains.
+    fANOVA (Hutter et al. 2014): the share of the objective's variance over the space that a
+    parameter explains; the shares sum to 1. Empty below 4 complete trials.
     """
     distributions = searched(run)
     names = list(distributions)
@@ -128,32 +127,37 @@ def importance(run: SearchRun, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(shares.items(), columns=["parameter", "importance"])
 
 
-def searched(run: SearchRun) -> dict[str, BaseDistribution]:
-    """Return the searched parameters by name."""
-    return {name: json_to_distribution(json.dumps(d)) for name, d in run.search["space"].items()}
+def searched(run: SearchRun) -> dict[str, Any]:
+    """Return Optuna's distributions of the searched parameters by name."""
+    space = run.search["space"]
+    return {name: json_to_distribution(json.dumps(space[name])) for name in space}
 
 
 def front(run: SearchRun) -> pd.DataFrame:
-    """The Pareto front: complete trials of which none other has a smaller code and no larger MSE; by code size."""
+    """Return the Pareto front by code size.
+
+    That is the complete trials of which no other has a smaller code and no larger MSE.
+    """
     ordered = run.complete.sort_values(["code_size", "val_mse", "number"])
     least = ordered["val_mse"].cummin().shift(fill_value=np.inf)
     return ordered[ordered["val_mse"] < least].reset_index(drop=True)
 
 
 def references(run: SearchRun) -> pd.DataFrame:
-    """MSE of PCA with the codes of the complete trials, Wiener, oracle ... (study.evidence.REFERENCE_COLUMNS)."""
+    """Return the MSE of PCA with the trials' code sizes, Wiener, oracle ... (REFERENCE_COLUMNS)."""
     path = run.path / "references_by_size.parquet"
     return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=REFERENCE_COLUMNS)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """At which code size validation MSE is least, and by how much against the paper's.
+    """The code size with the least validation MSE, and its gain over the paper's.
 
-    `gain` is validation MSE at PAPER_CODE less that at `code_size`, paired by seed, over the seeds that did not choose
-    (all, where there are fewer than two such); None where the paper's size is the chosen one, or not in the space.
-    `smallest_near` is the smallest code within 1 % of the best MSE, `at_edge` whether the chosen one lies at an end of
-    the range that was searched. test_mse and paper_test_mse are means over all seeds.
+    `gain` is validation MSE at PAPER_CODE less that at `code_size`, paired by seed, over the seeds
+    that did not choose (over all, if fewer than two did not); None if the paper's size is the
+    chosen one, or not in the space. `smallest_near` is the smallest code within 1 % of the best
+    MSE; `at_edge` is whether the chosen one lies at an end of the range that was searched.
+    test_mse and paper_test_mse are means over all seeds.
     """
 
     code_size: int
@@ -170,7 +174,7 @@ class Answer:
 
 
 def answer(run: SearchRun) -> Answer | None:
-    """The answer of a search that has ended; None where no trial is complete or the chosen one is not tested yet."""
+    """Return the answer of a search; None if the chosen setting is not tested yet."""
     chosen = run.config.get("chosen")
     if chosen is None or run.complete.empty:
         return None
@@ -192,61 +196,66 @@ def answer(run: SearchRun) -> Answer | None:
         smallest_near=int(near["code_size"].min()),
         at_edge=not EDGE * sizes.low < chosen["code_size"] < sizes.high / EDGE,
         gain=verdict(gains) if len(gains) else None,
-        relative_gain=float((gains / paper.loc[gains.index]).mean())
-        if len(gains)
-        else float("nan"),
+        relative_gain=float((gains / paper.loc[gains.index]).mean()),
         seeds=tuple(map(int, counted)),
         fresh=fresh,
         test_mse=float(test.mean()),
-        paper_test_mse=float(run.by_seed(chosen["paper"], "test_mse").mean())
-        if chosen["paper"]
-        else float("nan"),
+        paper_test_mse=float(run.by_seed(chosen["paper"], "test_mse").mean()),
     )
 
 
 def answer_text(found: Answer) -> str:
-    """The answer in sentences."""
+    """Return the answer in sentences."""
     seeds = f"{len(found.seeds)} seeds{' that did not choose it' if found.fresh else ''}"
-    text = f"Validation MSE is least with a code of {found.code_size} units: {found.val_mse:.4f} ({seeds})."
+    text = (
+        f"Validation MSE is least with a code of {found.code_size} units: {found.val_mse:.4f} "
+        f"({seeds})."
+    )
     if found.at_edge:
         text += " That is at the edge of the range that was searched: the best may lie beyond it."
+    test = f"On the test rows: {found.test_mse:.4f}"
     if found.gain is not None:
-        low, high = found.gain.interval.low, found.gain.interval.high
+        its = found.gain.interval
         text += (
-            f" Against the paper's {PAPER_CODE} it is lower by {found.gain.effect:.4f} (95 % {low:.4f} to {high:.4f}), "
-            f"{100 * found.relative_gain:.1f} %."
+            f" Against the paper's {PAPER_CODE} it is lower by {found.gain.effect:.4f} "
+            f"(95 % {its.low:.4f} to {its.high:.4f}), {100 * found.relative_gain:.1f} %."
         )
-    text += (
-        f" The smallest code within {100 * NEAR:.0f} % of the best has {found.smallest_near} units."
+        test += f" and {found.paper_test_mse:.4f} with {PAPER_CODE}"
+    near = (
+        f"The smallest code within {100 * NEAR:.0f} % of the best has {found.smallest_near} units."
     )
-    paper = f" and {found.paper_test_mse:.4f} with {PAPER_CODE}" if found.gain is not None else ""
-    return f"{text} On the test rows: {found.test_mse:.4f}{paper}."
+    return f"{text} {near} {test}."
 
 
 def search_markdown(run: SearchRun) -> str:
-    """summary.md of a search."""
+    """Return the text of a search's summary.md."""
     search, data = run.search, run.config["data"]
     found = answer(run)
     counts = ", ".join(f"{n} {state}" for state, n in run.trials["state"].value_counts().items())
     noise = ", ".join(f"{a:g}" for a in search["noise_factors"])
     table = by_code_size(run)[["code_size", "val_mse", "low", "high", "difference"]]
-    lines = [
-        f"# Search {search['search']}{': simulated data' if data['simulated'] else ''}",
-        "",
-        answer_text(found)
-        if found is not None
-        else "No answer yet: no setting has been chosen and tested.",
-        "",
-        f"Mode {search['mode']}, noise {noise}, {search['seeds']} seeds, {search['epochs']} epochs a network, sampler "
-        f"{search['sampler']} (seed {search['search_seed']}). Trials: {counts or 'none'}.",
-        "",
-        f"Validation MSE by code size, 95 % interval over seeds, and paired difference to {PAPER_CODE} units:",
-        "",
+    title = f"# Search {search['search']}{': simulated data' if data['simulated'] else ''}"
+    none = "No answer yet: no setting has been chosen and tested."
+    setting = (
+        f"Mode {search['mode']}, noise {noise}, {search['seeds']} seeds, {search['epochs']} epochs a "
+        f"network, sampler {search['sampler']} (seed {search['search_seed']}). "
+        f"Trials: {counts or 'none'}."
+    )
+    heading = (
+        "Validation MSE by code size, 95 % interval over seeds, and paired difference to "
+        f"{PAPER_CODE} units:"
+    )
+    rows = [
         "| code size | validation MSE | low | high | difference |",
         "| --- | --- | --- | --- | --- |",
-        *(
-            f"| {size:.0f} | " + " | ".join(f"{value:.4f}" for value in row) + " |"
-            for size, *row in table.to_numpy()
-        ),
     ]
-    return "\n".join(lines) + "\n"
+    for size, *values in table.to_numpy():
+        rows.append(f"| {size:.0f} | " + " | ".join(f"{value:.4f}" for value in values) + " |")
+    parts = [
+        title,
+        none if found is None else answer_text(found),
+        setting,
+        heading,
+        "\n".join(rows),
+    ]
+    return "\n\n".join(parts) + "\n"

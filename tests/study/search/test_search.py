@@ -688,7 +688,7 @@ def test_a_run_that_is_no_search_is_refused(opened):
     study = opened(trials=1)
     assert study.run() == 0
     (study.folder.path / "trials.parquet").unlink()
-    with pytest.raises(InputError, match="is no search"):
+    with pytest.raises(InputError, match="not a search"):
         load_search(study.folder.path)
 
 

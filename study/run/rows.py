@@ -1,4 +1,4 @@
-"""The rows of the tidy tables: what is known of a member before its training, and what its pack measured."""
+"""The rows of the tables: what is known of a member, and what its pack measured."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def describe(member: MemberConfig) -> dict:
 
 def member_rows(training) -> pd.DataFrame:
     """The members table of one pack (a finished `PackTraining`)."""
-    last = {}
-    validation = []
+    last: dict[str, list] = {}
+    validation: list[list[float]] = []
     for record in training.records:
         if record.metric == "mse" and record.epoch == training.epoch:
             last.setdefault(record.split, []).append(record.values)

@@ -1,6 +1,6 @@
 """`--storage`: files by name in an object store (s3://, gs://) or below a path.
 
-Credentials come from the environment (AWS_ACCESS_KEY_ID and its kin, GOOGLE_APPLICATION_CREDENTIALS)
+Credentials come from the environment (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS and so on)
 or from the machine's role; AWS_ENDPOINT_URL is honoured. Without credentials, as for an emulator at
 CLOUD_STORAGE_EMULATOR_ENDPOINT, use gs://anonymous@BUCKET/PATH.
 """

@@ -43,7 +43,7 @@ def write_check(
             images[plot.key] = exports.embedded(saved["png"], saved["width"], saved["height"])
     with replacing(page) as temporary:
         temporary.write_text(exports.html(document, images, files=False), "utf-8")
-    return verdict
+    return f"{verdict.lead} {verdict.text}".lstrip()
 
 
 def sample_table(task: Task, notes: Notes) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def genes_changed(task: Task, notes: Notes) -> pd.DataFrame:
     return table.sort_values("change", ascending=False, kind="stable", ignore_index=True)
 
 
-def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, str]:
+def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, Words]:
     """Whether all can be trusted, and the verdict in a sentence or two."""
     reasons = []
     if task.model.relative_mse(task.noise_factor) > 1 and not task.left_alone:
@@ -87,26 +87,25 @@ def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, str]:
     share = unlike / total
     marked = f"{unlike:,} of {total:,} samples ({share:.0%}) are unlike the training data"
     if share > MANY or reasons:
-        return False, " ".join(
-            ["Do not trust this.", f"{marked}.", *(f"{r[0].upper()}{r[1:]}." for r in reasons)]
-        )
+        text = " ".join([f"{marked}.", *(f"{r[0].upper()}{r[1:]}." for r in reasons)])
+        return False, Words(text, "Do not trust this.")
     if share > FEW:
-        return False, f"Trust it with care. {marked}; they are named below."
-    return (
-        True,
-        f"The samples are like those that the model was trained on. {marked}; of its own test rows 1 to 3 % are.",
+        return False, Words(f"{marked}; they are named below.", "Trust it with care.")
+    return True, Words(
+        f"The samples are like those that the model was trained on. {marked}; of its own test rows "
+        "1 to 3 % are."
     )
 
 
 def _document(task, samples, genes, verdict, trusted, source, out, first) -> Document:
     subtitle = f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: {what_it_is(task.model)}."
     sections = (
-        Section("In short", (Words(verdict), _facts(task, samples, source, out, first))),
+        Section("In short", (verdict, _facts(task, samples, source, out, first))),
         _unlike(task, samples),
         _noise(task, samples),
         _change(task, genes),
     )
-    return Document(f"Check of {out.name}", subtitle, "" if trusted else verdict, sections)
+    return Document(f"Check of {out.name}", subtitle, None if trusted else verdict, sections)
 
 
 def _facts(

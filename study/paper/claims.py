@@ -117,7 +117,7 @@ CLAIMS = (
         "dense 0.639, 0.943, 0.988, about 1 (Figs. 6-9)",
         (*DENSE, CONV),
         conv_over_dense,
-        "for log10(dense MSE / conv MSE) - 2",
+        "log10(dense MSE / conv MSE) - 2",
         needs="noise factor 0.5",
         note=_ratio,
         division="Fig. 10 is C / n: 0.000577 at noise 0.5 is 1108 to 1713 times below Figs. 6-8 "
@@ -132,7 +132,7 @@ CLAIMS = (
         "no number: a conjecture",
         DENSE,
         overfitting,
-        "of test less train MSE that the constraint or the larger code adds",
+        "test less train MSE that the constraint or the larger code adds",
         needs="two values of beta",
         in_scripts=False,
         further="the half about the code is not measured: --search bottleneck",

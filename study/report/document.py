@@ -1,8 +1,8 @@
-"""What a report is made of: sentences, figures and tables, in sections, whatever they are printed as.
+"""What a report is made of, in any format: sentences, figures and tables in sections.
 
-A section owns its exhibits: the function that makes a `Section` makes its figures and tables too, and names the
-networks that they show, so that those of no section can be shown under "Other". Makers know nothing of simulated
-data: `stamped` marks every exhibit of measurements, and only there.
+The function that makes a `Section` makes its figures and tables too, and lists the networks that
+they show, so that those of no section can be shown under "Other". Only `stamped` marks exhibits of
+simulated data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.evidence.stats import Outcome
 from study.report.style import RC, settle
 
 LONG = 25  # rows: a longer table is opened on demand
@@ -24,13 +23,13 @@ SIMULATED = "simulated data"
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """What a figure and a table have in common. `key` is the name of its files and its anchor."""
+    """What figures and tables have in common. `key` names its files and its anchor."""
 
     key: str
     title: str
     caption: str
     measured: bool = field(default=True, kw_only=True)
-    """Whether it shows measurements: of simulated data these are marked."""
+    """Whether it shows measurements, which are marked if the data are simulated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class Plot(Exhibit):
     data: pd.DataFrame
     draw: Callable[[pd.DataFrame], Figure] = field(repr=False)
     alt: str = ""
-    """What is to be seen, in one short sentence; if empty, the title."""
+    """What can be seen, in one short sentence; if empty, the title."""
     stamp: str = field(default="", kw_only=True)
     """Printed small in the picture, and a column of its CSV."""
     kind = "plot"
@@ -59,7 +58,7 @@ class Plot(Exhibit):
 
 @dataclass(frozen=True, eq=False)
 class Table(Exhibit):
-    """A table of numbers, texts, Outcome, Judged, Link and wording.Span; NaN or None is missing.
+    """A table of numbers, texts, Outcome, Link and wording.Span; NaN or None is missing.
 
     `formats` gives by column a format specification, or a function from a value to its text.
     """
@@ -70,25 +69,15 @@ class Table(Exhibit):
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A cell that begins with an outcome, which is printed in its colour: "holds: +0.1, p = 0.03"."""
-
-    outcome: Outcome
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.outcome}: {self.text}"
-
-
-@dataclass(frozen=True)
 class Link:
-    """A cell that begins with the name of a `Fold`, and leads there: "C1: MSE grows with depth"."""
+    """A cell that begins with the name of a `Fold`, and leads there."""
 
     name: str
-    text: str
+    text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.text}"
+        """Return "C1" or "C1: MSE grows with depth"."""
+        return f"{self.name}: {self.text}" if self.text else self.name
 
 
 @dataclass(frozen=True)
@@ -118,7 +107,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that are opened on demand; in Markdown and in print they are open. A `Link` to `name` leads here."""
+    """Blocks that are opened on demand, or by a `Link` to `name`; open in Markdown and in print."""
 
     name: str
     summary: str
@@ -128,12 +117,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with an anchor, and what stands below it; may hold sections."""
+    """A heading with an anchor, and the blocks below it, which may be sections."""
 
     title: str
     blocks: tuple[Block, ...]
     networks: frozenset[str] = frozenset()
-    """The ids of the networks whose measurements it shows, those of its inner sections left out."""
+    """The ids of the networks that it shows, except those of its inner sections."""
     kind = "section"
 
     @property
@@ -190,12 +179,10 @@ def folded(exhibits: Iterable[Plot | Table]) -> tuple[Block, ...]:
 
 
 def stamped(block: Block) -> Block:
-    """Return the block with every exhibit of measurements in it marked as of simulated data."""
+    """Return the block, with every exhibit of measurements marked as of simulated data."""
     if isinstance(block, (Fold, Section)):
         return replace(block, blocks=tuple(map(stamped, block.blocks)))
     if not isinstance(block, Exhibit) or not block.measured:
-        return block
-    if block.caption.endswith("Simulated data."):  # marked by its maker
         return block
     marked = replace(block, caption=f"{block.caption} Simulated data.".strip())
     return replace(marked, stamp=SIMULATED) if isinstance(marked, Plot) else marked

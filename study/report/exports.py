@@ -23,7 +23,6 @@ from study.report.document import (
     Command,
     Document,
     Fold,
-    Judged,
     Link,
     Plot,
     Points,
@@ -48,30 +47,30 @@ TEX = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table as text, with what it begins with: an outcome, or the name of a fold to link to."""
+    """A cell of a table as text."""
 
     text: str
     order: float | None = None
     """The number that a column is sorted by."""
-    outcome: Outcome | None = None
+    outcome: bool = False
+    """Whether it is an outcome, which is printed in its colour."""
     link: str = ""
+    """The name of the fold that it begins with and links to."""
 
     @property
     def rest(self) -> str:
-        """The text after the outcome or link."""
-        return self.text[len(self.outcome or self.link) :]
+        """The text after the link."""
+        return self.text.removeprefix(self.link)
 
 
 def cell(value: object, form: str | Callable | None = None) -> Cell:
-    """Return a value as a cell; `form` is a format specification such as ".4f", or a function to text."""
+    """Return a value as a cell; `form` is a format such as ".4f", or a function to text."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell(MISSING)
     if isinstance(value, Link):
         return Cell(str(value), link=value.name)
     if isinstance(value, Outcome):
-        return Cell(value, outcome=value)
-    if isinstance(value, Judged):
-        return Cell(str(value), outcome=value.outcome)
+        return Cell(value, outcome=True)
     if isinstance(value, Span):
         return Cell(str(value), value.low)
     order = float(value) if _is_number(value) else None
@@ -115,9 +114,10 @@ class Image:
 
 
 def save(plot: Plot, folder: Path | str) -> dict:
-    """Write KEY.png (two pixels for one), KEY.svg and KEY.csv into `folder`, which is made if missing.
+    """Write KEY.png (two pixels for one), KEY.svg and KEY.csv into `folder`.
 
-    Returns the paths "png", "svg", "csv", and "width" and "height" in CSS pixels. The same plot gives the same bytes.
+    Returns the paths "png", "svg", "csv", and "width" and "height" in CSS pixels. The same plot
+    gives the same bytes.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,9 +140,9 @@ def embedded(path: Path, width: int, height: int) -> Image:
 
 
 def html(document: Document, images: Mapping[str, Image], files: bool = True) -> str:
-    """Return the page, with styles, script and images within; a policy in its head forbids everything else.
+    """Return the page with its styles, script and images; a policy in its head forbids all else.
 
-    Without `files` it links to no figures/ and tables/ next to it.
+    Without `files` it has no links to figures/ and tables/.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -168,7 +168,7 @@ def html(document: Document, images: Mapping[str, Image], files: bool = True) ->
 
 
 def markdown(document: Document) -> str:
-    """Return the same as Markdown (GitHub's), with figures and tables next to it in figures/ and tables/."""
+    """Return the document as GitHub's Markdown, with its pictures in figures/."""
     warning = f"> {_markdown_block(document.warning)}" if document.warning else ""
     lines = [f"# {escaped(document.title)}", escaped(document.subtitle), warning]
     return "\n\n".join(filter(None, [*lines, *_markdown_blocks(document.sections, 2)])) + "\n"
@@ -212,7 +212,7 @@ def _markdown_block(block: Words | Points | Command | Plot | Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return all rows of a table as a LaTeX `table`, for the package booktabs and LuaLaTeX or XeLaTeX."""
+    """Return all rows as a LaTeX `table`, for the package booktabs and LuaLaTeX or XeLaTeX."""
 
     def tex(text: str) -> str:
         return " ".join(text.split()).translate(str.maketrans(TEX))

@@ -1,38 +1,46 @@
-"""The report of one run or several: a folder with a page to read and the files that it is made of. No torch, no ray."""
+"""The report of one run or several: a folder with a page, the files it is made of, and a crate."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
+from mimetypes import MimeTypes
 from pathlib import Path
+from urllib.parse import quote
+
+from rocrate.model import ContextEntity, SoftwareApplication
+from rocrate.rocrate import ROCrate
 
 from data_utils.files import check_folder, replacing_folder
-from study.evidence.evidence import load_evidence
+from study.evidence.evidence import Evidence, load_evidence
 from study.paper.claims import judge_claims
-from study.report import crate, exports
-from study.report.document import Document
+from study.report import exports
+from study.report.document import Document, Plot
 from study.report.page import build
 
-PAGE = "index.html"
+PAGE, CRATE = "index.html", "ro-crate-metadata.json"
 LARGEST_SVG = 200_000  # bytes; the page shows a larger drawing as PNG
+FORMATS = MimeTypes()  # Python's own table: the same on every machine
+FORMATS.add_type("text/markdown", ".md")
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
-    """Write the report of run folders to the folder `out`; returns the path of its index.html.
+    """Write the report of run folders to the folder `out`, and return the path of its index.html.
 
-    The same runs give the same bytes. `out` is there whole or, where anything fails, as it was before. Raises
-    InputError for folders that hold no runs of one study, and for an `out` that cannot be written or is no report.
+    The same runs give the same bytes. After an error `out` is as it was before. Raises InputError
+    for folders that are no runs of one study, and if `out` cannot be written or is no report.
     """
     out = Path(os.path.abspath(os.path.expanduser(out)))
     evidence = load_evidence(folders)
-    check_folder(out, "report", {PAGE, crate.NAME}.issubset)
+    check_folder(out, "report", {PAGE, CRATE}.issubset)
     document = build(evidence, judge_claims(evidence))
     with replacing_folder(out) as folder:
         _write_tables(document, folder / "tables")
         images = {plot.key: _write_figure(plot, folder / "figures") for plot in document.plots()}
         (folder / PAGE).write_text(exports.html(document, images), "utf-8")
         (folder / "report.md").write_text(exports.markdown(document), "utf-8")
-        crate.write_crate(evidence, folder, out, document.title)
+        _write_crate(evidence, folder, out, document.title)
     return out / PAGE
 
 
@@ -43,7 +51,30 @@ def _write_tables(document: Document, folder: Path) -> None:
         (folder / f"{table.key}.tex").write_text(exports.latex(table), "utf-8")
 
 
-def _write_figure(plot, folder: Path) -> exports.Image:
+def _write_figure(plot: Plot, folder: Path) -> exports.Image:
     saved = exports.save(plot, folder)
     small = saved["svg"].stat().st_size <= LARGEST_SVG
     return exports.embedded(saved["svg" if small else "png"], saved["width"], saved["height"])
+
+
+def _write_crate(evidence: Evidence, folder: Path, out: Path, title: str) -> None:
+    """Describe the files in `folder`, and the runs relative to `out`, as an RO-Crate."""
+    crate = ROCrate()
+    crate.name, crate.license = title, "https://spdx.org/licenses/MIT"
+    crate.description = "Tables and figures of a study of denoising autoencoders; read index.html."
+    provenance = max(
+        (run.config["provenance"] for run in evidence.runs), key=lambda p: p["started"]
+    )
+    crate.datePublished = datetime.fromisoformat(provenance["started"]).date()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        about = {"encodingFormat": FORMATS.guess_type(path)[0], "contentSize": path.stat().st_size}
+        crate.add_file(path, path.relative_to(folder).as_posix(), properties=about)
+    runs = []
+    for run in evidence.runs:
+        about = {"@type": "Dataset", "name": run.name, "description": run.config["command"]}
+        place = f"{quote(Path(os.path.relpath(run.path, out)).as_posix())}/"
+        runs.append(crate.add(ContextEntity(crate, place, properties=about)))
+    about = {"name": "dae-study", "version": provenance["packages"].get("dae-study") or "unknown"}
+    software = crate.add(SoftwareApplication(crate, "#dae-study", properties=about))
+    crate.add_action(software, identifier="#report", object=runs, result=[crate.root_dataset])
+    crate.metadata.write(folder)

@@ -1,21 +1,22 @@
-"""What the report says, in the order in which it is read: the answer first, then what it rests on."""
+"""What the report contains, in reading order: the answer first, then its evidence."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN
-from study.evidence.evidence import Evidence
-from study.evidence.stats import NOT_MEASURED
+from study.evidence.evidence import Evidence, Run
+from study.evidence.stats import NOT_MEASURED, Verdict
 from study.paper.claims import Judgement
 from study.paper.published import division_by_n
-from study.report import checklist, curves, prose
+from study.report import checklist, curves
 from study.report.document import (
     Block,
     Command,
     Document,
     Fold,
-    Judged,
     Link,
     Points,
     Section,
@@ -33,118 +34,96 @@ from study.report.figures import (
     paper_figures,
     reference_figures,
 )
-from study.report.headline import glance, in_short
+from study.report.headline import in_short
 from study.report.questions import open_questions
 from study.report.tables import gap_table, genes_table, label_table, network_tables
-from study.report.wording import SIMULATED
+from study.report.wording import SIMULATED, n_seeds, span
+
+PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
 
 
 def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
-    """The whole report."""
+    """Return the whole report."""
     results = (_paper(evidence), _references(evidence), _autopsy(evidence), _questions(evidence))
     sections = (
         _short(evidence, judgements),
-        _claims(evidence, judgements),
+        _claims(judgements),
         *results,
-        _other(evidence, shown(results)),
+        Section("Other", folded(other_figures(evidence, shown(results)))),
         _limits(evidence),
         _provenance(evidence),
         _checklist(evidence),
-        Section("Files", (Words(prose.FILES),)),
+        Section("Files", (Points(FILES),)),
     )
     runs = ", ".join(run.name for run in evidence.runs)
-    subtitle = (
-        "P. Sharma, “Loss Analysis of Denoising Autoencoders on Gene Expression Data” (2019), run again. "
-        f"{len(evidence.members):,} networks of {'run' if len(evidence.runs) == 1 else 'the runs'} {runs}."
-    )
     return Document(
-        prose.TITLE,
-        subtitle,
+        "Denoising autoencoders on gene expression: the paper's results and ours",
+        "P. Sharma, “Loss Analysis of Denoising Autoencoders on Gene Expression Data” (2019), run "
+        f"again. {len(evidence.members):,} networks. Runs: {runs}.",
         Words(SIMULATED, "The data are SIMULATED.") if evidence.simulated else None,
         tuple(stamped(s) if evidence.simulated else s for s in sections if s.blocks),
     )
 
 
 def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
-    caption = (
-        "The outcome of each claim; evidence, effect sizes and intervals are under “The claims”."
-    )
-    table = Table("outcomes", "The claims at a glance", caption, glance(judgements))
-    return Section("In short", (Points(in_short(evidence, judgements)), table))
-
-
-def _claims(evidence: Evidence, judgements: list[Judgement]) -> Section:
-    verdicts = Table("claims", "The paper's claims, judged", prose.CLAIMS, _verdicts(judgements))
-    folds = tuple(_claim(judgement) for judgement in judgements)
-    division = Table(
-        "division-by-n",
-        "Figs. 4 and 10 are divided by n",
-        prose.DIVISION,
-        _named(division_by_n()),
-        _BY_N,
-        measured=False,
-    )
-    return Section("The claims", (verdicts, *folds, division))
-
-
-def _verdicts(judgements: list[Judgement]) -> pd.DataFrame:
-    """Return one row per claim: claim, where, published, as published, as written, what makes it."""
     rows = []
     for judgement in judgements:
-        claim = judgement.claim
-        found = [_verdict(judgement, protocol) for protocol in (AS_PUBLISHED, AS_WRITTEN)]
-        link = Link(claim.id, claim.text)
-        rows.append((link, claim.where, claim.published, *found, judgement.artefact))
-    columns = ["claim", "where", "published", "as published", "as written", "what makes it"]
-    return pd.DataFrame(rows, columns=columns)
+        verdicts = [judgement.verdicts[protocol] for protocol in PROTOCOLS]
+        outcomes = [verdict.outcome if verdict else NOT_MEASURED for verdict in verdicts]
+        rows.append((Link(judgement.claim.id, judgement.claim.text), *outcomes))
+    columns = ["claim of the paper", *PROTOCOLS.values()]
+    frame = pd.DataFrame(rows, columns=columns)
+    table = Table("outcomes", "The claims at a glance", "Details are under “The claims”.", frame)
+    return Section("In short", (table, Points(in_short(evidence, judgements))))
 
 
-def _verdict(judgement: Judgement, protocol: str) -> Judged:
-    """Return a verdict, and what is not measured."""
-    verdict, missing = judgement.verdicts[protocol], judgement.missing[protocol]
+def _claims(judgements: list[Judgement]) -> Section:
+    rows = []
+    for judgement in judgements:
+        for protocol, verdict in judgement.verdicts.items():
+            row = {"claim": Link(judgement.claim.id), "protocol": protocol}
+            rows.append(row | _row(verdict) | {"effect is": judgement.claim.unit})
+    verdicts = Table("claims", "The claims, judged", CLAIMS, pd.DataFrame(rows), FORMATS)
+    division = _table(
+        "division-by-n", "Figs. 4 and 10 are divided by n", DIVISION, division_by_n(), BY_N
+    )
+    return Section("The claims", (verdicts, *map(_claim, judgements), division))
+
+
+def _row(verdict: Verdict | None) -> dict:
+    """Return a verdict as a row of a table."""
     if verdict is None:
-        return Judged(NOT_MEASURED, missing)
-    return Judged(verdict.outcome, "; ".join(filter(None, (verdict.details, missing))))
+        return {"verdict": NOT_MEASURED}
+    row = {"verdict": verdict.outcome, "effect": verdict.effect}
+    row["95 % interval"] = span(verdict.interval.low, verdict.interval.high)
+    return row | {"p": verdict.p, "seeds": verdict.n}
 
 
 def _claim(judgement: Judgement) -> Fold:
-    """What stands behind one claim: its verdicts in full, their parts, the autopsy's steps."""
+    """Return what stands behind one claim: its verdicts in words, their parts, and the steps."""
     claim = judgement.claim
     blocks: list[Block] = [Words(claim.published, "Published:")]
-    for protocol in (AS_PUBLISHED, AS_WRITTEN):
-        found = judgement.verdicts.get(protocol)
-        text = str(_verdict(judgement, protocol))
+    for protocol, verdict in judgement.verdicts.items():
+        missing = judgement.missing[protocol]
+        found = (verdict.outcome, verdict.details) if verdict else (NOT_MEASURED,)
+        text = ": ".join(found) + (f"; {missing}" if missing else "") + "."
         blocks.append(Words(text, f"{protocol.capitalize()}:"))
-        if found is not None and len(found.parts) > 1:
-            key = f"{claim.id}-{protocol}".lower()
-            blocks.append(
-                Table(
-                    key,
-                    f"Parts of {claim.id}, {protocol}",
-                    prose.PARTS,
-                    _named(found.parts),
-                    _FORMATS,
-                )
-            )
+        if verdict is not None and len(verdict.parts) > 1:
+            key, title = f"{claim.id}-{protocol}".lower(), f"Parts of {claim.id}, {protocol}"
+            blocks.append(_table(key, title, PARTS, verdict.parts, FORMATS, measured=True))
     if judgement.artefact:
-        blocks.append(Words(judgement.artefact, "What makes it:"))
+        blocks.append(Words(f"{judgement.artefact}.", "What makes it:"))
     if judgement.steps:
-        rows = pd.DataFrame(
-            [(item, Judged(v.outcome, v.details)) for item, v in judgement.steps.items()],
-            columns=["item changed", "verdict"],
-        )
-        blocks.append(
-            _table(f"{claim.id.lower()}-steps", f"{claim.id}, one item changed", prose.STEPS, rows)
-        )
+        steps = [{"item changed": item, **_row(step)} for item, step in judgement.steps.items()]
+        title = f"{claim.id} as published, with one item changed at a time"
+        key = f"{claim.id}-steps".lower()
+        blocks.append(_table(key, title, "", pd.DataFrame(steps), FORMATS, measured=True))
     return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
 
 
 def _paper(evidence: Evidence) -> Section:
-    return Section(
-        "The paper's figures",
-        (Words(prose.PAPER), *folded(paper_figures(evidence))),
-        curves.shown_networks(evidence),
-    )
+    blocks = (Words(PAPER), *folded(paper_figures(evidence)))
+    return Section("The paper's figures", blocks, curves.shown_networks(evidence))
 
 
 def _references(evidence: Evidence) -> Section:
@@ -160,150 +139,165 @@ def _references(evidence: Evidence) -> Section:
     }
     held = {title: [e for e in found if e is not None] for title, found in parts.items()}
     sections = [Section(title, folded(found)) for title, found in held.items() if found]
-    return Section("References, genes and tissues", (Words(prose.REFERENCES), *sections))
+    return Section("References, genes and tissues", (Words(REFERENCES), *sections))
 
 
 def _autopsy(evidence: Evidence) -> Section:
-    found = autopsy_figures(evidence)
-    blocks = (Words(prose.AUTOPSY), *folded(found)) if found else (Words(prose.NO_AUTOPSY),)
-    return Section("Autopsy", blocks, frozenset(curves.autopsy_rows(evidence)["member_id"]))
-
-
-def _other(evidence: Evidence, networks: frozenset[str]) -> Section:
-    """What no other section shows: other models, other settings, a user's own grid."""
-    return Section("Other", folded(other_figures(evidence, networks)))
+    found = folded(autopsy_figures(evidence))
+    found = found or (Words("Not in these runs:"), Command("python run_study.py --grid autopsy"))
+    networks = frozenset(curves.autopsy_rows(evidence)["member_id"])
+    return Section("Autopsy", (Words(AUTOPSY), *found), networks)
 
 
 def _questions(evidence: Evidence) -> Section:
-    """The paper's open questions: those that these runs answer, and the commands of the others."""
-    questions = open_questions(evidence)
-    answered = [
-        Section(q.title, (Words(q.answer), Command(q.command), *folded(q.exhibits)), q.networks)
-        for q in questions
-        if q.answer
-    ]
-    others = [
-        block
-        for q in questions
-        if not q.answer
-        for block in (Words("", q.title), Command(q.command))
-    ]
-    rest = (Section("Not in these runs", tuple(others)),) if others else ()
-    return Section("The paper's open questions", (Words(prose.QUESTIONS), *answered, *rest))
+    """Return the paper's open questions: those that these runs answer, and the others' commands."""
+    parts, missing = [], []
+    for question in open_questions(evidence):
+        command = Command(question.command)
+        if question.answer:
+            blocks = (Words(question.answer), command, *folded(question.exhibits))
+            parts.append(Section(question.title, blocks, question.networks))
+        else:
+            missing += [Words("", question.title), command]
+    if missing:
+        parts.append(Section("Not in these runs", tuple(missing)))
+    return Section("The paper's open questions", (Words(QUESTIONS), *parts))
 
 
 def _limits(evidence: Evidence) -> Section:
     members = evidence.members
-    seeds = members["seed"].nunique()
     lost = int((members["status"] != "finished").sum())
-    points = [
-        Words(prose.ONE_SPLIT, "One split."),
-        Words(
-            f"These runs have {seeds} seed{'' if seeds == 1 else 's'}. {prose.FEW_SEEDS}",
-            "Few seeds.",
-        ),
-        Words(prose.EPOCHS, "When training stops."),
-        Words(prose.PROTOCOLS, "Two measures."),
-        Words(prose.SLOPE, "One slope."),
-        Words(prose.READ_OFF, "Read off plots."),
-    ]
-    if evidence.simulated:
-        points.insert(0, Words(prose.SIMULATED_LIMIT, "Simulated data."))
-    if lost:
-        points.append(
-            Words(
-                f"{lost:,} of {len(members):,} networks are left out of every mean: see Provenance.",
-                "Lost.",
-            )
-        )
-    return Section("Limits", (Points(tuple(points)),))
+    seeds = f"These runs have {n_seeds(members['seed'].nunique())}."
+    points = {
+        "Simulated data.": SIMULATED_LIMIT if evidence.simulated else "",
+        "One split.": ONE_SPLIT,
+        "Few seeds.": f"{seeds} {FEW_SEEDS}",
+        "When training stops.": EPOCHS,
+        "Two measures.": MEASURES,
+        "One slope.": SLOPE,
+        "Read off plots.": READ_OFF,
+        "Lost networks.": f"{lost:,} of {len(members):,} enter no mean: see Provenance."
+        * (lost > 0),
+    }
+    return Section("Limits", (Points(tuple(Words(t, lead) for lead, t in points.items() if t)),))
 
 
 def _provenance(evidence: Evidence) -> Section:
-    data = _table(
-        "data",
-        "The data",
-        "Which all runs of this page share.",
-        checklist.data_facts(evidence.data, checklist.split_words(evidence.runs[0])),
-    )
-    runs = _table(
-        "runs",
-        "The runs",
-        "What each of them trained, on which machine.",
-        checklist.side_by_side(
-            evidence.runs, lambda run: checklist.run_facts(run.config, run.members)
-        ),
-    )
-    versions = _table(
-        "versions",
-        "Versions",
-        "Of Python and of the packages that can change a number.",
-        checklist.side_by_side(evidence.runs, lambda run: checklist.versions(run.config)),
-    )
-    commands = tuple(
-        b
-        for run in evidence.runs
-        for b in (Words("", f"Run {run.name}:"), Command(run.config["command"]))
-    )
-    reproduce = next(filter(None, map(checklist.reproduce_command, evidence.runs)), None)
-    again = (Words(prose.AGAIN), Command(reproduce)) if reproduce else ()
+    def by_run(facts: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+        return checklist.side_by_side(evidence.runs, facts)
+
+    data = checklist.data_facts(evidence.data, checklist.split_words(evidence.runs[0]))
+    runs = by_run(lambda run: checklist.run_facts(run.config, run.members))
+    versions = by_run(lambda run: checklist.versions(run.config))
+    commands: list[Block] = [Words(COMMANDS)]
+    commands += [Command(run.config["command"]) for run in evidence.runs]
+    again = next(filter(None, map(checklist.reproduce_command, evidence.runs)), None)
+    commands += [Words(AGAIN), Command(again)] if again else []
     lost = checklist.lost_members(evidence.members)
-    gone = (
-        (_table("lost", "Networks that did not finish", prose.LOST, lost),)
-        if len(lost)
-        else (Words("Every network finished."),)
-    )
+    gone = _table("lost", "Networks that did not finish", "They enter no mean.", lost)
     return Section(
         "Provenance",
         (
-            Section("Data", (data,)),
-            Section("Runs", (runs, versions)),
-            Section("Commands", (Words(prose.COMMANDS), *commands, *again)),
-            Section("Failed and diverged networks", gone),
+            Section("Data", (_table("data", "The data", "Shared by all runs.", data),)),
+            Section("Runs", (_table("runs", "The runs", "", runs),)),
+            Section("Versions", (_table("versions", "Versions", VERSIONS, versions),)),
+            Section("Commands", tuple(commands)),
+            Section("Lost networks", (gone if len(lost) else Words("Every network finished."),)),
         ),
     )
 
 
 def _checklist(evidence: Evidence) -> Section:
-    items = _table("checklist", "The checklist", prose.CHECKLIST, checklist.checklist(evidence))
-    bounds = _table(
-        "settings",
-        "Settings",
-        "Every value that these runs gave each setting: the bounds of the search.",
-        checklist.search_bounds(evidence),
+    answers, bounds = checklist.checklist(evidence), checklist.search_bounds(evidence)
+    items = _table(
+        "checklist", "The checklist", "After Pineau et al. (2021), JMLR 22:164.", answers
     )
-    return Section("Reproducibility checklist", (items, bounds))
+    settings = _table("settings", "Settings", "Every value that these runs gave each.", bounds)
+    return Section("Reproducibility checklist", (items, settings))
 
 
-def _table(key: str, title: str, caption: str, frame: pd.DataFrame) -> Table:
-    return Table(key, title, caption, _named(frame), measured=False)
+def _table(
+    key: str,
+    title: str,
+    caption: str,
+    frame: pd.DataFrame,
+    formats: dict | None = None,
+    measured: bool = False,
+) -> Table:
+    """Return a table whose columns are named for a reader: noise_factor is "noise factor"."""
+    frame = frame.rename(columns=lambda name: NAMES.get(name, name.replace("_", " ")))
+    return Table(key, title, caption, frame, formats or {}, measured=measured)
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns as a reader says them: noise_factor is "noise factor"."""
-    return frame.rename(columns=lambda name: _NAMES.get(name, name.replace("_", " ")))
-
-
-_NAMES = {
-    "low": "95 % from",
-    "high": "to",
-    "p_holm": "p (Holm)",
-    "n": "n",
-    "product": "printed × n",
-}
-_FORMATS = {
-    "effect": "+.4f",
-    "95 % from": "+.4f",
-    "to": "+.4f",
-    "p": ".3g",
-    "p (Holm)": ".3g",
+NAMES = {"low": "95 % from", "high": "to", "p_holm": "p (Holm)", "product": "printed × n"}
+FORMATS = {
+    **dict.fromkeys(("effect", "95 % from", "to"), "+.4f"),
+    **dict.fromkeys(("p", "p (Holm)"), ".3g"),
     "noise factor": "g",
 }
-_BY_N = {
-    "printed": ".3g",
-    "printed × n": ".4f",
-    "curve": ".3f",
-    "ratio": ".3f",
-    "noise factor": "g",
-    "n": ",",
-}
+BY_N = {"printed": ".3g", "printed × n": ".4f", "curve": ".3f", "ratio": ".3f", "n": ","}
+
+CLAIMS = (
+    "“Holds”: every part of the claim points its way with p ≤ 0.05. “Does not hold”: a part is "
+    "reversed with p ≤ 0.05 after Holm's adjustment. As-published is judged on clean training "
+    "rows, as the scripts measured, as-written on noisy test rows. Above 0 supports the claim."
+)
+DIVISION = (
+    "These are MSE divided once more by a number of samples n. Fig. 4 is Fig. 6 at noise 0.5 "
+    "divided by N = 2921, and Fig. 10 is C / n with C about 1."
+)
+PARTS = "Paired by seed; above 0 supports the claim. p: sign-flip permutation test."
+PAPER = (
+    "Figures 1 to 10 under their own numbers. The as-published rerun is measured on clean training "
+    "rows, as the paper's scripts did, as-written networks on noisy test rows. Bars are 95 % "
+    "intervals over seeds."
+)
+REFERENCES = (
+    "What a denoiser has to beat: leaving the noisy input alone (MSE α²), answering each gene's "
+    "mean (about 1), PCA with as many components as the code has numbers, and the Wiener filter, "
+    "the best linear denoiser."
+)
+QUESTIONS = (
+    "The paper ends with questions; each has a grid or a search of its own. Networks of one "
+    "question share split, seeds, batches and noise, so their differences are paired by seed."
+)
+AUTOPSY = (
+    "The protocol of the paper's scripts with one item put right at a time, measured as they "
+    "measured: which item makes a claim appear or vanish?"
+)
+SIMULATED_LIMIT = (
+    "What holds for this mixture model need not hold for measured expression: use --data."
+)
+ONE_SPLIT = (
+    "All networks share one split of the samples, so intervals over seeds leave out the spread "
+    "from split to split: they are too narrow for other samples."
+)
+FEW_SEEDS = (
+    "Fewer than 6 cannot reach p = 0.05 in the sign-flip test, whatever the effect; below 10, "
+    "intervals assume normal differences (Student's t)."
+)
+EPOCHS = (
+    "Each as-written model trains for a fixed number of epochs, until its validation MSE levels "
+    "off. Longer training still gains a few percent and could change the order of the depths."
+)
+MEASURES = (
+    "Only MSE on clean training rows can be compared with the paper's curves; only MSE on noisy "
+    "test rows shows how well noise is removed."
+)
+SLOPE = (
+    "C3 and C4 are judged by a slope over the noise factor: a curve that falls and then rises can "
+    "have a slope near 0. Figs. 6 to 10 show the curves."
+)
+READ_OFF = (
+    "The paper's Figs. 6–8 are read off plots; Fig. 9 has no scale and is only known to be about 1."
+)
+VERSIONS = "Python and the packages that can change a number."
+COMMANDS = "To repeat the runs (with --fresh, or another --out, if a folder still exists):"
+AGAIN = "To train one network again and compare it with the recorded one:"
+FILES = (
+    Words("this page as Markdown.", "report.md:"),
+    Words("each figure as PNG and SVG, and the CSV that it is drawn from.", "figures/:"),
+    Words("each table as CSV and LaTeX.", "tables/:"),
+    Words("the contents of this folder as an RO-Crate.", "ro-crate-metadata.json:"),
+    Words("every network, in its run folder.", "members.parquet:"),
+)

@@ -55,10 +55,15 @@ def percent(share: float) -> str:
     return f"{100 * share:,.0f} %".replace("-", "−")
 
 
+def span(low: float, high: float, digits: int = 4) -> Span | None:
+    """Return an interval; None if there is none, as of one seed."""
+    return Span(low, high, digits) if math.isfinite(low) else None
+
+
 def intervals(table: pd.DataFrame, digits: int = 4) -> pd.Series:
     """Return the columns low and high as a Span for each row; None without an interval."""
     ends = table[["low", "high"]].to_numpy(dtype=float)
-    found = [Span(low, high, digits) if math.isfinite(low) else None for low, high in ends]
+    found = [span(low, high, digits) for low, high in ends]
     return pd.Series(found, index=table.index, dtype=object)
 
 

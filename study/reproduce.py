@@ -9,9 +9,9 @@ same versions.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,14 +40,14 @@ MEASURES = (
 NAMED = 4
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """What was compared, its text then and now, and the absolute and relative difference."""
 
     what: str
     recorded: str
     again: str
-    difference: tuple[float, float]
+    absolute: float
+    relative: float
 
 
 def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
@@ -65,9 +65,28 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     device = "cuda" if run.config.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
     line = f"training {member.run_name} again: {member.epochs} epochs on {device}"
     Console(stderr=True).print(line, markup=False, soft_wrap=True)
-    training = _train(member, prepared, device)
-    comparisons = [*_measures(run, training), _metrics(run, training), _weights(weights, training)]
-    return _tell(run, member, comparisons, device)
+    with one_thread():  # as in the workers; its numbers do not depend on its pack
+        training = PackTraining((member,), prepared, device)
+        while not training.finished:
+            training.advance()
+    weights_differ = _weights(weights, arrays_of(training.stack.member(0)))
+    numbers = [*_measures(run, training), _metrics(run, training)]
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"member {member.member_id} of {run.path}")
+    table = Table("measure", "recorded", "again", "difference", "relative", box=None)
+    for it in (*numbers, weights_differ):
+        table.add_row(*it[:3], f"{it.absolute:.3g}", f"{it.relative:.2g}")
+    console.print(table)
+    identical = [weights_differ.absolute == 0, all(it.absolute == 0 for it in numbers)]
+    for what, same in zip(("weights", "numbers"), identical, strict=True):
+        console.print(f"{what}: {'bit-identical' if same else 'not bit-identical'}")
+    if not all(identical):
+        console.print(f"the run had {_circumstances(run, device)}")
+    equal = all(it.relative <= TOLERANCE for it in (*numbers, weights_differ))
+    above = f"NOT equal: a relative difference is above {TOLERANCE:g}"
+    console.print(f"equal within {TOLERANCE:g}" if equal else above)
+    return 0 if equal else 1
 
 
 def find_member(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
@@ -116,49 +135,34 @@ def run_data(run: Run, path: str | None) -> PreparedData:
     return prepared
 
 
-def _train(member: MemberConfig, data: PreparedData, device: str) -> PackTraining:
-    """The member alone, on one thread as in the workers: its numbers do not depend on its pack."""
-    with one_thread():
-        training = PackTraining((member,), data, device)
-        while not training.finished:
-            training.advance()
-        return training
-
-
 def _measures(run: Run, training: PackTraining) -> list[Comparison]:
-    """The numbers of the members table."""
+    """Compare the numbers of the members table."""
     again = member_rows(training).iloc[0]
-    recorded = run.members.set_index("member_id").loc[again["member_id"]]
+    then = run.members.set_index("member_id").loc[again["member_id"]]
     return [
-        Comparison(
-            name,
-            f"{recorded[name]:.9g}",
-            f"{again[name]:.9g}",
-            _difference([recorded[name]], [again[name]]),
-        )
-        for name in MEASURES
+        Comparison(n, f"{then[n]:.9g}", f"{again[n]:.9g}", *_difference([then[n]], [again[n]]))
+        for n in MEASURES
     ]
 
 
 def _metrics(run: Run, training: PackTraining) -> Comparison:
-    """All curves at once. A recorded value that is missing now counts as different."""
+    """Compare all curves; a recorded value that is missing now counts as different."""
     again = metric_rows(training)
-    keys = ["epoch", "split", "metric", "noise_factor"]
     recorded = run.metrics[run.metrics["member_id"] == training.members[0].member_id]
+    keys = ["epoch", "split", "metric", "noise_factor"]
     both = recorded.merge(again, on=keys, how="left", suffixes=("", "_again"))
     difference = _difference(both["value"], both["value_again"])
-    return Comparison("metrics", f"{len(recorded)} values", f"{len(again)} values", difference)
+    return Comparison("metrics", f"{len(recorded)} values", f"{len(again)} values", *difference)
 
 
-def _weights(recorded: dict[str, np.ndarray], training: PackTraining) -> Comparison:
-    """All weights and biases; relative to the largest of each array."""
-    again = arrays_of(training.stack.member(0))
-    sizes = [f"{sum(a.size for a in arrays.values())} numbers" for arrays in (recorded, again)]
-    largest = (math.inf, math.inf)
+def _weights(recorded: dict[str, np.ndarray], again: dict[str, np.ndarray]) -> Comparison:
+    """Compare all weights and biases, relative to the largest of each array."""
+    absolute = relative = math.inf
     if {n: a.shape for n, a in recorded.items()} == {n: a.shape for n, a in again.items()}:
         pairs = [_difference(recorded[n], again[n], of_largest=True) for n in recorded]
-        largest = (max(pair[0] for pair in pairs), max(pair[1] for pair in pairs))
-    return Comparison("weights", sizes[0], sizes[1], largest)
+        absolute, relative = map(max, zip(*pairs, strict=True))
+    then, now = (f"{sum(a.size for a in it.values())} numbers" for it in (recorded, again))
+    return Comparison("weights", then, now, absolute, relative)
 
 
 def _difference(then: ArrayLike, now: ArrayLike, of_largest: bool = False) -> tuple[float, float]:
@@ -176,27 +180,6 @@ def _difference(then: ArrayLike, now: ArrayLike, of_largest: bool = False) -> tu
         np.nan_to_num(v, nan=math.inf, posinf=math.inf) for v in (absolute, relative)
     )
     return float(absolute.max(initial=0.0)), float(relative.max(initial=0.0))
-
-
-def _tell(run: Run, member: MemberConfig, comparisons: list[Comparison], device: str) -> int:
-    """Print the table and the verdict; returns the exit status."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    table = Table("measure", "recorded", "again", "difference", "relative", box=None)
-    for c in comparisons:
-        absolute, relative = c.difference
-        table.add_row(c.what, c.recorded, c.again, f"{absolute:.3g}", f"{relative:.2g}")
-    console.print(f"member {member.member_id} of {run.path}")
-    console.print(table)
-    identical = {c.what: c.difference[0] == 0 for c in comparisons}
-    weights = identical.pop("weights")
-    for what, same in (("weights", weights), ("numbers", all(identical.values()))):
-        console.print(f"{what}: {'bit-identical' if same else 'not bit-identical'}")
-    if not (weights and all(identical.values())):
-        console.print(f"the run had {_circumstances(run, device)}")
-    equal = all(c.difference[1] <= TOLERANCE for c in comparisons)
-    above = f"NOT equal: a relative difference is above {TOLERANCE:g}"
-    console.print(f"equal within {TOLERANCE:g}" if equal else above)
-    return 0 if equal else 1
 
 
 def _circumstances(run: Run, device: str) -> str:

@@ -1,17 +1,19 @@
-"""The user's cache folder: where it is, one process at a time in a part of it, and tables that tell when damaged."""
+"""The user's cache folder: its place, a lock for each part of it, and tables with checksums."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from data_utils.errors import InputError
+from data_utils.files import sha256, write_bytes
 
 #: Environment variable that moves the cache.
 VARIABLE = "DAE_STUDY_CACHE"
@@ -21,14 +23,14 @@ TABLE, RECORD = "expression.parquet", "source.json"
 
 @dataclass(frozen=True)
 class Cached:
-    """A table in the cache, and what is recorded of it: where its data came from, and when."""
+    """A table in the cache with its record: where its data came from, and when."""
 
     path: Path
     record: dict
 
 
 def cache_folder() -> Path:
-    """DAE_STUDY_CACHE, else dae-study in the platform's folder for caches."""
+    """Return DAE_STUDY_CACHE, or else dae-study in the platform's folder for caches."""
     own = os.environ.get(VARIABLE)
     if own:
         return Path(os.path.expanduser(own)).absolute()
@@ -41,52 +43,45 @@ def cache_folder() -> Path:
     return usual / "dae-study"
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 (hex) of a file as it lies there."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def load_cached(folder: Path) -> Cached | None:
-    """The table in a folder of the cache; None where there is none, or it is not as it was written."""
+    """Load the table in a folder of the cache; None if it is missing or damaged."""
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
-        sound = file_sha256(folder / TABLE) == record["table_sha256"]
+        sound = sha256(folder / TABLE) == record["table_sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return Cached(folder / TABLE, record) if sound else None
 
 
 def store(folder: Path, record: dict, write: Callable[[Path], None]) -> Cached:
-    """Let `write` fill the folder's table, record it and return it. A reader sees the old two or the new two.
+    """Let `write` fill the folder's table, and record its checksum.
 
-    Whoever reads between the two writes finds a table that does not match its record, which is as good as none.
+    A reader between the two writes finds a table that does not match its record: as good as none.
     """
-    table, temporary = folder / TABLE, folder / f".{RECORD}.tmp"
+    table = folder / TABLE
     write(table)
-    record = {**record, "table_sha256": file_sha256(table), "table_size": table.stat().st_size}
-    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / RECORD)
+    record = {**record, "table_sha256": sha256(table), "table_size": table.stat().st_size}
+    write_bytes(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
     return Cached(table, record)
 
 
 @contextmanager
 def alone(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Makes the folder and holds it for this process; calls `waiting` where another one holds it, and waits.
+    """Make the folder and lock it; call `waiting` once if another process has it, and wait.
 
-    Raises InputError where it cannot be written.
+    Raises InputError if it cannot be written.
     """
-    import fcntl  # not on Windows, where all else here works
-
+    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a")  # noqa: SIM115  (held until the end)
+        with suppress(Timeout):
+            lock.acquire(blocking=False)
+        if not lock.is_locked:
+            waiting()
+            lock.acquire()
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}): {MOVE}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield
+    finally:
+        lock.release()

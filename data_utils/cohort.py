@@ -1,7 +1,5 @@
 """The simulated GTEx-like cohort, and its exact posterior-mean denoiser (the oracle).
 
-    python -m data_utils.cohort        # the table of design targets beside this cohort's figures
-
 The population is a mixture of Gaussians (data_utils/population.py), in log2 units: the means of 53 tissue sites
 (of low rank, plus genes that one tissue alone turns on or off), factors that genes share within sites, and
 gene noise. A latent class of each sample (clean, ordinary, disturbed) scales the factors and the noise: that
@@ -33,9 +31,11 @@ SITE_SIZES = np.array(
     ]
 )
 SITES_OF_ONE_TISSUE = (
-    (25, 28, 29, 30, 31, 33, 36, 39, 40, 42, 44, 45, 46),  # thirteen middling sites, as the brain has
-    (2, 9, 10), (4, 13, 24), (8, 11, 21), (3, 12), (14, 17), (16, 22), (50, 52),
-)  # fmt: skip
+    # thirteen middling sites, as the brain has
+    (25, 28, 29, 30, 31, 33, 36, 39, 40, 42, 44, 45, 46),
+    *((2, 9, 10), (4, 13, 24), (8, 11, 21)),
+    *((3, 12), (14, 17), (16, 22), (50, 52)),
+)
 
 # Eigenvalues of the part between sites, before each gene is brought to its own variance; they sum to about 1.
 BETWEEN_SPECTRUM = np.r_[
@@ -245,12 +245,3 @@ def _site_patterns(
         mark = _with_variance((tissue == chosen)[:, None] * 1.0, prior, np.ones(1))[:, 0]
         patterns[:, gene] = np.sqrt(1 - share) * patterns[:, gene] + sign * np.sqrt(share) * mark
     return patterns
-
-
-if __name__ == "__main__":
-    from data_utils.cohort_targets import reference_errors, target_table
-
-    cohort = simulate_cohort()
-    errors = reference_errors(cohort)
-    print(target_table(cohort, errors).round(4).to_string(), "\n")
-    print("Test MSE by noise factor:", errors.round(4).to_string(), sep="\n")

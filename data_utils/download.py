@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from data_utils.cache import MOVE, file_sha256
+from data_utils.cache import MOVE
 from data_utils.errors import InputError
+from data_utils.files import sha256 as checksum
 
 #: Seconds before each further try; a try that brought bytes begins the list anew.
 WAITS = (1.0, 2.0, 4.0, 8.0)
@@ -79,7 +80,7 @@ def download(
     """
     facts = _known(path)
     if path.exists() and facts is not None:
-        return Fetched(facts.url, path.stat().st_size, file_sha256(path))
+        return Fetched(facts.url, path.stat().st_size, checksum(path))
     gone = []
     for url in urls:
         try:
@@ -196,15 +197,10 @@ def _facts(url: str, headers: http.client.HTTPMessage, start: int) -> _Facts:
     return _Facts(url, size, validator, md5)
 
 
-def _range_start(response) -> int | None:
-    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(first) if first.isdecimal() else None
-
-
 def _checked(path: Path, facts: _Facts, sha256: str | None) -> Fetched:
     """What was fetched. Raises InputError, with nothing kept, for another file than server or caller tell of."""
     part, wrong = _part(path), ""
-    fetched = Fetched(facts.url, _bytes(part), file_sha256(part))
+    fetched = Fetched(facts.url, _bytes(part), checksum(part))
     with part.open("rb") as stream:
         head = stream.read(512).lstrip()
     if head.startswith(b"<"):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from data_utils.cache import file_sha256
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_expression
+from data_utils.files import sha256
 from data_utils.genes import LandmarkMatch, landmark_table, select_landmarks
-from data_utils.gtex_releases import RELEASES
+from data_utils.gtex import RELEASES
 from data_utils.transform import apply_transform, choose_transform
 
 SIMULATED = "simulated"
@@ -74,7 +74,7 @@ def load_dataset(
 ) -> Dataset:
     """Load what `data` names: "simulated" (drawn from `data_seed`), a release of GTEx, or an expression file's path.
 
-    A release (gtex_releases.RELEASES) is fetched where the cache does not hold it; it has its landmark genes only.
+    A release (gtex.RELEASES) is fetched where the cache does not hold it; it has its landmark genes only.
     genes_in: see `formats.read_expression`; transform: "auto", "none" or "log2p1"; all_genes: keep every gene
     of a file, not only its landmark genes. The simulated cohort has landmark genes only, on a log2 scale;
     none of the three changes it. Raises InputError for whatever is wrong with the file or the arguments.
@@ -113,7 +113,7 @@ def load_dataset(
         notes=_notes(matrix, match, chosen, reason),
     )
     return replace(
-        dataset, **(known or {"file_size": path.stat().st_size, "file_sha256": file_sha256(path)})
+        dataset, **(known or {"file_size": path.stat().st_size, "file_sha256": sha256(path)})
     )
 
 

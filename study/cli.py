@@ -78,8 +78,7 @@ def _list_data() -> None:
 
     from data_utils.cache import cache_folder
     from data_utils.formats.registry import ENDINGS
-    from data_utils.gtex import cached_release
-    from data_utils.gtex_releases import RELEASES
+    from data_utils.gtex import RELEASES, cached_release
 
     table = Table("--data", "what it is", "samples", "unit", "download", "in the cache", box=None)
     table.add_row("simulated", "GTEx-like cohort", "2,921", "log2", "none", "-")
@@ -98,8 +97,7 @@ def _list_data() -> None:
 
 
 def _look_at(source: str, genes_in: str | None) -> None:
-    from data_utils.gtex import release_folder
-    from data_utils.gtex_releases import RELEASES
+    from data_utils.gtex import RELEASES, release_folder
     from data_utils.sources import load_dataset
 
     dataset = load_dataset(source, genes_in=genes_in)

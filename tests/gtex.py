@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from data_utils.genes import landmark_table
-from data_utils.gtex_releases import RELEASES
+from data_utils.gtex import RELEASES
 from tests.web import served
 
 N_DONORS, N_SAMPLES, N_LANDMARKS, N_OTHERS = 14, 70, 60, 25

@@ -10,13 +10,7 @@ import pandas as pd
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, row_blocks
-from data_utils.formats.hdf5 import (
-    append_rows,
-    check_attributes,
-    check_heaps,
-    check_numbers,
-    check_written,
-)
+from data_utils.formats.hdf5 import append_rows, check_numbers, check_written
 from data_utils.formats.text import replacing, shown
 
 SAMPLE_LABEL, GENE_LABEL = "sample_label:", "gene_label:"
@@ -77,8 +71,6 @@ def _csr_rows(path: Path, x: h5py.Group, rows: slice) -> np.ndarray:
 
 def _frames(path: Path, file: h5py.File) -> tuple[pd.DataFrame, pd.DataFrame]:
     """obs and var, of a file whose X, obs and var are all there."""
-    check_heaps(path, file)
-    check_attributes(path, file)
     missing = [name for name in ("X", "obs", "var") if name not in file]
     if missing:
         raise InputError(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, row_blocks
-from data_utils.formats.hdf5 import append_rows, check_heaps, check_numbers, check_written
+from data_utils.formats.hdf5 import append_rows, check_numbers, check_written
 from data_utils.formats.text import replacing, shown
 
 MATRIX, GENES, SAMPLES = "0/DATA/0/matrix", "0/META/ROW", "0/META/COL"
@@ -140,8 +140,6 @@ def _read_labels(group: h5py.Group, picked: np.ndarray, count: int) -> pd.DataFr
 
 
 def _texts(dataset: h5py.Dataset) -> np.ndarray:
-    if dataset.dtype.kind == "O":
-        check_heaps(Path(dataset.file.filename), dataset.file)
     raw = dataset[()]
     return np.array(
         [t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in raw],

@@ -1,8 +1,6 @@
 """What GCTX and h5ad have in common: HDF5, which reads zeros where nothing was ever written."""
 
 import math
-import mmap
-import struct
 from pathlib import Path
 
 import h5py
@@ -10,59 +8,8 @@ import numpy as np
 
 from data_utils.errors import InputError
 
-#: A global heap begins so: signature, version 1, three bytes of nothing.
-HEAP = b"GCOL\x01\0\0\0"
 #: Rows and columns of a chunk that is written.
 CHUNK = 256
-
-
-def check_heaps(path: Path, file: h5py.File) -> None:
-    """Raise InputError where a global heap, which holds texts, has an object without a size.
-
-    HDF5 2.0 goes from object to object by their sizes, so it would never come to an end.
-    """
-    if file.id.get_create_plist().get_sizes() != (8, 8):
-        return  # other widths than all files of today have
-    with (
-        path.open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        start = content.find(HEAP)
-        while start >= 0:
-            end = min(
-                start + int.from_bytes(content[start + 8 : start + 16], "little"), len(content)
-            )
-            place = start + 16
-            while place + 16 <= end:
-                index, size = struct.unpack_from("<H6xQ", content, place)
-                step = 16 + (size + 7) // 8 * 8 if index else size
-                if step == 0:
-                    raise InputError(
-                        f"{path}: its texts are damaged at byte {place}; get the file again"
-                    )
-                place += step
-            start = content.find(HEAP, start + 1)
-
-
-def check_attributes(path: Path, group: h5py.Group) -> None:
-    """Raise InputError where an attribute below `group` is of a kind that AnnData does not write.
-
-    HDF5 2.0 crashes on a text whose type was damaged into a list of something.
-    """
-
-    def check(_, found: h5py.Group | h5py.Dataset) -> None:
-        for name in found.attrs:
-            _refuse_lists(path, found, h5py.h5a.open(found.id, name.encode()).get_type())
-
-    check("", group)
-    group.visititems(check)
-
-
-def _refuse_lists(path: Path, item: h5py.Group | h5py.Dataset, kind: h5py.h5t.TypeID) -> None:
-    if kind.get_class() == h5py.h5t.VLEN:
-        raise InputError(
-            f"{path}: {item.name!r} is of a type that its format does not have; get the file again"
-        )
 
 
 def check_written(path: Path, item: h5py.Group | h5py.Dataset) -> None:
@@ -74,7 +21,6 @@ def check_written(path: Path, item: h5py.Group | h5py.Dataset) -> None:
     def check(_, found: h5py.Group | h5py.Dataset) -> None:
         if not isinstance(found, h5py.Dataset) or not found.size:
             return
-        _refuse_lists(path, found, found.id.get_type())
         if found.chunks is None:
             whole = found.id.get_storage_size() > 0
         else:

@@ -12,8 +12,13 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from data_utils.cohort import LANDMARKS, SITE_SIZES, Cohort, simulate_cohort
-from data_utils.cohort_targets import TARGETS, cohort_statistics, reference_errors, target_table
 from data_utils.population import SiteMixture
+from tests.data_utils.cohort_targets import (
+    TARGETS,
+    cohort_statistics,
+    reference_errors,
+    target_table,
+)
 
 # Safe to pin: unrounded values differ by 1e-14 between BLAS kernels, and none is nearer than 1e-11 to a
 # boundary of the grid. Another numpy may draw other numbers from the same seed; the lock file holds numpy.

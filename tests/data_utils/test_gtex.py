@@ -14,8 +14,14 @@ from data_utils import cache
 from data_utils.errors import InputError
 from data_utils.formats.gct import read_gct, read_gct_genes
 from data_utils.genes import is_landmark, landmark_table, select_landmarks
-from data_utils.gtex import addresses, cached_release, donor_of, open_release, read_attributes
-from data_utils.gtex_releases import RELEASES
+from data_utils.gtex import (
+    RELEASES,
+    addresses,
+    cached_release,
+    donor_of,
+    open_release,
+    read_attributes,
+)
 from data_utils.sources import load_dataset
 from tests import gtex
 from tests.web import closed_port

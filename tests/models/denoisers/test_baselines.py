@@ -379,7 +379,7 @@ def test_on_the_simulated_cohort_nothing_beats_the_oracle(errors, alpha):
     assert at["PCA with gain"] <= at["PCA"]
 
 
-# data_utils.cohort_targets, which fits on 80 % of the samples instead of 70 %, with another split and other noise
+# tests/data_utils/cohort_targets.py, which fits on 80 % of the samples instead of 70 %, with another split and other noise
 @pytest.mark.parametrize(("alpha", "expected"), [(0.1, 0.0097), (0.5, 0.1423), (1.0, 0.2630)])
 def test_wiener_reaches_its_figure_on_the_simulated_cohort(errors, alpha, expected):
     assert errors["Wiener", alpha] < 1.005 * expected

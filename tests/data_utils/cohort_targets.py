@@ -1,4 +1,4 @@
-"""What GTEx looks like in figures, and the same of a cohort: `python -m data_utils.cohort` prints both.
+"""Statistics of GTEx and of a simulated cohort: `python -m tests.data_utils.cohort_targets`.
 
 The figures of GTEx were measured on a published factor model of V6 (rank 20, 8,555 samples, 876 genes, real
 tissue labels) after z-scoring each gene. Its eigenvalues stop at the 20th by construction, where real data
@@ -6,17 +6,13 @@ decay smoothly; and its genes have lighter tails than real profiles (L1000: skew
 kurtosis -.83 2.1 18). There the accepted ranges reach from the model towards real data.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from scipy.stats import kurtosis, skew
 from sklearn.covariance import ledoit_wolf
 
+from data_utils.cohort import Cohort, simulate_cohort
 from data_utils.scaling import STD_OFFSET
-
-if TYPE_CHECKING:
-    from data_utils.cohort import Cohort
 
 # property: {at: (GTEx, lowest, highest accepted)}
 TARGETS = {
@@ -69,7 +65,7 @@ NOISE_FACTORS = (0.1, 0.3, 0.5, 0.7, 1.0)
 SHRINKAGE = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 
-def target_table(cohort: "Cohort", errors: pd.DataFrame) -> pd.DataFrame:
+def target_table(cohort: Cohort, errors: pd.DataFrame) -> pd.DataFrame:
     """GTEx beside the cohort: a row a figure of TARGETS; columns gtex, simulated, lowest, highest, met.
 
     errors is reference_errors(cohort), with rows for the noise factors 0.1, 0.5 and 1.0 at least.
@@ -129,7 +125,7 @@ def _top_shares(name: str, eigenvalues: np.ndarray) -> dict[tuple[str, str], flo
 
 
 def reference_errors(
-    cohort: "Cohort", noise_factors: tuple[float, ...] = NOISE_FACTORS, seed: int = 0
+    cohort: Cohort, noise_factors: tuple[float, ...] = NOISE_FACTORS, seed: int = 0
 ) -> pd.DataFrame:
     """Test MSE (z units) of simple denoisers and of the oracle: a row for each noise factor.
 
@@ -178,3 +174,10 @@ def _wiener(covariance: np.ndarray, noise_factor: float, noisy: np.ndarray) -> n
 
 def _mse(guess: np.ndarray, clean: np.ndarray) -> float:
     return float(((guess - clean) ** 2).mean())
+
+
+if __name__ == "__main__":
+    drawn = simulate_cohort()
+    measured = reference_errors(drawn)
+    print(target_table(drawn, measured).round(4).to_string(), "\n")
+    print("Test MSE by noise factor:", measured.round(4).to_string(), sep="\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -26,12 +25,12 @@ from study.report.style import (
     WIDTH,
     canvas,
     draw_lines,
+    draw_named,
     label,
     look,
     looks_of,
     multiples,
     name_all,
-    name_lines,
     named_rows,
 )
 
@@ -110,7 +109,7 @@ def draw_curves(data: pd.DataFrame) -> Figure:
         axes.set_ylabel("MSE / n" if name == PRINTED else MSE_AXIS)
         if name != CLEAN:  # whose height fits the data, as the paper's did
             axes.set_ylim(0, _top(shown))
-        _named_lines(axes, shown, EXPECTED[name])
+        draw_named(axes, shown, expected=EXPECTED[name])
         if name == PRINTED:
             axes.locator_params(axis="y", nbins=4)  # 0.001 is shorter than 0.0005
     return figure
@@ -123,7 +122,7 @@ def draw_depth(data: pd.DataFrame) -> Figure:
     axes.set_title(note, fontsize=9.5, fontweight="normal", pad=10)
     axes.set(xlabel="layers, as the paper counts them", ylabel=MSE_AXIS, xticks=[2, 4, 6, 8])
     axes.set(xlim=(1.7, 8.3), ylim=(0, 1.06 * max(1.0, data["mse"].max())))
-    _named_lines(axes, data, (RERUN, AS_WRITTEN), x="layers")
+    draw_named(axes, data, "layers", expected=(RERUN, AS_WRITTEN))
     return figure
 
 
@@ -131,7 +130,7 @@ def draw_all_models(data: pd.DataFrame) -> Figure:
     """Draw every network and every reference on noisy test rows."""
     figure, [[axes]] = canvas(540)
     axes.set(xlabel=NOISE_AXIS, ylabel=MSE_AXIS, xlim=_noise_limits(data), ylim=(0, _top(data)))
-    _named_lines(axes, data)
+    draw_named(axes, data)
     return figure
 
 
@@ -145,7 +144,7 @@ def draw_noise_removed(data: pd.DataFrame) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     worse = "worse than\nleaving the\ninput alone"
     axes.text(0.02, -0.04, worse, transform=axes.get_yaxis_transform(), va="top")
-    _named_lines(axes, data, y="removed")
+    draw_named(axes, data, y="removed")
     return figure
 
 
@@ -156,7 +155,7 @@ def draw_genes(data: pd.DataFrame) -> Figure:
     axes.set(xlim=(0, 100), ylim=(0, 1.04 * data["mse"].max()))
     methods = data.drop_duplicates("series").set_index("series")["method"]
     looks = {series: look(method) | {"marker": ""} for series, method in methods.items()}
-    name_lines(axes, draw_lines(axes, data, "percent_of_genes", looks=looks))
+    draw_named(axes, data, "percent_of_genes", looks=looks)
     return figure
 
 
@@ -219,18 +218,6 @@ def draw_others(data: pd.DataFrame, x: str, ylabel: str) -> Figure:
     axes.set(xlabel="epoch" if x == "epoch" else NOISE_AXIS, ylabel=ylabel)
     name_all(figure, columns=1)
     return figure
-
-
-def _named_lines(
-    axes: Axes,
-    data: pd.DataFrame,
-    expected: Sequence[str] = (),
-    x: str = "noise_factor",
-    y: str = "mse",
-) -> None:
-    """Draw all series and name them right of the axes, the `expected` ones even if missing."""
-    order = draw_lines(axes, data, x, y)
-    name_lines(axes, order, [name for name in expected if name not in set(data["series"])])
 
 
 def _top(data: pd.DataFrame) -> float:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from models.architecture import ConvArchitecture, architecture
 from models.config import AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, PAPER_MODELS, Protocol
-from study.evidence.evidence import MIXTURE, Evidence
+from study.evidence.evidence import Evidence
 from study.report import blueprints, curves, drawing
 from study.report.blueprints import MODELS, code_size
 from study.report.curves import CLEAN, NOISY, RERUN, SETTINGS
@@ -46,15 +46,6 @@ _READINGS = {
         "point at 1.0"
     ),
 }
-_REFERENCES = {
-    "identity": "the input left alone (α²)",
-    "gene mean": "the mean of each gene",
-    "PCA": "PCA with as many components as the code has numbers",
-    "Wiener": "the Wiener filter, the best linear denoiser",
-    MIXTURE: "the mixture of Wiener filters of the grid best",
-    "oracle": "the oracle, the best that can exist on this simulation",
-}
-
 
 # The paper's figures.
 
@@ -124,7 +115,6 @@ def _depth(evidence: Evidence) -> Plot:
             "measured on clean training rows, as-written and the references on noisy test rows. "
             "The paper's 8 layers in Fig. 9 are only known to be about 1. Bars are 95 % intervals "
             "over seeds.",
-            _references_note(data),
             _absent(data, code, "layers", [2, 4, 6, 8]),
             lost_note(evidence, DENSE_MODELS),
         ),
@@ -146,11 +136,9 @@ def _noise_curve(evidence: Evidence, model: str) -> Plot:
             "The panel of clean training rows is what the paper's scripts measured, and its axis "
             "does not start at 0; the panel of noisy test rows is what a denoiser is for. Bars are "
             f"95 % intervals over seeds, {reading}.",
-            _references_note(data),
             _worse(data),
             _absent(data, code_size(model, evidence.data["n_genes"])),
             lost_note(evidence, [model]),
-            _kept_beta(evidence, model),
         ),
         data,
         drawing.draw_curves,
@@ -403,12 +391,6 @@ def _worse(points: pd.DataFrame) -> str:
     return f"{text}: {'; '.join(parts)}." if parts else ""
 
 
-def _references_note(points: pd.DataFrame) -> str:
-    names = set(points["method"])
-    texts = [text for name, text in _REFERENCES.items() if name in names]
-    return f"References in black and grey: {'; '.join(texts)}."
-
-
 def _absent(
     points: pd.DataFrame,
     code: int,
@@ -426,14 +408,3 @@ def _absent(
     references["Wiener"] = "Wiener"
     missing += [text for name, text in references.items() if name not in set(points["series"])]
     return f"Not in these runs: {'; '.join(missing)}." if missing else ""
-
-
-def _kept_beta(evidence: Evidence, model: str) -> str:
-    """Warn if the as-written network that is shown has a sparsity term after all."""
-    betas = curves.of_protocol(evidence, AS_WRITTEN, model)["beta"].unique()
-    if not len(betas) or betas[0] == 0:
-        return ""
-    return (
-        f"The as-written network has beta = {betas[0]:g}: these runs hold none without a sparsity "
-        "term."
-    )

@@ -36,7 +36,7 @@ from study.report.figures import (
 )
 from study.report.headline import in_short
 from study.report.questions import open_questions
-from study.report.tables import gap_table, genes_table, label_table, network_tables
+from study.report.tables import genes_table, label_table, network_tables
 from study.report.wording import SIMULATED, n_seeds, span
 
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
@@ -135,7 +135,6 @@ def _references(evidence: Evidence) -> Section:
             *label_figures(evidence),
             *(label_table(evidence, name) for name in labels),
         ],
-        "Overfitting": [gap_table(evidence)],
     }
     held = {title: [e for e in found if e is not None] for title, found in parts.items()}
     sections = [Section(title, folded(found)) for title, found in held.items() if found]

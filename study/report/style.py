@@ -212,10 +212,18 @@ def named_rows(names: Sequence[str], places: Sequence[float], step: float, rest:
     return figure, axes
 
 
-def name_lines(axes: Axes, order: Sequence[str], missing: Sequence[str] = ()) -> None:
-    """Put a legend right of the axes in the given order; below, in grey, the `missing` series."""
+def draw_named(
+    axes: Axes,
+    data: pd.DataFrame,
+    x: str = "noise_factor",
+    y: str = "mse",
+    expected: Sequence[str] = (),
+    looks: Mapping[str, dict] | None = None,
+) -> None:
+    """Draw lines and name them right of the axes; the `expected` ones in grey if missing."""
+    order = draw_lines(axes, data, x, y, looks)
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    absent = [f"{name}:\nnot in these runs" for name in missing]
+    absent = [f"{n}:\nnot in these runs" for n in expected if n not in set(data["series"])]
     shown = [handles[name] for name in order] + [Line2D([], [], linestyle="")] * len(absent)
     place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "labelspacing": 0.7}
     legend = axes.legend(shown, [*order, *absent], **place)

@@ -16,7 +16,7 @@ from study.report.document import Table
 from study.report.style import label
 from study.report.wording import in_order, intervals
 
-MSE, SHARE = ".4f", ".1%"
+MSE = ".4f"
 N_GENES = 10  # worst and best genes shown
 GAIN = (
     "PCA with gain also shrinks each component as a Wiener filter would: the best of linear "
@@ -34,10 +34,9 @@ def lost_note(evidence: Evidence, models: Iterable[str] = MODELS) -> str:
 
 
 def network_tables(evidence: Evidence) -> list[Table]:
-    """Return MSE of each protocol, share of the noise removed, explained variance."""
-    found = [mse_table(evidence, AS_WRITTEN), mse_table(evidence, AS_PUBLISHED)]
-    found += [removed_table(evidence), explained_table(evidence)]
-    return [table for table in found if table is not None]
+    """Return MSE of each protocol, and the share of the noise removed."""
+    found = [mse_table(evidence, protocol) for protocol in (AS_WRITTEN, AS_PUBLISHED)]
+    return [table for table in (*found, removed_table(evidence)) if table is not None]
 
 
 def fig4_table(evidence: Evidence) -> Table:
@@ -133,44 +132,27 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
 
 
 def removed_table(evidence: Evidence) -> Table | None:
-    """Return the share of the noise removed, 1 - MSE / alpha^2."""
+    """Return the share of the noise removed, with a row per method, a column per noise factor."""
     shares = curves.noise_removed(curves.all_curves(evidence, gain=True))
     if not len(shares):
         return None
-    return _shares(
-        shares.rename(columns={"removed": "value"}),
+    wide = shares.pivot(index="series", columns="noise_factor", values="removed")
+    wide = wide.reindex(shares["series"].unique()).rename(columns="α = {:g}".format)
+    wide = wide.rename(index=label).rename_axis(columns=None)
+    return Table(
         "noise-removed-table",
         "Share of the noise removed",
         "1 − MSE / α² on noisy test rows, by noise factor. Below 0 is worse than leaving the input "
         f"alone. Networks: {curves.main_protocol(evidence)}. {GAIN} {MISSING}",
+        wide.reset_index(names="method"),
+        dict.fromkeys(wide, ".1%"),
     )
 
 
-def explained_table(evidence: Evidence) -> Table | None:
-    """Return the explained variance, 1 - MSE / MSE of the gene mean; None if it is not measured."""
-    points = curves.all_curves(evidence, gain=True)
-    mean = points[points["series"] == "gene mean"].set_index("noise_factor")["mse"]
-    if not len(mean):
-        return None
-    points = points.assign(value=1 - points["mse"] / points["noise_factor"].map(mean))
-    return _shares(
-        points[(points["series"] != "gene mean") & points["value"].notna()],
-        "explained-variance",
-        "Explained variance",
-        "1 − MSE / MSE of answering each gene's mean, on noisy test rows, by noise factor: 1 is a "
-        "perfect answer, 0 no better than the mean. Networks: "
-        f"{curves.main_protocol(evidence)}. {MISSING}",
-    )
-
-
-def _shares(values: pd.DataFrame, key: str, title: str, caption: str) -> Table:
-    """Return a table with a row per series and a column per noise factor, in percent."""
-    wide = values.pivot(index="series", columns="noise_factor", values="value")
-    wide = wide.reindex(values["series"].drop_duplicates())
-    wide.columns = [f"α = {noise:g}" for noise in wide.columns]
-    wide.insert(0, "method", [label(name) for name in wide.index])
-    formats = dict.fromkeys(wide.columns[1:], SHARE)
-    return Table(key, title, caption, wide.reset_index(drop=True), formats)
+def _by_method(rows: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Return MSE with a row per gene or value and a column per method, in the order of `rows`."""
+    wide = rows.pivot(index=key, columns="series", values="mse").rename_axis(columns=None)
+    return wide.loc[rows[key].unique(), rows["series"].unique()]
 
 
 def genes_table(evidence: Evidence) -> Table | None:
@@ -178,10 +160,9 @@ def genes_table(evidence: Evidence) -> Table | None:
     rows = curves.by_gene(evidence)
     if not len(rows):
         return None
-    methods = list(rows["series"].unique())
-    wide = rows.pivot(index="gene_id", columns="series", values="mse")[methods]
-    wide = wide.sort_values(methods[0], ascending=False, kind="stable")
-    wide = wide.reset_index(names="gene").rename_axis(columns=None)
+    wide = _by_method(rows, "gene_id")
+    methods = list(wide)
+    wide = wide.sort_values(methods[0], ascending=False, kind="stable").reset_index(names="gene")
     wide.insert(0, "rank", range(1, len(wide) + 1))
     ends = wide if len(wide) <= 2 * N_GENES else pd.concat([wide.head(N_GENES), wide.tail(N_GENES)])
     return Table(
@@ -199,10 +180,9 @@ def label_table(evidence: Evidence, name: str) -> Table | None:
     rows = curves.by_label(evidence, name)
     if not len(rows):
         return None
-    methods = list(rows["series"].unique())
-    wide = rows.pivot(index="value", columns="series", values="mse")[methods]
+    wide = _by_method(rows, "value")
+    methods = list(wide)
     wide.insert(0, "samples", rows.groupby("value")["samples"].max())
-    wide = wide.loc[rows["value"].unique()].rename_axis(columns=None)
     return Table(
         f"labels-{curves.label_names(evidence).index(name) + 1}",
         f"MSE by {name}, noise factor {rows['noise_factor'].iloc[0]:g}",
@@ -210,34 +190,4 @@ def label_table(evidence: Evidence, name: str) -> Table | None:
         f"is rough. {MISSING}",
         wide.reset_index(names=name if name != "samples" else "value"),
         dict.fromkeys(methods, MSE),
-    )
-
-
-def gap_table(evidence: Evidence) -> Table | None:
-    """Return train, validation and test MSE of the as-written networks by beta, and the gap.
-
-    Means over the noise factors that every seed of the row has, then over seeds.
-    """
-    rows = curves.networks(evidence)
-    rows = rows[(rows["protocol"] == AS_WRITTEN) & (rows["sparsity"] == "kl")]
-    cell = ["model", "beta", "rho"]
-    n_seeds = rows.groupby(cell)["seed"].transform("nunique")
-    rows = rows[rows.groupby([*cell, "noise_factor"])["seed"].transform("nunique") == n_seeds]
-    if not len(rows):
-        return None
-    gap = curves.over_seeds(rows.assign(gap=rows["test_mse"] - rows["train_mse"]), "gap", cell)
-    means = rows.groupby(cell)[["train_mse", "val_mse", "test_mse"]].mean()
-    frame = means.set_axis(["train MSE", "validation MSE", "test MSE"], axis=1).reset_index()
-    frame["gap, test − train"], frame["95 % interval"] = gap["mse"], intervals(gap)
-    frame["seeds"] = gap["seeds"]
-    frame["noise factors"] = rows.groupby(cell)["noise_factor"].nunique().to_numpy()
-    frame = frame.drop(columns="rho") if frame["rho"].nunique() == 1 else frame
-    numbers = ("train MSE", "validation MSE", "test MSE", "gap, test − train")
-    return Table(
-        "gap",
-        "Overfitting: train, validation and test MSE by beta, as-written",
-        "Noisy rows in; means over the noise factors that all seeds of a row have, then over "
-        "seeds. beta weighs the sparsity term. A smaller gap with a larger test MSE is no gain.",
-        in_order(frame),
-        {**dict.fromkeys(numbers, MSE), "beta": "g", "rho": "g"},
     )

@@ -25,7 +25,7 @@ from study.evidence.search import (
 from study.report.curves import at_ends
 from study.report.document import Plot, Table
 from study.report.questions.question import Question
-from study.report.style import BLUE, GREY, RED, canvas, draw_lines, log_axis, name_lines
+from study.report.style import BLUE, GREY, RED, canvas, draw_named, log_axis
 from study.report.wording import intervals
 
 NETWORKS = "networks"
@@ -158,12 +158,11 @@ def _exhibits(search: SearchRun) -> Iterator[Plot | Table]:
 def draw_sizes(data: pd.DataFrame) -> Figure:
     """Draw validation MSE against code size, both logarithmic."""
     figure, [[axes]] = canvas(400)
-    order = draw_lines(axes, data, "code_size")
+    draw_named(axes, data, "code_size")
     axes.axvline(PAPER_CODE, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
     axes.set(xlabel="units of the code", ylabel="validation MSE")
     log_axis(axes, "x", [2**k for k in range(1, 12)])
     log_axis(axes, "y", [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0])
-    name_lines(axes, order)
     return figure
 
 

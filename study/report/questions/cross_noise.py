@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS
 from study.paper.judging import ClaimVerdict, Part, judge
 from study.report.blueprints import MODELS
 from study.report.curves import over_seeds, rounded
-from study.report.document import Plot, Table
+from study.report.document import Plot
 from study.report.questions.question import (
     Question,
     change,
@@ -26,7 +25,7 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.style import BLACK, DARK, GREY, canvas, draw_lines, in_percent, name_lines
+from study.report.style import DARK, canvas, draw_named, in_percent
 from study.report.wording import in_order, joined, model_names, n_seeds, signed
 
 GUESSES = (0.1, 0.3, 0.5)  # how far off: those that the answer names
@@ -76,19 +75,6 @@ def guess_costs(errors: pd.DataFrame) -> Costs:
     return costs
 
 
-def _points(costs: Costs) -> pd.DataFrame:
-    """Return columns model, guess, mse (the extra share of MSE), low, high, seeds."""
-    rows = [(*key, seed, cost) for key, by_seed in costs.items() for seed, cost in by_seed.items()]
-    frame = pd.DataFrame(rows, columns=["model", "guess", "seed", "cost"])
-    return in_order(over_seeds(frame, "cost", ["model", "guess"]), "guess")
-
-
-def _named_guesses(costs: Costs) -> list[float]:
-    """Return the sizes of guess to name: 0.1, 0.3, 0.5 if these runs have one, else three least."""
-    sizes = sorted({abs(guess) for _, guess in costs})
-    return [size for size in sizes if size in GUESSES] or sizes[:3]
-
-
 # Words.
 
 
@@ -103,13 +89,14 @@ def cross_question(evidence: Evidence) -> Question:
     costs = guess_costs(errors)
     if not costs:
         return asked
-    exhibits = (_heat_maps(errors), _cost_curve(costs), _cost_table(costs))
+    exhibits = (_heat_maps(errors), _cost_curve(costs))
     shown = errors.loc[errors["model"].isin(MODELS), "member_id"]
     return asked.answered(_answer(errors, costs), exhibits, shown)
 
 
 def _answer(errors: pd.DataFrame, costs: Costs) -> str:
-    sizes = _named_guesses(costs)
+    held = sorted({abs(guess) for _, guess in costs})
+    sizes = [size for size in held if size in GUESSES] or held[:3]
     sides = []
     for sign, side in ((-1, "low"), (1, "high")):
         means = {size: _mean_cost(costs, sign * size) for size in sizes}
@@ -155,8 +142,8 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
         "Trained at one noise factor, tested at another",
         "Extra test MSE in percent of each network (row: noise factor it was trained at) on each "
         "noise factor (column) against the network trained at the column's noise factor, whose MSE "
-        f"stands below the column; means over {n_seeds(errors['seed'].nunique())}. Bold in a "
-        "frame: the network trained elsewhere has less MSE. Compare down a column, where all "
+        f"stands below the column; means over {n_seeds(errors['seed'].nunique())}. Below 0, in "
+        "purple: the network trained elsewhere has less MSE. Compare down a column, where all "
         "networks answer the same inputs: along a row the inputs get noisier. The greatest loss is "
         f"{change(worst['ratio'] - 1)} ({worst['model']}). {below} below 0.",
         data,
@@ -166,7 +153,10 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
 
 def _cost_curve(costs: Costs) -> Plot:
     near = {key: cost for key, cost in costs.items() if abs(key[1]) <= FURTHEST} or costs
-    data = _points(near).rename(columns={"mse": "cost", "model": "series"})
+    rows = [(*key, *found) for key, by_seed in near.items() for found in by_seed.items()]
+    frame = pd.DataFrame(rows, columns=["model", "guess", "seed", "cost"])
+    data = in_order(over_seeds(frame, "cost", ["model", "guess"]), "guess")
+    data = data.rename(columns={"mse": "cost", "model": "series"})
     return Plot(
         "guess-cost",
         "The cost of a wrong guess of the noise",
@@ -177,26 +167,6 @@ def _cost_curve(costs: Costs) -> Plot:
         "should.",
         data.assign(method=data["series"]),
         draw_costs,
-    )
-
-
-def _cost_table(costs: Costs) -> Table:
-    named = {sign * size for size, sign in product(_named_guesses(costs), (-1, 1))}
-    points = _points({key: cost for key, cost in costs.items() if key[1] in named})
-    bounds = [
-        f"{change(low)} to {change(high)}" if np.isfinite(low) else None
-        for low, high in points[["low", "high"]].to_numpy()
-    ]
-    names = {"guess": "guess − truth", "mse": "extra MSE"}
-    frame = points.drop(columns=["low", "high"]).rename(columns=names)
-    frame.insert(3, "95 % interval", bounds)
-    return Table(
-        "guess-cost-table",
-        "The cost of a wrong guess of the noise",
-        "Extra test MSE against the network trained at the right noise factor, paired over seeds; "
-        "below 0 the wrong network is the better one.",
-        frame,
-        {"guess − truth": "+g", "extra MSE": change},
     )
 
 
@@ -239,19 +209,11 @@ _MIDDLE = {"ha": "center", "va": "center"}
 
 
 def _cell(axes: Axes, x: int, y: int, ratio: float, most: float, same: bool) -> None:
-    """Write the extra MSE of one cell, framed if it is less than that of the one trained there."""
-    if np.isnan(ratio):
-        axes.text(x + 0.5, y + 0.5, "–", color=GREY, **_MIDDLE)
-        return
+    """Write the extra MSE of one cell."""
     extra = 100 * (ratio - 1)
-    better = extra <= -0.05 and not same  # as printed
-    if better:
-        frame = {"fill": False, "edgecolor": BLACK, "linewidth": 1.6}
-        axes.add_patch(Rectangle((x + 0.06, y + 0.1), 0.88, 0.8, **frame))
+    text = "–" if np.isnan(ratio) else "0" if same else signed(extra, 1 if extra < 9.95 else 0)
     light = np.dot(COLOURS(0.5 + 0.5 * np.log(ratio) / most)[:3], (0.3, 0.59, 0.11))
-    colour, weight = "white" if light < 0.5 else DARK, "bold" if better else None
-    text = "0" if same else signed(extra, 1 if abs(extra) < 9.95 else 0)
-    axes.text(x + 0.5, y + 0.5, text, color=colour, fontweight=weight, **_MIDDLE)
+    axes.text(x + 0.5, y + 0.5, text, color="white" if light < 0.5 else DARK, **_MIDDLE)
 
 
 def draw_costs(data: pd.DataFrame) -> Figure:
@@ -260,8 +222,7 @@ def draw_costs(data: pd.DataFrame) -> Figure:
     axes.set(xlabel="noise factor trained at − noise factor tested at", ylabel="extra test MSE")
     in_percent(axes)
     gap = data.drop_duplicates("series").assign(guess=0.0, cost=np.nan, low=np.nan, high=np.nan)
-    order = draw_lines(axes, pd.concat([data, gap]), "guess", "cost")  # 0 is no wrong guess
+    draw_named(axes, pd.concat([data, gap]), "guess", "cost")  # 0 is no wrong guess
     axes.text(0.02, 1.02, "← too low", transform=axes.transAxes)
     axes.text(0.98, 1.02, "too high →", transform=axes.transAxes, ha="right")
-    name_lines(axes, order)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from study.evidence.evidence import MIXTURE, Evidence
 from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, reference_curves
-from study.report.document import Plot, Table
+from study.report.document import Plot
 from study.report.questions.question import (
     Question,
     change,
@@ -77,9 +77,9 @@ def mixed_question(evidence: Evidence) -> Question:
     errors = mixed_errors(evidence)
     if not len(errors):
         return asked
-    exhibits: list[Plot | Table] = [_mixed_curves(evidence, errors)]
+    exhibits = [_mixed_curves(evidence, errors)]
     if errors["excess"].notna().any():
-        exhibits += [_excess_curves(errors), _excess_table(errors)]
+        exhibits.append(_excess_curves(errors))
     return asked.answered(_answer(errors), exhibits, errors["member_id"])
 
 
@@ -149,33 +149,6 @@ def _excess_curves(errors: pd.DataFrame) -> Plot:
         "paired by seed, with 95 % intervals over seeds. Below 0 the one network is the better.",
         in_order(data),
         draw_excess,
-    )
-
-
-def _excess_table(errors: pd.DataFrame) -> Table:
-    rows = []
-    for series in (ONE, INFORMED):
-        of_series = errors[(errors["series"] == series) & errors["excess"].notna()]
-        for model, excess in _mean_excess(errors, series).items():
-            of = of_series[(of_series["model"] == model) & of_series["seed"].isin(excess.index)]
-            rows.append(
-                {
-                    "model": model,
-                    "network": series,
-                    "MSE": of["test_mse"].mean(),
-                    f"MSE, {SPECIAL}": of["own_mse"].mean(),
-                    "extra MSE": effect(excess, percent=True),
-                    "noise factors": of["noise_factor"].nunique(),
-                    "seeds": len(excess),
-                }
-            )
-    return Table(
-        "mixed-table",
-        "One network for all noise factors, against a network for each",
-        "Test MSE, mean over noise factors and seeds; the extra MSE is the mean of the ratios at "
-        "each noise factor less 1, paired by seed, with its 95 % interval.",
-        in_order(pd.DataFrame(rows)),
-        {"MSE": ".4f", f"MSE, {SPECIAL}": ".4f"},
     )
 
 

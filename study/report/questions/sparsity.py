@@ -61,12 +61,6 @@ MEASURES = (
         "in a term's colour are the ρ that it asks for.",
         log=True,
     ),
-    Measure(
-        "sparsity-dead",
-        "dead_units",
-        "share of dead code units",
-        "Units whose answer is the same for every validation row: they carry nothing of a sample.",
-    ),
 )
 
 
@@ -121,16 +115,12 @@ def sparsity_question(evidence: Evidence) -> Question:
     rows = sparsity_errors(evidence)
     if not len(rows):
         return asked
-    exhibits = [_curves(rows, measure) for measure in MEASURES if _is_shown(rows, measure)]
+    exhibits = [
+        _curves(rows, measure) for measure in MEASURES if rows[measure.column].notna().any()
+    ]
     sentences = (_gap_sentence(rows), _best_sentence(rows), _activation_sentence(rows))
     answer = " ".join(filter(None, sentences))
     return asked.answered(answer, [*exhibits, _cell_table(rows)], rows["member_id"])
-
-
-def _is_shown(rows: pd.DataFrame, measure: Measure) -> bool:
-    """Leave out what was not measured, and dead units if there are none."""
-    values = rows[measure.column].dropna()
-    return len(values) > 0 and (measure.column != "dead_units" or values.max() > 0)
 
 
 def _gap_sentence(rows: pd.DataFrame) -> str:
@@ -172,29 +162,19 @@ def _best_sentence(rows: pd.DataFrame) -> str:
 def _activation_sentence(rows: pd.DataFrame) -> str:
     """Tell whether KL brings the mean activation to rho, and how many units are dead."""
     parts = []
-    kl = rows[(rows["beta"] > 0) & (rows["sparsity"] == "kl")]
-    # means over models and seeds
-    reached = kl.pivot_table(index="beta", columns="rho", values="mean_activation")
+    kl = rows[(rows["beta"] == rows["beta"].max()) & (rows["sparsity"] == "kl")]
+    reached = kl.groupby("rho")["mean_activation"].mean().dropna()
     if len(reached):
-        ends = reached.loc[sorted({reached.index.min(), reached.index.max()})]
-        values = [
-            f"{', '.join(f'{value:.3f}' for value in line)} with beta {beta:g}"
-            for beta, line in ends.iterrows()
-        ]
+        ends = joined([f"{mean:.3f}" for mean in reached])
         none = rows.loc[rows["term"] == NONE, "mean_activation"].mean()
         unforced = f" (without a term {none:.3f})" if pd.notna(none) else ""
-        rhos = ", ".join(f"{rho:g}" for rho in reached.columns)
         parts.append(
-            f"KL with ρ = {rhos} brings the mean activation of the code to "
-            f"{joined(values)}{unforced}"
+            f"KL with ρ = {', '.join(f'{rho:g}' for rho in reached.index)} and beta "
+            f"{kl['beta'].max():g} brings the mean activation of the code to {ends}{unforced}"
         )
-    dead = rows.dropna(subset=["dead_units"]).groupby(CELL, sort=False)["dead_units"].mean()
-    if len(dead) and dead.max() == 0:
-        parts.append("no code unit is dead")
-    elif len(dead):
-        model, term, beta = dead.idxmax()
-        name = term if term == NONE else f"{term}, beta {beta:g}"
-        parts.append(f"at most {percent(dead.max())} of the code units are dead ({model}, {name})")
+    dead = rows.groupby(CELL)["dead_units"].mean().max()
+    if pd.notna(dead):
+        parts.append(f"at most {percent(dead)} of the code units are dead")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
@@ -270,6 +250,4 @@ def draw_terms(data: pd.DataFrame, measure: Measure) -> Figure:
                 axes.axhline(rho, color=looks[term]["color"], linewidth=0.9, zorder=1)
     if measure.log:
         log_axis(axes, "y", [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
-    if measure.column == "dead_units":
-        axes.set_ylim(-0.02, None)
     return figure

@@ -8,7 +8,7 @@ from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report.curves import label_names
 from study.report.exports import cell
-from study.report.tables import fig4_table, gap_table, genes_table, label_table, network_tables
+from study.report.tables import fig4_table, genes_table, label_table, network_tables
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
 
 LABEL = "input left alone, α²"
@@ -16,7 +16,7 @@ LABEL = "input left alone, α²"
 
 def reference_tables(evidence):
     labels = [label_table(evidence, name) for name in label_names(evidence)]
-    found = [*network_tables(evidence), genes_table(evidence), *labels, gap_table(evidence)]
+    found = [*network_tables(evidence), genes_table(evidence), *labels]
     return [table for table in found if table is not None]
 
 
@@ -51,15 +51,7 @@ def row(table, **where):
 
 
 def test_which_tables_there_are(tables):
-    keys = [
-        "mse-as-written",
-        "mse-as-published",
-        "noise-removed-table",
-        "explained-variance",
-        "genes",
-        "labels-1",
-        "gap",
-    ]
+    keys = ["mse-as-written", "mse-as-published", "noise-removed-table", "genes", "labels-1"]
     assert list(tables) == keys
     for table in tables.values():
         assert table.measured  # marked if the data are simulated
@@ -147,9 +139,6 @@ def test_shares_by_method(tables):
         1 - mean("dense-2", effect_as_written, 0.5) / 0.25
     )
     assert "α = 0" not in removed
-    explained = tables["explained-variance"].frame.set_index("method")
-    assert explained.loc[LABEL, "α = 0.5"] == pytest.approx(1 - 0.25 / 1.0001)
-    assert "gene mean" not in explained.index
     assert (
         cell(removed.loc["Wiener", "α = 1"], tables["noise-removed-table"].formats["α = 1"]).text
         == "75.0%"
@@ -166,32 +155,6 @@ def test_worst_and_best_genes(tables):
     labels = tables["labels-1"].frame
     assert labels["tissue"].tolist() == ["<b>Blood</b>", "Brain - Cortex", "Liver"]
     assert labels["samples"].tolist() == [30, 20, 10]
-
-
-def test_the_gap_by_beta(tables):
-    gap = tables["gap"].frame
-    assert len(gap) == 4 * 3 + 1
-    one = row(tables["gap"], model="dense-6", beta=0.01)
-    test = np.mean([mean("dense-6", effect_as_written, a / 10) for a in range(11)])
-    assert one["test MSE"] == pytest.approx(test)
-    assert one["train MSE"] == pytest.approx(test - 0.02)
-    assert one["validation MSE"] == pytest.approx(test - 0.005)
-    assert one["gap, test − train"] == pytest.approx(0.02)
-    assert (one["seeds"], one["noise factors"]) == (3, 11)
-
-
-def test_the_gap_is_over_noise_factors_that_all_seeds_have(tmp_path):
-    narrow = Narrowing(seeds=2, depths=["2"], noise=[0.1, 0.5], betas=[0])
-    lost = {0: "failed"}  # noise 0.1, seed 0
-    found = load_evidence([fake_run(tmp_path / "run", lost=lost, narrowing=narrow)])
-    gap = {table.key: table for table in reference_tables(found)}["gap"]
-    one = row(gap, model="dense-2")
-    assert one["noise factors"] == 1
-    values = [
-        effect_as_written(MemberConfig("dense-2", (Phase((0.5,), 1),), seed=seed), 0.5)
-        for seed in range(2)
-    ]
-    assert one["test MSE"] == pytest.approx(np.mean(values))
 
 
 def test_old_runs_have_fewer_tables(tmp_path):

@@ -260,7 +260,7 @@ def _published(values: list, series: str, kind: str) -> pd.DataFrame:
 
 
 def _divided(curve: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Divide a curve by its n at each noise factor, as Fig. 10 prints it; other figures have no n."""
+    """Divide a curve by its n at each noise factor, as Fig. 10 prints it; only it has an n."""
     values = [published_mse(model, noise) for noise in curve["noise_factor"]]
     n = [v.n if v is not None and v.kind == "recovered" else np.nan for v in values]
     columns = ["mse", "low", "high"]

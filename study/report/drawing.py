@@ -84,8 +84,8 @@ def draw_network(data: pd.DataFrame) -> Figure:
         middle, side = (x0 + x1) / 2, 10 * np.sign(x1 - x0)
         ends = ((middle - side, y0 + half + 14), (middle + side, y0 + half + 14))
         ends = ends if y0 == y1 else ((x0, y0 + half + 84), (x1, y1 - half - 4))
-        arrow = {"arrowstyle": "-|>", "mutation_scale": 10, "color": GREY, "linewidth": 1.2}
-        axes.add_patch(FancyArrowPatch(*ends, **arrow))
+        arrow = FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=GREY, lw=1.2)
+        axes.add_patch(arrow)
     return figure
 
 
@@ -94,8 +94,7 @@ def _block(axes: Axes, block, centre: tuple[float, float], scale: float, colour:
     width, height = block.width * scale, block.height * scale
     for sheet in range(min(block.channels, 4) - 1, -1, -1):
         corner = (centre[0] - width / 2 + 3 * sheet, centre[1] - height / 2 - 3 * sheet)
-        face = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
-        axes.add_patch(Rectangle(corner, width, height, **face))
+        axes.add_patch(Rectangle(corner, width, height, fc=colour, ec="white", lw=0.8))
 
 
 def draw_curves(data: pd.DataFrame) -> Figure:
@@ -190,7 +189,7 @@ def draw_autopsy(data: pd.DataFrame) -> Figure:
 
 
 def draw_autopsy_change(data: pd.DataFrame) -> Figure:
-    """Draw a row per item and a mark per model: how MSE changes from the least noise to the most."""
+    """Draw a row per item, a mark per model: how MSE changes from the least noise to the most."""
     items = list(data["series"].drop_duplicates())
     models = list(data["model"].drop_duplicates())
     figure, axes = named_rows(items, range(len(items)), 15 * len(models) + 8)

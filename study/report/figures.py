@@ -52,8 +52,9 @@ _READINGS = {
 
 def paper_figures(evidence: Evidence) -> list[Plot | Table]:
     """Return Figs. 1-10 in order; without matching runs they show the published numbers only."""
-    found = [_kl(), _models(evidence), _network(evidence), fig4_table(evidence), _depth(evidence)]
-    return found + [_noise_curve(evidence, model) for model in MODELS]
+    by_noise = [_noise_curve(evidence, model) for model in MODELS]
+    drawn = (_kl(), _models(evidence), _network(evidence))
+    return [*drawn, fig4_table(evidence), _depth(evidence), *by_noise]
 
 
 def _kl() -> Plot:
@@ -95,8 +96,8 @@ def _network(evidence: Evidence) -> Plot:
         "Drawn from the model that is trained: channels@height×width after each block. The "
         f"{n_genes:,} genes of a sample fill one image of {image.height}×{image.width} "
         f"({image.numbers - n_genes:,} places stay 0), and the code is "
-        f"{code_size('conv', n_genes):,} numbers. The paper draws images of {side}×{side}, whose "
-        f"code is {code_size('conv', side * side):,} numbers; the as-published networks have those.",
+        f"{code_size('conv', n_genes):,} numbers. The paper draws images of {side}×{side}, with a "
+        f"code of {code_size('conv', side * side):,}; the as-published networks have those.",
         pd.DataFrame([{"block": i, **vars(s), "size": s.size} for i, s in enumerate(stages)]),
         drawing.draw_network,
         measured=False,

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -123,11 +124,10 @@ def label(name: str) -> str:
 
 def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
     """Return an empty figure and its (rows, columns) axes; options as of Figure.subplots."""
-    size = (WIDTH / DPI, height / DPI)
-    figure = Figure(size, DPI, facecolor="white", layout="constrained")
+    foot, pad = FOOT / height, PAD / DPI
+    layout = ConstrainedLayoutEngine(rect=(0, foot, 1, 1 - foot), h_pad=pad, w_pad=pad)
+    figure = Figure((WIDTH / DPI, height / DPI), DPI, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
-    foot = FOOT / height
-    figure.get_layout_engine().set(rect=(0, foot, 1, 1 - foot), h_pad=PAD / DPI, w_pad=PAD / DPI)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
@@ -136,9 +136,11 @@ def settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(side, 4) for side in axes.get_position(original=True).bounds])
+        left, bottom, width, height = np.round(axes.get_position(original=True).bounds, 4)
+        axes.set_position((left, bottom, width, height))
     for text in figure.texts:
-        text.set_position([round(float(place), 4) for place in text.get_position()])
+        x, y = text.get_position()
+        text.set_position((round(float(x), 4), round(float(y), 4)))
 
 
 def draw_lines(
@@ -225,8 +227,9 @@ def draw_named(
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     absent = [f"{n}:\nnot in these runs" for n in expected if n not in set(data["series"])]
     shown = [handles[name] for name in order] + [Line2D([], [], linestyle="")] * len(absent)
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "labelspacing": 0.7}
-    legend = axes.legend(shown, [*order, *absent], **place)
+    legend = axes.legend(
+        shown, [*order, *absent], loc="upper left", bbox_to_anchor=(1.0, 1.02), labelspacing=0.7
+    )
     for text in legend.get_texts()[len(order) :]:
         text.set(color=GREY, style="italic", fontsize=9)
 

@@ -92,6 +92,7 @@ def _cells(points: pd.DataFrame, panel: str, series: str, name: str, short: str)
 def _curve(model: str) -> str:
     """Return the paper's other number for the same network: its curve at noise factor 0.5."""
     value = published_mse(model, curves.NOISE)
+    assert value is not None
     return "≈ 1" if value.kind == "about" else f"{value.mse:.5g} ± {value.tolerance:g}"
 
 

@@ -1,4 +1,4 @@
-"""Does a smaller code do better? What the searches of these runs found (study/evidence/search.py)."""
+"""Does a smaller code do better? What the searches of these runs found."""
 
 from __future__ import annotations
 

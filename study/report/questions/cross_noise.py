@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -107,13 +108,13 @@ def _answer(errors: pd.DataFrame, costs: Costs) -> str:
     best = means.idxmin(axis=1)
     n_best = int((best == best.index.get_level_values("tested_at")).sum())
     named = {sign * size for size, sign in product(sizes, (-1, 1))}
-    parts = {Part(f"{m}, guess {g:+g}"): d for (m, g), d in costs.items() if g in named}
+    asked = {Part(f"{m}, guess {g:+g}"): d for (m, g), d in costs.items() if g in named}
     return (
         "Test MSE of a network trained at another noise factor than it meets, against one trained "
         f"there (mean over {model_names(model for model, _ in costs)}, "
         f"{n_seeds(errors['seed'].nunique())}): {'; '.join(sides)}. In {n_best} of {len(best)} "
         "cases (model × noise factor) the network trained there is the best of all. That testing "
-        f"at another level may do better (half of C7): {_may_pay(judge(parts))}."
+        f"at another level may do better (half of C7): {_may_pay(judge(asked))}."
     )
 
 
@@ -122,11 +123,13 @@ def _mean_cost(costs: Costs, guess: float) -> pd.Series:
     return mean_over({model: cost for (model, found), cost in costs.items() if found == guess})
 
 
-def _may_pay(verdict: ClaimVerdict) -> str:
+def _may_pay(verdict: ClaimVerdict | None) -> str:
     """Turn the verdict round, whose parts are costs: a guess pays if its cost is below 0."""
     text = outcome(verdict, "no, every wrong guess costs", "yes")
+    if verdict is None or verdict.outcome != FAILS:
+        return text
     pays = verdict.parts.loc[verdict.parts["outcome"] == FAILS, "comparison"]
-    return f"{text}: {joined(list(pays))}" if verdict.outcome == FAILS else text
+    return f"{text}: {joined(list(pays))}"
 
 
 def _heat_maps(errors: pd.DataFrame) -> Plot:
@@ -197,15 +200,15 @@ def _heat_map(axes: Axes, rows: pd.DataFrame, most: float) -> None:
     axes.set_xticks(np.arange(len(tested)) + 0.5, [f"{a:g}" for a in tested])
     names = [*(f"{a:g}" for a in trained), "its MSE"]
     axes.set_yticks(np.arange(len(trained) + 1) + 0.5, names)
-    shades = {"cmap": COLOURS, "vmin": -most, "vmax": most}
-    axes.pcolormesh(np.log(ratios), edgecolors="white", linewidth=1, **shades)
+    shades = axes.pcolormesh(np.log(ratios), cmap=COLOURS, edgecolors="white", linewidth=1)
+    shades.set_clim(-most, most)
     for i, j in np.ndindex(ratios.shape):
         _cell(axes, j, i, ratios[i, j], most, same=trained[i] == tested[j])
     for j, noise in enumerate(tested):
         axes.text(j + 0.5, len(trained) + 0.5, f"{own[noise]:.3f}", **_MIDDLE, fontsize=9.5)
 
 
-_MIDDLE = {"ha": "center", "va": "center"}
+_MIDDLE: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
 def _cell(axes: Axes, x: int, y: int, ratio: float, most: float, same: bool) -> None:

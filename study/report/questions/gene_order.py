@@ -1,4 +1,4 @@
-"""Are there spatial features? The conv network on genes in the given order, in others, and shuffled.
+"""Are there spatial features? The conv network on genes in the given and in other orders.
 
 Pictures are drawn from examples.npz in a run folder, whose arrays study/evidence/examples.py lists.
 """
@@ -87,8 +87,9 @@ def order_question(evidence: Evidence) -> Question:
     pictures = {
         plot.key: plot for run in evidence.runs for plot in examples(run.path / "examples.npz")
     }
-    exhibits = (_marks(evidence, rows), _table(rows, differences), *pictures.values())
-    return asked.answered(_answer(rows, differences), exhibits, rows["member_id"])
+    first: list[Plot | Table] = [_marks(evidence, rows), _table(rows, differences)]
+    answer = _answer(rows, differences)
+    return asked.answered(answer, [*first, *pictures.values()], rows["member_id"])
 
 
 def _answer(rows: pd.DataFrame, differences: Differences) -> str:
@@ -314,8 +315,7 @@ def draw_images(data: pd.DataFrame, rows: list[str], column: str, unit: str) -> 
     shape = data["row"].nunique() / data["column"].nunique()
     step = (WIDTH - left) / len(columns) * shape + 14
     figure, grid = canvas(step * len(lines) + 116, len(lines), len(columns))
-    for i, j in np.ndindex(grid.shape):
-        axes = grid[i, j]
+    for (i, j), axes in np.ndenumerate(grid):
         pixels = data[(names == lines[i]) & (data[column] == columns[j])]
         image = pixels.pivot(index="row", columns="column", values="value").to_numpy()
         drawn = axes.imshow(image, cmap=colours[0], vmin=colours[1], vmax=limit)

@@ -55,7 +55,7 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
 
 
 def _mean_excess(errors: pd.DataFrame, series: str) -> dict[str, pd.Series]:
-    """Return by model the extra MSE by seed: the mean over noise factors that all its seeds have."""
+    """Return by model the extra MSE by seed: a mean over noise factors that all its seeds have."""
     rows = errors[(errors["series"] == series) & errors["excess"].notna()]
     tables = {
         model: per_seed(group, "noise_factor", "excess").dropna()
@@ -125,7 +125,8 @@ def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
     references = references[inside & references["method"].isin(["identity", "Wiener", MIXTURE])]
     models = errors["model"].unique()
     parts = [references.assign(model=model)[[*data.columns]] for model in models]
-    held = "Wiener" in set(references["method"])
+    lacks = "Wiener" not in set(references["method"])
+    missing = " The Wiener filter is not in these runs." if lacks else ""
     return Plot(
         "mixed-noise",
         "One network for all noise factors",
@@ -133,7 +134,7 @@ def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
         "them (a factor drawn for each row in each epoch), and one that is also given the factor "
         "as an input. The one is trained as long as each of the others. The black lines are the "
         "input left alone (α²), and the Wiener filter, which is made for each noise factor. Bars "
-        f"are 95 % intervals over seeds.{'' if held else ' The Wiener filter is not in these runs.'}",
+        f"are 95 % intervals over seeds.{missing}",
         in_order(pd.concat([data, *parts], ignore_index=True)),
         draw_mixed,
     )

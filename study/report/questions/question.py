@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from study.evidence.evidence import Evidence
-from study.evidence.stats import FAILS, HOLDS, interval
+from study.evidence.stats import FAILS, HOLDS, NOT_MEASURED, interval
 from study.paper.judging import ClaimVerdict
 from study.report.curves import plain, rounded
 from study.report.document import Plot, Table
@@ -65,7 +65,7 @@ def per_seed(rows: pd.DataFrame, by: str, value: str = "test_mse") -> pd.DataFra
 
 
 def mean_over(parts: dict) -> pd.Series:
-    """Return the mean of several series by seed, over the seeds that all have; empty without any."""
+    """Return the mean of several series by seed, over the seeds that all have."""
     values = pd.concat(parts, axis=1).dropna() if parts else pd.DataFrame(dtype=float)
     return values.mean(axis=1)
 
@@ -91,8 +91,10 @@ def _digits(percent: float) -> int:
     return 2 if abs(percent) < 1 else 1
 
 
-def outcome(verdict: ClaimVerdict, holds: str, fails: str) -> str:
+def outcome(verdict: ClaimVerdict | None, holds: str, fails: str) -> str:
     """Return what it means that a claim holds or fails, or that it is undecided and why."""
+    if verdict is None:
+        return NOT_MEASURED
     if verdict.outcome in (HOLDS, FAILS):
         meaning = holds if verdict.outcome == HOLDS else fails
         return f"{meaning} (p = {verdict.p:.2g}, {verdict.seeds})"

@@ -237,7 +237,7 @@ def _cell_table(rows: pd.DataFrame) -> Table:
 
 
 def draw_terms(data: pd.DataFrame, measure: Measure) -> Figure:
-    """Draw a panel per model: a quantity against beta, a line per term, no term as a dashed line."""
+    """Draw a panel per model: a quantity against beta, one line per term."""
     kl = data.dropna(subset=["rho"]).sort_values("rho").drop_duplicates("series")
     looks = looks_of(list(kl["series"])) | {name: look(name) for name in ("L1", NONE)}
     figure, panels = multiples(data, "beta", "mse", ("beta", measure.name), looks)

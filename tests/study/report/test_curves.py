@@ -48,7 +48,7 @@ def test_fig_6_has_each_number_of_each_line(evidence):
     bounds = interval(values)
     assert written.loc[0.3, ["low", "high"]].tolist() == pytest.approx([bounds.low, bounds.high])
     assert written.loc[0.3, "seeds"] == 3
-    # clean training rows are 0.03 below the noisy test rows in runs.py: the two measures are not mixed up
+    # clean training rows are 0.03 below the noisy test rows in runs.py: two measures, not mixed up
     values = as_seen("dense-2", effect_as_published, 0.3, phases=11)
     assert line(points, CLEAN, "as-published rerun").loc[0.3, "mse"] == pytest.approx(
         np.mean(values) - 0.03

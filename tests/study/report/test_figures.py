@@ -11,10 +11,11 @@ from matplotlib.collections import LineCollection
 from models.config import MemberConfig, Phase, Protocol
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
+from study.paper.claims import judge_claims
 from study.report import curves, drawing, style, wording
 from study.report.curves import CLEAN, NOISY, PRINTED
-from study.report.document import Plot, Table, stamped
-from study.report.exports import save
+from study.report.document import Document, Plot, Section, Table, stamped
+from study.report.exports import embedded, html, save
 from study.report.figures import (
     autopsy_figures,
     gene_figures,
@@ -24,6 +25,7 @@ from study.report.figures import (
     paper_figures,
     reference_figures,
 )
+from study.report.page import build
 from tests.study.runs import fake_run
 
 KEYS = [f"fig-{i}" for i in range(1, 11)]
@@ -285,6 +287,33 @@ def test_other_models_and_settings_have_curves_and_a_table(tmp_path):
     assert table["network"].tolist() == names
     assert table["test MSE"].tolist() == pytest.approx([0.4, 0.3, 0.3])
     assert table["seeds"].tolist() == [3, 1, 1]
+
+
+def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path):
+    members = [
+        MemberConfig("dense-4", (Phase((noise,), 9),), seed, learning_rate=rate, grid="own")
+        for rate in (0.001, 0.01, 0.1)
+        for noise in (0.1, 0.5)
+        for seed in (0, 1)
+    ]
+    found = load_evidence([fake_run(tmp_path / "run", members=members)])
+    plots = {plot.key: plot for plot in build(found, judge_claims(found)).plots()}
+    data = plots["other-noise"].data
+    names = [f"dense-4, learning rate {rate}, 9 epochs" for rate in ("0.01", "0.1")]
+    assert data["series"].unique().tolist() == names
+    assert data["noise_factor"].tolist() == [0.1, 0.5] * 2
+    plain = plots["fig-7"].data  # the learning rate of the paper's networks has the paper's figure
+    assert plain.loc[plain["series"] == "as-written", "noise_factor"].tolist() == [0.1, 0.5]
+
+
+def test_a_figure_of_any_key_appears_where_its_section_puts_it(tmp_path):
+    data = pd.DataFrame({"series": ["a"], "method": ["a"], "noise_factor": [0.5], "mse": [0.1]})
+    data = data.assign(low=0.05, high=0.15)
+    plot = Plot("my-own", "Mine", "A caption.", data, drawing.draw_all_models)
+    document = Document("t", "s", None, (Section("Own", (Section("Inner", (plot,)),)),))
+    assert document.plots() == [plot]
+    image = embedded(save(plot, tmp_path)["png"], 640, 540)
+    assert 'id="figure-my-own"' in html(document, {"my-own": image})
 
 
 def test_networks_of_other_sections_are_not_among_the_others(evidence):

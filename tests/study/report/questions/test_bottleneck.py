@@ -1,4 +1,4 @@
-"""The report's section on a search: its numbers are those of the trials, and an unfinished one says so."""
+"""The report's section on a search: its numbers are those of the trials."""
 
 import json
 import math

@@ -70,7 +70,7 @@ def test_a_specialist_that_is_the_best_costs_every_wrong_guess(tmp_path):
 
 
 def test_a_guess_that_pays_is_found(tmp_path):
-    """Networks that were trained on more noise are better everywhere, by more than the guess costs."""
+    """Networks trained on more noise are better everywhere, by more than the guess costs."""
     evidence = made(
         tmp_path / "run",
         "cross-noise",
@@ -103,7 +103,7 @@ def test_a_seed_without_all_levels_is_left_out_of_a_guess(tmp_path):
 
 
 def test_plain_networks_alone_are_asked(tmp_path):
-    """Of the paper's grid those without a sparsity term; of two lengths of training that of most networks."""
+    """Networks have no sparsity term, and the length of training that most networks have."""
     evidence = made(tmp_path / "run", "paper", lambda member, _: 1.0 + member.beta, 2, depths=["2"])
     assert len(cross_errors(evidence)) == 2 * 121
     assert cross_errors(evidence).query("trained_at == tested_at")["test_mse"].eq(1.0).all()
@@ -144,8 +144,8 @@ def test_one_network_for_all_against_a_network_for_each(tmp_path):
     assert "noise factors 0, 0.5, 1 at once has +10.0 % (95 % +10.0 to +10.0)" in question.answer
     assert "given the noise factor has −5.0 %" in question.answer
     assert (
-        "without the noise factor, it does not (p = 0.031, 6 seeds); with it, it does (p = 0.031, 6 seeds)."
-        in question.answer
+        "without the noise factor, it does not (p = 0.031, 6 seeds); with it, it does (p = 0.031, "
+        "6 seeds)." in question.answer
     )
     drawn = exhibit(question, "mixed-noise").data
     at_one = drawn[drawn["noise_factor"] == 1.0].set_index("series")["mse"]
@@ -350,7 +350,7 @@ def test_a_doubling_buys_what_the_power_law_says(tmp_path):
 
 
 def test_all_samples_are_compared_at_as_many_updates(tmp_path):
-    """Beside a run that trained longer, the network of all samples is that of the same number of updates."""
+    """The network of all samples is that of the same number of updates, not a longer one."""
 
     def network(fraction, epochs, seed):
         return MemberConfig("dense-2", (Phase((0.5,), epochs),), seed, train_fraction=fraction)
@@ -388,7 +388,8 @@ def test_pictures_are_drawn_from_the_arrays(tmp_path):
     shown = plots["order-samples"].data
     assert len(shown) == 3 * 3 * 2 * 20  # stages x orders x samples x pixels
     pixel = shown.query(
-        "stage == 'noisy' and order == 'correlation' and sample == 'sample 2' and row == 3 and column == 1"
+        "stage == 'noisy' and order == 'correlation' and sample == 'sample 2' and row == 3 "
+        "and column == 1"
     )
     assert pixel["value"].tolist() == [content["noisy"][2, 1, 3, 1]]
 

@@ -104,7 +104,8 @@ def _look_at(source: str, genes_in: str | None) -> None:
     for note in dataset.notes:
         print(note)
     labels = dataset.matrix.sample_labels
-    counts = [f"{name} ({values.nunique():,} values)" for name, values in labels.items()]
+    columns = () if labels is None else labels.items()
+    counts = [f"{name} ({values.nunique():,} values)" for name, values in columns]
     print(f"sample labels: {', '.join(counts) or 'none'}")
     if dataset.origin is not None:
         print(f"from {dataset.origin['expression']['url'] or 'files put there by hand'}")

@@ -1,10 +1,11 @@
-"""The grids: functions that return the networks to train, and what each grid is for.
+"""The grids: functions that return the networks to train, each declared with what it is for.
 
-A grid over another setting is one function and one line of GRIDS:
+A grid over another setting is one function:
 
+@grid("learning-rate", "Which learning rate?", feeds="Other", minutes=5)
 def learning_rate(narrowing: Narrowing) -> list[MemberConfig]:
     rates = [{"learning_rate": rate} for rate in (3e-4, 1e-3, 3e-3)]
-    return _vary("learning-rate", narrowing, lambda model: rates, noise=(0.5,), seeds=3)
+    return _vary(narrowing, rates, noise=(0.5,), seeds=3)
 
 A user's own grid is a function in a file of theirs, `--grid my_grid.py:wide_codes`:
 
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import os
 import runpy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -65,39 +66,92 @@ PUBLISHED_CONV: dict[str, Any] = {**PUBLISHED_DENSE, "layout": "stream", "loss":
 MIXTURE_GROUPS = (1, 8, 20, 40, 60)
 MIXTURE_ROUNDS = 3
 
+#: A function that makes the networks of a grid, as narrowed.
+Members = Callable[[Narrowing], list[MemberConfig]]
 
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid and what it is for; calling it gives its members, which carry its name."""
+
+    name: str
+    members: Members
+    question: str
+    feeds: str
+    """The section of the report that is made from it."""
+    minutes: float
+    """On 2 cores, on the simulated cohort."""
+    betas: bool
+    """Whether it has a sparsity term, which --betas narrows."""
+
+    def __call__(self, narrowing: Narrowing) -> list[MemberConfig]:
+        """Return its networks. Raises InputError for --betas if it has no sparsity term."""
+        if narrowing.betas is not None and not self.betas:
+            raise InputError(f"--betas: does not vary in the grid {self.name}: leave it out")
+        return [m if m.grid else replace(m, grid=self.name) for m in self.members(narrowing)]
+
+
+#: By name, in the order of declaration.
+GRIDS: dict[str, Grid] = {}
+
+
+def grid(
+    name: str, question: str, *, feeds: str, minutes: float, betas: bool = False
+) -> Callable[[Members], Members]:
+    """Declare the decorated function as a grid, with the fields of `Grid`."""
+
+    def declare(members: Members) -> Members:
+        GRIDS[name] = Grid(name, members, question, feeds, minutes, betas)
+        return members
+
+    return declare
+
+
+@grid(
+    "paper",
+    "How do depth, noise and sparsity change the error, done as the text says?",
+    feeds="Figs. 4-10",
+    minutes=23,
+    betas=True,
+)
 def paper(narrowing: Narrowing) -> list[MemberConfig]:
     """Depth x noise {0.0, ..., 1.0} x beta {0, 1e-3, 1e-2} x 3 seeds; conv without beta."""
-    terms = _terms(narrowing, (0.0, 1e-3, 1e-2))
-    return _vary("paper", narrowing, terms, noise=NOISE_FACTORS, seeds=3)
+    return _vary(narrowing, _terms(narrowing, 0.0, 1e-3, 1e-2), noise=NOISE_FACTORS, seeds=3)
 
 
+@grid("smoke", "Does everything work here?", feeds="all, coarsely", minutes=0.5, betas=True)
 def smoke(narrowing: Narrowing) -> list[MemberConfig]:
     """Every model at two noise factors for a few epochs: within a minute on 2 cores."""
-    few = narrowing if narrowing.epochs is not None else replace(narrowing, epochs=4)
-    return _vary("smoke", few, _terms(few, (0.0, 1e-3)), noise=(0.1, 0.5), seeds=1)
+    few = replace(narrowing, epochs=_either(narrowing.epochs, 4))
+    return _vary(few, _terms(few, 0.0, 1e-3), noise=(0.1, 0.5), seeds=1)
 
 
+@grid("as-published", "What do the paper's scripts give?", feeds="Figs. 4-10", minutes=3)
 def as_published(narrowing: Narrowing) -> list[MemberConfig]:
     """What the paper's scripts did: each model carried through noise 0.0, ..., 1.0, 3 seeds."""
-    _refuse(narrowing, "as-published", "betas")
-    models, noise, seeds = _chosen(narrowing, NOISE_FACTORS, 3)
-    epochs = PUBLISHED_EPOCHS if narrowing.epochs is None else narrowing.epochs
-    phases = tuple(Phase((float(a),), epochs) for a in noise)
-    settings = {model: PUBLISHED_CONV if model == "conv" else PUBLISHED_DENSE for model in models}
+    epochs = _either(narrowing.epochs, PUBLISHED_EPOCHS)
+    phases = tuple(Phase((a,), epochs) for a in _either(narrowing.noise, NOISE_FACTORS))
     return [
-        MemberConfig(model, phases, seed, grid="as-published", **settings[model])
-        for model, seed in product(models, range(seeds))
+        MemberConfig(
+            model, phases, seed, **(PUBLISHED_CONV if model == "conv" else PUBLISHED_DENSE)
+        )
+        for model, seed in product(_models(narrowing), range(_either(narrowing.seeds, 3)))
     ]
 
 
+@grid(
+    "autopsy",
+    "Which step of the scripts makes each of the paper's results?",
+    feeds="Autopsy",
+    minutes=20,
+)
 def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
     """As published, and with one item at a time set right, which shows what makes each claim."""
-    members = []
-    for published in as_published(narrowing):
-        epochs = _epochs(narrowing, published.model)
-        members += [published, *corrections(published, epochs)]
-    return [replace(member, grid="autopsy") for member in members]
+    return [
+        member
+        for published in as_published(narrowing)
+        for member in (published, *corrections(published, _epochs(narrowing, published.model)))
+    ]
 
 
 def corrections(published: MemberConfig, epochs: int) -> list[MemberConfig]:
@@ -126,134 +180,104 @@ def corrections(published: MemberConfig, epochs: int) -> list[MemberConfig]:
     ]
 
 
+@grid(
+    "cross-noise",
+    "What does a wrong guess of the noise cost?",
+    feeds="Noise across levels",
+    minutes=16,
+    betas=True,
+)
 def cross_noise(narrowing: Narrowing) -> list[MemberConfig]:
     """Every model trained at each noise factor; every network is tested at all of them."""
-    terms = _terms(narrowing, (0.0,))
-    return _vary("cross-noise", narrowing, terms, noise=NOISE_FACTORS, seeds=3)
+    return _vary(narrowing, _terms(narrowing, 0.0), noise=NOISE_FACTORS, seeds=3)
 
 
+@grid("mixed-noise", "Can one network serve all noise levels?", feeds="Mixed noise", minutes=4)
 def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models: one network for all noise factors, one that is told them, and specialists."""
-    _refuse(narrowing, "mixed-noise", "betas")
-    models, noise, seeds = _chosen(narrowing, NOISE_FACTORS, 3, DENSE)
+    noise = _either(narrowing.noise, NOISE_FACTORS)
     members = []
-    for model, seed in product(models, range(seeds)):
+    for model, seed in product(_models(narrowing, DENSE), range(_either(narrowing.seeds, 3))):
         epochs = _epochs(narrowing, model)
-        mixed = MemberConfig(model, (Phase(tuple(noise), epochs),), seed, grid="mixed-noise")
+        mixed = MemberConfig(model, (Phase(noise, epochs),), seed)
         told = [replace(mixed, noise_input=True)] if model != "conv" else []
         members += [mixed, *told, *(replace(mixed, phases=(Phase((a,), epochs),)) for a in noise)]
     return members
 
 
+@grid("sparsity", "Does sparsity help, and against what?", feeds="Sparsity", minutes=4, betas=True)
 def sparsity(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models at noise 0.5 x {none, KL x beta x rho, L1 x beta} x 3 seeds."""
-    betas = (1e-3, 1e-2, 1e-1) if narrowing.betas is None else [b for b in narrowing.betas if b]
-    terms: list[dict] = [{}]
+    betas = [beta for beta in _either(narrowing.betas, (1e-3, 1e-2, 1e-1)) if beta]
+    terms: list[dict[str, Any]] = [{}]
     terms += [{"beta": b, "rho": rho} for b, rho in product(betas, (0.01, 0.05, 0.2))]
     terms += [{"beta": b, "sparsity": "l1"} for b in betas]
-    return _vary("sparsity", narrowing, lambda model: terms, noise=(0.5,), seeds=3, depths=DENSE)
+    return _vary(narrowing, terms, noise=(0.5,), seeds=3, depths=DENSE)
 
 
+@grid("gene-order", "Are there spatial features?", feeds="Order of the genes", minutes=6)
 def gene_order(narrowing: Narrowing) -> list[MemberConfig]:
     """Conv and a dense network as small at noise 0.5 x orders of the genes x 6 seeds."""
-    _refuse(narrowing, "gene-order", "betas")
     orders = {
         "conv": ("given", "random", "correlation", "shuffled"),
         SMALL_DENSE: ("given", "shuffled"),
     }
-    chosen, noise, seeds = _chosen(narrowing, (0.5,), 6)
-    models = ["conv"] if "conv" in chosen else []
-    models += [SMALL_DENSE] if set(chosen) - {"conv"} else []
-    return _members(
-        "gene-order",
-        narrowing,
-        (models, noise, seeds),
-        lambda model: [{"gene_order": order} for order in orders[model]],
-    )
+    chosen = {model if model == "conv" else SMALL_DENSE for model in _models(narrowing)}
+    return [
+        member
+        for model in sorted(chosen)
+        for member in _vary(
+            narrowing,
+            [{"gene_order": order} for order in orders[model]],
+            noise=(0.5,),
+            seeds=6,
+            models=[model],
+        )
+    ]
 
 
+@grid("samples", "How many samples are enough?", feeds="Number of samples", minutes=5)
 def samples(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models at noise 0.5 x 10 % ... 100 % of the training samples x 3 seeds.
 
     Epochs are in inverse proportion, so that all have the same number of updates.
     """
-    _refuse(narrowing, "samples", "betas")
-    tenths = range(1, 11)
-    shares = [{"train_fraction": tenth / 10} for tenth in tenths]
-    members = _vary("samples", narrowing, lambda model: shares, noise=(0.5,), seeds=3, depths=DENSE)
+    shares = [{"train_fraction": tenth / 10} for tenth in range(1, 11)]
 
     def longer(member: MemberConfig) -> MemberConfig:
         [phase] = member.phases
         epochs = round(phase.epochs * 10 / round(member.train_fraction * 10))
         return replace(member, phases=(replace(phase, epochs=epochs),))
 
-    return [longer(member) for member in members]
+    return [*map(longer, _vary(narrowing, shares, noise=(0.5,), seeds=3, depths=DENSE))]
 
 
+@grid(
+    "best",
+    "What denoises best, whatever the noise?",
+    feeds="the Wiener mixture, in every figure",
+    minutes=6,
+)
 def best(narrowing: Narrowing) -> list[MemberConfig]:
     """Mixtures of Wiener filters of 1 ... 60 groups x 5 seeds; each serves all noise factors."""
-    _refuse(narrowing, "best", "betas")
     if narrowing.depths is not None:  # a mixture has no layers
         return []
-    noise = NOISE_FACTORS[1:] if narrowing.noise is None else narrowing.noise
-    seeds = 5 if narrowing.seeds is None else narrowing.seeds
-    phase = Phase(tuple(noise), MIXTURE_ROUNDS if narrowing.epochs is None else narrowing.epochs)
+    noise = _either(narrowing.noise, NOISE_FACTORS[1:])
+    phase = Phase(noise, _either(narrowing.epochs, MIXTURE_ROUNDS))
     return [
-        MemberConfig(f"mixture-{groups}", (phase,), seed, grid="best", optimizer="em")
-        for groups, seed in product(MIXTURE_GROUPS, range(seeds))
+        MemberConfig(f"mixture-{groups}", (phase,), seed, optimizer="em")
+        for groups, seed in product(MIXTURE_GROUPS, range(_either(narrowing.seeds, 5)))
     ]
 
 
+@grid("all", "All of the questions above", feeds="the whole report", minutes=75, betas=True)
 def everything(narrowing: Narrowing) -> list[MemberConfig]:
-    """The members of all other grids but smoke, each once."""
+    """The members of all other grids but smoke, each once and with the name of its grid."""
     members: dict[str, MemberConfig] = {}
-    for name, grid in GRIDS.items():
-        if name not in ("smoke", "all"):
-            for member in grid(narrowing):
-                members.setdefault(member.member_id, member)
+    for name in [name for name in GRIDS if name not in ("smoke", "all")]:
+        for member in GRIDS[name](narrowing):
+            members.setdefault(member.member_id, member)
     return list(members.values())
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A grid and what it is for; calling it gives its members."""
-
-    members: Callable[[Narrowing], list[MemberConfig]]
-    question: str
-    feeds: str
-    """The section of the report that is made from it."""
-    minutes: float
-    """On 2 cores, on the simulated cohort."""
-
-    def __call__(self, narrowing: Narrowing) -> list[MemberConfig]:
-        """Return its networks."""
-        return self.members(narrowing)
-
-
-GRIDS: dict[str, Grid] = {
-    "paper": Grid(
-        paper,
-        "How do depth, noise and sparsity change the error, done as the text says?",
-        "Figs. 4-10",
-        23,
-    ),
-    "smoke": Grid(smoke, "Does everything work here?", "all, coarsely", 0.5),
-    "as-published": Grid(as_published, "What do the paper's scripts give?", "Figs. 4-10", 3),
-    "autopsy": Grid(
-        autopsy, "Which step of the scripts makes each of the paper's results?", "Autopsy", 20
-    ),
-    "cross-noise": Grid(
-        cross_noise, "What does a wrong guess of the noise cost?", "Noise across levels", 16
-    ),
-    "mixed-noise": Grid(mixed_noise, "Can one network serve all noise levels?", "Mixed noise", 4),
-    "sparsity": Grid(sparsity, "Does sparsity help, and against what?", "Sparsity", 4),
-    "gene-order": Grid(gene_order, "Are there spatial features?", "Order of the genes", 6),
-    "samples": Grid(samples, "How many samples are enough?", "Number of samples", 5),
-    "best": Grid(
-        best, "What denoises best, whatever the noise?", "the Wiener mixture, in every figure", 6
-    ),
-    "all": Grid(everything, "All of the questions above", "the whole report", 75),
-}
 
 
 def describe_grids() -> str:
@@ -316,58 +340,40 @@ def own_grid(spec: str, narrowing: Narrowing) -> list[MemberConfig]:
     return members
 
 
-def _refuse(narrowing: Narrowing, grid: str, option: str) -> None:
-    if getattr(narrowing, option) is not None:
-        raise InputError(f"--{option}: does not vary in the grid {grid}: leave it out")
+def _either(given: Any, usual: Any) -> Any:
+    return usual if given is None else given
 
 
 def _epochs(narrowing: Narrowing, model: str) -> int:
     return EPOCHS[model] if narrowing.epochs is None else narrowing.epochs
 
 
-def _chosen(
-    narrowing: Narrowing, noise: Sequence[float], seeds: int, depths: Sequence[str] = DEPTHS
-) -> tuple[list[str], Sequence[float], int]:
-    """Models, noise factors and number of seeds: the grid's own unless they are narrowed."""
-    models = [MODELS[depth] for depth in (depths if narrowing.depths is None else narrowing.depths)]
-    noise = noise if narrowing.noise is None else narrowing.noise
-    return models, noise, seeds if narrowing.seeds is None else narrowing.seeds
+def _models(narrowing: Narrowing, depths: Sequence[str] = DEPTHS) -> list[str]:
+    return [MODELS[depth] for depth in _either(narrowing.depths, depths)]
 
 
-#: Of a model, the settings that a grid gives it, by name.
-Settings = Callable[[str], Iterable[dict]]
-
-
-def _terms(narrowing: Narrowing, betas: Sequence[float]) -> Settings:
-    """The sparsity terms of each model; conv is trained without one, as in the paper."""
-    terms = [{"beta": beta} for beta in (betas if narrowing.betas is None else narrowing.betas)]
-    return lambda model: [term for term in terms if model != "conv" or term["beta"] == 0]
+def _terms(narrowing: Narrowing, *betas: float) -> list[dict[str, Any]]:
+    return [{"beta": beta} for beta in _either(narrowing.betas, betas)]
 
 
 def _vary(
-    grid: str,
     narrowing: Narrowing,
-    settings: Settings,
+    settings: Sequence[dict[str, Any]],
     *,
     noise: Sequence[float],
     seeds: int,
     depths: Sequence[str] = DEPTHS,
+    models: Sequence[str] | None = None,
 ) -> list[MemberConfig]:
-    """The paper's models (those of `depths`) x noise x settings x seeds, as narrowed."""
-    return _members(grid, narrowing, _chosen(narrowing, noise, seeds, depths), settings)
+    """Models x noise x settings x seeds, as narrowed; models are the paper's of `depths`.
 
-
-def _members(
-    grid: str,
-    narrowing: Narrowing,
-    chosen: tuple[Sequence[str], Sequence[float], int],
-    settings: Settings,
-) -> list[MemberConfig]:
-    models, noise, seeds = chosen
+    conv is trained without a sparsity term, as in the paper.
+    """
     return [
-        MemberConfig(
-            model, (Phase((float(a),), _epochs(narrowing, model)),), seed, grid=grid, **setting
+        MemberConfig(model, (Phase((a,), _epochs(narrowing, model)),), seed, **setting)
+        for model in models or _models(narrowing, depths)
+        for a, setting, seed in product(
+            _either(narrowing.noise, noise), settings, range(_either(narrowing.seeds, seeds))
         )
-        for model in models
-        for a, setting, seed in product(noise, settings(model), range(seeds))
+        if not (model == "conv" and setting.get("beta"))
     ]

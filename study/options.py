@@ -146,6 +146,8 @@ def _value(name: str, its: Declared, kind: type, value: Any) -> Any:
         except ValueError:
             way_out = KINDS[kind] + (", or auto" if its.auto else "")
             raise InputError(f"{flag(name)} {value}: give {way_out}") from None
+    elif kind is float:
+        value = float(value)
     if its.check is not None and not its.check.passes(value):
         shown = f"{value:g}" if isinstance(value, float) else value
         raise InputError(f"{flag(name)} {shown}: {its.check.way_out}")

@@ -173,7 +173,12 @@ class Verdict:
     @property
     def seeds(self) -> str:
         """`1 seed`, `9 seeds`."""
-        return "1 seed" if self.n == 1 else f"{self.n} seeds"
+        return n_seeds(self.n)
+
+
+def n_seeds(n: int) -> str:
+    """Return "1 seed" or "3 seeds"."""
+    return "1 seed" if n == 1 else f"{n} seeds"
 
 
 def verdict(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence, Run
-from study.evidence.stats import NOT_MEASURED, Verdict
+from study.evidence.stats import NOT_MEASURED, Verdict, n_seeds
 from study.paper.claims import Judgement
 from study.paper.published import division_by_n
 from study.report import checklist, curves
@@ -37,7 +37,7 @@ from study.report.figures import (
 from study.report.headline import in_short
 from study.report.questions import open_questions
 from study.report.tables import genes_table, label_table, network_tables
-from study.report.wording import SIMULATED, n_seeds, span
+from study.report.wording import SIMULATED, span
 
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
 

@@ -67,11 +67,6 @@ def intervals(table: pd.DataFrame, digits: int = 4) -> pd.Series:
     return pd.Series(found, index=table.index, dtype=object)
 
 
-def n_seeds(n: int) -> str:
-    """Return "1 seed" or "3 seeds"."""
-    return "1 seed" if n == 1 else f"{n} seeds"
-
-
 def duration(seconds: float) -> str:
     """Return "1 h 2 min 3 s" or "2 min 3 s"."""
     hours, rest = divmod(round(seconds), 3600)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.evidence.evidence import Evidence
-from study.evidence.stats import FAILS
+from study.evidence.stats import FAILS, n_seeds
 from study.paper.judging import ClaimVerdict, Part, judge
 from study.report.blueprints import MODELS
 from study.report.curves import over_seeds, rounded
@@ -27,7 +27,7 @@ from study.report.questions.question import (
     varied,
 )
 from study.report.style import DARK, canvas, draw_named, in_percent
-from study.report.wording import in_order, joined, model_names, n_seeds, signed
+from study.report.wording import in_order, joined, model_names, signed
 
 GUESSES = (0.1, 0.3, 0.5)  # how far off: those that the answer names
 FURTHEST = 0.5  # that the figure of costs shows

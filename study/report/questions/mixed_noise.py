@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.evidence.evidence import MIXTURE, Evidence
+from study.evidence.stats import n_seeds
 from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, reference_curves
 from study.report.document import Plot
@@ -22,7 +23,7 @@ from study.report.questions.question import (
     varied,
 )
 from study.report.style import in_percent, multiples
-from study.report.wording import in_order, listed, model_names, n_seeds
+from study.report.wording import in_order, listed, model_names
 
 ONE, INFORMED = "one network for all", "one that is told the noise"
 SPECIAL = "a network for each"

@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 
 from data_utils.splits import TEST_SHARE, VALIDATION_SHARE
 from study.evidence.evidence import MIXTURE, Evidence
+from study.evidence.stats import n_seeds
 from study.report.curves import at_ends, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.questions.question import Question, effect, mean_over, of_one_kind, per_seed
 from study.report.style import log_axis, multiples
-from study.report.wording import in_order, model_names, n_seeds
+from study.report.wording import in_order, model_names
 
 TEST, TRAIN = "test", "train"
 MODEL_SAMPLES = ["model", "n_samples"]

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.evidence.evidence import Evidence
+from study.evidence.stats import n_seeds
 from study.paper.judging import Part, judge
 from study.report.curves import at_ends, nearest, over_seeds
 from study.report.document import Plot, Table
@@ -22,7 +23,7 @@ from study.report.questions.question import (
     varied,
 )
 from study.report.style import INTERVAL, log_axis, look, looks_of, multiples
-from study.report.wording import in_order, intervals, joined, model_names, n_seeds, percent
+from study.report.wording import in_order, intervals, joined, model_names, percent
 
 NONE = "no term"
 CELL = ["model", "term", "beta"]

@@ -20,7 +20,7 @@ from optuna.trial import create_trial
 
 from data_utils.errors import InputError
 from models.config import PAPER_CODE
-from study.evidence.evidence import REFERENCE_COLUMNS, load_evidence
+from study.evidence.evidence import REFERENCE_COLUMNS, Run, load_evidence
 from study.evidence.stats import Interval, Verdict, interval, verdict
 
 #: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
@@ -62,11 +62,19 @@ class SearchRun:
 def load_search(path: Path | str) -> SearchRun:
     """Read a search's folder. Raises InputError if it holds no run, or a run of a grid."""
     run = load_evidence([path]).runs[0]
-    table = run.path / "trials.parquet"
-    if "search" not in run.config or not table.exists():
+    search = search_of(run)
+    if search is None:
         raise InputError(
             f"{run.path}: not a search: give the folder of one, such as runs/search-bottleneck"
         )
+    return search
+
+
+def search_of(run: Run) -> SearchRun | None:
+    """Return a run that is already loaded as a search; None if it is none."""
+    table = run.path / "trials.parquet"
+    if "search" not in run.config or not table.exists():
+        return None
     return SearchRun(run.path, run.config, run.members, pd.read_parquet(table))
 
 

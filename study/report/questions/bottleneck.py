@@ -21,6 +21,7 @@ from study.evidence.search import (
     front,
     importance,
     references,
+    search_of,
 )
 from study.report.curves import at_ends
 from study.report.document import Plot, Table
@@ -71,12 +72,8 @@ def bottleneck_question(evidence: Evidence) -> Question:
     asked = Question(
         "bottleneck", "Does a smaller code do better?", "python run_study.py --search bottleneck"
     )
-    searches = [
-        SearchRun(run.path, run.config, run.members, pd.read_parquet(run.path / "trials.parquet"))
-        for run in evidence.runs
-        if "search" in run.config and (run.path / "trials.parquet").exists()
-    ]
-    searches = [search for search in searches if len(search.complete)]
+    found = map(search_of, evidence.runs)
+    searches = [search for search in found if search is not None and len(search.complete)]
     if not searches:
         return asked
     exhibits = [

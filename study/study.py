@@ -165,11 +165,15 @@ class Study:
             )
         self.folder.create()
         self._write_preparation()
-        plan = [member.as_dict() for member in self.planned]
-        self.folder.write_json("plan.json", {"members": plan})
+        self._write_plan()
         config = {**self._config(), "identity": identity, "wall_seconds": 0.0}
         self.folder.write_json("config.json", config)
         return 0.0
+
+    def _write_plan(self) -> None:
+        """Write the configurations of the planned networks."""
+        plan = [member.as_dict() for member in self.planned]
+        self.folder.write_json("plan.json", {"members": plan})
 
     def _identity(self) -> dict:
         """Return what makes it this study and no other."""
@@ -245,24 +249,33 @@ class Study:
         folder.drop_half_written()
         merge = functools.partial(folder.merge, self.planned, self.errors)
         members, metrics = patiently(merge, give_up=lambda: bool(interruption))
-        known = {"wall_seconds": seconds, "device": self.device}
-        config = {**folder.read_json("config.json"), **known}
-        folder.write_json("config.json", config)
+        config = self._record(wall_seconds=seconds, device=self.device)
         summary = summary_markdown(members, config, by_level(members, metrics))
         folder.write_text("summary.md", summary)
-        failed = members.loc[members["status"] == FAILED, "error"]
         counts = members["status"].value_counts()
         counts_text = ", ".join(f"{n} {status}" for status, n in counts.items()) or "none"
         self.say(f"{len(members)} of {len(self.planned)} members ended ({counts_text})")
-        if len(failed):
-            self.say(f"first error: {failed.iloc[0]} (log: {folder.log_file})")
+        n_failed = self._say_first_error(members)
         self.say(f"results: {folder.path / 'summary.md'}")
         self.say(f"curves:  tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
-        whole = not len(failed) and len(members) == len(self.planned)
+        whole = not n_failed and len(members) == len(self.planned)
         if interruption or not self._report(members, interruption) or not whole:
             return self._unfinished(interruption)
         self.say(f"next:    {self.options.next_command}")
         return 0
+
+    def _record(self, **known: object) -> dict:
+        """Add to config.json what is known at the end; return all of it."""
+        config = {**self.folder.read_json("config.json"), **known}
+        self.folder.write_json("config.json", config)
+        return config
+
+    def _say_first_error(self, members: pd.DataFrame) -> int:
+        """Print the first error among these networks, if any; return how many failed."""
+        failed = members.loc[members["status"] == FAILED, "error"]
+        if len(failed):
+            self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
+        return len(failed)
 
     def _unfinished(self, interruption: Interruption) -> int:
         """Report the command that continues. Returns the exit status."""

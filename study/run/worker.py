@@ -122,13 +122,11 @@ class Board:
         try:
             if not self.logs:
                 self.folder.check()
-                self.written, self.logs = (
-                    0,
-                    [
-                        MemberLog(self.folder.tensorboard, member.run_name, hparams(member))
-                        for member in self.training.members
-                    ],
-                )
+                self.written = 0
+                self.logs = [
+                    MemberLog(self.folder.tensorboard, member.run_name, hparams(member))
+                    for member in self.training.members
+                ]
             new = self.training.records[self.written :]
             shown = [(r, TAGS[r.split, r.metric]) for r in new if (r.split, r.metric) in TAGS]
             for k, log in enumerate(self.logs):

@@ -22,7 +22,6 @@ from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES
 from study.run.folder import held
 from study.run.jobs import Executor, Interruption, Job
-from study.run.rows import FAILED
 from study.run.tensorboard import hparams, write_hparams_experiment
 from study.search.space import Space
 from study.search.trials import (
@@ -227,8 +226,7 @@ class SearchStudy(Study):
         if interruption:
             return
         self._plan()
-        plan = [member.as_dict() for member in self.planned]
-        self.folder.write_json("plan.json", {"members": plan})
+        self._write_plan()
         if self.chosen is not None:
             self.say(f"testing {self.chosen['model']} on {len(self.chosen['seeds'])} seeds")
             super()._train(executor, interruption)
@@ -305,13 +303,8 @@ class SearchStudy(Study):
         trials = trials_table(self.search.trials(), self.space)
         self.folder.write_table("trials.parquet", trials)
         members = self._tables()
-        known = {
-            "wall_seconds": seconds,
-            "device": self.device,
-            "n_members": len(members),
-            "chosen": self.chosen,
-        }
-        self.folder.write_json("config.json", {**self.folder.read_json("config.json"), **known})
+        n_members, chosen = len(members), self.chosen
+        self._record(wall_seconds=seconds, device=self.device, n_members=n_members, chosen=chosen)
         run = load_search(self.folder.path)
         self.folder.write_text("summary.md", search_markdown(run))
         ended = trials[trials["state"] != RUNNING]
@@ -320,16 +313,14 @@ class SearchStudy(Study):
         if len(ended) and not n_complete:
             self.say(f"every trial failed, the first with: {ended['error'].iloc[0]}")
         tested = members[members["member_id"].isin([member.member_id for member in self.planned])]
-        failed = tested.loc[tested["status"] == FAILED, "error"]
-        if len(failed):
-            self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
+        n_failed = self._say_first_error(tested)
         found = answer(run)
         if found is not None:
             self.say(answer_text(found))
         self.say(f"results: {self.folder.path / 'summary.md'}")
         journal = shlex.quote(str(self.folder.path / "optuna.journal"))
         self.say(f"trials:  optuna-dashboard {journal}")
-        if interruption or len(failed) or not n_complete:
+        if interruption or n_failed or not n_complete:
             return self._unfinished(interruption)
         self._measure_references()
         if not self._report(tested, interruption):

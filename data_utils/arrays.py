@@ -50,7 +50,8 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     if the checksum does not match.
     """
     with safe_open(path, framework="np") as file:
-        arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, _metadata(file)  # noqa: SIM118
+        names, metadata = file.keys(), _metadata(file)
+        arrays = {name: file.get_tensor(name) for name in names}
     if metadata.pop(CHECKSUM, None) != _checksum(arrays, metadata):
         raise DamagedFile(f"{path}: its content does not match its checksum")
     return arrays, metadata

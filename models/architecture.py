@@ -116,15 +116,12 @@ class ConvArchitecture:
 class MixtureArchitecture:
     """A mixture of Wiener filters (models/denoisers/mixture.py) over groups of samples and classes of their quality.
 
-    It is told the noise factor of each row. Its code is the probability of each group.
+    Its code is the probability of each group.
     """
 
     name: str
     groups: int
     classes: int = 12
-    output = "linear"
-    code_activation = "softmax"
-    noise_input = True
 
     def code_size(self, n_genes: int) -> int:
         """Groups."""

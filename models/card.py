@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from models.architecture import MixtureArchitecture
-
 if TYPE_CHECKING:
     from models.folder import Model
 
@@ -36,8 +34,6 @@ def card(model: Model) -> str:
 
 def what_it_is(model: Model) -> str:
     """The kind of a model in words."""
-    if isinstance(getattr(model.denoiser, "network", None), MixtureArchitecture):
-        return KINDS["mixture"]
     return KINDS.get(model.denoiser.kind, model.denoiser.kind)
 
 

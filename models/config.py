@@ -47,7 +47,7 @@ PAPER_MODELS = {
 }
 DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 
-OPTIMIZERS = ("adam", "adadelta", "em")
+OPTIMIZERS = ("adam", "adadelta")
 INITIALISATIONS = ("centred", "glorot")
 SPARSITIES = ("kl", "l1")
 LOSSES = ("mse", "bce")
@@ -134,17 +134,19 @@ class MemberConfig:
                 raise InputError(
                     f"unknown {name} {getattr(self, name)!r:.60}: use one of {', '.join(known)}"
                 )
-        network = self.architecture
-        if (self.optimizer == "em") != isinstance(network, MixtureArchitecture):
-            raise InputError(
-                "optimizer 'em' fits mixtures, and nothing else does: give both, or neither"
-            )
-        if self.loss == "bce" and network.output != "sigmoid":
-            raise InputError("loss 'bce' needs answers between 0 and 1: give output 'sigmoid'")
         if self.gene_order != "given" and self.layout != "sample":
             raise InputError(
                 "the stream of all numbers has no order of genes: give gene_order 'given'"
             )
+        network = self.architecture
+        if isinstance(network, MixtureArchitecture):
+            if self.beta or not self.is_plain(except_=("rho", "scaling", "gene_order", "layout")):
+                raise InputError(
+                    f"{self.model}: a mixture has no setting of a network's training: leave it out"
+                )
+            return
+        if self.loss == "bce" and network.output != "sigmoid":
+            raise InputError("loss 'bce' needs answers between 0 and 1: give output 'sigmoid'")
         if self.beta and self.sparsity == "kl" and network.code_activation != "sigmoid":
             raise InputError(
                 "sparsity 'kl' needs mean activations between 0 and 1: "
@@ -167,6 +169,11 @@ class MemberConfig:
         fewest = min(phase.epochs for phase in self.phases)
         if fewest < 1:
             raise InputError(f"--epochs {fewest}: give at least 1 epoch")
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether it is a mixture of Wiener filters, which is fitted, not trained."""
+        return isinstance(self.architecture, MixtureArchitecture)
 
     @property
     def architecture(self) -> Architecture:
@@ -234,9 +241,7 @@ class MemberConfig:
         """
         noise = self.noise_label if len(self.noise_label) <= 40 else f"schedule-{self.member_id}"
         if self.protocol == Protocol():
-            optimizer = "em" if self.optimizer == "em" else "adam"  # the only one for a mixture
-            usual = PLAIN | {"optimizer": optimizer}
-            different = [name for name in PLAIN if getattr(self, name) != usual[name]]
+            different = [name for name in PLAIN if getattr(self, name) != PLAIN[name]]
             switches = [f"{name}-{getattr(self, name)}" for name in different]
             first = [self.model, f"noise-{noise}", *switches]
         else:

@@ -16,8 +16,9 @@ import numpy as np
 
 from data_utils.errors import InputError
 from data_utils.formats.text import replacing
-from models.architecture import ConvArchitecture, MixtureArchitecture, image_shape
+from models.architecture import ConvArchitecture, image_shape
 from models.denoisers.linear import PCADenoiser, WienerDenoiser
+from models.denoisers.mixture import Mixture
 from models.denoisers.network import NetworkDenoiser
 from models.folder import Model
 
@@ -165,9 +166,7 @@ def _gain(graph: Graph, variance: str, noise_factor: str) -> str:
 
 
 def add_network(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: str) -> str:
-    """Add the nodes of a dense or convolutional network, or of a mixture, as `add_wiener` does."""
-    if isinstance(denoiser.network, MixtureArchitecture):
-        return _add_mixture(graph, denoiser.parameters, z, noise_factor)
+    """Add the nodes of a dense or convolutional network, as `add_wiener` does."""
     add = _add_conv if isinstance(denoiser.network, ConvArchitecture) else _add_dense
     output = add(graph, denoiser, z, noise_factor)
     return graph("Sigmoid", output) if denoiser.network.output == "sigmoid" else output
@@ -187,9 +186,9 @@ def _add_dense(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: st
     return h
 
 
-def _add_mixture(graph: Graph, parameters: dict[str, np.ndarray], z: str, noise_factor: str) -> str:
-    """The posterior mean as in models/denoisers/mixture.py; in float64, because densities are differences of large numbers."""
-    p = {name: np.asarray(value, dtype=np.float64) for name, value in parameters.items()}
+def add_mixture(graph: Graph, denoiser: Mixture, z: str, noise_factor: str) -> str:
+    """Add the nodes of the posterior mean, in float64: densities are differences of large numbers."""
+    p = {name: np.asarray(value, dtype=np.float64) for name, value in denoiser.arrays().items()}
     means = p["means"] @ p["components"]  # (groups, genes)
     n_groups = len(means)
 
@@ -270,4 +269,9 @@ def _add_conv(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: str
 
 
 #: What adds a kind's nodes: (graph, denoiser, z, noise_factor) -> z.
-_ADDERS: dict[str, Callable] = {"wiener": add_wiener, "pca": add_pca, "network": add_network}
+_ADDERS: dict[str, Callable] = {
+    "wiener": add_wiener,
+    "pca": add_pca,
+    "mixture": add_mixture,
+    "network": add_network,
+}

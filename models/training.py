@@ -47,9 +47,11 @@ class Record:
     wall_time: float
 
 
-class PackTraining:
-    """K networks in training; `advance` trains one batch, `finished` tells when all phases are done.
+class Training:
+    """The fit of a pack of members: its schedule, and what is measured of it.
 
+    `advance` does one step, `finished` tells when all phases are done, and `state` and `restore` carry
+    it over an interruption between any two steps. Kinds of fit differ in the step and in `_evaluate`.
     The members' seeds name every random stream, so a member's numbers do not depend on its pack.
     Without `tested` the test rows are not even looked at: a search chooses by validation alone.
     """
@@ -62,34 +64,16 @@ class PackTraining:
         tested: bool = True,
     ):
         self.members, self.device = members, device
-        first = members[0]
-        self.phases_epochs = [phase.epochs for phase in first.phases]
-        data = member_data(data, first)
+        self.phases_epochs = [phase.epochs for phase in members[0].phases]
+        data = member_data(data, members[0])
         self.parts = [part for part in SPLITS if tested or part != "test"]
         self.rows = {part: _tensor(getattr(data, part), device) for part in self.parts}
-        self.batch_size = len(self.rows["train"]) if first.optimizer == "em" else first.batch_size
         self.n_genes = data.n_genes
-        network = first.architecture
-        self.stack = stack_class(network)(
-            network, self.n_genes, len(members), device, loss=first.loss
-        )
-        for k, member in enumerate(members):
-            initial = initial_parameters(network, self.n_genes, member.seed, member.initialisation)
-            self.stack.set_member(k, initial)
-        rates = [member.learning_rate for member in members]
-        self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat.values, rates)
-        terms = zip(
-            *((member.sparsity, member.beta, member.rho) for member in members), strict=True
-        )
-        self.sparsity = Sparsity.of(*map(list, terms), device=device)
         self.epoch, self.batch, self.seconds = 0, 0, 0.0
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
-        self.workspace = Workspace(device=device)
         self.diverged_epoch: list[int | None] = [None] * len(members)
         self.records: list[Record] = []
-        self._sort_into_blocks([False] * len(members))
         self._orders: dict[int, torch.Tensor] = {}
-        self._validation_noise: dict[int, torch.Tensor] = {}
 
     @property
     def finished(self) -> bool:
@@ -100,45 +84,6 @@ class PackTraining:
         """Index of the phase that the next batch belongs to."""
         ends = np.cumsum(self.phases_epochs)
         return int(np.searchsorted(ends, self.epoch, side="right"))
-
-    def advance(self) -> bool:
-        """Train one batch; at the end of an epoch measure. Returns True when an epoch has ended."""
-        started = time.perf_counter()
-        phase, losses = self.phase, torch.empty(len(self.members), device=self.device)
-        for seed, blocks in self.seeds:
-            clean, normal = self._batch(seed)
-            factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
-            targets = Targets(clean)
-            for block in blocks:
-                inputs = self._inputs(block, factors, clean, normal)
-                losses[block.members] = self.stack.backward(
-                    block.members, inputs, targets, block.sparsity, block.small_error
-                )
-        self.loss_sum.add_(losses, alpha=len(clean))
-        self.optimizer.step(self.stack.flat.gradients)
-        self.batch += 1
-        ended = self.batch * self.batch_size >= len(self.rows["train"])
-        if ended:
-            self._end_epoch()
-        self.seconds += time.perf_counter() - started
-        return ended
-
-    def _sort_into_blocks(self, small_error: list[bool]) -> None:
-        """Blocks by seed, for members whose error is small (see RESIDUAL_FREE_MSE) or is not, (K,)."""
-        self.small_error = small_error
-        largest = CPU_BLOCK if self.device == "cpu" else len(self.members)
-        self.seeds = blocks_by_seed(self.members, small_error, self.sparsity, largest)
-
-    def _batch(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The clean rows of this batch and its draws from N(0, 1), both (B, genes)."""
-        start = self.batch * self.batch_size
-        order = self._order(seed)[start : start + self.batch_size]
-        shape = (len(order), self.n_genes)
-        clean = torch.index_select(
-            self.rows["train"], 0, order, out=self.workspace("clean", *shape)
-        )
-        generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
-        return clean, standard_normal(shape, generator, out=self.workspace("normal", *shape))
 
     def _order(self, seed: int) -> torch.Tensor:
         """The order of the training rows in this epoch, (rows,)."""
@@ -164,24 +109,6 @@ class PackTraining:
         )
         return factors[:, :1] if choice is None else factors[:, choice]
 
-    def _inputs(
-        self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor
-    ) -> torch.Tensor:
-        """Noisy inputs (k, rows, genes) of a block for the members' noise factors, (K or 1, 1 or rows).
-
-        Networks that are told the noise factor get it as one more column.
-        """
-        n_members = block.members.stop - block.members.start
-        if len(factors) > 1:
-            factors = factors[block.members][: 1 if block.shares_input else n_members]
-        factors = factors.unsqueeze(2)
-        told = self.stack.network.noise_input
-        inputs = self.workspace("inputs", len(factors), len(clean), self.n_genes + told)
-        add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
-        if told:
-            inputs[:, :, self.n_genes :] = factors
-        return inputs.expand(n_members, *inputs.shape[1:])
-
     def _end_epoch(self) -> None:
         """Loss and validation of the epoch; after a phase, every part at each of the phase's noise factors."""
         phase = self.phase
@@ -206,7 +133,6 @@ class PackTraining:
             self._measure_phase(epoch, phase)
             if len(self.phases_epochs) == 1 and "test" in self.parts:
                 self._measure_across(epoch)
-        self._note_small_errors()
         self.loss_sum.zero_()
         self._orders.clear()
         self.epoch, self.batch = epoch, 0
@@ -246,6 +172,142 @@ class PackTraining:
             here = [noise_factor] * len(self.members)
             self.records.append(Record(epoch, "test-across", "mse", here, values, time.time()))
 
+    def _record(
+        self, epoch: int, phase: int, factor: int | None, split: str, metric: str, values: list
+    ) -> None:
+        noise_factors = [_noise_factor(member.phases[phase], factor) for member in self.members]
+        self.records.append(Record(epoch, split, metric, noise_factors, values, time.time()))
+
+    def advance(self) -> bool:
+        """Do one step; at the end of an epoch measure. Returns True when an epoch has ended."""
+        raise NotImplementedError
+
+    def parameters(self, k: int) -> dict[str, torch.Tensor]:
+        """A copy of member k's parameters, on the CPU."""
+        raise NotImplementedError
+
+    def _evaluate(
+        self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
+    ) -> list[tuple[list[float], list[float], list[float]]]:
+        """MSE (eq. 11), mean code activation and share of dead code units, of each member at each level.
+
+        A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
+        a row. At `clean_level`, which comes last, the input has no noise.
+        """
+        raise NotImplementedError
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
+        """Tensors and JSON-able facts from which `restore` continues, between any two steps."""
+        facts = {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "seconds": self.seconds,
+            "diverged_epoch": list(self.diverged_epoch),
+            "records": [vars(record) for record in self.records],
+        }
+        return {"loss_sum": self.loss_sum.detach().cpu().clone()}, facts
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
+        """Continue from what `state` gave, with the same members and data."""
+        self.loss_sum.copy_(tensors["loss_sum"])
+        self.epoch, self.batch, self.seconds = facts["epoch"], facts["batch"], facts["seconds"]
+        self.diverged_epoch = list(facts["diverged_epoch"])
+        self.records = [Record(**record) for record in facts["records"]]
+        self._orders.clear()
+
+
+class PackTraining(Training):
+    """K networks in training, one batch a step."""
+
+    def __init__(
+        self,
+        members: tuple[MemberConfig, ...],
+        data: PreparedData,
+        device: str = "cpu",
+        tested: bool = True,
+    ):
+        super().__init__(members, data, device, tested)
+        first = members[0]
+        self.batch_size = first.batch_size
+        network = first.architecture
+        self.stack = stack_class(network)(
+            network, self.n_genes, len(members), device, loss=first.loss
+        )
+        for k, member in enumerate(members):
+            initial = initial_parameters(network, self.n_genes, member.seed, member.initialisation)
+            self.stack.set_member(k, initial)
+        rates = [member.learning_rate for member in members]
+        self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat.values, rates)
+        terms = zip(
+            *((member.sparsity, member.beta, member.rho) for member in members), strict=True
+        )
+        self.sparsity = Sparsity.of(*map(list, terms), device=device)
+        self.workspace = Workspace(device=device)
+        self._sort_into_blocks([False] * len(members))
+        self._validation_noise: dict[int, torch.Tensor] = {}
+
+    def parameters(self, k: int) -> dict[str, torch.Tensor]:
+        """A copy of member k's parameters, on the CPU."""
+        return self.stack.member(k)
+
+    def advance(self) -> bool:
+        """Train one batch; at the end of an epoch measure. Returns True when an epoch has ended."""
+        started = time.perf_counter()
+        phase, losses = self.phase, torch.empty(len(self.members), device=self.device)
+        for seed, blocks in self.seeds:
+            clean, normal = self._batch(seed)
+            factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
+            targets = Targets(clean)
+            for block in blocks:
+                inputs = self._inputs(block, factors, clean, normal)
+                losses[block.members] = self.stack.backward(
+                    block.members, inputs, targets, block.sparsity, block.small_error
+                )
+        self.loss_sum.add_(losses, alpha=len(clean))
+        self.optimizer.step(self.stack.flat.gradients)
+        self.batch += 1
+        ended = self.batch * self.batch_size >= len(self.rows["train"])
+        if ended:
+            self._end_epoch()
+            self._note_small_errors()
+        self.seconds += time.perf_counter() - started
+        return ended
+
+    def _sort_into_blocks(self, small_error: list[bool]) -> None:
+        """Blocks by seed, for members whose error is small (see RESIDUAL_FREE_MSE) or is not, (K,)."""
+        self.small_error = small_error
+        largest = CPU_BLOCK if self.device == "cpu" else len(self.members)
+        self.seeds = blocks_by_seed(self.members, small_error, self.sparsity, largest)
+
+    def _batch(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clean rows of this batch and its draws from N(0, 1), both (B, genes)."""
+        start = self.batch * self.batch_size
+        order = self._order(seed)[start : start + self.batch_size]
+        shape = (len(order), self.n_genes)
+        clean = torch.index_select(
+            self.rows["train"], 0, order, out=self.workspace("clean", *shape)
+        )
+        generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
+        return clean, standard_normal(shape, generator, out=self.workspace("normal", *shape))
+
+    def _inputs(
+        self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor
+    ) -> torch.Tensor:
+        """Noisy inputs (k, rows, genes) of a block for the members' noise factors, (K or 1, 1 or rows).
+
+        Networks that are told the noise factor get it as one more column.
+        """
+        n_members = block.members.stop - block.members.start
+        if len(factors) > 1:
+            factors = factors[block.members][: 1 if block.shares_input else n_members]
+        factors = factors.unsqueeze(2)
+        told = self.stack.network.noise_input
+        inputs = self.workspace("inputs", len(factors), len(clean), self.n_genes + told)
+        add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
+        if told:
+            inputs[:, :, self.n_genes :] = factors
+        return inputs.expand(n_members, *inputs.shape[1:])
+
     def _note_small_errors(self) -> None:
         """From each member's own last validation, so that its numbers stay its own."""
         curve = [r for r in self.records if (r.split, r.metric) == ("validation", "mse")]
@@ -255,20 +317,10 @@ class PackTraining:
         if small_error != self.small_error:
             self._sort_into_blocks(small_error)
 
-    def _record(
-        self, epoch: int, phase: int, factor: int | None, split: str, metric: str, values: list
-    ) -> None:
-        noise_factors = [_noise_factor(member.phases[phase], factor) for member in self.members]
-        self.records.append(Record(epoch, split, metric, noise_factors, values, time.time()))
-
     def _evaluate(
         self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
     ) -> list[tuple[list[float], list[float], list[float]]]:
-        """MSE (eq. 11), mean code activation and share of dead code units of each member, on its seed's fixed noise.
-
-        For each level, given as noise factors (K, 1), one for all members (1, 1), or (K, rows) with one a row; and at
-        last for `clean_level`, where the input has no noise. What depends on the targets alone is computed once.
-        """
+        # What depends on the targets alone is computed once for all levels.
         clean, n_members, n_units = self.rows[part], len(self.members), self.stack.code_units
         n_levels = len(levels) + (clean_level is not None)
         squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
@@ -299,11 +351,7 @@ class PackTraining:
                         moments[level, :, block.members] += torch.stack(
                             [code.sum(dim=1), code.square().sum(dim=1)]
                         )
-        mean, square = (moments / len(clean)).unbind(dim=1)
-        spread = (square - mean.square()).clamp(min=0).sqrt()
-        dead = torch.where(spread.isfinite(), (spread < DEAD_UNIT_STD).double(), math.nan)
-        measures = squared_error / clean.numel(), mean.mean(dim=2), dead.mean(dim=2)
-        return list(zip(*(measure.tolist() for measure in measures), strict=True))
+        return measures(squared_error / clean.numel(), moments / len(clean))
 
     def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
         """The evaluation noise of a seed, EVALUATION_ROWS rows at a time; kept for validation, measured every epoch."""
@@ -318,34 +366,34 @@ class PackTraining:
         return self._validation_noise[seed].split(EVALUATION_ROWS)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
-        """Tensors and JSON-able facts from which `restore` goes on, between any two batches."""
-        tensors = {
-            "values": self.stack.flat.values,
-            "loss_sum": self.loss_sum,
-            **self.optimizer.state,
-        }
-        facts = {
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "seconds": self.seconds,
-            "step_count": self.optimizer.step_count,
-            "diverged_epoch": list(self.diverged_epoch),
-            "records": [vars(record) for record in self.records],
-        }
-        return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, facts
+        """Tensors and JSON-able facts from which `restore` continues, between any two batches."""
+        tensors, facts = super().state()
+        own = {"values": self.stack.flat.values, **self.optimizer.state}
+        tensors |= {name: tensor.detach().cpu().clone() for name, tensor in own.items()}
+        return tensors, {**facts, "step_count": self.optimizer.step_count}
 
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
-        """Go on from what `state` gave, with the same members and data."""
+        """Continue from what `state` gave, with the same members and data."""
+        super().restore(tensors, facts)
         self.stack.flat.values.copy_(tensors["values"])
-        self.loss_sum.copy_(tensors["loss_sum"])
         for name, tensor in self.optimizer.state.items():
             tensor.copy_(tensors[name])
-        self.epoch, self.batch, self.seconds = facts["epoch"], facts["batch"], facts["seconds"]
         self.optimizer.step_count = facts["step_count"]
-        self.diverged_epoch = list(facts["diverged_epoch"])
-        self.records = [Record(**record) for record in facts["records"]]
         self._note_small_errors()
-        self._orders.clear()
+
+
+def measures(
+    mse: torch.Tensor, moments: torch.Tensor
+) -> list[tuple[list[float], list[float], list[float]]]:
+    """What `Training._evaluate` returns: by level, for each member.
+
+    mse (levels, K); moments (levels, 2, K, units), the means of the code and of its square.
+    """
+    mean, square = moments.unbind(dim=1)
+    spread = (square - mean.square()).clamp(min=0).sqrt()
+    dead = torch.where(spread.isfinite(), (spread < DEAD_UNIT_STD).double(), math.nan)
+    found = mse, mean.mean(dim=2), dead.mean(dim=2)
+    return list(zip(*(measure.tolist() for measure in found), strict=True))
 
 
 def _noise_factor(phase: Phase, factor: int | None) -> float:

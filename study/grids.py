@@ -265,7 +265,7 @@ def best(narrowing: Narrowing) -> list[MemberConfig]:
     noise = _either(narrowing.noise, NOISE_FACTORS[1:])
     phase = Phase(noise, _either(narrowing.epochs, MIXTURE_ROUNDS))
     return [
-        MemberConfig(f"mixture-{groups}", (phase,), seed, optimizer="em")
+        MemberConfig(f"mixture-{groups}", (phase,), seed)
         for groups, seed in product(MIXTURE_GROUPS, range(_either(narrowing.seeds, 5)))
     ]
 

@@ -23,7 +23,8 @@ from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import load_dataset
 from models.config import MemberConfig
-from models.training import PackTraining
+from models.fits import training_of
+from models.training import Training
 from study.evidence.evidence import Run, load_evidence
 from study.run.folder import RunFolder
 from study.run.provenance import package_versions
@@ -66,10 +67,10 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     line = f"training {member.run_name} again: {member.epochs} epochs on {device}"
     Console(stderr=True).print(line, markup=False, soft_wrap=True)
     with one_thread():  # as in the workers; its numbers do not depend on its pack
-        training = PackTraining((member,), prepared, device)
+        training = training_of((member,), prepared, device)
         while not training.finished:
             training.advance()
-    weights_differ = _weights(weights, arrays_of(training.stack.member(0)))
+    weights_differ = _weights(weights, arrays_of(training.parameters(0)))
     numbers = [*_measures(run, training), _metrics(run, training)]
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -135,7 +136,7 @@ def run_data(run: Run, path: str | None) -> PreparedData:
     return prepared
 
 
-def _measures(run: Run, training: PackTraining) -> list[Comparison]:
+def _measures(run: Run, training: Training) -> list[Comparison]:
     """Compare the numbers of the members table."""
     again = member_rows(training).iloc[0]
     then = run.members.set_index("member_id").loc[again["member_id"]]
@@ -145,7 +146,7 @@ def _measures(run: Run, training: PackTraining) -> list[Comparison]:
     ]
 
 
-def _metrics(run: Run, training: PackTraining) -> Comparison:
+def _metrics(run: Run, training: Training) -> Comparison:
     """Compare all curves; a recorded value that is missing now counts as different."""
     again = metric_rows(training)
     recorded = run.metrics[run.metrics["member_id"] == training.members[0].member_id]

@@ -11,6 +11,7 @@ import numpy as np
 KINDS = {
     "network": "models.denoisers.network:NetworkDenoiser",
     "wiener": "models.denoisers.linear:WienerDenoiser",
+    "mixture": "models.denoisers.mixture:Mixture",
     "pca": "models.denoisers.linear:PCADenoiser",
 }
 

@@ -12,13 +12,13 @@ One group and one class are the Wiener filter. The noise factor enters the formu
 serves every noise level. What makes it better than the filter: samples differ in how far they lie from the mean
 (classes), the covariance is blended with a factor model's, rows count by the inverse of their scale, and groups.
 
-`fit_round` is one step of the fit. Nothing here knows a network; models/engine/mixture_stack.py makes one of it.
+`fit_round` is one step of the fit; models/denoisers/mixture_fit.py fits a pack of them.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.special import logsumexp, softmax
@@ -26,6 +26,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.isotonic import IsotonicRegression
+
+from models.denoisers.linear import by_row
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on validation rows of the
 #: simulated cohort, and within 0.1 % of the best on real L1000 profiles; 30, 60 and 100 factors are alike there.
@@ -39,6 +41,8 @@ PRIOR_ROWS = 0.5
 #: Steps of the inner fit of classes and variances, in which the last ten change nothing that can be seen.
 INNER_STEPS = 40
 LEAST_VARIANCE = 1e-4
+#: Rows that are denoised together.
+ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,41 @@ class Mixture:
     group_weights: np.ndarray  # (groups,), sum 1
     class_scales: np.ndarray  # (classes,), of the variance
     class_weights: np.ndarray  # (classes,), sum 1
+
+    kind = "mixture"
+
+    @property
+    def n_genes(self) -> int:
+        """Genes of a row."""
+        return self.variances.size
+
+    def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
+        """(samples, genes) z-scores to the same, float32; noise_factor is a number or (samples,)."""
+        factors = by_row(noise_factor, len(noisy))[:, 0]
+        answers = np.empty(np.shape(noisy), dtype=np.float32)
+        for start in range(0, len(noisy), ROWS):
+            rows = slice(start, start + ROWS)
+            inputs = np.asarray(noisy[rows], dtype=np.float64)
+            answers[rows], _ = self.posterior_mean(inputs, factors[rows])
+        return answers
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The parameters by name, float32, as they are kept."""
+        return {name: np.array(getattr(self, name), np.float32, order="C") for name in PARAMETERS}
+
+    def facts(self) -> dict:
+        """Nothing: the arrays are all of it."""
+        return {}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> Mixture:
+        """The inverse. Raises KeyError or ValueError if the arrays do not fit together."""
+        it = cls(**{name: np.array(arrays[name], np.float64) for name in PARAMETERS})
+        n, groups, classes = it.variances.size, it.group_weights.size, it.class_weights.size
+        shapes = ((n, n), (n,), (groups, n), (groups,), (classes,), (classes,))
+        if tuple(getattr(it, name).shape for name in PARAMETERS) != shapes:
+            raise ValueError("the arrays of the mixture do not fit together")
+        return it
 
     def posterior_mean(
         self, noisy: np.ndarray, noise_factor: np.ndarray | float, row_noise: float = 0.0
@@ -86,6 +125,10 @@ class Mixture:
                 + (of_class @ means) * left
             )
         return guess @ self.components.T, probability.sum(axis=2)
+
+
+#: Names of the arrays that are a mixture.
+PARAMETERS = tuple(field.name for field in fields(Mixture))
 
 
 def fit_round(

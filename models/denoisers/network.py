@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.architecture import Architecture, MixtureArchitecture, architecture
+from models.architecture import Architecture, architecture
 from models.denoisers.linear import by_row
 
 #: Rows that pass through the network together.
@@ -51,14 +51,6 @@ class NetworkDenoiser:
             name: torch.from_numpy(value.astype(np.float64))
             for name, value in self.parameters.items()
         }
-        if isinstance(self.network, MixtureArchitecture):
-            from models.engine.stacks import stack_class
-
-            stack = stack_class(self.network)(self.network, self.n_genes, 1, dtype=torch.float64)
-            stack.set_member(0, parameters)
-            return lambda rows: [
-                part[0] for part in stack.reconstruct(slice(0, 1), rows.unsqueeze(0))
-            ]
         from models.networks import build
 
         return build(self.network, self.n_genes, parameters)
@@ -70,8 +62,6 @@ class NetworkDenoiser:
     def facts(self) -> dict:
         """What `models.architecture.architecture` needs to know, and the number of genes."""
         network = self.network
-        if isinstance(network, MixtureArchitecture):  # its name says all
-            return {"model": network.name, "n_genes": self.n_genes}
         return {
             "model": network.name,
             "output": network.output,

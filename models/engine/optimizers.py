@@ -88,13 +88,4 @@ class Adadelta(StackedOptimizer):
         value.sub_(delta, alpha=learning_rate)
 
 
-class Replacement(StackedOptimizer):
-    """Takes over the parameters that a stack gives in place of gradients: models/engine/mixture_stack.py fits them itself."""
-
-    state_names = ()
-
-    def update(self, learning_rate, value, gradient):
-        value.copy_(gradient)
-
-
-OPTIMIZERS = {"adam": Adam, "adadelta": Adadelta, "em": Replacement}
+OPTIMIZERS = {"adam": Adam, "adadelta": Adadelta}

@@ -7,7 +7,7 @@ import math
 import torch
 
 from data_utils.noise import stream
-from models.architecture import Architecture, DenseArchitecture, MixtureArchitecture
+from models.architecture import Architecture, DenseArchitecture
 
 #: Parameters start at multiples of this many numbers (64 bytes), so that vector units load whole lines.
 ALIGNMENT = 16
@@ -53,15 +53,6 @@ def initial_parameters(
     A weight is drawn from a stream named by the seed, its shape and how many weights of that shape came
     before it, so networks that differ elsewhere start from the same draws where shapes agree.
     """
-    if isinstance(
-        network, MixtureArchitecture
-    ):  # it starts from the rows; the draws are for its k-means
-        zeros = {
-            name: torch.zeros(shape) for name, shape in network.parameter_shapes(n_genes).items()
-        }
-        return zeros | {
-            "group_weights": torch.rand(network.groups, generator=stream(seed, "groups"))
-        }
     parameters: dict[str, torch.Tensor] = {}
     seen: dict[tuple[int, ...], int] = {}
     for name, shape in network.parameter_shapes(n_genes).items():

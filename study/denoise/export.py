@@ -21,6 +21,7 @@ from models.config import NOISE_FACTORS, MemberConfig
 from models.denoisers.baselines import PCA, Reference, Wiener, mse, noisy_rows, references
 from models.denoisers.fitted import FittedDenoiser
 from models.denoisers.linear import PCADenoiser, WienerDenoiser
+from models.denoisers.mixture import Mixture
 from models.denoisers.network import NetworkDenoiser
 from models.engine.stacks import stack_class
 from models.engine.workspace import Targets
@@ -143,6 +144,11 @@ def _network(
     """A saved network, measured in float32 under the noise of seed 0, whatever its own seed."""
     _, arrays = folder.load_model(member.member_id)
     network = member.architecture
+    name = f"{member.run_name} ({member.member_id})"
+    wiener = next((c.errors for c in of_references if c.name == "Wiener"), np.square(MEASURED_AT))
+    if member.is_mixture:
+        of_mixture = _errors(Mixture.from_arrays(arrays, {}).denoise, data, "validation")
+        return Candidate(name, tuple(of_mixture), _relative(of_mixture, wiener), member=member)
     stack = stack_class(network)(network, data.n_genes, 1)
     if {name: array.shape for name, array in arrays.items()} != network.parameter_shapes(
         data.n_genes
@@ -163,8 +169,6 @@ def _network(
     inputs = (noisy(a).unsqueeze(0) for a in MEASURED_AT)
     measured = stack.squared_errors(slice(0, 1), inputs, Targets(clean), small_error=True)
     errors = [float(squares[0]) / clean.numel() for squares, _ in measured]
-    wiener = next((c.errors for c in of_references if c.name == "Wiener"), np.square(MEASURED_AT))
-    name = f"{member.run_name} ({member.member_id})"
     return Candidate(name, tuple(errors), _relative(errors, wiener), member=member)
 
 
@@ -183,9 +187,10 @@ def _named(reference: str, of_references: Sequence[Candidate], data: PreparedDat
 
 def _denoiser(chosen: Candidate, folder: RunFolder, data: PreparedData) -> FittedDenoiser:
     if chosen.member is not None:
-        return NetworkDenoiser(
-            chosen.member.architecture, data.n_genes, folder.load_model(chosen.member.member_id)[1]
-        )
+        _, arrays = folder.load_model(chosen.member.member_id)
+        if chosen.member.is_mixture:
+            return Mixture.from_arrays(arrays, {})
+        return NetworkDenoiser(chosen.member.architecture, data.n_genes, arrays)
     return (
         WienerDenoiser.of(chosen.reference)
         if isinstance(chosen.reference, Wiener)

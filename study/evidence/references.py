@@ -86,7 +86,7 @@ def _reference_guesses(dataset: Dataset, data: PreparedData, finished: list[Memb
     """models.denoisers.baselines.reference_guesses at the noise factors, seeds and code sizes of these networks."""
     seeds = {member.seed for member in finished}
     networks = [
-        member for member in finished if member.layout == "sample" and member.optimizer != "em"
+        member for member in finished if member.layout == "sample" and not member.is_mixture
     ]
     code_sizes = {member.architecture.code_size(data.n_genes) for member in networks} or {
         PAPER_CODE
@@ -114,7 +114,7 @@ def _mixture_guesses(
 
     That number of groups counts which has the least mean validation MSE over seeds.
     """
-    for member in least_validation([m for m in finished if m.optimizer == "em"], validation):
+    for member in least_validation([m for m in finished if m.is_mixture], validation):
         for noise_factor in noise_factors:
             row = {"reference": MIXTURE, "noise_factor": noise_factor, "seed": member.seed}
             row |= {"code_size": None, "choice": member.model}

@@ -316,7 +316,7 @@ def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
     """
     rows = evidence.levels
     rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
-    rows = rows[~rows["member_id"].isin(shown) & (rows["optimizer"] != "em")]
+    rows = rows[~rows["member_id"].isin(shown) & (rows["optimizer"] != "")]
     several = rows["member_id"].duplicated(keep=False)
     names = [_kind(*row) for row in zip(rows.to_dict("records"), several, strict=True)]
     rows = rows.assign(series=names, noise_factor=curves.rounded(rows["noise_factor"]))

@@ -41,11 +41,13 @@ def describe(member: MemberConfig) -> dict:
         "noise_schedule": member.noise_label,  # for display only
         "error": "",
     }
+    if member.is_mixture:  # which is fitted without one
+        known["optimizer"] = ""
     return {name: known[name] for name in MEMBER_COLUMNS if name in known}
 
 
 def member_rows(training) -> pd.DataFrame:
-    """The members table of one pack (a finished `PackTraining`)."""
+    """The members table of one pack (a finished `Training`)."""
     last: dict[str, list] = {}
     validation: list[list[float]] = []
     for record in training.records:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from data_utils.files import patiently
-from models.training import PackTraining
+from models.fits import training_of
+from models.training import Training
 from study.run.folder import RunFolder
 from study.run.jobs import Interruption, Queue, Workplace
 from study.run.packs import Pack
@@ -29,7 +30,7 @@ def run_pack(
     workplace: Workplace,
     report: Callable[[dict], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-    judge: Callable[[PackTraining], bool] | None = None,
+    judge: Callable[[Training], bool] | None = None,
 ) -> bool:
     """Train a pack and leave its results in the folder; False if it was ended early.
 
@@ -43,7 +44,7 @@ def run_pack(
     if known is not None and len(known[0]) == len(pack.members):  # its worker died just after
         folder.drop_checkpoint(pack.pack_id)
         return True
-    training = PackTraining(pack.members, workplace.data, workplace.device, tested=judge is None)
+    training = training_of(pack.members, workplace.data, workplace.device, tested=judge is None)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:
         arrays, facts = checkpoint
@@ -75,16 +76,16 @@ def run_pack(
     return True
 
 
-def finish(pack: Pack, folder: RunFolder, training: PackTraining, board: Board, kept: bool) -> None:
+def finish(pack: Pack, folder: RunFolder, training: Training, board: Board, kept: bool) -> None:
     """Write a trained pack's results, and its networks if they are `kept`."""
     folder.check()
     board.close()
     for k, member in enumerate(pack.members if kept else ()):
-        folder.save_model(member, arrays_of(training.stack.member(k)))
+        folder.save_model(member, arrays_of(training.parameters(k)))
     folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
 
 
-def progress(training: PackTraining, first_epoch: int) -> dict:
+def progress(training: Training, first_epoch: int) -> dict:
     """Return the epoch, where it continued from, and the best validation MSE with its network."""
     curve = [r for r in training.records if (r.split, r.metric) == ("validation", "mse")][-1].values
     finite = [(value, k) for k, value in enumerate(curve) if math.isfinite(value)]
@@ -98,7 +99,7 @@ def progress(training: PackTraining, first_epoch: int) -> dict:
     }
 
 
-def save(folder: RunFolder, pack: Pack, training: PackTraining) -> None:
+def save(folder: RunFolder, pack: Pack, training: Training) -> None:
     """Write the pack's checkpoint."""
     member_ids = [member.member_id for member in pack.members]
     tensors, facts = training.state()
@@ -113,7 +114,7 @@ def arrays_of(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 class Board:
     """The TensorBoard runs of a pack's members; after a failure they are written again in full."""
 
-    def __init__(self, folder: RunFolder, training: PackTraining):
+    def __init__(self, folder: RunFolder, training: Training):
         self.folder, self.training, self.written = folder, training, 0
         self.logs: list[MemberLog] = []
 

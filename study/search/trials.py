@@ -21,7 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from data_utils.errors import InputError
-from models.training import PackTraining
+from models.training import Training
 from study.evidence.search import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING
 from study.run import rows
 from study.run.folder import RunFolder
@@ -280,7 +280,7 @@ class Looks:
         self.pruner = optuna.pruners.MedianPruner(n_startup_trials=LEAST_TRIALS)
         self.epochs = look_epochs(job.space.options.epochs)
 
-    def __call__(self, training: PackTraining) -> bool:
+    def __call__(self, training: Training) -> bool:
         """Whether to go on."""
         ended = zip(training.members, training.diverged_epoch, strict=True)
         diverged = [member.run_name for member, epoch in ended if epoch is not None]

@@ -141,15 +141,15 @@ def test_no_global_random_state_is_touched():
 
 def test_a_mixture_of_a_run_is_kept_and_applied():
     from models.architecture import architecture
-    from models.denoisers.network import NetworkDenoiser
+    from models.denoisers.mixture import Mixture
 
-    network, rng = architecture("mixture-2"), np.random.default_rng(0)
-    shapes = network.parameter_shapes(12)
+    rng = np.random.default_rng(0)
+    shapes = architecture("mixture-2").parameter_shapes(12)
     parameters = {name: np.full(shape, 1 / shape[0], np.float32) for name, shape in shapes.items()}
     parameters["components"] = np.linalg.qr(rng.standard_normal((12, 12)))[0].astype(np.float32)
     parameters["means"] = rng.standard_normal((2, 12)).astype(np.float32)
-    kept = NetworkDenoiser(network, 12, parameters)
-    again = NetworkDenoiser.from_arrays(kept.arrays(), kept.facts())
+    kept = Mixture.from_arrays(parameters, {})
+    again = Mixture.from_arrays(kept.arrays(), kept.facts())
     noisy, factors = rng.standard_normal((5, 12)).astype(np.float32), np.linspace(0.1, 1, 5)
     np.testing.assert_array_equal(again.denoise(noisy, factors), kept.denoise(noisy, factors))
     np.testing.assert_allclose(kept.denoise(noisy, 1e-4), noisy, atol=1e-5)

@@ -41,7 +41,7 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     and test_mse / own_mse - 1; NaN if there is none. Of several sets of noise factors the largest
     counts.
     """
-    rows = of_one_kind(evidence.levels[evidence.levels["optimizer"] != "em"], "noise_input")
+    rows = of_one_kind(evidence.levels[evidence.levels["optimizer"] != ""], "noise_input")
     rows = rows[rows["mixed"] & ~rows["carried"]]
     rows = rows.assign(levels=rows.groupby("member_id")["noise_factor"].transform("nunique"))
     rows = rows[rows["levels"] == rows.groupby(["model", "noise_input"])["levels"].transform("max")]

@@ -9,7 +9,7 @@ from models.architecture import architecture
 from models.config import MemberConfig, Phase
 from models.denoisers.baselines import Wiener, mse
 from models.denoisers.mixture import Mixture, fit_round
-from models.training import PackTraining
+from models.denoisers.mixture_fit import MixtureFit
 from study.evidence.reconstruction import reconstructed
 from tests.small import prepared
 
@@ -129,18 +129,18 @@ FACTORS = (0.1, 0.5, 1.0)
 
 
 def member(groups=2, seed=0, epochs=3):
-    return MemberConfig(f"mixture-{groups}", (Phase(FACTORS, epochs),), seed, optimizer="em")
+    return MemberConfig(f"mixture-{groups}", (Phase(FACTORS, epochs),), seed)
 
 
 def trained(members, data, training=None):
-    training = training or PackTraining(tuple(members), data)
+    training = training or MixtureFit(tuple(members), data)
     while not training.finished:
         training.advance()
     return training
 
 
 def state(training, k):
-    parameters = {name: value.numpy().tobytes() for name, value in training.stack.member(k).items()}
+    parameters = {name: value.numpy().tobytes() for name, value in training.parameters(k).items()}
     return parameters, [(r.split, r.epoch, repr(r.values[k])) for r in training.records]
 
 
@@ -148,9 +148,9 @@ def test_pack_equals_its_members_and_resumed_equals_unbroken():
     data = prepared()
     pack = trained([member(seed=0), member(seed=1)], data)
     assert state(pack, 1) == state(trained([member(seed=1)], data), 0)
-    begun = PackTraining((member(),), data)
+    begun = MixtureFit((member(),), data)
     begun.advance()
-    resumed = PackTraining((member(),), data)
+    resumed = MixtureFit((member(),), data)
     resumed.restore(*begun.state())
     assert state(trained([], data, resumed), 0) == state(pack, 0)
     assert pack.epoch == 3
@@ -186,17 +186,15 @@ def test_saved_mixture_gives_the_measured_errors():
     assert set(measured) == set(FACTORS)
     for noise_factor in FACTORS:
         clean, _, guess = reconstructed(
-            Folder(training.stack.member(0)), data, member(), noise_factor
+            Folder(training.parameters(0)), data, member(), noise_factor
         )
         assert mse(guess, clean) == pytest.approx(measured[noise_factor], rel=1e-6)
         assert measured[noise_factor] < noise_factor**2
 
 
 def test_what_does_not_go_together_is_refused():
-    with pytest.raises(InputError, match="'em'"):
-        MemberConfig("mixture-2", (Phase(FACTORS, 3),))
-    with pytest.raises(InputError, match="'em'"):
-        MemberConfig("dense-2", (Phase(FACTORS, 3),), optimizer="em")
+    with pytest.raises(InputError, match="mixture-2: a mixture has no setting"):
+        MemberConfig("mixture-2", (Phase(FACTORS, 3),), optimizer="adadelta")
     with pytest.raises(InputError, match="4001 genes"):
         architecture("mixture-2").parameter_shapes(4001)
     with pytest.raises(InputError, match="mixture-0"):

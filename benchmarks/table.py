@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Comparison, Measurement
-from study.run.provenance import git_state, hardware, package_versions
+from data_utils.versions import package_versions
+from study.run.provenance import git_state, hardware
 
 NARROWEST, WIDEST = 80, 120
 #: Packages whose version changes the numbers.

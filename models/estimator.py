@@ -131,19 +131,18 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         """Write a model folder, which `python run_study.py denoise` reads, too. Raises InputError where it is there."""
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
-        parts = (
-            gene_table(names),
-            self.scaling_,
-            "none",
-            self._noise_factors(),
-            self._training,
-            self._metrics,
+        model = Model(
+            name=f"DenoisingAutoencoder, {self.model}",
+            denoiser=self.denoiser_,
+            genes=gene_table(names),
+            scaling=self.scaling_,
+            transform="none",
+            noise_factors=self._noise_factors(),
+            training=self._training,
+            metrics=self._metrics,
+            gauge=self.gauge_,
         )
-        save_model(
-            Model(f"DenoisingAutoencoder, {self.model}", self.denoiser_, *parts, self.gauge_),
-            Path(folder),
-            force,
-        )
+        save_model(model, Path(folder), force)
 
     @classmethod
     def load(cls, folder: str | Path) -> DenoisingAutoencoder:

@@ -1,56 +1,62 @@
-"""How noisy samples are, and how unlike the training data: both read from the leading directions of the training rows.
+"""How noisy samples are, and how unlike the training data.
 
-What biology there is lies mostly in a few leading eigenvectors of the covariance; white noise lies in all directions
-alike. A sample's energy outside the leading ones, a mean square a gene, is m0 + alpha^2 in the median over samples:
-m0 is that of clean validation rows, which the eigenvectors have not seen. A median, because a few odd samples have
-several times the energy of the others. Few directions, because the more are taken out the less is left of the training
-rows than of others, and people denoise the very file that a model was trained on. By sample the same difference also
-holds what that sample itself varies more than others, so one noise factor for all samples is what is used.
+Both are read from the leading directions of the training rows. Most biology lies in a few leading
+eigenvectors of the covariance; white noise lies in all directions alike. A sample's energy outside
+the leading ones, a mean square per gene, is m0 + alpha^2 in the median over samples, where m0 is
+that of clean validation rows, which the eigenvectors have not seen. It is a median, because a few
+odd samples have several times the energy of the others. The directions are few, because the more
+are taken out, the less is left of the training rows than of others, and people denoise the very
+file that a model was trained on. For a single sample the same difference also holds what that
+sample itself varies more than others, so one noise factor is used for all samples.
 
-Samples unlike the training data have more energy, too, without noise. Noise is a sample's own, though, while what makes
-samples unlike is mostly shared: an unknown tissue's, a platform's. So inner products between samples, which noise
-leaves alone, tell how much of the energy is not noise.
+Samples unlike the training data have more energy, too, without noise. But noise is a sample's own,
+whereas what makes samples unlike is mostly shared: an unknown tissue, a platform. So inner products
+between samples, which noise leaves unchanged, show how much of the energy is not noise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-#: Leading directions, at most a quarter of genes and of rows. With 32 of 943 the energy of training rows is 2 % below
-#: that of others on the simulated cohort (with 471: 30 %), and the estimate on others no worse.
+from models.config import NOISE_FACTORS
+
+#: Leading directions, at most a quarter of genes and of rows. With 32 of 943 the energy of training
+#: rows is 2 % below that of others on the simulated cohort (with 471: 30 %), and the estimate on
+#: others is no worse.
 LEADING = 32
 #: The share of validation rows that are within the limits of `distances`.
 WITHIN = 0.99
 #: Noise factors at which the limits are known; between them they are interpolated.
-LIMIT_GRID = (*(round(0.1 * i, 1) for i in range(11)), 1.5, 2.0, 3.0)
-#: A gene that varies less outside the leading directions, z-scored, was constant: it tells nothing of noise.
+LIMIT_GRID = (*NOISE_FACTORS, 1.5, 2.0, 3.0)
+#: A gene that varies less outside the leading directions, z-scored, was constant: no sign of noise.
 LEAST_VARIANCE = 1e-6
-#: Samples that are compared with each other, and with how many of those nearest to it each.
+#: Samples that are compared with each other, and with how many of the nearest each.
 COMPARED, NEAREST = 1024, 3
 ARRAYS = ("mean", "components", "variances", "outside", "limits")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Gauge:
     """Leading directions of the z-scored training rows, and what is usual outside them.
 
-    mean (genes,); components (genes, k) and variances (k,): leading eigenvectors, as columns, and eigenvalues; outside
-    (genes,): mean square of clean validation rows outside them; limits (2, len(LIMIT_GRID)): of `distances`; calm: m0.
+    variances are the eigenvalues of the components; outside is the mean square of clean validation
+    rows outside them, by gene; limits are those of `distances` at LIMIT_GRID; calm is m0.
     """
 
-    mean: np.ndarray
-    components: np.ndarray
-    variances: np.ndarray
-    outside: np.ndarray
-    limits: np.ndarray
+    mean: np.ndarray  # (genes,)
+    components: np.ndarray  # (genes, k): a column per direction
+    variances: np.ndarray  # (k,)
+    outside: np.ndarray  # (genes,)
+    limits: np.ndarray  # (2, grid)
     calm: float
 
     @classmethod
     def fit(cls, train: np.ndarray, validation: np.ndarray, seed: int = 0) -> Gauge:
-        """From z-scored training and validation rows (samples, genes), under the noise of `seed`."""
+        """Fit z-scored training and validation rows (samples, genes), under the noise of `seed`."""
+        # Applying a gauge starts two seconds faster without torch and scikit-learn.
         from sklearn.utils.extmath import randomized_svd
 
         from data_utils.noise import evaluation_noise
@@ -58,22 +64,26 @@ class Gauge:
         mean = train.mean(axis=0, dtype=np.float64).astype(np.float32)
         k = max(1, min(LEADING, train.shape[1] // 4, len(train) // 4))
         _, singular, directions = randomized_svd(train - mean, k, n_iter=7, random_state=0)
-        components, variances = (
-            directions.T.astype(np.float32),
-            (singular**2 / len(train)).astype(np.float32),
-        )
+        components = directions.T.astype(np.float32)
+        variances = (singular**2 / len(train)).astype(np.float32)
         centred = validation - mean
         outside = np.square(centred - centred @ components @ components.T).mean(axis=0)
-        empty = np.zeros((2, len(LIMIT_GRID)), dtype=np.float32)
-        it = cls(mean, components, np.maximum(variances, LEAST_VARIANCE), outside, empty, 0.0)
-        calm = max(LEAST_VARIANCE, float(np.median(it.energy(validation))))
-        it = cls(*arrays_of(it), calm)
+        gauge = cls(
+            mean=mean,
+            components=components,
+            variances=np.maximum(variances, LEAST_VARIANCE),
+            outside=outside,
+            limits=np.zeros((2, len(LIMIT_GRID)), dtype=np.float32),
+            calm=0.0,
+        )
+        calm = float(np.median(gauge.energy(validation)))
+        gauge = replace(gauge, calm=max(LEAST_VARIANCE, calm))
         normal = evaluation_noise(seed, "validation", *validation.shape).numpy()
         limits = [
-            np.quantile(it.distances(validation + a * normal, a), WITHIN, axis=1)
+            np.quantile(gauge.distances(validation + a * normal, a), WITHIN, axis=1)
             for a in LIMIT_GRID
         ]
-        return cls(*arrays_of(it)[:-1], np.stack(limits, axis=1).astype(np.float32), calm)
+        return replace(gauge, limits=np.stack(limits, axis=1).astype(np.float32))
 
     @cached_property
     def _used(self) -> np.ndarray:
@@ -82,78 +92,72 @@ class Gauge:
 
     @cached_property
     def _reader(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the used genes: what reads the code by least squares (genes, k), the components, the noise that takes."""
+        """Of the used genes: least-squares reader (genes, k), components, noise of the code (k,)."""
         components = self.components[self._used].astype(np.float64)
         reader = np.linalg.pinv(components).T
-        return (
-            reader.astype(np.float32),
-            components.astype(np.float32),
-            np.square(reader).sum(axis=0),
-        )
+        noise = np.square(reader).sum(axis=0)
+        return reader.astype(np.float32), components.astype(np.float32), noise
 
     def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Code (samples, k) of z-scored rows, and what is left outside; its sum of squares is the energy."""
+        """Code (samples, k) of z-scored rows, and what is left; its sum of squares is the energy."""
         centred = (np.asarray(rows, dtype=np.float32) - self.mean)[:, self._used]
         reader, components, _ = self._reader
         code = centred @ reader
-        return code, (centred - code @ components.T) / np.float32(
-            np.sqrt(max(1, centred.shape[1] - code.shape[1]))
-        )
+        n_left = max(1, centred.shape[1] - code.shape[1])
+        return code, (centred - code @ components.T) / np.float32(np.sqrt(n_left))
 
     def energy(self, rows: np.ndarray) -> np.ndarray:
-        """Mean square outside the leading directions, (samples,), of z-scored rows (samples, genes)."""
+        """Mean square outside the leading directions, (samples,), of z-scores (samples, genes)."""
         return _squares(self._read(rows)[1])
 
     def noise_factor(self, rows: np.ndarray) -> float:
-        """The noise factor of z-scored rows (samples, genes): 0 where they are as calm as clean ones.
+        """Estimate the noise factor of z-scored rows (samples, genes); 0 if as calm as clean ones.
 
-        From the energy goes what clean rows have or, where it is more, what samples share.
+        What is subtracted from the energy is that of clean rows or, if it is more, what samples
+        share.
         """
         left = self._read(rows)[1]
-        energy = _squares(left)
-        return float(
-            np.sqrt(
-                max(0.0, np.median(energy) - max(self.calm, np.median(_shared(left[:COMPARED]))))
-            )
-        )
+        usual = max(self.calm, np.median(_shared(left[:COMPARED])))
+        return float(np.sqrt(max(0.0, np.median(_squares(left)) - usual)))
 
     def noise_by_sample(self, energy: np.ndarray) -> np.ndarray:
-        """The same for each sample alone, (samples,), with what the sample itself varies more than others."""
+        """Noise factor of each sample, (samples,), including what it varies more than others."""
         return np.sqrt(np.clip(energy - self.calm, 0, None))
 
     def distances(self, rows: np.ndarray, noise_factor: float) -> np.ndarray:
-        """How far samples are from the training rows, (2, samples): about 1 for one like them, at that noise factor.
+        """How far samples are from the training rows, (2, samples): about 1 for one like them.
 
-        Within the leading directions, the mean of (v_j . y)^2 / (lambda_j + alpha^2): the squared Mahalanobis distance
-        over its degrees of freedom. Outside them, energy / (m0 + alpha^2).
+        Within the leading directions it is the mean of (v_j . y)^2 / (lambda_j + alpha^2), the
+        squared Mahalanobis distance over its degrees of freedom; outside, energy / (m0 + alpha^2).
         """
         code, left = self._read(rows)
         variance = self.variances + noise_factor**2 * self._reader[2]
-        return np.stack(
-            [
-                np.square(code / np.sqrt(variance)).mean(axis=1),
-                _squares(left) / (self.calm + noise_factor**2),
-            ]
-        )
+        within = np.square(code / np.sqrt(variance)).mean(axis=1)
+        return np.stack([within, _squares(left) / (self.calm + noise_factor**2)])
 
     def limits_at(self, noise_factor: float) -> np.ndarray:
         """What `distances` do not exceed for WITHIN of the validation rows, (2,)."""
         return np.array([np.interp(noise_factor, LIMIT_GRID, limit) for limit in self.limits])
 
     def restricted(self, genes: np.ndarray) -> Gauge:
-        """For samples that have only the genes at these positions."""
-        parts = (
-            self.mean[genes],
-            self.components[genes],
-            self.variances,
-            self.outside[genes],
-            self.limits,
+        """The gauge for samples that have only the genes at these positions."""
+        fewer = replace(
+            self,
+            mean=self.mean[genes],
+            components=self.components[genes],
+            outside=self.outside[genes],
         )
-        it = Gauge(*parts, self.calm)
-        usual = [
-            g.outside[g._used].sum() / max(1, len(g._used) - len(g.variances)) for g in (self, it)
-        ]
-        return Gauge(*parts, self.calm * float(usual[1] / usual[0]))
+        return replace(fewer, calm=self.calm * float(fewer._usual / self._usual))
+
+    @property
+    def _usual(self) -> float:
+        """Energy of clean rows, as `outside` has it."""
+        used = self._used
+        return self.outside[used].sum() / max(1, len(used) - len(self.variances))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a model folder keeps as arrays."""
+        return {name: getattr(self, name) for name in ARRAYS}
 
     def facts(self) -> dict:
         """What a model folder keeps as JSON."""
@@ -161,8 +165,8 @@ class Gauge:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> Gauge:
-        """From `arrays_of` by name and `facts`. Raises KeyError or ValueError where they do not fit together."""
-        it = cls(*(arrays[name] for name in ARRAYS), float(facts["calm"]))
+        """Invert `arrays` and `facts`. Raises KeyError or ValueError if they do not fit together."""
+        it = cls(**{name: arrays[name] for name in ARRAYS}, calm=float(facts["calm"]))
         n, k = it.mean.size, it.variances.size
         shapes = (it.components.shape, it.outside.shape, it.limits.shape)
         if shapes != ((n, k), (n,), (2, len(LIMIT_GRID))) or not k or it.variances.min() <= 0:
@@ -175,7 +179,7 @@ def _squares(left: np.ndarray) -> np.ndarray:
 
 
 def _shared(left: np.ndarray) -> np.ndarray:
-    """Energy that each sample shares with those most like it, (samples,), less what noise alone would seem to share."""
+    """Energy that each sample shares with those most like it, (samples,), beyond chance."""
     n = len(left)
     if n < 2:
         return np.zeros(n)
@@ -184,12 +188,8 @@ def _shared(left: np.ndarray) -> np.ndarray:
     np.fill_diagonal(products, -np.inf)
     nearest = min(NEAREST, n - 1)
     largest = np.partition(products, n - nearest, axis=1)[:, n - nearest :].mean(axis=1)
-    # The largest of n products of shares s + noise, of a noise that is what is not shared: sqrt(2 log n) deviations.
+    # The largest of n products of share s + noise, where noise is what is not shared: sqrt(2 log n)
+    # standard deviations.
     noise, share = np.clip(energy - largest, 0, None), np.clip(largest, 0, None)
     by_chance = np.sqrt(2 * np.log(n) / left.shape[1]) * (noise + np.sqrt(share * noise))
     return np.clip(largest - by_chance, 0, None)
-
-
-def arrays_of(gauge: Gauge) -> list[np.ndarray]:
-    """Its arrays, in the order of ARRAYS."""
-    return [getattr(gauge, name) for name in ARRAYS]

@@ -1,277 +1,178 @@
-"""A model as one ONNX file, which onnxruntime runs without this program.
+"""Write a model as one ONNX file, which onnxruntime runs without this program.
 
-Inputs: `expression` (samples, genes) float32, in the units of the training data (counts, TPM or RPKM where the model's
-transform is log2p1, else log values), genes as the file's metadata list them; and `noise_factor` (samples, 1) float32,
-which a model that is not told the noise does not have. Output: `denoised`, in the same units. The graph is built by
-hand: the transform, the scaling (in float64, as here), the denoiser, and both undone.
+Inputs: `expression` (samples, genes) float32 in the units of the training data (counts, TPM or RPKM
+if the model's transform is log2p1, else log values), with the genes that the file's metadata list;
+and `noise_factor` (samples, 1) float32, unless the model ignores it. Output: `denoised`, in the
+same units. The file holds the transform and the scaling, in float64 as here.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from data_utils.errors import InputError
 from data_utils.formats.text import replacing
-from models.architecture import ConvArchitecture, image_shape
 from models.denoisers.linear import PCADenoiser, WienerDenoiser
-from models.denoisers.mixture import Mixture
+from models.denoisers.mixture import Mixture as MixtureDenoiser
 from models.denoisers.network import NetworkDenoiser
 from models.folder import Model
+from models.networks import build
 
 #: Version of the operators; onnxruntime of 2023 and later knows it.
-OPSET = 17
+OPSET = 18
 
 
 def check_onnx() -> None:
-    """Raise InputError where the package onnx is not installed."""
+    """Raise InputError if the extra packages are not installed."""
     try:
         import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
     except ImportError:
-        raise InputError("--onnx: needs the package onnx: pip install 'dae-study[onnx]'") from None
-
-
-class Graph:
-    """Nodes and constants of a graph; a call adds a node and returns the name of what it answers."""
-
-    def __init__(self):
-        self.nodes, self.constants = [], []
-
-    def __call__(self, operator: str, *inputs: str, **attributes) -> str:
-        """Add a node; inputs that are "" are left out."""
-        from onnx import helper
-
-        name = f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def constant(self, value: np.ndarray | float | list, dtype: type = np.float32) -> str:
-        """A constant array."""
-        from onnx import numpy_helper
-
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(
-            numpy_helper.from_array(np.ascontiguousarray(value, dtype=dtype), name)
-        )
-        return name
-
-    def cast(self, value: str, dtype: type) -> str:
-        """The value as float32 or float64."""
-        from onnx import TensorProto
-
-        kinds = {np.float32: TensorProto.FLOAT, np.float64: TensorProto.DOUBLE}
-        return self("Cast", value, to=kinds[dtype])
+        raise InputError(
+            "--onnx: needs the packages onnx and onnxscript: pip install 'dae-study[onnx]'"
+        ) from None
 
 
 def write_onnx(model: Model, path: Path) -> None:
-    """Write the file. Raises InputError for a kind of model that has no graph."""
-    from onnx import TensorProto, checker, helper
-
-    adder = _ADDERS.get(model.denoiser.kind)
-    if adder is None:
-        raise InputError(
-            f"--onnx {path}: a model of kind {model.denoiser.kind} cannot be written as ONNX"
-        )
-    graph, told = Graph(), _is_told(model)
-    z = _scaled(graph, model)
-    output = _unscaled(graph, model, adder(graph, model.denoiser, z, "noise_factor"))
-    graph.nodes[-1].output[0] = "denoised"
-    n_genes = len(model.genes)
-    inputs = [helper.make_tensor_value_info("expression", TensorProto.FLOAT, ["samples", n_genes])]
-    inputs += [
-        helper.make_tensor_value_info("noise_factor", TensorProto.FLOAT, ["samples", 1])
-    ] * told
-    outputs = [helper.make_tensor_value_info("denoised", TensorProto.FLOAT, ["samples", n_genes])]
-    assert output == graph.nodes[-1].name
-    made = helper.make_graph(graph.nodes, "denoiser", inputs, outputs, graph.constants)
-    whole = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
-    whole.doc_string = model.name
-    helper.set_model_props(
-        whole, {"genes": json.dumps(model.genes["ensembl_id"].tolist()), "name": model.name}
+    """Write the file. Raises InputError for a kind of model that has no module."""
+    if model.denoiser.kind not in MODULES:
+        raise InputError(f"--onnx {path}: cannot hold a model of kind {model.denoiser.kind}")
+    module = InUnits(model).eval()
+    names = ["expression", "noise_factor"][: 2 if module.denoiser.needs_noise else 1]
+    shapes = {"expression": (2, len(model.genes)), "noise_factor": (2, 1)}
+    program = torch.onnx.export(
+        module,
+        tuple(torch.ones(shapes[name]) for name in names),
+        input_names=names,
+        output_names=["denoised"],
+        dynamic_shapes={name: {0: torch.export.Dim("samples")} for name in names},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
     )
-    checker.check_model(whole)
+    program.model.doc_string = model.name
+    program.model.metadata_props.update(
+        genes=json.dumps(model.genes["ensembl_id"].tolist()), name=model.name
+    )
     with replacing(path) as temporary:
-        temporary.write_bytes(whole.SerializeToString())
+        program.save(temporary)
 
 
-def _is_told(model: Model) -> bool:
-    """Whether the answer depends on the noise factor."""
-    denoiser = model.denoiser
-    if isinstance(denoiser, NetworkDenoiser):
-        return denoiser.network.noise_input
-    return not isinstance(denoiser, PCADenoiser) or denoiser.with_gain
+class InUnits(nn.Module):
+    """A model from the units of the data to the same."""
+
+    def __init__(self, model: Model):
+        super().__init__()
+        self.denoiser = MODULES[model.denoiser.kind](model.denoiser)
+        self.logged = model.transform == "log2p1"
+        self.centre = _constant(model.scaling.centre, torch.float64)
+        self.scale = _constant(model.scaling.scale, torch.float64)
+
+    def forward(self, expression, noise_factor=None):
+        x = expression.double()  # (samples, genes)
+        if self.logged:  # logs are kept as float32, as in this program
+            x = (torch.log(x + 1) / math.log(2)).float().double()
+        z = ((x - self.centre) / self.scale).float()
+        x = self.denoiser(z, noise_factor).double() * self.scale + self.centre
+        if self.logged:
+            x = (torch.exp(x * math.log(2)) - 1).clamp(min=0)
+        return x.float()
 
 
-def _scaled(graph: Graph, model: Model) -> str:
-    """z-scores, float32."""
-    x = graph.cast("expression", np.float64)
-    if model.transform == "log2p1":
-        x = graph("Log", graph("Add", x, graph.constant(1, np.float64)))
-        x = graph("Div", x, graph.constant(np.log(2), np.float64))
-        x = graph.cast(graph.cast(x, np.float32), np.float64)  # logs are kept as float32 here, too
-    x = graph("Sub", x, graph.constant(model.scaling.centre, np.float64))
-    return graph.cast(graph("Div", x, graph.constant(model.scaling.scale, np.float64)), np.float32)
+class Network(nn.Module):
+    """A dense or convolutional network."""
+
+    def __init__(self, denoiser: NetworkDenoiser):
+        super().__init__()
+        self.needs_noise = denoiser.network.noise_input
+        parameters = {name: _constant(value) for name, value in denoiser.parameters.items()}
+        self.network = build(denoiser.network, denoiser.n_genes, parameters)
+
+    def forward(self, z, noise_factor=None):
+        return self.network(torch.cat([z, noise_factor], dim=1) if self.needs_noise else z)[0]
 
 
-def _unscaled(graph: Graph, model: Model, z: str) -> str:
-    """Back to the units of the input, float32."""
-    x = graph("Mul", graph.cast(z, np.float64), graph.constant(model.scaling.scale, np.float64))
-    x = graph("Add", x, graph.constant(model.scaling.centre, np.float64))
-    if model.transform == "log2p1":
-        x = graph("Exp", graph("Mul", x, graph.constant(np.log(2), np.float64)))
-        x = graph(
-            "Max", graph("Sub", x, graph.constant(1, np.float64)), graph.constant(0, np.float64)
-        )
-    return graph.cast(x, np.float32)
+class Wiener(nn.Module):
+    """A Wiener filter with the spectrum of the nearest noise factor of its grid."""
+
+    needs_noise = True
+
+    def __init__(self, denoiser: WienerDenoiser):
+        super().__init__()
+        self.mean, self.components = map(_constant, (denoiser.mean, denoiser.components))
+        self.grid, self.spectra = map(_constant, (denoiser.grid, denoiser.spectra[denoiser.choice]))
+
+    def forward(self, z, noise_factor):
+        nearest = (noise_factor - self.grid).abs().argmin(dim=1)  # (samples,)
+        code = (z - self.mean) @ self.components * _gain(self.spectra[nearest], noise_factor)
+        return code @ self.components.T + self.mean
 
 
-def add_wiener(graph: Graph, denoiser: WienerDenoiser, z: str, noise_factor: str) -> str:
-    """Add the nodes of a Wiener filter: z (samples, genes) and noise_factor (samples, 1) in, z out."""
-    distance = graph("Abs", graph("Sub", noise_factor, graph.constant(denoiser.grid[None])))
-    nearest = graph("ArgMin", distance, axis=1, keepdims=0)
-    spectrum = graph("Gather", graph.constant(denoiser.spectra[denoiser.choice]), nearest, axis=0)
-    code = graph(
-        "MatMul",
-        graph("Sub", z, graph.constant(denoiser.mean)),
-        graph.constant(denoiser.components),
-    )
-    code = graph("Mul", code, _gain(graph, spectrum, noise_factor))
-    back = graph("MatMul", code, graph.constant(denoiser.components.T))
-    return graph("Add", back, graph.constant(denoiser.mean))
+class Mixture(nn.Module):
+    """The posterior mean of models/denoisers/mixture.py, in float64: densities are small differences."""
+
+    needs_noise = True
+
+    def __init__(self, denoiser: MixtureDenoiser):
+        super().__init__()
+        arrays = denoiser.arrays()
+        kept = {name: _constant(value, torch.float64) for name, value in arrays.items()}
+        self.components, self.means = kept["components"], kept["means"] @ kept["components"]
+        self.variances = torch.outer(kept["class_scales"], kept["variances"])  # (classes, genes)
+        self.log_prior = torch.log(torch.outer(kept["class_weights"], kept["group_weights"]))
+
+    def forward(self, z, noise_factor):
+        y = (z.double() @ self.components).unsqueeze(1)  # (samples, 1, genes)
+        noise = noise_factor.double().square().unsqueeze(2)  # (samples, 1, 1)
+        variances = self.variances + noise  # (samples, classes, genes)
+        scaled = y / variances
+        squares = (1 / variances) @ self.means.T**2 - 2 * scaled @ self.means.T
+        of_class = (y * scaled + torch.log(variances)).sum(dim=2, keepdim=True)
+        density = self.log_prior - 0.5 * (squares + of_class)  # (samples, classes, groups)
+        probability = density.flatten(1).softmax(dim=1).view(-1, *self.log_prior.shape)
+        left = noise / variances  # share of the distance to the mean that is taken as noise
+        kept = probability.sum(dim=2, keepdim=True) * (1 - left) * y
+        guess = (kept + probability @ self.means * left).sum(dim=1)
+        return (guess @ self.components.T).float()
 
 
-def add_pca(graph: Graph, denoiser: PCADenoiser, z: str, noise_factor: str) -> str:
-    """Add the nodes of a projection, as `add_wiener` does."""
-    code = graph(
-        "MatMul",
-        graph("Sub", z, graph.constant(denoiser.mean)),
-        graph.constant(denoiser.components.T),
-    )
-    if denoiser.with_gain:
-        code = graph(
-            "Mul", code, _gain(graph, graph.constant(denoiser.variances[None]), noise_factor)
-        )
-    back = graph("MatMul", code, graph.constant(denoiser.components))
-    return graph("Add", back, graph.constant(denoiser.mean))
+class Projection(nn.Module):
+    """A projection on principal components, each shrunk by its gain if the model has one."""
+
+    def __init__(self, denoiser: PCADenoiser):
+        super().__init__()
+        self.needs_noise = denoiser.with_gain
+        self.mean, self.components = map(_constant, (denoiser.mean, denoiser.components))
+        self.variances = _constant(denoiser.variances)
+
+    def forward(self, z, noise_factor=None):
+        code = (z - self.mean) @ self.components.T
+        if self.needs_noise:
+            code = code * _gain(self.variances, noise_factor)
+        return code @ self.components + self.mean
 
 
-def _gain(graph: Graph, variance: str, noise_factor: str) -> str:
-    """variance / (variance + noise_factor^2); a tiny number instead of 0 / 0."""
-    tiny = graph.constant(np.finfo(np.float32).tiny)
-    variance = graph("Max", variance, tiny)
-    return graph("Div", variance, graph("Add", variance, graph("Mul", noise_factor, noise_factor)))
+def _gain(variance: torch.Tensor, noise_factor: torch.Tensor) -> torch.Tensor:
+    """variance / (variance + noise_factor^2), with a tiny number instead of 0 / 0."""
+    variance = variance.clamp(min=torch.finfo(torch.float32).tiny)
+    return variance / (variance + noise_factor**2)
 
 
-def add_network(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: str) -> str:
-    """Add the nodes of a dense or convolutional network, as `add_wiener` does."""
-    add = _add_conv if isinstance(denoiser.network, ConvArchitecture) else _add_dense
-    output = add(graph, denoiser, z, noise_factor)
-    return graph("Sigmoid", output) if denoiser.network.output == "sigmoid" else output
+def _constant(values: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.tensor(values, dtype=dtype)
 
 
-def _add_dense(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: str) -> str:
-    network, parameters = denoiser.network, denoiser.parameters
-    h = graph("Concat", z, noise_factor, axis=1) if network.noise_input else z
-    sigmoid = network.code_layers if network.code_activation == "sigmoid" else ()
-    for i in range(len(network.hidden) + 1):
-        weight, bias = (
-            graph.constant(parameters[f"layer{i}.{part}"]) for part in ("weight", "bias")
-        )
-        h = graph("Gemm", h, weight, bias, transB=1)
-        if i < len(network.hidden):
-            h = graph("Sigmoid" if i in sigmoid else "Relu", h)
-    return h
-
-
-def add_mixture(graph: Graph, denoiser: Mixture, z: str, noise_factor: str) -> str:
-    """Add the nodes of the posterior mean, in float64: densities are differences of large numbers."""
-    p = {name: np.asarray(value, dtype=np.float64) for name, value in denoiser.arrays().items()}
-    means = p["means"] @ p["components"]  # (groups, genes)
-    n_groups = len(means)
-
-    def const(value: np.ndarray | float) -> str:
-        return graph.constant(value, np.float64)
-
-    def total(value: str) -> str:
-        return graph("ReduceSum", value, graph.constant([1], np.int64), keepdims=1)
-
-    noise = graph.cast(noise_factor, np.float64)
-    noise = graph("Mul", noise, noise)  # (samples, 1)
-    y = graph("MatMul", graph.cast(z, np.float64), const(p["components"]))
-    variances = [
-        graph("Add", noise, const(scale * p["variances"][None])) for scale in p["class_scales"]
-    ]
-    densities = []
-    for v, weight in zip(variances, p["class_weights"], strict=True):
-        scaled = graph("Div", y, v)
-        cross = graph("MatMul", scaled, const(-2 * means.T))
-        squares = graph("Add", cross, graph("MatMul", graph("Reciprocal", v), const(means.T**2)))
-        squares = graph(
-            "Add", squares, graph("Add", total(graph("Mul", y, scaled)), total(graph("Log", v)))
-        )
-        prior = const(np.log(p["group_weights"] * weight)[None])
-        densities.append(graph("Add", graph("Mul", squares, const(-0.5)), prior))
-    probability = graph(
-        "Softmax", graph("Concat", *densities, axis=1), axis=1
-    )  # (samples, classes x groups)
-    guess = const(np.zeros((1, means.shape[1])))
-    for c, v in enumerate(variances):
-        ends = (
-            graph.constant([value], np.int64) for value in (c * n_groups, (c + 1) * n_groups, 1)
-        )
-        of_class = graph("Slice", probability, *ends)
-        left = graph("Div", noise, v)
-        kept = graph("Mul", graph("Mul", total(of_class), y), graph("Sub", const(1.0), left))
-        guess = graph(
-            "Add",
-            guess,
-            graph("Add", kept, graph("Mul", graph("MatMul", of_class, const(means)), left)),
-        )
-    return graph.cast(graph("MatMul", guess, const(p["components"].T)), np.float32)
-
-
-def _add_conv(graph: Graph, denoiser: NetworkDenoiser, z: str, noise_factor: str) -> str:
-    network, n_genes = denoiser.network, denoiser.n_genes
-    height, width = image_shape(n_genes)
-
-    def conv(h: str, i: int) -> str:
-        parts = (
-            graph.constant(denoiser.parameters[f"conv{i}.{part}"]) for part in ("weight", "bias")
-        )
-        return graph("Conv", h, *parts, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-
-    def pool(h: str) -> str:
-        return graph("MaxPool", h, kernel_shape=[2, 2], strides=[2, 2])
-
-    def doubled(h: str) -> str:
-        scales = graph.constant([1, 1, 2, 2])
-        how = {
-            "mode": "nearest",
-            "coordinate_transformation_mode": "asymmetric",
-            "nearest_mode": "floor",
-        }
-        return graph("Resize", h, "", scales, **how)
-
-    padded = graph("Pad", z, graph.constant([0, 0, 0, height * width - n_genes], np.int64))
-    h = graph("Reshape", padded, graph.constant([-1, 1, height, width], np.int64))
-    h = pool(graph("Relu", conv(h, 0)))
-    h = pool(graph("Relu", conv(h, 1)))
-    h = graph("Sigmoid" if network.code_activation == "sigmoid" else "Relu", pool(conv(h, 2)))
-    h = graph("Relu", conv(h, 3))
-    h = graph("Relu", conv(doubled(h), 4))
-    h = graph("Relu", conv(doubled(h), 5))
-    flat = graph("Reshape", conv(doubled(h), 6), graph.constant([-1, height * width], np.int64))
-    ends = (graph.constant([value], np.int64) for value in (0, n_genes, 1))
-    return graph("Slice", flat, *ends)
-
-
-#: What adds a kind's nodes: (graph, denoiser, z, noise_factor) -> z.
-_ADDERS: dict[str, Callable] = {
-    "wiener": add_wiener,
-    "pca": add_pca,
-    "mixture": add_mixture,
-    "network": add_network,
+#: The module of each kind of denoiser: z-scores and noise factors (samples, 1) to z-scores.
+MODULES: dict[str, Callable[..., nn.Module]] = {
+    "network": Network,
+    "wiener": Wiener,
+    "mixture": Mixture,
+    "pca": Projection,
 }

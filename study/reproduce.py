@@ -22,12 +22,12 @@ from rich.table import Table
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import load_dataset
+from data_utils.versions import package_versions
 from models.config import MemberConfig
 from models.fits import training_of
 from models.training import Training
 from study.evidence.evidence import Run, load_evidence
 from study.run.folder import RunFolder
-from study.run.provenance import package_versions
 from study.run.rows import FAILED, member_rows, metric_rows
 from study.run.worker import arrays_of, one_thread
 

@@ -23,6 +23,7 @@ class FittedDenoiser(Protocol):
     """
 
     kind: str
+    description: str
     n_genes: int
 
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:

@@ -46,6 +46,7 @@ class WienerDenoiser:
     choice: np.ndarray
 
     kind = "wiener"
+    description = "a Wiener filter, the best linear denoiser, tuned on validation rows"
 
     @classmethod
     def of(cls, fitted: baselines.Wiener, grid: tuple[float, ...] = GRID) -> WienerDenoiser:
@@ -112,6 +113,7 @@ class PCADenoiser:
     with_gain: bool = False
 
     kind = "pca"
+    description = "a projection on principal components"
 
     @classmethod
     def of(cls, fitted: baselines.PCA) -> PCADenoiser:

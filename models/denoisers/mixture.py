@@ -57,6 +57,7 @@ class Mixture:
     class_weights: np.ndarray  # (classes,), sum 1
 
     kind = "mixture"
+    description = "a mixture of Wiener filters, the posterior mean of a mixture of Gaussians"
 
     @property
     def n_genes(self) -> int:

@@ -26,6 +26,7 @@ class NetworkDenoiser:
     parameters: dict[str, np.ndarray]
 
     kind = "network"
+    description = "a neural network (denoising autoencoder)"
 
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
         """(samples, genes) z-scores to the same, float32; noise_factor is a number or (samples,)."""

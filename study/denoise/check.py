@@ -10,7 +10,6 @@ import pandas as pd
 
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.text import replacing
-from models.card import what_it_is
 from models.gauge import WITHIN
 from study.denoise.apply import Notes, Task
 from study.denoise.drawing import draw_change, draw_distances, draw_noise
@@ -98,7 +97,7 @@ def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, Words]:
 
 
 def _document(task, samples, genes, verdict, trusted, source, out, first) -> Document:
-    subtitle = f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: {what_it_is(task.model)}."
+    subtitle = f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: {task.model.denoiser.description}."
     sections = (
         Section("In short", (verdict, _facts(task, samples, source, out, first))),
         _unlike(task, samples),

@@ -222,17 +222,14 @@ def _model(
     if chosen.member is not None:
         training["member"] = chosen.name
         factors = tuple(sorted({a for phase in chosen.member.phases for a in phase.noise_factors}))
-    gauge = Gauge.fit(data.train, data.validation)
-    metrics = pd.DataFrame(rows, columns=METRIC_COLUMNS)
-    genes = gene_table(data.gene_ids)
     return Model(
-        chosen.name,
-        denoiser,
-        genes,
-        data.scaling,
-        recorded["transform"],
-        factors,
-        training,
-        metrics,
-        gauge,
+        name=chosen.name,
+        denoiser=denoiser,
+        genes=gene_table(data.gene_ids),
+        scaling=data.scaling,
+        transform=recorded["transform"],
+        noise_factors=factors,
+        training=training,
+        metrics=pd.DataFrame(rows, columns=METRIC_COLUMNS),
+        gauge=Gauge.fit(data.train, data.validation),
     )

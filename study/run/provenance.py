@@ -12,10 +12,10 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from data_utils.sources import Dataset
+from data_utils.versions import package_versions
 from models.config import MemberConfig
 from study.options import StudyOptions
 
@@ -54,19 +54,10 @@ def provenance() -> dict:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": package_versions(),
+        "packages": package_versions(PACKAGES),
         "git": git_state(),
         "hardware": hardware(),
     }
-
-
-def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Read the versions of installed packages, without importing any of them."""
-    versions: dict[str, str | None] = dict.fromkeys(names)
-    for name in names:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 def git_state(project: Path = PROJECT) -> dict | None:

@@ -114,7 +114,7 @@ def test_a_folder_keeps_it(tmp_path):
     with pytest.raises(InputError, match="exists already: give --force"):
         fitted.save(tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text()
-    assert "Not measured beside the Wiener filter." in card
+    assert "Not measured next to the Wiener filter." in card
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,17 @@ def test_the_same_numbers(kind, transform, tmp_path):
 
     gauge, metrics = Gauge.fit(DATA.train, DATA.validation), pd.DataFrame(columns=METRIC_COLUMNS)
     genes = gene_table(DATA.gene_ids)
-    model = Model(kind, DENOISERS[kind](), genes, DATA.scaling, transform, (), {}, metrics, gauge)
+    model = Model(
+        name=kind,
+        denoiser=DENOISERS[kind](),
+        genes=genes,
+        scaling=DATA.scaling,
+        transform=transform,
+        noise_factors=(),
+        training={},
+        metrics=metrics,
+        gauge=gauge,
+    )
     write_onnx(model, tmp_path / "model.onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

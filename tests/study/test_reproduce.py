@@ -11,12 +11,12 @@ from data_utils.errors import InputError
 from data_utils.formats.registry import write_expression
 from data_utils.preparation import prepare
 from data_utils.sources import load_dataset
+from data_utils.versions import package_versions
 from models.config import Phase
 from study.reproduce import _difference, reproduce
 from study.run.folder import RunFolder
 from study.run.jobs import Workplace
 from study.run.packs import plan_packs
-from study.run.provenance import package_versions
 from study.run.worker import run_pack
 from tests.small import contents, expression, expression_file, member
 from tests.study.runs import fake_config

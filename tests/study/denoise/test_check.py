@@ -32,17 +32,19 @@ def folder(cohort, tmp_path_factory):
             guess = of.denoise(noisy_rows(data.validation, "validation", a, 0), a)
             rows.append(("validation", name, a, mse(guess, data.validation)))
     training = {"source": "simulated", "sha256": "0" * 64, "n_samples": 800, "simulated": True}
-    parts = (
-        WienerDenoiser.of(wiener),
-        gene_table(data.gene_ids),
-        data.scaling,
-        "none",
-        (),
-        training,
+    model = Model(
+        name="Wiener",
+        denoiser=WienerDenoiser.of(wiener),
+        genes=gene_table(data.gene_ids),
+        scaling=data.scaling,
+        transform="none",
+        noise_factors=(),
+        training=training,
+        metrics=pd.DataFrame(rows, columns=METRIC_COLUMNS),
+        gauge=Gauge.fit(data.train, data.validation),
     )
-    metrics = pd.DataFrame(rows, columns=METRIC_COLUMNS)
     path = tmp_path_factory.mktemp("check") / "model"
-    save_model(Model("Wiener", *parts, metrics, Gauge.fit(data.train, data.validation)), path)
+    save_model(model, path)
     return path
 
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from data_utils.versions import package_versions
 from study.run import provenance as module
-from study.run.provenance import git_state, hardware, package_versions, provenance
+from study.run.provenance import git_state, hardware, provenance
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 

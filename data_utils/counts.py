@@ -81,12 +81,12 @@ def check_counts(dataset: Dataset) -> None:
         if place is not None:
             raise InputError(
                 f"{name}: {count} of {matrix.values.size} values are {fault}, the first is {matrix.values[place]:g} at "
-                f"{where(matrix, *place)}; thinning needs raw counts: give them before any normalisation or log"
+                f"{where(matrix, *place)}: thinning needs raw counts: give them before any normalisation or log"
             )
     empty = np.flatnonzero(matrix.values.sum(axis=1) == 0)
     if len(empty):
         raise InputError(
-            f"{name}: {len(empty)} samples have no counts, the first is {matrix.sample_ids[empty[0]]!r}; remove them"
+            f"{name}: {len(empty)} samples have no counts, the first is {matrix.sample_ids[empty[0]]!r}: remove them"
         )
 
 

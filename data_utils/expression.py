@@ -36,8 +36,8 @@ class ExpressionMatrix:
     values: np.ndarray
     sample_ids: np.ndarray
     gene_ids: np.ndarray
-    sample_labels: pd.DataFrame | None = None
-    gene_labels: pd.DataFrame | None = None
+    sample_labels: pd.DataFrame = None  # type: ignore[assignment]  # None becomes a frame
+    gene_labels: pd.DataFrame = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         values = np.ascontiguousarray(self.values, dtype=np.float32)
@@ -99,10 +99,25 @@ class ExpressionMatrix:
         return digest.hexdigest()
 
 
-def row_blocks(values: np.ndarray) -> Iterator[slice]:
-    """Slices that together are all rows of (rows, columns), each of about BLOCK numbers."""
-    rows = max(1, BLOCK // max(1, values.shape[1]))
-    return (slice(start, start + rows) for start in range(0, len(values), rows))
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Return slices that together are all rows of (rows, columns), each of about BLOCK numbers."""
+    rows = max(1, BLOCK // max(1, shape[1]))
+    return (slice(start, start + rows) for start in range(0, shape[0], rows))
+
+
+def joined(blocks: list[ExpressionMatrix]) -> ExpressionMatrix:
+    """Return blocks of samples, which have the same genes, as one matrix."""
+    if len(blocks) == 1:
+        return blocks[0]
+    import pandas as pd
+
+    return ExpressionMatrix(
+        np.concatenate([block.values for block in blocks]),
+        np.concatenate([block.sample_ids for block in blocks]),
+        blocks[0].gene_ids,
+        pd.concat([block.sample_labels for block in blocks]),
+        blocks[0].gene_labels,
+    )
 
 
 def count_and_first(
@@ -110,7 +125,7 @@ def count_and_first(
 ) -> tuple[int, tuple[int, int] | None]:
     """How many of the values (samples, genes) `is_wrong` marks, and the place of the first of them."""
     count, first = 0, None
-    for rows in row_blocks(values):
+    for rows in row_blocks(values.shape):
         wrong = is_wrong(values[rows])
         if wrong.any():
             count += int(wrong.sum())
@@ -127,11 +142,11 @@ def check_expression(matrix: ExpressionMatrix, name: str) -> None:
     """
     if matrix.n_samples < MIN_SAMPLES:
         raise InputError(
-            f"{name}: {matrix.n_samples} samples are too few for a training, validation and test set; "
+            f"{name}: {matrix.n_samples} samples are too few for a training, validation and test set: "
             f"give at least {MIN_SAMPLES} (or check which way round the table lies: --genes-in rows|columns)"
         )
     if matrix.n_genes == 0:
-        raise InputError(f"{name}: has no genes; give a table with at least one column of numbers")
+        raise InputError(f"{name}: has no genes: give a table with at least one column of numbers")
     check_unique(matrix.sample_ids, "sample", name)
     check_unique(matrix.gene_ids, "gene", name)
     check_finite(matrix, name, f" of {matrix.values.size}")
@@ -144,7 +159,7 @@ def check_finite(matrix: ExpressionMatrix, name: str, of_all: str = "") -> None:
         row, column = place
         raise InputError(
             f"{name}: {n_wrong}{of_all} values are NaN or infinite, the first is "
-            f"{matrix.values[row, column]} at {where(matrix, row, column)}; remove or impute them"
+            f"{matrix.values[row, column]} at {where(matrix, row, column)}: remove or impute them"
         )
 
 
@@ -157,7 +172,7 @@ def check_unique(ids: np.ndarray, what: str, name: str) -> None:
             ", ..." if len(repeated) > 3 else ""
         )
         raise InputError(
-            f"{name}: {len(repeated)} {what} id(s) occur more than once: {named}; "
+            f"{name}: {len(repeated)} {what} id(s) occur more than once ({named}): "
             f"keep one {what} of each name or rename them"
         )
 

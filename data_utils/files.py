@@ -36,10 +36,10 @@ PATIENCE_SECONDS = 60.0
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path that takes the place of `path` once the block has ended well.
 
-    A reader never sees half a file, and a writer that fails leaves the old one.
+    It has the same ending and is in the same folder. A reader never sees half a file, and a writer that fails leaves the old one.
     """
     # Process ids are not enough: two hosts that share the folder may have the same ones.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -119,6 +119,18 @@ def check_folder(
     if names and replace:
         raise InputError(f"{path}: exists already: give {replace} to replace it, or another --out")
     check_writable(path.parent)
+
+
+def check_file(path: Path, force: bool = False) -> None:
+    """Raise InputError unless a file may be written at `path`; with `force` also over an old one."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist: make it first")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: give the name of a file")
+    if os.path.lexists(path) and not force:
+        raise InputError(f"{path}: exists already: give --force to replace it, or another name")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: the folder {path.parent} cannot be written: give another one")
 
 
 def patiently(act: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:

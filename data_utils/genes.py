@@ -94,7 +94,7 @@ def select_landmarks(matrix: ExpressionMatrix, name: str) -> tuple[ExpressionMat
         first = ", ".join(repr(gene) for gene in matrix.gene_ids[:3])
         raise InputError(
             f"{name}: {match.matched} of {len(_table())} landmark genes found among {matrix.n_genes} genes "
-            f"({first}, ...), {MIN_LANDMARKS} are needed; name genes by Ensembl id, symbol or L1000 "
+            f"({first}, ...), {MIN_LANDMARKS} are needed: name genes by Ensembl id, symbol or L1000 "
             "probe id, or keep every gene with --all-genes"
         )
     table = _table().iloc[match.landmarks]
@@ -165,6 +165,6 @@ def _refuse_repeated(ids: np.ndarray, match: LandmarkMatch, name: str) -> None:
     repeated = [gene for gene in ids[match.rows] if counts[gene] > 1]
     if repeated:
         raise InputError(
-            f"{name}: {len(repeated)} gene id(s) occur more than once: {', '.join(map(repr, repeated[:3]))}; "
+            f"{name}: {len(repeated)} gene id(s) occur more than once ({', '.join(map(repr, repeated[:3]))}): "
             "keep one gene of each name or rename them"
         )

@@ -208,10 +208,10 @@ def _fetch(release: Release, folder: Path, show: Show) -> Cached:
         "expression": values_from,
         "attributes": labels_from,
     }
-    from data_utils.formats.parquet import write_parquet
+    from data_utils.formats.registry import write_expression
 
     try:
-        stored = store(folder, record, lambda path: write_parquet(matrix, path))
+        stored = store(folder, record, lambda path: write_expression(matrix, path))
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror or error}): {MOVE}"

@@ -110,6 +110,6 @@ def prepare(
 def _scaled(values: np.ndarray, rows: np.ndarray, scaling: ZScore) -> np.ndarray:
     """Some rows of the values, scaled, (rows, genes) float32."""
     scaled = np.empty((len(rows), values.shape[1]), dtype=np.float32)
-    for block in row_blocks(scaled):
+    for block in row_blocks(scaled.shape):
         scaled[block] = scaling.transform(values[rows[block]])
     return scaled

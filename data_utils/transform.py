@@ -16,7 +16,7 @@ def choose_transform(values: np.ndarray, requested: str = "auto") -> tuple[str, 
     Raises InputError for a name that is not in TRANSFORMS.
     """
     if requested not in TRANSFORMS:
-        raise InputError(f"--transform is {requested!r}; say one of {', '.join(TRANSFORMS)}")
+        raise InputError(f"--transform {requested}: give one of {', '.join(TRANSFORMS)}")
     if requested != "auto":
         return requested, "as requested"
     low, high = float(values.min()), float(values.max())
@@ -27,7 +27,7 @@ def choose_transform(values: np.ndarray, requested: str = "auto") -> tuple[str, 
             f"{span}: counts, TPM and RPKM are never negative, so these are on a log or centred scale",
         )
     if high > 1 and all(
-        np.array_equal(values[rows], np.rint(values[rows])) for rows in row_blocks(values)
+        np.array_equal(values[rows], np.rint(values[rows])) for rows in row_blocks(values.shape)
     ):
         return (
             "log2p1",
@@ -65,7 +65,7 @@ def apply_transform(matrix: ExpressionMatrix, transform: str, name: str) -> Expr
         row, column = place
         raise InputError(
             f"{name}: {n_negative} values are negative, the first is {values[row, column]} at "
-            f"{where(matrix, row, column)}; log2(x + 1) needs counts, TPM or RPKM: give --transform none"
+            f"{where(matrix, row, column)}: log2(x + 1) needs counts, TPM or RPKM: give --transform none"
         )
     # In float64 and rounded once: float32 log1p would cost an ulp or two.
     logged = np.empty_like(values)

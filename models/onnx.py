@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from data_utils.errors import InputError
-from data_utils.formats.text import replacing
+from data_utils.files import replacing
 from models.denoisers.linear import PCADenoiser, WienerDenoiser
 from models.denoisers.mixture import Mixture as MixtureDenoiser
 from models.denoisers.network import NetworkDenoiser

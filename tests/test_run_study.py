@@ -498,7 +498,7 @@ def test_the_folder_has_its_parts_and_no_remains(run):
     files |= {"references.parquet", "genes.parquet", "labels.parquet"}
     assert names == files | {"models", "tensorboard", "parts", "checkpoints", "report"}
     assert list((run / "checkpoints").iterdir()) == []
-    assert list(run.rglob("*.tmp")) == []
+    assert list(run.rglob(".tmp*")) == []
 
 
 def test_members_and_metrics(run):

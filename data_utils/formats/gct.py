@@ -5,7 +5,9 @@
       one line per sample label / one line per gene
 """
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,22 +16,21 @@ import pandas as pd
 import pyarrow as pa
 
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix
+from data_utils.expression import ExpressionMatrix, joined
 from data_utils.formats.text import (
+    BadCell,
+    Cells,
+    as_text,
     bad_cell,
-    find_bad_cell,
     is_number,
     number_texts,
     open_bytes,
     plain,
-    read_cells,
+    ragged,
     read_lines,
-    replacing,
     shown,
     write_rows,
 )
-
-VERSIONS = {"#1.2": "1.2", "#1.3": "1.3"}
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ class _Header:
     gene_labels: int
     sample_labels: int
     names: list[str]  # of all columns: id, gene labels, samples
-    label_rows: list[
-        list[str]
-    ]  # one per sample label: its name, fillers under the gene labels, its values
+    label_rows: list[list[str]]  # per sample label: its name, fillers, its values
 
     @property
     def lines(self) -> int:
@@ -52,39 +51,42 @@ class _Header:
         """Columns before the numbers."""
         return 1 + self.gene_labels
 
+    def matrix(self, values: np.ndarray, texts: Sequence[Sequence[str]]) -> ExpressionMatrix:
+        """Values (samples, genes) with their names; texts: the columns before the numbers."""
+        gene_labels = dict(zip(self.names[1 : self.left], map(list, texts[1:]), strict=True))
+        sample_labels = {row[0]: row[self.left :] for row in self.label_rows}
+        genes, samples = list(texts[0]), self.names[self.left :]
+        return ExpressionMatrix(
+            values,
+            samples,
+            genes,
+            pd.DataFrame(sample_labels, index=samples, dtype=object),
+            pd.DataFrame(gene_labels, index=genes, dtype=object),
+        )
+
 
 def read_gct(path: Path) -> ExpressionMatrix:
-    """Read a .gct or .gct.gz. Labels are text. Raises InputError where header and body disagree."""
+    """Read a .gct or .gct.gz. Labels are text. Raises InputError if header and body disagree."""
     header = _read_header(path)
-    layout = {
-        "delimiter": "\t",
-        "skip": header.lines,
-        "text": [column < header.left for column in range(len(header.names))],
-        "quoted": False,  # GCT has no quoting: a gene's description may hold 5" or 3'
-    }
-    try:
-        table = read_cells(path, **layout)
-        complete = all(column.null_count == 0 for column in table.columns)
-    except pa.ArrowInvalid:
-        complete = False
-        if not read_lines(path, header.lines + 1)[
-            header.lines :
-        ]:  # Arrow dislikes a body without a line
-            raise _count_error(path, "gene rows", header.genes, 0) from None
-        if find_bad_cell(path, **layout) is None:
-            raise  # not text, for instance
-    if not complete:
-        row, column = find_bad_cell(path, **layout)
-        raise bad_cell(path, row[column], sample=header.names[column], gene=row[0])
+    if not read_lines(path, header.lines + 1)[header.lines :]:
+        raise _count_error(path, "gene rows", header.genes, 0)
+    is_text = [column < header.left for column in range(len(header.names))]
+    try:  # GCT has no quoting: a gene's description may hold 5" or 3'
+        table = Cells(path, "\t", header.lines, is_text, quoted=False).read()
+    except BadCell as bad:
+        raise bad.error(path, sample=header.names[bad.column], gene=bad.row[0]) from None
     if table.num_rows != header.genes:
         raise _count_error(path, "gene rows", header.genes, table.num_rows)
-    return _assemble(header, table)
+    values = np.empty((header.samples, header.genes), dtype=np.float32)
+    for sample in range(header.samples):
+        values[sample] = table.column(header.left + sample).to_numpy()
+    return header.matrix(values, [table.column(i).to_pylist() for i in range(header.left)])
 
 
 def read_gct_genes(path: Path, keep: Callable[[str], bool]) -> ExpressionMatrix:
-    """The genes of a .gct or .gct.gz whose ids `keep` says true to, a line in memory at a time; else as `read_gct`.
+    """Read the genes that `keep` selects by id, with one line in memory at a time.
 
-    A gene that is left out is counted, and its cells are counted, not read.
+    Raises as `read_gct` does; of the other genes only the number of cells is checked.
     """
     header = _read_header(path)
     cells: list[list[str]] = []
@@ -97,28 +99,18 @@ def read_gct_genes(path: Path, keep: Callable[[str], bool]) -> ExpressionMatrix:
             if not line.strip():
                 continue
             rows += 1
-            found, name = line.count(b"\t") + 1, _text(path, line.partition(b"\t")[0])
+            found, name = line.count(b"\t") + 1, as_text(path, line.partition(b"\t")[0])
             if found != len(header.names):
-                raise _ragged(path, number, name, found, len(header.names))
+                raise ragged(path, number, name, found, len(header.names))
             if keep(name):
-                row = _text(path, line).rstrip("\r\n").split("\t")
+                row = as_text(path, line).split("\t")
                 cells.append(row[: header.left])
                 values.append(_numbers(path, header, row))
     if rows != header.genes:
         raise _count_error(path, "gene rows", header.genes, rows)
-    table = np.ascontiguousarray(
-        np.array(values, dtype=np.float32).reshape(len(values), header.samples).T
-    )
-    return _labelled(header, table, list(zip(*cells, strict=True)) or [()] * header.left)
-
-
-def _text(path: Path, line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: is not UTF-8 text ({shown(line[:60])}); save it as UTF-8"
-        ) from error
+    shape = (len(values), header.samples)
+    table = np.ascontiguousarray(np.array(values, dtype=np.float32).reshape(shape).T)
+    return header.matrix(table, list(zip(*cells, strict=True)) or [()] * header.left)
 
 
 def _numbers(path: Path, header: _Header, row: list[str]) -> np.ndarray:
@@ -131,32 +123,25 @@ def _numbers(path: Path, header: _Header, row: list[str]) -> np.ndarray:
         raise bad_cell(path, numbers[column], header.names[header.left + column], row[0]) from None
 
 
-def write_gct(matrix: ExpressionMatrix, path: Path, version: str = "1.3") -> None:
-    """Write GCT 1.3, or 1.2 (which carries no sample labels, and the first gene label as Description)."""
-    with replacing(path) as temporary:
-        write_rows(temporary, _rows_13(matrix) if version == "1.3" else _rows_12(matrix), "\t")
-
-
 def _read_header(path: Path) -> _Header:
     lines = read_lines(path, 3)
-    version = VERSIONS.get(lines[0].strip())
-    if version is None:
+    version = lines[0].strip().removeprefix("#")
+    if version not in ("1.2", "1.3"):
         raise InputError(
             f"{path}: starts with {shown(lines[0])}, not #1.2 or #1.3: it is no GCT file"
         )
     if len(lines) < 3:
         raise InputError(
-            f"{path}: ends after line {len(lines)}; the file is cut short, get it again"
+            f"{path}: ends after line {len(lines)}: the file is cut short, get it again"
         )
     counts = lines[1].split()
     expected = 2 if version == "1.2" else 4
     if len(counts) != expected or not all(count.isdecimal() for count in counts):
         raise InputError(
-            f"{path}: line 2 is {shown(lines[1])}, not the {expected} counts of GCT {version}"
+            f"{path}: line 2 is {shown(lines[1])}, not the {expected} counts of GCT {version}: "
+            "correct it or get the file again"
         )
-    genes, samples, gene_labels, sample_labels = map(
-        int, counts if expected == 4 else [*counts, 1, 0]
-    )
+    genes, samples, gene_labels, sample_labels = map(int, [*counts, 1, 0][:4])
     names = lines[2].split("\t")
     if version == "1.2" and names[1:3] == ["Name", "Description"]:
         gene_labels = 2  # the by-tissue files of GTEx put a running number "id" before Name
@@ -166,7 +151,7 @@ def _read_header(path: Path) -> _Header:
     label_rows = [line.split("\t") for line in read_lines(path, 3 + sample_labels)[3:]]
     for number, row in enumerate(label_rows, 4):
         if len(row) != len(names):
-            raise _ragged(path, number, row[0], len(row), len(names))
+            raise ragged(path, number, row[0], len(row), len(names))
     if len(label_rows) != sample_labels:
         raise _count_error(path, "sample label rows", sample_labels, len(label_rows))
     return _Header(genes, samples, gene_labels, sample_labels, names, label_rows)
@@ -174,40 +159,17 @@ def _read_header(path: Path) -> _Header:
 
 def _count_error(path: Path, what: str, promised: int, found: int) -> InputError:
     return InputError(
-        f"{path}: the header promises {promised} {what}, the file has {found}; correct line 2 or get it again"
+        f"{path}: the header promises {promised} {what}, the file has {found}: correct line 2 or "
+        "get it again"
     )
 
 
-def _ragged(path: Path, number: int, name: str, found: int, expected: int) -> InputError:
-    return InputError(
-        f"{path}: line {number}, {shown(name)}, has {found} cells where {expected} are "
-        "expected; the file is damaged or cut short, get it again"
-    )
+def write_gct(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
+    """Write GCT 1.3, from blocks of samples."""
+    write_rows(path, _rows(joined(list(blocks))), "\t")
 
 
-def _assemble(header: _Header, table: pa.Table) -> ExpressionMatrix:
-    values = np.empty((header.samples, header.genes), dtype=np.float32)
-    for sample in range(header.samples):
-        values[sample] = table.column(header.left + sample).to_numpy()
-    return _labelled(header, values, [table.column(i).to_pylist() for i in range(header.left)])
-
-
-def _labelled(header: _Header, values: np.ndarray, texts: list) -> ExpressionMatrix:
-    """(samples, genes) values with the header's names; texts: the columns before the numbers."""
-    names = header.names
-    gene_labels = {names[i]: list(texts[i]) for i in range(1, header.left)}
-    sample_labels = {row[0]: row[header.left :] for row in header.label_rows}
-    genes, samples = list(texts[0]), names[header.left :]
-    return ExpressionMatrix(
-        values,
-        samples,
-        genes,
-        pd.DataFrame(sample_labels, index=samples, dtype=object),
-        pd.DataFrame(gene_labels, index=genes, dtype=object),
-    )
-
-
-def _rows_13(matrix: ExpressionMatrix) -> Iterator[list[str]]:
+def _rows(matrix: ExpressionMatrix) -> Iterator[list[str]]:
     genes, samples = matrix.gene_labels, matrix.sample_labels
     yield ["#1.3"]
     yield [str(n) for n in (matrix.n_genes, matrix.n_samples, genes.shape[1], samples.shape[1])]
@@ -217,14 +179,3 @@ def _rows_13(matrix: ExpressionMatrix) -> Iterator[list[str]]:
     labels = genes.to_numpy(dtype=object)
     for i, gene in enumerate(matrix.gene_ids):
         yield [*(plain(text) for text in (gene, *labels[i])), *number_texts(matrix.values[:, i])]
-
-
-def _rows_12(matrix: ExpressionMatrix) -> Iterator[list[str]]:
-    descriptions = (
-        matrix.gene_labels.iloc[:, 0] if matrix.gene_labels.shape[1] else ["na"] * matrix.n_genes
-    )
-    yield ["#1.2"]
-    yield [str(matrix.n_genes), str(matrix.n_samples)]
-    yield [plain(text) for text in ("Name", "Description", *matrix.sample_ids)]
-    for i, (gene, description) in enumerate(zip(matrix.gene_ids, descriptions, strict=True)):
-        yield [plain(gene), plain(description), *number_texts(matrix.values[:, i])]

@@ -1,5 +1,7 @@
 """Parquet: a table like CSV, whose schema says what is text and can carry what a CSV cannot."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -13,15 +15,15 @@ from pyarrow import parquet
 from data_utils.errors import InputError
 from data_utils.expression import BLOCK, ExpressionMatrix
 from data_utils.formats.tables import assemble, samples_in_rows
-from data_utils.formats.text import replacing, shown
+from data_utils.formats.text import shown
 
 OWN = b"dae_study"  # schema key of files written here: it says which columns are labels
 
 
 def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
-    """Read a Parquet table; ids are its pandas index or its first column. A null number becomes NaN.
+    """Read a Parquet table; ids are its pandas index or its first column. A null becomes NaN.
 
-    Files written here say where their genes lie; others are told as CSV is (see `tables`).
+    Files written here record where their genes lie; in others that is found as in CSV.
     """
     # Not read_table: it refuses columns of one name, and takes a folder called a=b for a column.
     with parquet.ParquetFile(path, page_checksum_verification=True) as file:
@@ -29,7 +31,7 @@ def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
 
 
 def parquet_blocks(path: Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
-    """The table some samples at a time, in order; all at once where samples do not lie in rows."""
+    """Read some samples at a time, in order; all at once if samples do not lie in rows."""
     with parquet.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
         n_rows = max(1, BLOCK // max(1, len(file.schema_arrow)))
         if file.metadata.num_rows > n_rows and samples_in_rows(file.schema_arrow.names, genes_in):
@@ -47,69 +49,13 @@ def _matrix(path: Path, table: pa.Table, genes_in: str | None) -> ExpressionMatr
     text = [i == 0 or not _is_number(column.type) for i, column in enumerate(columns)]
     if len(names) < 2:
         raise InputError(
-            f"{path}: has {len(names)} column(s); give ids and at least one column of numbers"
+            f"{path}: has {len(names)} column(s): give ids and at least one column of numbers"
         )
     cells = [
         _texts(column) if is_text else column.cast(pa.float32(), safe=False)
         for column, is_text in zip(columns, text, strict=True)
     ]
     return assemble(path, cells, names, text, genes_in)
-
-
-def write_parquet(matrix: ExpressionMatrix, path: Path) -> None:
-    """Write samples in rows: sample_id, sample labels, genes; gene labels go into the schema."""
-    write_parquet_blocks([matrix], path)
-
-
-def write_parquet_blocks(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
-    """The same from blocks of samples with the same genes and labels: each is a row group."""
-    with replacing(path) as temporary, ExitStack() as stack:
-        writer = None
-        for block in blocks:
-            table = _table(block)
-            if writer is None:
-                writer = stack.enter_context(
-                    parquet.ParquetWriter(temporary, table.schema, write_page_checksum=True)
-                )
-            writer.write_table(table.cast(writer.schema), row_group_size=max(1, len(table)))
-
-
-def _table(matrix: ExpressionMatrix) -> pa.Table:
-    labels = matrix.sample_labels
-    columns = [pa.array(matrix.sample_ids, pa.string())]
-    columns += [pa.array(labels[name].to_numpy(), from_pandas=False) for name in labels.columns]
-    columns += [pa.array(matrix.values[:, i], from_pandas=False) for i in range(matrix.n_genes)]
-    own = {
-        "labels": list(labels.columns),
-        "gene_labels": {
-            name: matrix.gene_labels[name].tolist() for name in matrix.gene_labels.columns
-        },
-    }
-    table = pa.Table.from_arrays(columns, ["sample_id", *labels.columns, *matrix.gene_ids])
-    return table.replace_schema_metadata({OWN: json.dumps(own)})
-
-
-def _read_own(path: Path, table: pa.Table, own: dict) -> ExpressionMatrix:
-    left = 1 + len(own["labels"])
-    genes = table.column_names[left:]
-    if table.column_names[1:left] != own["labels"] or not all(
-        _is_number(f.type) for f in list(table.schema)[left:]
-    ):
-        raise InputError(
-            f"{path}: its columns are not those that its schema tells of; get the file again"
-        )
-    values = np.empty((table.num_rows, len(genes)), dtype=np.float32)
-    for place in range(len(genes)):
-        values[:, place] = table.column(left + place).to_numpy()
-    labels = {name: table.column(i).to_numpy() for i, name in enumerate(own["labels"], 1)}
-    ids = table.column(0).to_pylist()
-    return ExpressionMatrix(
-        values,
-        ids,
-        genes,
-        pd.DataFrame(labels, index=ids),
-        pd.DataFrame(own["gene_labels"], index=genes),
-    )
 
 
 def _ids_first(path: Path, table: pa.Table) -> tuple[list[str], list[pa.ChunkedArray]]:
@@ -123,7 +69,7 @@ def _ids_first(path: Path, table: pa.Table) -> tuple[list[str], list[pa.ChunkedA
         columns.insert(0, columns.pop(place))
     elif columns and _is_number(columns[0].type) and not pa.types.is_integer(columns[0].type):
         raise InputError(
-            f"{path}: its first column, {shown(names[0])}, holds numbers; put the ids there"
+            f"{path}: its first column, {shown(names[0])}, holds numbers: put the ids there"
         )
     return names, columns
 
@@ -132,6 +78,49 @@ def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)
 
 
-def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    texts = ["" if cell is None else str(cell) for cell in column.to_pylist()]
-    return pa.chunked_array([pa.array(texts, pa.string())])
+def _texts(column: pa.ChunkedArray) -> pa.Array:
+    return pa.array(["" if cell is None else str(cell) for cell in column.to_pylist()], pa.string())
+
+
+def _read_own(path: Path, table: pa.Table, own: dict) -> ExpressionMatrix:
+    left = 1 + len(own["labels"])
+    kinds = [field.type for field in table.schema][left:]
+    if table.column_names[1:left] != own["labels"] or not all(map(_is_number, kinds)):
+        raise InputError(f"{path}: its columns are not those in its schema: get the file again")
+    genes = table.column_names[left:]
+    values = np.empty((table.num_rows, len(genes)), dtype=np.float32)
+    for place in range(len(genes)):
+        values[:, place] = table.column(left + place).to_numpy()
+    labels = {name: table.column(i).to_numpy() for i, name in enumerate(own["labels"], 1)}
+    ids = table.column(0).to_pylist()
+    gene_labels = pd.DataFrame(own["gene_labels"], index=genes)
+    return ExpressionMatrix(values, ids, genes, pd.DataFrame(labels, index=ids), gene_labels)
+
+
+def write_parquet(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
+    """Write samples in rows: sample_id, sample labels, genes; gene labels go into the schema.
+
+    Each block is a row group.
+    """
+    with ExitStack() as stack:
+        writer = None
+        for block in blocks:
+            table = _table(block)
+            if writer is None:
+                writer = stack.enter_context(
+                    parquet.ParquetWriter(path, table.schema, write_page_checksum=True)
+                )
+            writer.write_table(table.cast(writer.schema), row_group_size=max(1, len(table)))
+
+
+def _table(matrix: ExpressionMatrix) -> pa.Table:
+    labels, gene_labels = matrix.sample_labels, matrix.gene_labels
+    columns = [pa.array(matrix.sample_ids, pa.string())]
+    columns += [pa.array(labels[name].to_numpy(), from_pandas=False) for name in labels.columns]
+    columns += [pa.array(matrix.values[:, i], from_pandas=False) for i in range(matrix.n_genes)]
+    own = {
+        "labels": list(labels.columns),
+        "gene_labels": {name: gene_labels[name].tolist() for name in gene_labels.columns},
+    }
+    table = pa.Table.from_arrays(columns, ["sample_id", *labels.columns, *matrix.gene_ids])
+    return table.replace_schema_metadata({OWN: json.dumps(own)})

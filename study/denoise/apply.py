@@ -144,11 +144,11 @@ def _missing(model: Model, match: LandmarkMatch, first: ExpressionMatrix, name: 
             ", ".join(map(repr, ids[:3])) for ids in (model.genes["ensembl_id"], first.gene_ids)
         )
         return InputError(
-            f"{name}: {match.matched} of the model's {total} genes found among {first.n_genes} ({found}, ...); it "
-            f"needs genes such as {wanted}: name genes by Ensembl id, symbol or L1000 probe id"
+            f"{name}: {match.matched} of the model's {total} genes found among {first.n_genes} ({found}, ...): it "
+            f"needs genes such as {wanted}, named by Ensembl id, symbol or L1000 probe id"
         )
     named = ", ".join(match.missing[:NAMED]) + (", ..." if len(match.missing) > NAMED else "")
     return InputError(
-        f"{name}: {len(match.missing)} of the model's {total} genes are missing: {named}; give --impute to let them "
+        f"{name}: {len(match.missing)} of the model's {total} genes are missing: {named}: give --impute to let them "
         "stand at their training mean"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats.text import replacing
+from data_utils.files import replacing
 from models.gauge import WITHIN
 from study.denoise.apply import Notes, Task
 from study.denoise.drawing import draw_change, draw_distances, draw_noise

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from itertools import chain
 from pathlib import Path
 
 from data_utils.errors import InputError
-from data_utils.formats.registry import check_ending, read_blocks, write_blocks
+from data_utils.files import check_file
+from data_utils.formats.registry import format_of, read_blocks, write_blocks
 from models.folder import Model, check_target, is_model, load_model, save_model
 from study.denoise.apply import NAMED, Notes, Task, denoised, prepare_task
 
@@ -65,10 +65,7 @@ def export(
         from models.onnx import check_onnx
 
         check_onnx()
-        if os.path.lexists(onnx) and not force:
-            raise InputError(
-                f"{onnx}: is there already; give --force to replace it, or another name"
-            )
+        check_file(onnx, force)
     model = open_model(source, member, reference, data)
     if out is not None:
         save_model(model, out, force)
@@ -125,21 +122,12 @@ def _noise_factor(text: str) -> float | None:
 def _check_paths(source: Path, out: Path, page: Path | None, force: bool) -> None:
     """Raise InputError where a file is not there, cannot be made, or would be lost."""
     if not source.exists():
-        raise InputError(f"{source}: no such file; give the path of an expression file")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: the folder {out.parent} does not exist; make it first")
-    check_ending(out)
+        raise InputError(f"{source}: no such file: give the path of an expression file")
+    format_of(out)
     for path in filter(None, (out, page)):
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give the name of a file")
         if path.exists() and path.samefile(source):
-            raise InputError(f"{out}: is IN itself; give another OUT")
-        if os.path.lexists(path) and not force:
-            raise InputError(
-                f"{path}: is there already; give --force to replace it, or another OUT"
-            )
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{out}: the folder {out.parent} cannot be written; give another OUT")
+            raise InputError(f"{out}: is IN itself: give another OUT")
+        check_file(path, force)
 
 
 def _lines(task: Task, notes: Notes, n_genes: int) -> list[str]:

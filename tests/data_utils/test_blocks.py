@@ -9,17 +9,11 @@ from scipy.sparse import csc_matrix, csr_matrix
 
 from data_utils import expression as expression_module
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix
+from data_utils.expression import ExpressionMatrix, joined
 from data_utils.formats import parquet
 from data_utils.formats import registry as formats
 from data_utils.formats import text as textio
-from data_utils.formats.registry import (
-    joined,
-    read_blocks,
-    read_expression,
-    write_blocks,
-    write_expression,
-)
+from data_utils.formats.registry import read_blocks, read_expression, write_blocks, write_expression
 from data_utils.genes import landmark_table
 
 ENDINGS = ["gct", "gctx", "h5ad", "csv", "tsv.gz", "parquet", "npz"]

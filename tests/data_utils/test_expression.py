@@ -106,7 +106,7 @@ def test_not_finite_values_are_counted_and_named_by_sample_and_gene(value, word)
 def test_duplicate_ids_are_named(what, n):
     ids = [f"{what}{i}" for i in range(n - 1)] + [f"{what}3"]
     with pytest.raises(
-        InputError, match=rf"^a\.csv: 1 {what} id\(s\) occur more than once: '{what}3'"
+        InputError, match=rf"^a\.csv: 1 {what} id\(s\) occur more than once \('{what}3'"
     ):
         check_expression(matrix(**{f"{what}_ids": ids}), "a.csv")
 
@@ -136,7 +136,7 @@ def test_the_hash_stays_when_the_values_go():
 def test_what_is_wrong_is_counted_over_all_blocks(monkeypatch):
     monkeypatch.setattr(expression, "BLOCK", 12)  # 2 rows
     values = np.zeros((25, 6), dtype=np.float32)
-    assert [(b.start, b.stop) for b in row_blocks(values[:5])] == [(0, 2), (2, 4), (4, 6)]
+    assert [(b.start, b.stop) for b in row_blocks(values[:5].shape)] == [(0, 2), (2, 4), (4, 6)]
     values[7, 4] = values[7, 2] = values[24, 0] = np.nan
     with pytest.raises(
         InputError, match=r"file: 3 of 150 values are NaN .* nan at sample 's7', gene 'g2'"

@@ -73,7 +73,7 @@ def test_the_same_landmark_id_twice_is_an_error_but_other_ids_may_repeat():
         None,
         pd.DataFrame({"probe": [*TABLE["probe_id"], "other"]}),
     ):  # unique labels do not hide it
-        with pytest.raises(InputError, match=f"^f: 1 gene id.* more than once: '{ids[9]}'"):
+        with pytest.raises(InputError, match=rf"^f: 1 gene id.* more than once \('{ids[9]}'"):
             select_landmarks(matrix(twice, labels), "f")
 
 

@@ -102,11 +102,11 @@ def put(place, value):
         (put((4, 6), -2), f"is -2.0 at sample 's4', gene '{TABLE['ensembl_id'][6]}'"),
         (
             lambda v, ids, genes: ids.__setitem__(3, "s9"),
-            "1 sample id(s) occur more than once: 's9'",
+            "1 sample id(s) occur more than once ('s9')",
         ),
         (
             lambda v, ids, genes: genes.__setitem__(3, genes[9]),
-            "1 gene id(s) occur more than once: 'ENSG",
+            "1 gene id(s) occur more than once ('ENSG",
         ),
         (
             lambda v, ids, genes: genes.__setitem__(slice(60), map("u{}".format, range(60))),

@@ -49,7 +49,7 @@ def test_a_request_is_followed(requested):
 
 
 def test_unknown_transform():
-    with pytest.raises(InputError, match="--transform is 'log'; say one of auto, none, log2p1"):
+    with pytest.raises(InputError, match="--transform log: give one of auto, none, log2p1"):
         choose_transform(TPM, "log")
 
 

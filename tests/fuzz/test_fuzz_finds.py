@@ -98,7 +98,7 @@ def test_a_date_is_no_number(tmp_path):
     place = table.num_columns - 1
     dates = pa.array(range(table.num_rows), pa.timestamp("s"))
     parquet.write_table(table.set_column(place, table.column_names[place], dates), path)
-    refused(path, "not those that its schema tells of")
+    refused(path, "not those in its schema")
 
 
 def test_parquet_written_here_tells_when_a_number_was_damaged(tmp_path):

@@ -270,5 +270,5 @@ def test_a_file_is_looked_at(here, capsys):
     assert run_study.main(["data", "nothing.csv"]) == 2
     assert (
         capsys.readouterr().err
-        == f"error: {here}/nothing.csv: no such file; give the path of an expression file\n"
+        == f"error: {here}/nothing.csv: no such file: give the path of an expression file\n"
     )

@@ -94,17 +94,17 @@ def test_content_of_another_kind_than_the_ending_says(tmp_path, ending, content)
     if content == expected:
         return
     text = message(written(tmp_path, data, f"x{ending}"))
-    assert f"holds {content} data where its ending says {expected}" in text
+    assert f"holds {content} data but its ending stands for {expected}" in text
 
 
 @pytest.mark.parametrize("ending", TEXT)
 def test_gzip_and_its_ending_must_go_together(tmp_path, ending):
     path = tmp_path / f"x{ending}"
     path.write_bytes(gzip.compress(b"a"))
-    assert f"holds gzip data where its ending says {FORMATS[ending].content}" in message(path)
+    assert f"holds gzip data but its ending stands for {FORMATS[ending].content}" in message(path)
     path = tmp_path / f"x{ending}.gz"
     path.write_bytes(b"a,b\n1,2\n")
-    assert "holds text data where its ending says gzip" in message(path)
+    assert "holds text data but its ending stands for gzip" in message(path)
 
 
 @pytest.mark.parametrize("ending", PACKED)
@@ -284,7 +284,7 @@ def test_npz_with_a_pickle_does_not_run_it(tmp_path):
     [
         ({"gene_ids": None}, "has no array 'gene_ids'"),
         ({"sample_ids": np.array(["a"])}, "values are (30, 40) for 1 sample_ids"),
-        ({"values": np.full((30, 40), "x")}, "values are of type <U1; they must be numbers"),
+        ({"values": np.full((30, 40), "x")}, "values are of type <U1: they must be numbers"),
         ({"values": np.zeros(3)}, "values are (3,)"),
         ({"sample_label:t": np.zeros(3)}, "cannot be read as .npz"),
     ],
@@ -315,4 +315,4 @@ def test_gctx_whose_ids_and_matrix_disagree(tmp_path):
         matrix = file["0/DATA/0/matrix"][()]
         del file["0/DATA/0/matrix"]
         file["0/DATA/0/matrix"] = matrix.T
-    assert "the matrix is (40, 30) for 30 sample and 40 gene ids" in message(path)
+    assert "0/DATA/0/matrix is (40, 30), its names are (30, 40)" in message(path)

@@ -169,7 +169,7 @@ def test_missing_genes_are_named_and_imputed_only_when_asked(models, tmp_path, c
     before = contents(tmp_path)
     assert run_study.main(words) == 2
     error = capsys.readouterr().err
-    assert f"3 of the model's 60 genes are missing: {', '.join(symbols)}; give --impute" in error
+    assert f"3 of the model's 60 genes are missing: {', '.join(symbols)}: give --impute" in error
     assert contents(tmp_path) == before
     assert run_study.main([*words, "--impute", "--noise-factor", str(NOISE)]) == 0
     found = read_expression(tmp_path / "out.parquet")
@@ -234,7 +234,7 @@ def test_export_of_an_onnx_file(models, tmp_path, capsys):
     assert run_study.main(["export", str(models["network"]), "--onnx", str(onnx)]) == 0
     assert onnx.stat().st_size > 1000
     assert run_study.main(["export", str(models["network"]), "--onnx", str(onnx)]) == 2
-    assert "is there already; give --force" in capsys.readouterr().err
+    assert "exists already: give --force" in capsys.readouterr().err
 
 
 BAD = {
@@ -242,7 +242,7 @@ BAD = {
     "ending": (["{in}", "{out}/x.xlsx"], "ending '.xlsx' is not known"),
     "folder": (["{in}", "{out}/none/x.tsv"], "does not exist"),
     "same": (["{in}", "{in}", "--force"], "is IN itself"),
-    "there": (["{in}", "{out}/there.tsv"], "is there already"),
+    "there": (["{in}", "{out}/there.tsv"], "exists already"),
     "noise": (
         ["{in}", "{out}/x.tsv", "--noise-factor", "-1"],
         "give a number of at least 0, or auto",

@@ -169,7 +169,7 @@ def test_interrupted_it_saves_and_the_printed_command_finishes(
     assert f"{2 * done} of 8 members ended" in said
     assert done < 4
     assert list(running.out.glob("checkpoints/*.safetensors")) or done
-    assert list(running.out.rglob("*.tmp")) == []
+    assert list(running.out.rglob(".tmp*")) == []
     assert (running.out / "summary.md").exists()
     shell = f"{shlex.quote(sys.executable)} {shlex.join(words[1:])}"
     again = subprocess.run(
@@ -320,8 +320,8 @@ def test_half_written_files_of_a_killed_run_are_cleared_away(data, tmp_path):
     for name in (
         "checkpoints/.tmpL9HxGQ",
         "models/.tmpQxG9HL",
-        ".plan.json.4711.tmp",
-        "parts/.a.members.parquet.4711.tmp",
+        ".tmp.4711.plan.json",
+        "parts/.tmp.4711.a.members.parquet",
     ):
         (out / name).write_bytes(b"half")
     assert run_study.main([*study, "--resume"]) == 0

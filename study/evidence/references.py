@@ -1,37 +1,51 @@
-"""What the end of a run measures besides its networks' own numbers: three tables that the report reads.
+"""What the end of a run measures besides its networks' own numbers, for the report.
 
-- references.parquet: validation and test MSE of identity, gene mean, PCA, Wiener (and the oracle of the simulated
-  cohort) at every noise factor and seed of the finished networks, with codes of their sizes;
-- genes.parquet and labels.parquet: test MSE by gene, and by value of each sample label such as tissue, of the
-  references and of the networks, as means over seeds.
-Beside them examples.npz (study/evidence/examples.py) where orders of the genes were compared.
+- references.parquet: validation and test MSE of identity, gene mean, PCA, Wiener (and the oracle of
+  the simulated cohort) at every noise factor and seed of the finished networks, with codes of their
+  sizes;
+- genes.parquet and labels.parquet: test MSE by gene, and by value of each sample label such as
+  tissue, of the references and of the networks, as means over seeds;
+- examples.npz, if orders of the genes were compared: pictures of samples (write_examples).
 
-A network is measured on the very noisy test rows that it was tested on; a reference on those of data that are scaled
-by the training rows. Columns: study/evidence/evidence.py. No Ray here.
+A network is measured on the very noisy test rows that it was tested on; a reference on those of
+data that are scaled by the training rows. Columns: study/evidence/evidence.py.
 """
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 import numpy as np
 import pandas as pd
+import torch
 
 from data_utils.preparation import PreparedData
 from data_utils.sources import Dataset
-from models.config import PAPER_CODE, MemberConfig
-from models.denoisers.baselines import error_table, mse, mse_by_gene_and_sample, reference_guesses
+from models.architecture import image_shape
+from models.config import GENE_ORDERS, PAPER_CODE, MemberConfig, Protocol
+from models.denoisers.baselines import (
+    error_table,
+    mse,
+    mse_by_gene_and_sample,
+    noisy_rows,
+    reference_guesses,
+)
+from models.denoisers.mixture import Mixture
+from models.engine.stacks import stack_class
+from models.variants import member_data
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
-from study.evidence.examples import write_examples
-from study.evidence.reconstruction import reconstructed
 from study.run.folder import RunFolder
+from study.run.packs import EVALUATION_ROWS
 from study.run.rows import FINISHED
 
 TABLES = ("references.parquet", "genes.parquet", "labels.parquet")
 #: A label with more values than this names samples rather than groups of them.
 MOST_VALUES = 100
+#: Samples in examples.npz.
+N_EXAMPLES = 3
 #: A protocol ("" of references), a method and a noise factor.
 Key = tuple[str, str, float]
 #: MSE by gene, (genes,), and by test sample, (samples,), for each seed.
@@ -55,9 +69,9 @@ def write_references(
     members: pd.DataFrame,
     stopped: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Measure and write the three tables. Returns False, with nothing written, when `stopped` ended it early.
+    """Measure and write the tables. Returns False, with nothing written, if `stopped` ended it.
 
-    `members` is the members table; those of `planned` that have finished count.
+    `members` is the members table; only those of `planned` that have finished count.
     """
     validation = members[members["status"] == FINISHED].set_index("member_id")["val_mse"].to_dict()
     finished = [member for member in planned if member.member_id in validation]
@@ -83,7 +97,7 @@ def write_references(
 
 
 def _reference_guesses(dataset: Dataset, data: PreparedData, finished: list[MemberConfig]):
-    """models.denoisers.baselines.reference_guesses at the noise factors, seeds and code sizes of these networks."""
+    """Return reference_guesses at the noise factors, seeds and code sizes of these networks."""
     seeds = {member.seed for member in finished}
     networks = [
         member for member in finished if member.layout == "sample" and not member.is_mixture
@@ -99,7 +113,7 @@ def _reference_guesses(dataset: Dataset, data: PreparedData, finished: list[Memb
 
 
 def noise_factors_of(members: Iterable[MemberConfig]) -> list[float]:
-    """All on which any of these was trained, ascending."""
+    """Return the noise factors on which any of these was trained, ascending."""
     return sorted({a for member in members for phase in member.phases for a in phase.noise_factors})
 
 
@@ -110,9 +124,9 @@ def _mixture_guesses(
     validation: dict[str, float],
     noise_factors: list[float],
 ) -> Iterator[tuple[dict, np.ndarray]]:
-    """As models.baselines.reference_guesses, of the run's mixtures of Wiener filters, where it has any.
+    """Yield what reference_guesses yields for the run's mixtures of Wiener filters, if any.
 
-    That number of groups counts which has the least mean validation MSE over seeds.
+    Only the number of groups with the least mean validation MSE over seeds counts.
     """
     for member in least_validation([m for m in finished if m.is_mixture], validation):
         for noise_factor in noise_factors:
@@ -128,9 +142,10 @@ def _mixture_guesses(
 def least_validation(
     members: Iterable[MemberConfig], validation: dict[str, float]
 ) -> list[MemberConfig]:
-    """All seeds of the setting with the least mean validation MSE over seeds; none of none.
+    """Return all seeds of the setting with the least mean validation MSE over seeds.
 
-    A setting is all that makes a network but its seed: beta, rho, epochs ... `validation` is the MSE by member id.
+    A setting is all that makes a network except its seed: beta, rho, epochs ... `validation` is the
+    MSE by member id.
     """
     settings: dict[str, list[MemberConfig]] = {}
     for member in members:
@@ -145,17 +160,18 @@ def least_validation(
 
 
 def method_name(reference: str, code_size: int | None) -> str:
-    """What genes and labels call a reference: "PCA" with the paper's code, else "PCA, code of 120"."""
+    """Name a reference in genes and labels: "PCA" with the paper's code, or "PCA, code of 120"."""
     return reference if code_size in (None, PAPER_CODE) else f"{reference}, code of {code_size}"
 
 
 def best_settings(
     finished: Iterable[MemberConfig], validation: dict[str, float]
 ) -> dict[Key, list[MemberConfig]]:
-    """By protocol, model and noise factor, all seeds of the setting with the least mean validation MSE over seeds.
+    """Return by protocol, model and noise factor all seeds of the best setting (least_validation).
 
-    A network that was carried through several noise factors is the last one's: its weights are. Left out are those
-    whose rows are no samples (layout "stream"), whose genes are in another order, and that mix noise factors.
+    A network that was carried through several noise factors counts for the last one, as its weights
+    are from there. Networks are left out if their rows are no samples (layout "stream"), their
+    genes are in another order, or they mix noise factors.
     """
     of_key: dict[Key, list[MemberConfig]] = {}
     for member in finished:
@@ -169,13 +185,13 @@ def best_settings(
 def network_errors(
     folder: RunFolder, data: PreparedData, member: MemberConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """MSE by gene and by test sample of a saved network, on the test rows with the noise of its seed."""
+    """Return MSE by gene and by test sample of a saved network on its own test rows."""
     clean, _, guess = reconstructed(folder, data, member)
     return mse_by_gene_and_sample(guess, clean)
 
 
 def gene_table(errors: Errors, gene_ids: np.ndarray) -> pd.DataFrame:
-    """GENE_COLUMNS: the MSE of each method on each gene, mean over seeds."""
+    """Return the MSE of each method on each gene, mean over seeds (GENE_COLUMNS)."""
     parts = [
         _of_method(key, gene_id=gene_ids, mse=_mean(by_gene for by_gene, _ in e))
         for key, e in errors.items()
@@ -184,9 +200,9 @@ def gene_table(errors: Errors, gene_ids: np.ndarray) -> pd.DataFrame:
 
 
 def label_table(errors: Errors, labels: pd.DataFrame) -> pd.DataFrame:
-    """LABEL_COLUMNS: the MSE of each method on the samples of each value of each label, mean over seeds.
+    """Return the MSE of each method by value of each label, mean over seeds (LABEL_COLUMNS).
 
-    labels: (test samples, labels) of text.
+    `labels` is text, (test samples, labels).
     """
     parts = []
     for key, seeds in errors.items():
@@ -207,7 +223,7 @@ def label_table(errors: Errors, labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def grouping_labels(labels: pd.DataFrame) -> pd.DataFrame:
-    """The labels, as text, that sort samples into groups: 2 ... MOST_VALUES values, and fewer than samples."""
+    """Return as text the labels with 2 to MOST_VALUES values, and with fewer than samples."""
     text = labels.astype(object).where(labels.notna(), "").map(str)
     most = min(MOST_VALUES, len(labels) - 1)
     return text[[name for name in text if 2 <= text[name].nunique() <= most]]
@@ -226,3 +242,86 @@ def _mean(of_seeds: Iterable[np.ndarray]) -> np.ndarray:
 
 def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def reconstructed(
+    folder: RunFolder,
+    data: PreparedData,
+    member: MemberConfig,
+    noise_factor: float | None = None,
+    part: str = "test",
+) -> tuple[np.ndarray, ...]:
+    """Return clean and noisy rows, and a saved network's output for them, (samples, genes) each.
+
+    The rows have the member's own noise factor if it is None.
+    """
+    noise_factor = member.noise_factor if noise_factor is None else noise_factor
+    clean = getattr(member_data(data, member), part)
+    rows = noisy_rows(clean, part, noise_factor, member.seed)
+    network, (_, parameters) = member.architecture, folder.load_model(member.member_id)
+    if member.is_mixture:
+        return clean, rows, Mixture.from_arrays(parameters, {}).denoise(rows, noise_factor)
+    noisy = torch.from_numpy(rows)
+    if network.noise_input:
+        noisy = torch.cat([noisy, torch.full((len(noisy), 1), noise_factor)], dim=1)
+    stack = stack_class(network)(network, clean.shape[1], 1)
+    stack.set_member(0, {name: torch.from_numpy(value) for name, value in parameters.items()})
+    blocks = noisy.split(EVALUATION_ROWS)
+    guess = torch.cat(
+        [stack.reconstruct(slice(0, 1), block.unsqueeze(0))[0][0] for block in blocks]
+    )
+    return clean, noisy[:, : clean.shape[1]].numpy(), guess.numpy()
+
+
+def write_examples(folder: RunFolder, data: PreparedData, finished: Iterable[MemberConfig]) -> None:
+    """Write examples.npz if `finished` has conv networks of several orders of the genes.
+
+    They are those at the noise factor nearest to 0.5 with the least seed, one for each order of the
+    genes, trained on images of the same size: `order` (orders,); `clean`, `noisy`, `denoised`
+    (orders, samples, height, width), NaN where an image is padded; `error` (orders, height, width),
+    the mean squared error by pixel over all test samples; `filters` (orders, channels, 3, 3) of the
+    first convolution; `noise_factor`.
+    """
+    chosen = one_of_each_order(finished)
+    if len(chosen) < 2:
+        return
+    shape = image_shape(data.n_genes)
+    arrays: dict[str, list] = {
+        name: [] for name in ("clean", "noisy", "denoised", "error", "filters")
+    }
+    for member in chosen:
+        clean, noisy, guess = reconstructed(folder, data, member)
+        for name, values in (("clean", clean), ("noisy", noisy), ("denoised", guess)):
+            arrays[name].append(as_images(values[:N_EXAMPLES], shape))
+        arrays["error"].append(
+            as_images(((guess - clean) ** 2).mean(axis=0, keepdims=True), shape)[0]
+        )
+        arrays["filters"].append(folder.load_model(member.member_id)[1]["conv0.weight"][:, 0])
+    content = {name: np.stack(values).astype(np.float32) for name, values in arrays.items()}
+    content |= {
+        "order": np.array([m.gene_order for m in chosen]),
+        "noise_factor": np.array(chosen[0].noise_factor),
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **content)
+    folder.write_bytes("examples.npz", buffer.getvalue())
+
+
+def one_of_each_order(finished: Iterable[MemberConfig]) -> list[MemberConfig]:
+    """Return one as-written conv network for each order of the genes, as GENE_ORDERS has them."""
+    conv = [
+        m for m in finished if (m.model, m.protocol, m.train_fraction) == ("conv", Protocol(), 1)
+    ]
+    compared = {m.noise_factor for m in conv if m.gene_order != "given"}
+    best: dict[str, MemberConfig] = {}
+    for m in sorted(conv, key=lambda m: (abs(m.noise_factor - 0.5), m.seed, m.member_id)):
+        if m.noise_factor in compared:
+            best.setdefault(m.gene_order, m)
+    found = [best[order] for order in GENE_ORDERS if order in best]
+    return [m for m in found if m.noise_factor == found[0].noise_factor]
+
+
+def as_images(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Turn (samples, genes) into (samples, height, width), NaN in the padding."""
+    padding = shape[0] * shape[1] - rows.shape[1]
+    return np.pad(rows, ((0, 0), (0, padding)), constant_values=np.nan).reshape(-1, *shape)

@@ -1,6 +1,6 @@
 """Are there spatial features? The conv network on genes in the given and in other orders.
 
-Pictures are drawn from examples.npz in a run folder, whose arrays study/evidence/examples.py lists.
+Pictures are drawn from examples.npz in a run folder (study/evidence/references.py).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from models.config import MemberConfig, Phase
 from models.denoisers.baselines import Wiener, mse
 from models.denoisers.mixture import Mixture, fit_round
 from models.denoisers.mixture_fit import MixtureFit
-from study.evidence.reconstruction import reconstructed
+from study.evidence.references import reconstructed
 from tests.small import prepared
 
 GENES = 6

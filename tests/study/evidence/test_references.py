@@ -1,4 +1,4 @@
-"""What the end of a run measures beside its networks: the very errors of the run, by gene and by label."""
+"""The end of a run measures the errors of its networks again, by gene and by label."""
 
 import os
 from dataclasses import replace
@@ -14,7 +14,7 @@ from data_utils.preparation import prepare
 from models.architecture import architecture
 from models.config import Phase, Protocol
 from models.denoisers.baselines import noisy_rows, reference_errors
-from study.evidence import reconstruction
+from study.evidence import references
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, REFERENCE_COLUMNS
 from study.evidence.references import (
     TABLES,
@@ -118,7 +118,7 @@ def test_the_mean_over_genes_or_samples_is_the_test_mse_of_the_run(config, run):
 
 def test_rows_in_blocks_change_nothing(run, monkeypatch):
     whole = [network_errors(run.folder, DATA, config)[0] for config in MEASURED]
-    monkeypatch.setattr(reconstruction, "EVALUATION_ROWS", 5)
+    monkeypatch.setattr(references, "EVALUATION_ROWS", 5)
     for config, by_gene in zip(MEASURED, whole, strict=True):
         np.testing.assert_allclose(network_errors(run.folder, DATA, config)[0], by_gene, rtol=1e-6)
 

@@ -57,7 +57,7 @@ def up_to_date(folder: RunFolder) -> bool:
     paths = [folder.path / name for name in TABLES]
     if not all(path.exists() for path in paths):
         return False
-    parts = (path.stat().st_mtime_ns for path in (folder.path / "parts").glob("*.members.parquet"))
+    parts = (path.stat().st_mtime_ns for path in folder.written("parts", ".members.parquet"))
     return max(parts, default=0) <= min(path.stat().st_mtime_ns for path in paths)
 
 

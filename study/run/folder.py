@@ -76,6 +76,10 @@ class RunFolder:
             for leftover in (self.path / name).glob(".*tmp*"):
                 leftover.unlink(missing_ok=True)
 
+    def written(self, folder: str, ending: str) -> list[Path]:
+        """List a folder's files by their ending, without those that are being written."""
+        return sorted((self.path / folder).glob(f"[!.]*{ending}"))
+
     def check(self) -> None:
         """Raise OSError if the folder has gone, before a writer would make another in its place."""
         os.stat(self.path / "parts")
@@ -219,7 +223,7 @@ class RunFolder:
     def checkpointed_packs(self) -> list[list[str]]:
         """Read the member ids of every pack that has a readable checkpoint."""
         packs = []
-        for path in sorted((self.path / "checkpoints").glob("*.safetensors")):
+        for path in self.written("checkpoints", ".safetensors"):
             with suppress(*UNREADABLE):
                 member_ids = load_metadata(path)["members"]
                 if len(set(member_ids)) == len(member_ids) > 0:  # else no pack could have left it
@@ -265,7 +269,7 @@ class RunFolder:
             return None
 
     def _parts(self) -> Iterable[tuple[pd.DataFrame, pd.DataFrame]]:
-        for path in sorted((self.path / "parts").glob("*.members.parquet")):
+        for path in self.written("parts", ".members.parquet"):
             part = self.part(path.name.removesuffix(".members.parquet"))
             if part is not None:  # else its members count as unfinished
                 yield part
@@ -280,7 +284,7 @@ class RunFolder:
         Returns a line for each file. Raises InputError if a file cannot be read at present.
         """
         lines = []
-        for path in sorted((self.path / "parts").glob("*.members.parquet")):
+        for path in self.written("parts", ".members.parquet"):
             pack_id = path.name.removesuffix(".members.parquet")
             part = self.part(pack_id)
             if part is None:

@@ -186,7 +186,7 @@ class Soak:
             self._kill_workers(run)
             return
         pattern = self.random.choice(
-            ["config.json", "checkpoints/*.safetensors", "parts/*.members.parquet"]
+            ["config.json", "checkpoints/[!.]*.safetensors", "parts/*.members.parquet"]
         )
         if not run.until(pattern, self.random.uniform(0, 0.4 * self.seconds)):
             return

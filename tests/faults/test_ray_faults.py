@@ -62,7 +62,7 @@ def command(pid):
 def test_the_runtime_killed_and_resumed(data, unbroken, tmp_path, kind):
     """The run ends by itself within seconds, its workers too, and --resume trains only the rest."""
     run = Run(data, tmp_path / "run", *LONG, "--workers", "2")
-    assert run.until("parts/*.members.parquet", 0.2)
+    assert run.until("parts/[!.]*.members.parquet", 0.2)
     for pid, line in descendants(run.process.pid).items():
         if kind in line:
             os.kill(pid, signal.SIGKILL)
@@ -74,7 +74,7 @@ def test_the_runtime_killed_and_resumed(data, unbroken, tmp_path, kind):
     assert "--resume" in run.said().splitlines()[-1]
     wait_for(lambda: not training(run.seen), seconds=10)
     assert run.end(AGENTS_SECONDS) == set()
-    ended = [path.name.split(".")[0] for path in run.out.glob("parts/*.members.parquet")]
+    ended = [path.name.split(".")[0] for path in run.out.glob("parts/[!.]*.members.parquet")]
     assert 0 < len(ended) < 4
     before = {
         path: path.stat().st_mtime_ns

@@ -37,7 +37,7 @@ def unbroken(data, tmp_path_factory):
 
 def finished_parts(out):
     """{path: bytes} of what belongs to finished packs."""
-    ended = {path.name.split(".")[0] for path in out.glob("parts/*.members.parquet")}
+    ended = {path.name.split(".")[0] for path in out.glob("parts/[!.]*.members.parquet")}
     return {
         path: path.read_bytes() for path in out.glob("parts/*") if path.name.split(".")[0] in ended
     }
@@ -86,7 +86,7 @@ def test_a_full_disk(data, unbroken, small_disk, capfd, free):
     assert "go on with: " in said
     assert [path for path in contents(out) if ".tmp" in path] == []
     finished = RunFolder(out).finished_members()
-    assert len(finished) == 2 * len(list(out.glob("parts/*.members.parquet"))) < 8
+    assert len(finished) == 2 * len(list(out.glob("parts/[!.]*.members.parquet"))) < 8
     assert_resume_finishes(data, out, unbroken)
 
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_read_now_is_not_taken_for_damaged(
     """An error of the storage at --resume: nothing is deleted for it."""
     out = tmp_path / "run"
     shutil.copytree(unbroken, out)
-    [broken, *_] = sorted(out.glob("parts/*.members.parquet"))
+    [broken, *_] = sorted(out.glob("parts/[!.]*.members.parquet"))
     before, original = contents(out), type(broken).read_bytes
 
     def read_bytes(self):

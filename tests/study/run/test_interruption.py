@@ -150,7 +150,7 @@ def assert_same_run(one, other):
 
 @pytest.mark.parametrize(
     ("number", "when"),
-    [(signal.SIGINT, "checkpoints/*.safetensors"), (signal.SIGTERM, "parts/*.members.parquet")],
+    [(signal.SIGINT, "checkpoints/[!.]*.safetensors"), (signal.SIGTERM, "parts/*.members.parquet")],
 )
 def test_interrupted_it_saves_and_the_printed_command_finishes(
     number, when, data, unbroken, tmp_path
@@ -165,10 +165,10 @@ def test_interrupted_it_saves_and_the_printed_command_finishes(
     words = shlex.split(command)
     assert words[0] == "python"
     assert words[2:] == [*running.words, "--resume"]
-    done = len(list(running.out.glob("parts/*.members.parquet")))
+    done = len(list(running.out.glob("parts/[!.]*.members.parquet")))
     assert f"{2 * done} of 8 members ended" in said
     assert done < 4
-    assert list(running.out.glob("checkpoints/*.safetensors")) or done
+    assert list(running.out.glob("checkpoints/[!.]*.safetensors")) or done
     assert list(running.out.rglob(".tmp*")) == []
     assert (running.out / "summary.md").exists()
     shell = f"{shlex.quote(sys.executable)} {shlex.join(words[1:])}"
@@ -180,7 +180,7 @@ def test_interrupted_it_saves_and_the_printed_command_finishes(
 
 
 @pytest.mark.parametrize(
-    "when", ["config.json", "checkpoints/*.safetensors", "parts/*.members.parquet"]
+    "when", ["config.json", "checkpoints/[!.]*.safetensors", "parts/*.members.parquet"]
 )
 def test_killed_and_resumed_it_ends_as_if_unbroken(when, data, unbroken, tmp_path):
     with Running(data, tmp_path) as running:
@@ -194,15 +194,18 @@ def test_killed_and_resumed_it_ends_as_if_unbroken(when, data, unbroken, tmp_pat
 
 def test_only_what_is_unfinished_is_trained_again(data, tmp_path):
     with Running(data, tmp_path) as running:
-        running.wait_for("parts/*.members.parquet")
+        running.wait_for("parts/[!.]*.members.parquet")
         running.send(signal.SIGKILL)
-    before = {path: path.stat().st_mtime_ns for path in running.out.glob("parts/*.members.parquet")}
+    before = {
+        path: path.stat().st_mtime_ns for path in running.out.glob("parts/[!.]*.members.parquet")
+    }
     assert resumed(data, running.out, "--pack", "1") == 0  # packs may be others the second time
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 @pytest.mark.parametrize(
-    ("pattern", "trained_again"), [("parts/*.metrics.parquet", 2), ("models/*.safetensors", 1)]
+    ("pattern", "trained_again"),
+    [("parts/[!.]*.metrics.parquet", 2), ("models/[!.]*.safetensors", 1)],
 )
 def test_a_flipped_bit_is_told_and_costs_what_it_hit_alone(
     pattern, trained_again, data, unbroken, tmp_path, capfd
@@ -222,9 +225,9 @@ def test_a_flipped_bit_is_told_and_costs_what_it_hit_alone(
 
 def test_a_damaged_checkpoint_counts_as_none(data, unbroken, tmp_path):
     with Running(data, tmp_path) as running:
-        running.wait_for("checkpoints/*.safetensors")
+        running.wait_for("checkpoints/[!.]*.safetensors")
         running.send(signal.SIGKILL)
-    for path in running.out.glob("checkpoints/*.safetensors"):
+    for path in running.out.glob("checkpoints/[!.]*.safetensors"):
         flipped(path, 0.7)
     assert resumed(data, running.out) == 0
     assert_same_run(running.out, unbroken)
@@ -261,7 +264,7 @@ def test_the_pack_in_training_stops_at_once(data, unbroken, tmp_path, monkeypatc
         patch.setattr(PackTraining, "advance", signalled)
         assert run_study.main([*STUDY, "--data", str(data), "--out", str(out)]) == 143
     assert len(batches) == EPOCHS + 20
-    [path] = out.glob("checkpoints/*.safetensors")
+    [path] = out.glob("checkpoints/[!.]*.safetensors")
     assert RunFolder(out).load_checkpoint(path.stem)[1]["epoch"] == 20
     assert len(RunFolder(out).finished_members()) == 2
     assert resumed(data, out) == 0
@@ -291,7 +294,7 @@ def test_a_second_run_on_the_folder_is_refused_and_leaves_the_first_alone(
     data, unbroken, tmp_path, capfd
 ):
     with Running(data, tmp_path) as running:
-        running.wait_for("checkpoints/*.safetensors")
+        running.wait_for("checkpoints/[!.]*.safetensors")
         for words, reason in (
             ([], "exists already"),
             (["--resume"], "another run"),
@@ -312,7 +315,7 @@ def test_a_second_run_on_the_folder_is_refused_and_leaves_the_first_alone(
     assert_same_run(running.out, unbroken)
 
 
-def test_half_written_files_of_a_killed_run_are_cleared_away(data, tmp_path):
+def test_half_written_files_of_a_killed_run_are_cleared_away(data, tmp_path, capfd):
     """Ours and those of safetensors, which writes to a temporary name of its own."""
     out = tmp_path / "run"
     study = [*STUDY, "--epochs", "1", "--data", str(data), "--out", str(out)]
@@ -324,13 +327,15 @@ def test_half_written_files_of_a_killed_run_are_cleared_away(data, tmp_path):
         "parts/.tmp.4711.a.members.parquet",
     ):
         (out / name).write_bytes(b"half")
+    capfd.readouterr()
     assert run_study.main([*study, "--resume"]) == 0
+    assert "damaged" not in capfd.readouterr().err  # nobody's part has been cut short
     assert [path.name for path in out.rglob(".*")] == [".lock"]
 
 
 def test_a_lock_left_by_a_killed_run_does_not_keep_others_out(data, tmp_path):
     with Running(data, tmp_path) as running:
-        running.wait_for("checkpoints/*.safetensors")
+        running.wait_for("checkpoints/[!.]*.safetensors")
         running.send(signal.SIGKILL)
     assert (running.out / ".lock").exists()
     assert (

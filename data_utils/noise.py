@@ -1,33 +1,44 @@
-"""Gaussian noise (eq. 9) and the random streams behind every comparison.
+"""The noise (eq. 9): what draws it, what adds it, what it costs to leave the input alone.
+
+Another noise distribution is written here and nowhere else: draw it in `standard_normal`, apply it
+in `add_noise`, and say what it does to variances in `noise_variance` and `noisy_moments`.
 
 Common random numbers: a stream is named by a seed, a purpose and counters, never by the network
 that uses it. So members that differ only in the factor under study see the same initial weights
-(where shapes agree), the same batch order and the same noise draws; and a run that goes on after a
-fault draws what it would have drawn, without any generator's state being saved.
+(where shapes agree), the same batch order and the same noise draws; and a run that continues after
+a fault draws what it would have drawn, without any generator's state being saved.
+
+torch is imported where it is used, because reports need the cost of the noise but no torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def stream(
     seed: int, purpose: str, *counters: int, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """The generator of one stream, e.g. `stream(0, "noise", epoch, batch)`.
+    """Return the generator of one stream, e.g. `stream(0, "noise", epoch, batch)`.
 
-    The key is hashed (BLAKE2b), so neighbouring seeds and counters give unrelated streams. torch's CPU generator
-    takes 32 bits of a seed: of n streams about n^2 / 2^33 pairs are alike, 0.002 in the paper's grid.
+    The key is hashed (BLAKE2b), so neighbouring seeds and counters give unrelated streams. torch's
+    CPU generator takes 32 bits of a seed: of n streams about n^2 / 2^33 pairs are alike, 0.002 in
+    the paper's grid.
     """
+    import torch
+
     return torch.Generator(device=device).manual_seed(_key(seed, purpose, counters) >> 1)
 
 
 def numpy_stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
-    """The same for what numpy alone can draw: numpy's generator (PCG64) of the stream of that name."""
+    """Return numpy's generator (PCG64) of one stream, for what numpy alone can draw."""
     return np.random.Generator(np.random.PCG64(_key(seed, purpose, counters)))
 
 
@@ -39,34 +50,57 @@ def _key(seed: int, purpose: str, counters: tuple[int, ...]) -> int:
 def standard_normal(
     shape: tuple[int, ...], generator: torch.Generator, out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Draws from N(0, 1), float32, on the generator's device."""
+    """Draw from N(0, 1), float32, on the generator's device."""
+    import torch
+
     return torch.randn(shape, generator=generator, device=generator.device, out=out)
 
 
-def add_noise(
-    clean: torch.Tensor,
-    noise_factor: torch.Tensor | float,
-    normal: torch.Tensor,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Eq. 9: s' = s + alpha n, with n from N(0, 1). A noise factor of 0 returns the values of `clean`.
+def add_noise(clean: Any, noise_factor: Any, normal: Any, out: torch.Tensor | None = None) -> Any:
+    """Return s + alpha n (eq. 9), with n from N(0, 1); a factor of 0 returns the values of `clean`.
 
-    Shapes broadcast: clean (rows, genes), noise_factor a number or (inputs, rows or 1, 1), normal (rows, genes).
+    Takes tensors, or arrays of numpy without `out`. Shapes broadcast: clean (rows, genes),
+    noise_factor a number or (inputs, rows or 1, 1), normal (rows, genes).
     """
+    if isinstance(clean, np.ndarray):
+        return clean + noise_factor * normal
+    import torch
+
     if not torch.is_tensor(noise_factor):
         noise_factor = torch.tensor(float(noise_factor), device=clean.device)
     return torch.addcmul(clean, noise_factor, normal, out=out)
 
 
+def noise_variance(noise_factor: Any) -> Any:
+    """Return the variance of the noise of a gene, alpha^2: a number, an array or a tensor."""
+    return noise_factor**2
+
+
+def identity_mse(noise_factor: Any) -> Any:
+    """Return the expected MSE of leaving the noisy input alone, at one or many noise factors."""
+    return noise_variance(noise_factor)
+
+
+def noisy_moments(
+    clean: np.ndarray, cross: np.ndarray, normal: np.ndarray, noise_factor: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the means of y^2 and of y x for y = x + alpha n, from those of x^2, x n and n^2."""
+    square = clean + 2 * noise_factor * cross + noise_variance(noise_factor) * normal
+    return square, clean + noise_factor * cross
+
+
 def evaluation_noise(seed: int, split: str, n_samples: int, n_genes: int) -> torch.Tensor:
-    """The one fixed draw per seed on which `split` is evaluated, (samples, genes), drawn on the CPU."""
+    """Draw the fixed noise of `seed` on which `split` is evaluated, (samples, genes), on the CPU."""
     return standard_normal((n_samples, n_genes), _evaluation_stream(seed, split))
 
 
 def evaluation_noise_blocks(
     seed: int, split: str, n_samples: int, n_genes: int, block_rows: int
 ) -> Iterator[torch.Tensor]:
-    """The same draw, `block_rows` samples at a time (a multiple of 16: the generator draws by 16)."""
+    """Draw the values of `evaluation_noise`, `block_rows` samples at a time (a multiple of 16).
+
+    The generator draws by 16, hence the multiple.
+    """
     if n_genes < 16:
         yield from evaluation_noise(seed, split, n_samples, n_genes).split(block_rows)
         return

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data_utils.noise import noise_variance
+
 
 @dataclass(frozen=True, eq=False)
 class SiteMixture:
@@ -72,7 +74,7 @@ class SiteMixture:
         if noise_factor == 0:
             return y.copy()
         precisions = [
-            Precision(s * self.factors, r**2 * self.gene_variance + noise_factor**2)
+            Precision(s * self.factors, r**2 * self.gene_variance + noise_variance(noise_factor))
             for s, r in zip(self.factor_scale, self.noise_scale, strict=True)
         ]
         with np.errstate(divide="ignore"):  # probability 0 has log weight -inf, as it should
@@ -89,4 +91,4 @@ class SiteMixture:
         for k, precision in enumerate(precisions):
             of_class = weight[:, :, k]  # (samples, T)
             residual += precision.apply(of_class.sum(1)[:, None] * y - of_class @ self.site_means)
-        return y - noise_factor**2 * residual
+        return y - noise_variance(noise_factor) * residual

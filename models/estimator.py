@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from data_utils.errors import InputError
-from data_utils.noise import standard_normal, stream
+from data_utils.noise import add_noise, standard_normal, stream
 from data_utils.scaling import ZScore
 from models.architecture import MixtureArchitecture, architecture
 from models.denoisers.network import NetworkDenoiser
@@ -122,7 +122,9 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         normal = standard_normal(z.shape, stream(0, "score")).numpy()
         factors = self._noise_factors()
         errors = [
-            np.square(self.denoiser_.denoise(z + a * normal, a) - z, dtype=np.float64).mean()
+            np.square(
+                self.denoiser_.denoise(add_noise(z, a, normal), a) - z, dtype=np.float64
+            ).mean()
             for a in factors
         ]
         return -float(np.mean(errors))
@@ -194,7 +196,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         normal = standard_normal(validation.shape, stream(settings.seed, "measured")).numpy()
         rows = []
         for a in (round(0.1 * i, 1) for i in range(1, 11)):
-            noisy = validation + np.float32(a) * normal
+            noisy = add_noise(validation, a, normal)
             guesses = {
                 OWN: self.denoiser_.denoise(noisy, a),
                 "identity": noisy,

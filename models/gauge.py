@@ -21,6 +21,7 @@ from functools import cached_property
 
 import numpy as np
 
+from data_utils.noise import noise_variance
 from models.config import NOISE_FACTORS
 
 #: Leading directions, at most a quarter of genes and of rows. With 32 of 943 the energy of training
@@ -131,9 +132,9 @@ class Gauge:
         squared Mahalanobis distance over its degrees of freedom; outside, energy / (m0 + alpha^2).
         """
         code, left = self._read(rows)
-        variance = self.variances + noise_factor**2 * self._reader[2]
+        variance = self.variances + noise_variance(noise_factor) * self._reader[2]
         within = np.square(code / np.sqrt(variance)).mean(axis=1)
-        return np.stack([within, _squares(left) / (self.calm + noise_factor**2)])
+        return np.stack([within, _squares(left) / (self.calm + noise_variance(noise_factor))])
 
     def limits_at(self, noise_factor: float) -> np.ndarray:
         """What `distances` do not exceed for WITHIN of the validation rows, (2,)."""

@@ -19,6 +19,7 @@ from torch import nn
 
 from data_utils.errors import InputError
 from data_utils.files import replacing
+from data_utils.noise import noise_variance
 from models.denoisers.linear import PCADenoiser, WienerDenoiser
 from models.denoisers.mixture import Mixture as MixtureDenoiser
 from models.denoisers.network import NetworkDenoiser
@@ -130,7 +131,7 @@ class Mixture(nn.Module):
 
     def forward(self, z, noise_factor):
         y = (z.double() @ self.components).unsqueeze(1)  # (samples, 1, genes)
-        noise = noise_factor.double().square().unsqueeze(2)  # (samples, 1, 1)
+        noise = noise_variance(noise_factor.double()).unsqueeze(2)  # (samples, 1, 1)
         variances = self.variances + noise  # (samples, classes, genes)
         scaled = y / variances
         squares = (1 / variances) @ self.means.T**2 - 2 * scaled @ self.means.T
@@ -162,7 +163,7 @@ class Projection(nn.Module):
 def _gain(variance: torch.Tensor, noise_factor: torch.Tensor) -> torch.Tensor:
     """variance / (variance + noise_factor^2), with a tiny number instead of 0 / 0."""
     variance = variance.clamp(min=torch.finfo(torch.float32).tiny)
-    return variance / (variance + noise_factor**2)
+    return variance / (variance + noise_variance(noise_factor))
 
 
 def _constant(values: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:

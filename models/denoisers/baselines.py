@@ -20,7 +20,7 @@ from sklearn import decomposition
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.isotonic import IsotonicRegression
 
-from data_utils.noise import add_noise, evaluation_noise
+from data_utils.noise import add_noise, evaluation_noise, noisy_moments
 from models.architecture import LARGEST_COVARIANCE
 from models.denoisers.linear import wiener_gain
 
@@ -166,11 +166,8 @@ class Wiener(Reference):
 
     def validation_mse(self, noise_factor: float) -> dict[str, float]:
         """MSE of every candidate on the validation rows that `tune` was given."""
-        clean, cross, normal = self.moments_
-        noisy = (
-            clean + 2 * noise_factor * cross + noise_factor**2 * normal
-        )  # mean square of the noisy input
-        product = clean + noise_factor * cross  # mean of noisy times clean
+        clean = self.moments_[0]
+        noisy, product = noisy_moments(*self.moments_, noise_factor)
         gains = {
             name: wiener_gain(spectrum, noise_factor) for name, spectrum in self.spectra_.items()
         }

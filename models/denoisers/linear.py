@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data_utils.noise import noise_variance
+
 if TYPE_CHECKING:
     from models.denoisers import baselines
 
@@ -16,7 +18,7 @@ GRID = tuple(round(0.05 * i, 2) for i in range(1, 41))
 
 def wiener_gain(variance: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
     """variance / (variance + noise_factor^2), and 1 where there is no noise, even for a variance of 0."""
-    noise = np.square(noise_factor)
+    noise = noise_variance(noise_factor)
     still = (variance == 0) & (noise == 0)
     return np.where(still, 1.0, variance / (variance + noise + still))
 

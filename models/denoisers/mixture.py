@@ -27,6 +27,7 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.isotonic import IsotonicRegression
 
+from data_utils.noise import noise_variance
 from models.denoisers.linear import by_row
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on validation rows of the
@@ -102,7 +103,7 @@ class Mixture:
         """
         rotated = noisy @ self.components
         means = self.means @ self.components
-        noise = np.square(np.asarray(noise_factor, dtype=np.float64)).reshape(
+        noise = noise_variance(np.asarray(noise_factor, dtype=np.float64)).reshape(
             -1, 1
         )  # (1 or rows, 1)
         log_density = np.empty(

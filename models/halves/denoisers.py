@@ -30,6 +30,7 @@ import numpy as np
 
 from data_utils.counts import thin
 from models.denoisers.baselines import Wiener
+from models.denoisers.linear import wiener_gain
 from models.denoisers.mixture import Mixture, fit_round
 
 #: Thinnings of the training samples over which their rows and the noise are averaged.
@@ -221,7 +222,7 @@ class WienerOfHalves(HalfDenoiser):
 
     def _gain(self, name: str, levels: np.ndarray) -> np.ndarray:
         clean = np.maximum(self.wiener_.spectra_[name] - self.row_noise_, 0)
-        return clean / (clean + levels[:, None] ** 2)  # (samples, genes)
+        return wiener_gain(clean, levels[:, None])  # (samples, genes)
 
 
 class MixtureOfHalves(HalfDenoiser):

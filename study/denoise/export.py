@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from data_utils.errors import InputError
-from data_utils.noise import add_noise, evaluation_noise
+from data_utils.noise import add_noise, evaluation_noise, identity_mse
 from data_utils.preparation import PreparedData
 from models.config import NOISE_FACTORS, MemberConfig
 from models.denoisers.baselines import PCA, Reference, Wiener, mse, noisy_rows, references
@@ -113,7 +113,9 @@ def choose(
 def measured_references(fitted: Sequence[Reference], data: PreparedData) -> list[Candidate]:
     """Every reference as a candidate."""
     errors = {r: _errors(r.denoise, data, "validation") for r in fitted}
-    wiener = next((e for r, e in errors.items() if isinstance(r, Wiener)), np.square(MEASURED_AT))
+    wiener = next(
+        (e for r, e in errors.items() if isinstance(r, Wiener)), identity_mse(np.array(MEASURED_AT))
+    )
     return [
         Candidate(r.name, tuple(e), _relative(e, wiener), reference=r) for r, e in errors.items()
     ]
@@ -145,7 +147,9 @@ def _network(
     _, arrays = folder.load_model(member.member_id)
     network = member.architecture
     name = f"{member.run_name} ({member.member_id})"
-    wiener = next((c.errors for c in of_references if c.name == "Wiener"), np.square(MEASURED_AT))
+    wiener = next(
+        (c.errors for c in of_references if c.name == "Wiener"), identity_mse(np.array(MEASURED_AT))
+    )
     if member.is_mixture:
         of_mixture = _errors(Mixture.from_arrays(arrays, {}).denoise, data, "validation")
         return Candidate(name, tuple(of_mixture), _relative(of_mixture, wiener), member=member)

@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from data_utils.noise import identity_mse
 from models.config import AS_PUBLISHED, AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, MemberConfig
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import interval
@@ -160,7 +161,7 @@ def reference_curves(
     table = table.assign(noise_factor=rounded(table["noise_factor"]))
     measured = np.union1d(table["noise_factor"], networks(evidence)["noise_factor"])
     alphas = np.unique(np.round(np.union1d(NOISE_FACTORS, measured), 6))
-    identity = pd.DataFrame({"noise_factor": alphas, "mse": alphas**2, "seeds": pd.NA})
+    identity = pd.DataFrame({"noise_factor": alphas, "mse": identity_mse(alphas), "seeds": pd.NA})
     identity = identity.assign(low=np.nan, high=np.nan)
     parts = [_curve(identity, NOISY, "identity", "exact: alpha squared")]
     wanted = table["reference"] != "identity"
@@ -238,7 +239,7 @@ def noise_removed(curves: pd.DataFrame) -> pd.DataFrame:
     Below 0 is worse than leaving the input alone. Without noise there is no share.
     """
     curves = curves[(curves["noise_factor"] > 0) & (curves["series"] != "identity")]
-    alpha2 = curves["noise_factor"] ** 2
+    alpha2 = identity_mse(curves["noise_factor"])
     shares = {"removed": 1 - curves["mse"] / alpha2, "low": 1 - curves["high"] / alpha2}
     frame = curves.assign(**shares, high=1 - curves["low"] / alpha2)
     columns = ["series", "noise_factor", "removed", "low", "high", "seeds", "bounds", "method"]

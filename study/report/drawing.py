@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import PercentFormatter
 
+from data_utils.noise import identity_mse
 from models.config import AS_WRITTEN
 from study.evidence.evidence import MIXTURE
 from study.report.curves import CLEAN, NOISY, PRINTED, RERUN
@@ -169,7 +170,7 @@ def draw_labels(data: pd.DataFrame) -> Figure:
     most = data.loc[data["method"] != "gene mean", "mse"].max()  # the gene mean may lie beyond
     axes.set(xlabel=f"{MSE_AXIS} on noisy test rows", xlim=(0, 1.05 * most))
     alone = {"color": DARK, "linestyle": LONG_DASHES, "linewidth": 1.2, "zorder": 1}
-    axes.axvline(data["noise_factor"].iloc[0] ** 2, label=label("identity"), **alone)
+    axes.axvline(identity_mse(data["noise_factor"].iloc[0]), label=label("identity"), **alone)
     for (series, method), points in data.groupby(["series", "method"], sort=False):
         style = look(method) | {"linestyle": ""}
         marker, size = (style["marker"], 8) if style["marker"] else MARKS.get(method, ("x", 8))

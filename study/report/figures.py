@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from data_utils.noise import identity_mse
 from models.architecture import ConvArchitecture, architecture
 from models.config import AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, PAPER_MODELS, Protocol
 from study.evidence.evidence import Evidence
@@ -232,7 +233,7 @@ def _by_label(evidence: Evidence, name: str, key: str) -> Plot | None:
         _joined(
             f"Worst first, by {rows['series'].iloc[0]}; in brackets the number of test samples: of "
             f"few samples the MSE is rough. {_BEST} The dashed line is the MSE of leaving the "
-            f"input alone, {noise**2:g}.",
+            f"input alone, {identity_mse(noise):g}.",
             beyond if "gene mean" in set(rows["method"]) else "",
             most if len(values) > MOST_VALUES else "",
         ),
@@ -383,7 +384,7 @@ def _worse(points: pd.DataFrame) -> str:
     """Name where networks are worse than leaving the input alone."""
     noisy = points[points["panel"] == NOISY]
     noisy = noisy[noisy["series"].isin([*MODELS, AS_WRITTEN, RERUN])]
-    bad = noisy[noisy["mse"] > noisy["noise_factor"] ** 2]
+    bad = noisy[noisy["mse"] > identity_mse(noisy["noise_factor"])]
     parts = [
         f"{name} at {listed(rows['noise_factor'])}"
         for name, rows in bad.groupby("series", sort=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from data_utils.noise import identity_mse
 from models.config import AS_PUBLISHED
 from study.evidence.evidence import MIXTURE, Evidence
 from study.paper.claims import Judgement
@@ -100,7 +101,7 @@ def _harm(evidence: Evidence) -> str:
     curves = over_seeds(rows, "test_mse", ["model", "noise_factor"])
     if curves.empty:
         return ""
-    worse = curves["mse"] > curves["noise_factor"] ** 2
+    worse = curves["mse"] > identity_mse(curves["noise_factor"])
     share = worse.groupby(curves["noise_factor"]).mean()
     every, some = share.index[share == 1], share.index[(share > 0) & (share < 1)]
     where = [f"every network at noise {listed(every)}"] if len(every) else []

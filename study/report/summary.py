@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from data_utils.noise import identity_mse
 from models.config import AS_PUBLISHED, PLAIN, Protocol
 from study.paper.published import N_SAMPLES, PublishedValue, published_fig4, published_mse
 from study.report.checklist import data_facts, lost_members, run_facts
@@ -130,7 +131,7 @@ def _table(title: str, model: str, rows: pd.DataFrame, n_samples: int | None) ->
         frame[name] = noise.map(found.apply(_cell, axis=1))
         if n_samples is not None:
             frame[f"{name}: MSE / N"] = noise.map(found["mean"] / n_samples)
-    frame["identity (α²)"] = noise**2
+    frame["identity (α²)"] = identity_mse(noise)
     frame["paper"] = [_paper(model, factor) for factor in noise]
     formats = dict.fromkeys(frame, "#.3g") | {"noise factor": "g", "identity (α²)": ".4f"}
     return Table("mse", title, "", frame, formats)
@@ -143,7 +144,9 @@ def _cell(row: pd.Series) -> str:
         return ", ".join(lost)
     digits = ".4f" if 1e-3 <= row["mean"] < 1e4 or row["mean"] == 0 else ".3g"
     spread = "" if np.isnan(row["std"]) else f" ± {row['std']:{digits}}"
-    mark = f" {WORSE}" if row["mean"] > row.name**2 else ""  # the name is the noise factor
+    mark = (
+        f" {WORSE}" if row["mean"] > identity_mse(row.name) else ""
+    )  # the name is the noise factor
     return f"{row['mean']:{digits}}{spread} ({'; '.join([str(row['n']), *lost])}){mark}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from data_utils.noise import identity_mse
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.paper.published import N_SAMPLES, published_fig4, published_mse
@@ -107,7 +108,7 @@ def mse_table(evidence: Evidence, protocol: str) -> Table | None:
     if protocol == AS_PUBLISHED:
         clean = curves.over_seeds(rows, "train_clean_mse", by)
         columns |= {f"MSE, {CLEAN}": clean["mse"], "its 95 % interval": intervals(clean)}
-    worse = table["mse"] > table["noise_factor"] ** 2
+    worse = table["mse"] > identity_mse(table["noise_factor"])
     columns |= {
         f"MSE, {NOISY}": table["mse"],
         "95 % interval": intervals(table),

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from data_utils.errors import InputError
+from data_utils.noise import identity_mse
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import FAILS, HOLDS, n_seeds, sign_flip_test, verdict
 from study.report.curves import nearest, over_seeds, references_at
@@ -123,7 +124,7 @@ def _levels(rows: pd.DataFrame) -> str:
         return f"At noise factor {noise:g} these runs hold no conv network on the given order."
     return (
         f"At noise factor {noise:g} the conv network has test MSE {', '.join(parts)} "
-        f"({n_seeds(conv['seed'].nunique())}); leaving the input alone has {noise**2:.4f}."
+        f"({n_seeds(conv['seed'].nunique())}); leaving the input alone has {identity_mse(noise):.4f}."
     )
 
 

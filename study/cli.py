@@ -334,9 +334,8 @@ class Parser(argparse.ArgumentParser):
         """
         super().__init__(
             prog=prog,
-            formatter_class=partial(
-                argparse.RawDescriptionHelpFormatter,
-                max_help_position=27,  # type: ignore[arg-type]  # a partial is no class
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+                prog, max_help_position=27
             ),
             allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
             argument_default=argparse.SUPPRESS,  # the defaults are those of the dataclasses
@@ -439,9 +438,9 @@ def completion(shell: str) -> str:
     for each in (root, *added.choices.values()):
         for action in each._actions:
             if action.metavar in FOLDERS:
-                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # as shtab wants it
+                vars(action)["complete"] = shtab.DIRECTORY
             elif action.metavar in FILES:
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
+                vars(action)["complete"] = shtab.FILE
             elif isinstance(action.metavar, str) and action.metavar.startswith("{"):
                 action.choices = action.metavar.strip("{}").split(",")
     return shtab.complete(root, shell)

@@ -214,7 +214,7 @@ VALUES = [
 
 
 def spoil(file, kind, name, dtype, shape, huge, value, what):
-    """One thing of an HDF5 file changed: a dataset, or an attribute of anything."""
+    """Change one thing of an HDF5 file: a dataset, or an attribute of anything."""
     item = file[name]
     if kind == "attribute":
         owners = [path for path in [*walk(file), "/"] if len(file[path].attrs)] or ["/"]
@@ -245,21 +245,23 @@ def spoil(file, kind, name, dtype, shape, huge, value, what):
     elif kind == "group":
         file.create_group(f"{name}/x")
     elif kind != "lost":
-        content = np.asarray(content)
-        text = content.dtype.kind in "OSU"
-        if kind == "type" and not text and dtype not in ("O", "U9", "M8[s]", "m8[D]"):
-            content = retyped(content, dtype)
-        elif kind == "shape" and content.ndim:
-            content = reshaped(content, shape)
-        elif kind == "wrong" and content.dtype.kind == "f":
-            content = np.full_like(content, np.inf)
-        elif kind == "indices" and content.dtype.kind in "iu" and content.size:
-            content = content.copy()
-            place = value if isinstance(value, int) else 99
-            content.reshape(-1)[what % content.size] = np.int64(place).astype(
-                content.dtype
-            )  # 1e12 wraps in 32 bits
-        file[name] = content
+        file[name] = spoilt(kind, np.asarray(content), dtype, shape, value, what)
+
+
+def spoilt(kind, content, dtype, shape, value, what):
+    """An array with another type, shape or value, if the kind of damage applies to it."""
+    text = content.dtype.kind in "OSU"
+    if kind == "type" and not text and dtype not in ("O", "U9", "M8[s]", "m8[D]"):
+        return retyped(content, dtype)
+    if kind == "shape" and content.ndim:
+        return reshaped(content, shape)
+    if kind == "wrong" and content.dtype.kind == "f":
+        return np.full_like(content, np.inf)
+    if kind == "indices" and content.dtype.kind in "iu" and content.size:
+        content = content.copy()
+        place = np.int64(value if isinstance(value, int) else 99)
+        content.reshape(-1)[what % content.size] = place.astype(content.dtype)  # 1e12 wraps
+    return content
 
 
 def walk(file):

@@ -1,4 +1,7 @@
-"""All benchmarks, or some: `python -m benchmarks [NAMES ...] [--quick] [--repeats N] [--out FILE]`; `make bench`."""
+"""Run all benchmarks, or some, and print one table (`make bench`).
+
+python -m benchmarks [NAMES ...] [--quick] [--repeats N] [--out FILE]
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from data_utils.errors import InputError
 
 Benchmark = Callable[[int, bool], Iterator[Row]]
 
-#: Module and function of each, by name; imported when it is its turn, so that what one lacks harms no other.
+#: Module and function of each benchmark. Each is imported at its turn, so that a package
+#: missing for one does not stop the others.
 BENCHMARKS = {
     "engine": "benchmarks.engine:comparisons",
     "startup": "benchmarks.startup:comparisons",
@@ -31,7 +35,7 @@ REPEATS = 5
 #: Of a quick look: whole runs are launched once.
 QUICK_REPEATS = {"engine": 3}
 
-EPILOG = """names, and how long each takes on 2 idle cores with 5 repeats (--quick: all together below 4 minutes):
+EPILOG = """names, and how long each takes on 2 idle cores with 5 repeats:
   engine     the training engine against plain loops, torch.func and JAX
   startup    seconds from launch to the first epoch: 3 min
   memory     of a worker with the largest pack: 1 min
@@ -39,15 +43,17 @@ EPILOG = """names, and how long each takes on 2 idle cores with 5 repeats (--qui
   launch     10 epochs of the 44 dense cells, launch to exit, against Ray Tune: 25 min
   launch-50  50 epochs of them: 20 min
   large      20,000 samples x 20,000 genes: 5 min
+With --quick, all together take less than 4 minutes.
 """
 
 
 def main(
     words: Sequence[str] | None = None, benchmarks: dict[str, str | Benchmark] = BENCHMARKS
 ) -> int:
-    """Measure, print one table and write it as JSON. Returns the exit status: a missed target does not count.
+    """Measure, print one table, write it as JSON and return the exit status.
 
-    0 when all was tried, 2 for bad input (one line), 130 after Ctrl-C, with what was measured until then.
+    The status is 0 when everything was tried, even if a target was missed; 2 for bad input (one
+    line); 130 after Ctrl-C, with the measurements until then.
     """
     options = _parser().parse_args(words)
     try:

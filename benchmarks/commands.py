@@ -1,4 +1,4 @@
-"""Whole commands as a user starts them: launched, timed to their exit, and their memory followed."""
+"""Run whole commands as a user would, and measure their time and memory until they exit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class CommandFailed(Exception):
 
 @dataclass
 class ProcessMemory:
-    """Peaks of one process in bytes: resident, proportional (shared pages divided among their users), its own alone."""
+    """Peak memory of one process in bytes.
+
+    Resident; proportional (shared pages are divided among their users); unique to the process.
+    """
 
     command: str
     resident: int = 0
@@ -87,7 +90,7 @@ class Ended:
 
 
 def run(words: Sequence[str], watch: MemoryWatch | None = None) -> Ended:
-    """Run a command in the project's folder to its end; what it prints is shown only where it fails.
+    """Run a command in the project's folder to its end; show its output only if it fails.
 
     Raises CommandFailed. On Ctrl-C the command is ended first, with all that it started.
     """
@@ -120,7 +123,7 @@ def run(words: Sequence[str], watch: MemoryWatch | None = None) -> Ended:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Ask a process to end, and after a while make it and its group end; nothing where it has ended."""
+    """Ask a process to end, and kill its group after a while; do nothing if it has ended."""
     if process.poll() is not None:
         return
     process.terminate()
@@ -132,7 +135,10 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _family(root: int, known: set[int]) -> set[int]:
-    """`root`, its descendants, and those of the `known` that were and still are (their parent may have ended)."""
+    """Return `root`, its descendants and those `known` processes that are still alive.
+
+    A known process is no longer a descendant of `root` once its parent has ended.
+    """
     parents = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():

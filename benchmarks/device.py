@@ -1,4 +1,4 @@
-"""The engine on any device, in this process: the dense grid against one network at a time, and a step's operators."""
+"""Measure the engine on one device: packs against single networks, and the operators of a step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WALL = "s wall"
 def dense_grid_rows(
     repeats: int, epochs: int, data, device: str, pack: int | None = None, seeds: int = 3
 ) -> Iterator[Result]:
-    """Packs against one network at a time, both on `device`, by depth; then the whole grid to its last epoch.
+    """Compare packs with one network at a time on `device`, by depth; then train the whole grid.
 
     `pack` is the number of networks in a pack; None leaves it to the study.
     """
@@ -48,7 +48,10 @@ def dense_grid_rows(
         note = "mean validation MSE: " + ", ".join(
             f"{name} {error:.5f}" for name, error in errors.items()
         )
-        work = f"{len(peer)} {model} in {len(ours)} pack(s), {epochs} epochs of {len(data.train)} rows, {device}"
+        work = (
+            f"{len(peer)} {model} in {len(ours)} pack(s), "
+            f"{epochs} epochs of {len(data.train)} rows, {device}"
+        )
         yield Comparison(
             "one network at a time", work, WALL, costs["ours"], costs["peer"], note=note
         )
@@ -105,7 +108,7 @@ LABELS = ("optimiser", "evaluation")
 
 
 def profile_table(model: str, data, device: str = "cpu", epochs: int = 1) -> str:
-    """Milliseconds a step and share of the time of each group of operators, for a pack of 44 (conv: 11)."""
+    """Show milliseconds per step and time share by operator group, for 44 networks (conv: 11)."""
     members = conv_members(epochs + 2)[:11] if model == "conv" else pack_of_44(model, epochs + 2)
     engine = Engine(members, data, device)
     training = engine.training
@@ -123,7 +126,8 @@ def profile_table(model: str, data, device: str = "cpu", epochs: int = 1) -> str
     times = _group_times(profiler.events(), device)
     times["Python, dispatch, waiting"] = max(0.0, seconds - sum(times.values()))
     lines = [
-        f"{model}, {len(members)} networks, {device}: {seconds / steps * 1e3:.2f} ms a step (with the profiler)"
+        f"{model}, {len(members)} networks, {device}: "
+        f"{seconds / steps * 1e3:.2f} ms a step (with the profiler)"
     ]
     for name, value in sorted(times.items(), key=lambda item: -item[1]):
         lines.append(f"  {name:<28} {value / steps * 1e3:9.3f} ms {value / seconds:7.1%}")
@@ -139,7 +143,7 @@ def _labelled(function: Callable, label: str) -> Callable:
 
 
 def _group_times(events, device: str) -> dict[str, float]:
-    """Seconds of each group: what is inside a label goes to the label, the rest by the operator's name."""
+    """Sum the seconds of each group: by enclosing label, or else by the operator's name."""
     times: dict[str, float] = {}
     for event in events:
         microseconds = (

@@ -1,7 +1,7 @@
 """The training engine against its peers, with equal epochs, batches, data and random draws.
 
-    python benchmarks/engine.py [--quick] [--repeats N]       # on a CPU: loops, torch.func, JAX, the SGEMM floor
-    python benchmarks/engine.py --device cuda [--tf32]        # on a GPU: the dense grid against one network at a time
+    python benchmarks/engine.py [--quick] [--repeats N]       # CPU: loops, torch.func, JAX, SGEMM
+    python benchmarks/engine.py --device cuda [--tf32]        # GPU: the dense grid, single networks
     python benchmarks/engine.py --profile [--device cuda]     # where the time of a step goes
 
 A machine with torch and numpy alone will do for the last two: the data are then drawn with numpy.
@@ -44,7 +44,7 @@ Costs = dict[str, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Size:
-    """How much of the work a turn is: training rows (None: all), epochs of the cells, conv networks."""
+    """Amount of work per turn: training rows (None: all), epochs of the cells, conv networks."""
 
     cells_rows: int | None = None
     cells_epochs: int = 2
@@ -58,7 +58,7 @@ QUICK = Size(512, 1, 512, 256, 11)
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Result]:
-    """The rows on a CPU, as they are done; `quick` takes fewer rows of the data and fewer conv networks."""
+    """Yield the CPU results as they are measured; `quick` takes fewer rows and conv networks."""
     yield from compare(repeats, QUICK if quick else Size(), bench_data())
 
 
@@ -162,9 +162,10 @@ def _pack_rows(
 def _pack_turns(
     repeats: int, data: PreparedData, model: str, sides: dict[str, Workers]
 ) -> tuple[Costs, dict[str, list[float]]]:
-    """CPU seconds of an epoch of one depth's pack by side and turn, and each side's validation MSE.
+    """Return CPU seconds per epoch by side and turn, for one depth's pack, and validation MSEs.
 
-    "floor" is what the pack's operations, validation's too, take at the rate of a large product in the same turn.
+    "floor" is the time of the pack's operations, validation included, at the rate of a large
+    matrix product in the same turn.
     """
     members = pack_of_44(model, 2 + repeats)
     for name, side in sides.items():
@@ -181,13 +182,16 @@ def _pack_turns(
 
 
 def table(results: list[Result]) -> str:
-    """Two lines for each result: its number with the spread and what it is to be, and what was done."""
+    """Write two lines per result: the number with its spread and target, then the work done."""
     lines = []
     for result in results:
         if hasattr(result, "ratios"):
             low, high = min(result.ratios), max(result.ratios)
             target = "" if result.target is None else f", target {result.target:g}"
-            seconds = f"{median(result.ours):.3g} | {median(result.peer):.3g} {result.unit} (ours | theirs)"
+            seconds = (
+                f"{median(result.ours):.3g} | {median(result.peer):.3g} {result.unit} "
+                "(ours | theirs)"
+            )
             lines.append(
                 f"{result.name:<30}{result.ratio:.2f} ({low:.2f} to {high:.2f}{target}); {seconds}"
             )
@@ -202,7 +206,7 @@ def table(results: list[Result]) -> str:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Print a table and, on the last line, the same as JSON; returns the exit status, 2 for bad input."""
+    """Print a table, then the same as one line of JSON; return the exit status, 2 for bad input."""
     options = _parser().parse_args(words)
     if options.device == "cuda" and not torch.cuda.is_available():
         print(

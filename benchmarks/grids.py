@@ -1,4 +1,4 @@
-"""The benchmarks' members as grids of the command line: `--grid benchmarks/grids.py:cells --epochs 10`."""
+"""Grids of the benchmarks' members: `--grid benchmarks/grids.py:cells --epochs 10`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""20,000 samples x 20,000 genes: peak memory of all processes, and seconds an epoch of a network."""
+"""Measure 20,000 samples x 20,000 genes: peak memory of all processes and seconds per epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FACTORS = 50
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
-    """One network of each depth at 2 noise factors; one run, for it takes minutes (quick: 4,000 x 4,000)."""
+    """Train each depth at 2 noise factors in one run of some minutes (quick: 4,000 x 4,000)."""
     import pandas as pd
 
     size = 4_000 if quick else 20_000

@@ -1,4 +1,4 @@
-"""A whole grid from the launch of its command to its exit, against one Ray Tune trial per configuration."""
+"""Time a whole grid from launch to exit, against one Ray Tune trial per configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ AT_BEST = "Ray Tune, a trial per network, at its best"
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
-    """10 epochs of the 44 cells against Tune with its defaults, and at its best; quick: less work, not judged."""
+    """Compare 10 epochs of the 44 cells with Tune, by default and at its best.
+
+    `quick` takes less work, which is not judged.
+    """
     grid, epochs = ("few_cells", 2) if quick else ("cells", 10)
     ours, default, reuse = (
         _ours(grid, epochs),

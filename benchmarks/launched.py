@@ -1,4 +1,4 @@
-"""Commands that are launched in turns, and what is left where one of them fails or Ctrl-C ends them."""
+"""Launch commands in turns, and keep the complete turns if one fails or Ctrl-C ends them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from benchmarks.table import LeftOut, Row
 
 
 class Launched:
-    """A command that each turn launches into an empty folder; `cost(ended, folder)` is what the turn took.
+    """A command that each turn launches with an empty folder.
 
-    `mse(folder)` is the mean validation MSE of what it trained. A command that failed is not launched again.
+    `cost(ended, folder)` is the cost of the turn, and `mse(folder)` the mean validation MSE of the
+    trained networks. A command that failed is not launched again.
     """
 
     def __init__(
@@ -50,7 +51,10 @@ class Launched:
 def turns(
     repeats: int, launched: list[Launched], rows: Callable[[], Iterable[Row]]
 ) -> Iterator[Row]:
-    """Launch them in turns, then give the rows; after Ctrl-C the rows of the turns that were whole, and raise it."""
+    """Launch the commands in turns and yield the rows.
+
+    After Ctrl-C, yield the rows of the complete turns before raising KeyboardInterrupt.
+    """
     interrupted = None
     try:
         in_turns(repeats, {command.label: command for command in launched})

@@ -12,10 +12,10 @@ Work = Callable[[], float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Costs of one piece of work, one number a repeat: this project's, and the peer's in the same turn.
+    """Costs of one piece of work by repeat: this project's, and the peer's in the same turn.
 
-    `unit` says what the numbers are ("s wall", "s CPU"). The ratio peer / ours is the result: seconds belong to
-    a machine and a moment, ratios of the same turn much less so.
+    `unit` is the unit of the numbers ("s wall", "s CPU"). The result is the ratio peer / ours:
+    seconds depend on the machine and the moment, ratios of the same turn much less so.
     """
 
     name: str

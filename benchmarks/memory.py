@@ -25,12 +25,16 @@ def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
         raise RuntimeError("no process called itself a Ray worker")
     note = (
         f"{worker.proportional / GB:.2f} GB with shared pages divided among their users, "
-        f"{worker.unique / GB:.2f} GB its own alone; all processes together {watch.total / GB:.2f} GB"
+        f"{worker.unique / GB:.2f} GB its own alone; "
+        f"all processes together {watch.total / GB:.2f} GB"
     )
     details = {
         "proportional": worker.proportional / GB,
         "unique": worker.unique / GB,
         "all": watch.total / GB,
     }
-    work = f"peak resident set of a worker: 44 x 8 layers on 2,921 x 943, {epochs} epoch{'s' * (epochs > 1)}"
+    work = (
+        "peak resident set of a worker: 44 x 8 layers on 2,921 x 943, "
+        f"{epochs} epoch{'s' * (epochs > 1)}"
+    )
     yield Measurement("memory", work, "GB", (worker.resident / GB,), "below 1.5 GB", note, details)

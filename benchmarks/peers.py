@@ -25,7 +25,7 @@ from models.config import MemberConfig
 from models.engine.parameters import initial_parameters
 from models.networks import build
 
-#: Members that pass through vmap together: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all.
+#: Members per vmap call: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all at once.
 VMAP_CHUNK = 11
 
 
@@ -49,7 +49,10 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 
 
 class Peer:
-    """Members in training. `epoch` trains one epoch; `parameters(k)` are a member's, in the order of the layers."""
+    """Members in training.
+
+    `epoch` trains one epoch; `parameters(k)` returns member k's parameters in layer order.
+    """
 
     def __init__(self, members: list[MemberConfig], data: PreparedData, device: str = "cpu"):
         self.member, self.device, self.trained = members[0], device, 0
@@ -131,7 +134,7 @@ class Loop(Peer):
 
 
 class LoaderLoop(Loop):
-    """One network as a tutorial has it: a DataLoader that collates row by row, and Adam as it comes."""
+    """One network as in a tutorial: a DataLoader that collates row by row, and default Adam."""
 
     fused = None
 

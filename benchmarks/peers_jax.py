@@ -1,4 +1,4 @@
-"""The same packs in JAX: vmap and jit of a whole training step, Adam written out. Needs the extra `bench`."""
+"""Train packs in JAX: vmap and jit of a whole training step with Adam. Needs the extra `bench`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 def stay_on_one_core() -> None:
-    """Bind this process to one core, so that JAX makes no more threads than one. Call before JAX computes."""
+    """Bind this process to one core, so that JAX starts one thread. Call before JAX computes."""
     os.environ["XLA_FLAGS"] = ONE_THREAD
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 class JaxPack(Peer):
-    """K dense networks of one architecture and seed. Noise and order are torch's, handed over without a copy."""
+    """K dense networks of one architecture and seed, with torch's noise and order (no copies)."""
 
     def __init__(self, members: list[MemberConfig], data: PreparedData):
         super().__init__(members, data)

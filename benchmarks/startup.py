@@ -11,12 +11,12 @@ from benchmarks.measure import Measurement
 from benchmarks.table import LeftOut, Row
 from benchmarks.wall_times import first_epoch
 
-#: Its networks as `--grid smoke` has them, but for one epoch each: what comes after the first does not count here.
+#: The networks of `--grid smoke`, trained for one epoch, since only the first one counts here.
 GRID, EPOCHS = "smoke", 1
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
-    """With Ray, and without; each is launched once before, so that files lie in the machine's memory."""
+    """Measure with and without Ray; each is launched once before, so that its files are cached."""
     with_ray, local = _run("with Ray"), _run("with --local", "--local")
 
     def rows() -> Iterator[Row]:

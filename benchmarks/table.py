@@ -41,7 +41,7 @@ Row = Comparison | Measurement | LeftOut
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a benchmark ran under: JSON-able facts, and the load average (1, 5, 15 minutes) before it."""
+    """A benchmark's conditions: JSON-able facts, and the load (1, 5, 15 minutes) before it."""
 
     quick: bool
     words: tuple[str, ...]
@@ -118,7 +118,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         value = f"{_spread(row.values)} {row.unit}"
         return (row.name, _lines(row.work, row.note), value, row.aim, "-")
     n = len(row.ours)
-    costs = f"{median(row.ours):.3g} | {median(row.peer):.3g} {row.unit} (ours | theirs; {n} turn{'s' * (n > 1)})"
+    costs = (
+        f"{median(row.ours):.3g} | {median(row.peer):.3g} {row.unit} "
+        f"(ours | theirs; {n} turn{'s' * (n > 1)})"
+    )
     target = "" if row.target is None else f"{row.target:g}"
     met = "" if row.target is None else "met" if row.ratio >= row.target else "missed"
     return (row.name, _lines(row.work, costs, row.note), _spread(tuple(row.ratios)), target, met)
@@ -143,7 +146,8 @@ def _footer(conditions: dict) -> str:
     changed = ", changed" if (conditions["git"] or {}).get("dirty") else ""
     return (
         f"Ratios are theirs / ours: median (lowest..highest) of interleaved turns.\n"
-        f"{machine['cores']} cores, {machine['cpu']}; load {before:.1f} before, {after:.1f} after; {known}; "
+        f"{machine['cores']} cores, {machine['cpu']}; "
+        f"load {before:.1f} before, {after:.1f} after; {known}; "
         f"commit {commit[:9]}{changed}."
     )
 

@@ -1,4 +1,4 @@
-"""What trains in a comparison, and the worker processes of one thread in which it does; the cost is their CPU time."""
+"""Trainers of a comparison and their single-threaded worker processes; the cost is CPU time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Engine:
 
 
 def trainer(kind: str, members: Members, data: PreparedData):
-    """What trains these members: "engine", or a peer: "loader", "memory" (one member), "vmap", "jax"."""
+    """Return a trainer of `kind`: "engine", "loader", "memory" (one member), "vmap" or "jax"."""
     if kind == "engine":
         return Engine(members, data)
     if kind == "jax":
@@ -51,7 +51,7 @@ def trainer(kind: str, members: Members, data: PreparedData):
 
 
 def dealt(groups: list[Members], n_genes: int, n_workers: int) -> list[list[Members]]:
-    """Groups of members for each worker: the costliest first, always to the one with the least work."""
+    """Deal groups of members to workers: the costliest first, each to the least busy worker."""
 
     def work(group: Members) -> float:
         return sum(cost(member, n_genes) for member in group)
@@ -68,7 +68,7 @@ class Trainers:
     def build(
         self, kind: str, groups: list[Members], data: PreparedData, one_process: bool = True
     ) -> None:
-        """Make a trainer for each group and train one epoch, which compiles, and fills caches and allocators."""
+        """Make one trainer per group and train one epoch, to compile and fill caches."""
         self.trainers = [trainer(kind, group, data) for group in groups]
         self.errors = [one.epoch() for one in self.trainers]
 
@@ -93,7 +93,10 @@ class Trainers:
 
 
 class Workers:
-    """Processes that train side by side, each with its share of the groups; the interface is that of `Trainers`."""
+    """Processes that train side by side, each with its share of the groups.
+
+    The interface is that of `Trainers`.
+    """
 
     def __init__(self, n_workers: int, one_core: bool = False):
         context = multiprocessing.get_context("spawn")

@@ -1,9 +1,9 @@
 """The same grid as one Ray Tune trial per network, in plain PyTorch.
 
-    python -m benchmarks.tune_peers default --epochs 10 --out peer.json   # DataLoader, Adam(), Tune as it comes
+    python -m benchmarks.tune_peers default --epochs 10 --out peer.json   # DataLoader, Adam(), Tune
     python -m benchmarks.tune_peers reuse --epochs 10 --out peer.json     # the same at its best
 
-At its best: actors are used again, the data lie in memory as tensors, Adam is fused, no logger writes.
+At its best: actors are reused, the data are tensors in memory, Adam is fused, no logger writes.
 Both get the data through Ray's object store once, and report every epoch.
 """
 
@@ -33,7 +33,7 @@ def train(
     kind: str,
     report: Callable[[dict], None] | None = None,
 ) -> None:
-    """Train member `config["cell"]` of `members`, and report validation MSE after every epoch (default: to Tune)."""
+    """Train member `config["cell"]` and report validation MSE every epoch (by default to Tune)."""
     from benchmarks.peers import dataloader_loop, memory_loop
 
     if report is None:

@@ -1,4 +1,4 @@
-"""When a run measured what, from the wall times in its TensorBoard files: nothing is added to the run for it."""
+"""Read when a run measured what from the wall times in its TensorBoard files."""
 
 from __future__ import annotations
 

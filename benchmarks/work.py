@@ -1,4 +1,4 @@
-"""What the benchmarks train, and on what: the same members and the same data for this project and its peers."""
+"""The members and data of the benchmarks, the same for this project and its peers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLES, GENES = 2921, 943
 
 
 def cells(epochs: int) -> list[MemberConfig]:
-    """The 44 dense cells of the paper's grid with one beta and one seed: 4 depths x 11 noise factors."""
+    """The paper's 44 dense cells of one beta and one seed: 4 depths x 11 noise factors."""
     return [member for model in DENSE for member in _members(model, epochs, (1e-3,))]
 
 
@@ -37,7 +37,7 @@ def conv_members(epochs: int) -> list[MemberConfig]:
 
 
 def dense_grid(epochs: int, seeds: int = 3) -> list[MemberConfig]:
-    """The dense part of the paper's grid, 4 depths x 11 noise factors x 3 betas x 3 seeds: 396 networks."""
+    """The paper's 396 dense networks: 4 depths x 11 noise factors x 3 betas x 3 seeds."""
     return [
         m
         for model, seed in product(DENSE, range(seeds))
@@ -75,7 +75,7 @@ def shortened(data: PreparedData, n_rows: int) -> PreparedData:
 def synthetic_data(
     n_samples: int = SAMPLES, n_genes: int = GENES, n_factors: int = 50
 ) -> PreparedData:
-    """Values of low rank plus noise, drawn with numpy alone, split and scaled as the study does it."""
+    """Draw low-rank values plus noise with numpy only, split and scaled as in the study."""
     rng = np.random.default_rng(0)
     loadings = rng.normal(size=(n_factors, n_genes)) / np.sqrt(n_factors)
     values = rng.normal(size=(n_samples, n_factors)) @ loadings + rng.normal(

@@ -15,12 +15,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from data_utils.errors import InputError
 from data_utils.noise import add_noise, standard_normal, stream
+from data_utils.preparation import PreparedData
 from data_utils.scaling import ZScore
-from models.architecture import MixtureArchitecture, architecture
+from data_utils.splits import Split
+from models.config import MemberConfig, Phase
 from models.denoisers.network import NetworkDenoiser
-from models.fitting import Settings, train_network
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table, load_model, save_model
 from models.gauge import Gauge
+from models.training import PackTraining, train
 
 
 class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -72,24 +74,24 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         values = validate_data(
             self, _frame(X), dtype=[np.float64, np.float32], ensure_min_samples=2
         )
-        settings = self._settings(int(check_random_state(self.random_state).randint(2**31 - 1)))
-        network = architecture(self.model, noise_input=self.noise_input)
-        if isinstance(network, MixtureArchitecture):
-            raise ValueError(
-                f"model is {self.model!r}: the study alone fits mixtures: give a dense model or conv"
-            )
-        order = torch.randperm(
-            len(values), generator=stream(settings.seed, "validation-rows")
-        ).numpy()
+        member = self._member(int(check_random_state(self.random_state).randint(2**31 - 1)))
+        order = torch.randperm(len(values), generator=stream(member.seed, "validation-rows"))
         n_held_out = min(len(values) - 1, max(1, round(self.validation_fraction * len(values))))
-        held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
-        scaling = ZScore.fit(values[kept])
-        train, validation = scaling.transform(values[kept]), scaling.transform(values[held_out])
-        trained = train_network(network, train, validation, settings)
-        self.scaling_, self.gauge_ = scaling, Gauge.fit(train, validation, settings.seed)
-        self.denoiser_ = NetworkDenoiser(network, values.shape[1], trained.parameters)
-        self.validation_curve_, self.best_epoch_ = np.array(trained.curve), trained.best_epoch
-        self._metrics = self._measured(validation, settings)
+        held_out, kept = (
+            np.sort(rows.numpy()) for rows in (order[:n_held_out], order[n_held_out:])
+        )
+        data = _prepared(values, Split(kept, held_out, np.array([], dtype=int)))
+        training = PackTraining((member,), data, tested=False)
+        [best] = train(training, self.patience)
+        if best.epoch == 0:
+            raise ValueError("the training diverged in its first epoch: give a lower learning_rate")
+        self.scaling_ = data.scaling
+        self.gauge_ = Gauge.fit(data.train, data.validation, member.seed)
+        parameters = {name: value.numpy() for name, value in best.parameters.items()}
+        self.denoiser_ = NetworkDenoiser(member.architecture, data.n_genes, parameters)
+        self.validation_curve_ = np.array(training.curve)[:, 0]
+        self.best_epoch_ = best.epoch
+        self._metrics = self._measured(data.validation, member.seed)
         self._training = {
             "source": "DenoisingAutoencoder.fit",
             "sha256": hashlib.sha256(np.ascontiguousarray(values, dtype="<f4")).hexdigest(),
@@ -165,8 +167,8 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def _noise_factors(self) -> tuple[float, ...]:
         return tuple(float(a) for a in np.atleast_1d(self.noise_factor))
 
-    def _settings(self, seed: int) -> Settings:
-        """Checked parameters. Raises ValueError for what cannot be."""
+    def _member(self, seed: int) -> MemberConfig:
+        """Return the network to train. Raises ValueError for a parameter that cannot be."""
         factors = self._noise_factors()
         if not factors or not all(np.isfinite(a) and a >= 0 for a in factors):
             raise ValueError(f"noise_factor is {self.noise_factor}: give numbers of at least 0")
@@ -181,19 +183,25 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             raise ValueError(
                 "learning_rate must be above 0, beta at least 0, and rho between 0 and 1"
             )
-        optional = {"beta": self.beta, "rho": self.rho, "batch_size": self.batch_size}
-        return Settings(
-            factors,
+        member = MemberConfig(
+            self.model,
+            (Phase(factors, self.max_epochs),),
             seed,
-            self.max_epochs,
-            self.patience,
+            self.beta,
+            self.rho,
             learning_rate=self.learning_rate,
-            **optional,
+            batch_size=self.batch_size,
+            noise_input=self.noise_input,
         )
+        if member.is_mixture:
+            raise ValueError(
+                f"model is {self.model!r}: the study alone fits mixtures: give a dense model or conv"
+            )
+        return member
 
-    def _measured(self, validation: np.ndarray, settings: Settings) -> pd.DataFrame:
+    def _measured(self, validation: np.ndarray, seed: int) -> pd.DataFrame:
         """MSE on validation rows beside leaving them alone, at 0.1 ... 1.0."""
-        normal = standard_normal(validation.shape, stream(settings.seed, "measured")).numpy()
+        normal = standard_normal(validation.shape, stream(seed, "measured")).numpy()
         rows = []
         for a in (round(0.1 * i, 1) for i in range(1, 11)):
             noisy = add_noise(validation, a, normal)
@@ -212,6 +220,13 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
                     )
                 )
         return pd.DataFrame(rows, columns=METRIC_COLUMNS)
+
+
+def _prepared(values: np.ndarray, split: Split) -> PreparedData:
+    """Scale the parts of a split, which has no test rows, by its training rows."""
+    scaling = ZScore.fit(values[split.train])
+    parts = (scaling.transform(values[rows]) for rows in vars(split).values())
+    return PreparedData(*parts, scaling, split, np.arange(values.shape[1]))
 
 
 def _is_anndata(X) -> bool:

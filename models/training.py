@@ -1,11 +1,14 @@
-"""The epoch loop over a pack. No Ray here: it runs alone, one batch at a time, and can be saved between any two."""
+"""The one training loop: of a run's packs, of the estimator's network and of those for thinned counts.
+
+It runs in any process, one batch at a time, and can be saved between any two.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +23,11 @@ from data_utils.noise import (
 )
 from data_utils.preparation import SPLITS, PreparedData
 from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig, Phase
-from models.engine.blocks import Block, blocks_by_seed
-from models.engine.dense import RESIDUAL_FREE_MSE
+from models.engine.blocks import Block, blocks_by_seed, stack_class
 from models.engine.optimizers import OPTIMIZERS
 from models.engine.parameters import initial_parameters
 from models.engine.sparsity import Sparsity
-from models.engine.stacks import stack_class
-from models.engine.workspace import Targets, Workspace
+from models.engine.stack import Targets, Workspace
 from models.variants import member_data
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
@@ -84,6 +85,15 @@ class Training:
         """Index of the phase that the next batch belongs to."""
         ends = np.cumsum(self.phases_epochs)
         return int(np.searchsorted(ends, self.epoch, side="right"))
+
+    @property
+    def curve(self) -> list[list[float]]:
+        """The members' validation MSE after every epoch, (epochs, K)."""
+        curve: dict[int, list[float]] = {}
+        for record in self.records:
+            if (record.split, record.metric) == ("validation", "mse"):
+                curve.setdefault(record.epoch, record.values)  # a phase's end measures more
+        return list(curve.values())
 
     def _order(self, seed: int) -> torch.Tensor:
         """The order of the training rows in this epoch, (rows,)."""
@@ -243,7 +253,8 @@ class PackTraining(Training):
         )
         self.sparsity = Sparsity.of(*map(list, terms), device=device)
         self.workspace = Workspace(device=device)
-        self._sort_into_blocks([False] * len(members))
+        largest = CPU_BLOCK if device == "cpu" else len(members)
+        self.seeds = blocks_by_seed(members, self.sparsity, largest)
         self._validation_noise: dict[int, torch.Tensor] = {}
 
     def parameters(self, k: int) -> dict[str, torch.Tensor]:
@@ -253,15 +264,13 @@ class PackTraining(Training):
     def advance(self) -> bool:
         """Train one batch; at the end of an epoch measure. Returns True when an epoch has ended."""
         started = time.perf_counter()
-        phase, losses = self.phase, torch.empty(len(self.members), device=self.device)
+        losses = torch.empty(len(self.members), device=self.device)
         for seed, blocks in self.seeds:
-            clean, normal = self._batch(seed)
-            factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
+            clean, inputs_of = self._batch(seed)
             targets = Targets(clean)
             for block in blocks:
-                inputs = self._inputs(block, factors, clean, normal)
                 losses[block.members] = self.stack.backward(
-                    block.members, inputs, targets, block.sparsity, block.small_error
+                    block.members, inputs_of(block), targets, block.sparsity
                 )
         self.loss_sum.add_(losses, alpha=len(clean))
         self.optimizer.step(self.stack.flat.gradients)
@@ -269,26 +278,22 @@ class PackTraining(Training):
         ended = self.batch * self.batch_size >= len(self.rows["train"])
         if ended:
             self._end_epoch()
-            self._note_small_errors()
+            self.stack.note_validation(self.curve[-1])
         self.seconds += time.perf_counter() - started
         return ended
 
-    def _sort_into_blocks(self, small_error: list[bool]) -> None:
-        """Blocks by seed, for members whose error is small (see RESIDUAL_FREE_MSE) or is not, (K,)."""
-        self.small_error = small_error
-        largest = CPU_BLOCK if self.device == "cpu" else len(self.members)
-        self.seeds = blocks_by_seed(self.members, small_error, self.sparsity, largest)
-
-    def _batch(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The clean rows of this batch and its draws from N(0, 1), both (B, genes)."""
+    def _batch(self, seed: int) -> tuple[torch.Tensor, Callable[[Block], torch.Tensor]]:
+        """Return the clean rows of this batch, (B, genes), and what makes a block's inputs of them."""
         start = self.batch * self.batch_size
         order = self._order(seed)[start : start + self.batch_size]
         shape = (len(order), self.n_genes)
-        clean = torch.index_select(
-            self.rows["train"], 0, order, out=self.workspace("clean", *shape)
-        )
+        clean = self.workspace("clean", *shape)
+        torch.index_select(self.rows["train"], 0, order, out=clean)
         generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
-        return clean, standard_normal(shape, generator, out=self.workspace("normal", *shape))
+        normal = standard_normal(shape, generator, out=self.workspace("normal", *shape))
+        phase = self.phase
+        factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
+        return clean, lambda block: self._inputs(block, factors, clean, normal)
 
     def _inputs(
         self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor
@@ -307,15 +312,6 @@ class PackTraining(Training):
         if told:
             inputs[:, :, self.n_genes :] = factors
         return inputs.expand(n_members, *inputs.shape[1:])
-
-    def _note_small_errors(self) -> None:
-        """From each member's own last validation, so that its numbers stay its own."""
-        curve = [r for r in self.records if (r.split, r.metric) == ("validation", "mse")]
-        small_error = (
-            [value < RESIDUAL_FREE_MSE for value in curve[-1].values] if curve else self.small_error
-        )
-        if small_error != self.small_error:
-            self._sort_into_blocks(small_error)
 
     def _evaluate(
         self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
@@ -342,9 +338,7 @@ class PackTraining(Training):
                     inputs = (
                         self._inputs(block, factors, clean[rows], draws) for factors, draws in noisy
                     )
-                    measured = self.stack.squared_errors(
-                        block.members, inputs, targets, block.small_error
-                    )
+                    measured = self.stack.squared_errors(block.members, inputs, targets)
                     for level, (error, code) in enumerate(measured):
                         squared_error[level, block.members] += error
                         code = code.double()
@@ -379,7 +373,37 @@ class PackTraining(Training):
         for name, tensor in self.optimizer.state.items():
             tensor.copy_(tensors[name])
         self.optimizer.step_count = facts["step_count"]
-        self._note_small_errors()
+        if self.curve:
+            self.stack.note_validation(self.curve[-1])
+
+
+@dataclass(frozen=True)
+class Best:
+    """A member at the epoch of its least validation MSE; epoch 0 if no epoch had a finite one."""
+
+    epoch: int
+    mse: float
+    parameters: dict[str, torch.Tensor]
+
+
+def train(training: Training, patience: int | None = None) -> list[Best]:
+    """Train all members, and return each at its best epoch.
+
+    It ends with the schedule, or once `patience` epochs have brought none of them a lower
+    validation MSE, or once none is finite.
+    """
+    best = [Best(0, math.inf, training.parameters(k)) for k in range(len(training.members))]
+    while not training.finished:
+        if not training.advance():
+            continue
+        mse = training.curve[-1]
+        for k, value in enumerate(mse):
+            if value < best[k].mse:
+                best[k] = Best(training.epoch, value, training.parameters(k))
+        waited = training.epoch - max(its.epoch for its in best)
+        if not any(map(math.isfinite, mse)) or (patience is not None and waited >= patience):
+            break
+    return best
 
 
 def measures(

@@ -18,9 +18,8 @@ import torch
 from torch.nn import functional as F
 
 from models.architecture import ConvArchitecture, image_shape
-from models.engine.dense import Stack, binary_cross_entropy
 from models.engine.sparsity import Sparsity
-from models.engine.workspace import Targets
+from models.engine.stack import Stack, Targets, binary_cross_entropy
 
 WINDOW = {"kernel_size": 4, "stride": 2, "padding": 1}
 
@@ -148,16 +147,12 @@ class ConvStack(Stack):
         return self.network.channels[2] * (self.height // 8) * (self.width // 8)
 
     def backward(
-        self,
-        members: slice,
-        inputs: torch.Tensor,
-        targets: Targets,
-        sparsity: Sparsity,
-        small_error: bool = False,
+        self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
     ) -> torch.Tensor:
-        """Loss of each member, J = MSE (eq. 11) + penalty, (k,); its gradients go to `self.gradients`.
+        """Return the loss of each member, J = MSE (eq. 11) + penalty, (k,).
 
-        inputs is (k, rows, genes), sparsity that of these members; `small_error` changes nothing here.
+        Its gradients go to `self.gradients`. inputs is (k, rows, genes), sparsity that of these
+        members.
         """
         clean = targets.rows
         losses = []

@@ -11,20 +11,18 @@ CPU with one thread to the last bit, which a test holds).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import torch
 
-from models.architecture import Architecture, DenseArchitecture
-from models.engine.parameters import FlatParameters
+from models.architecture import DenseArchitecture
 from models.engine.sparsity import Sparsity
-from models.engine.workspace import Targets, Workspace
+from models.engine.stack import BCE_CLIP, Stack, Targets, binary_cross_entropy, square_sums
 
-#: Up to this width of the last hidden layer, a linear output's gradients are formed without its residual.
-#: Counted: 4 B H M + 4 H^2 M operations instead of 6 B H M (as many at H = B / 2), and no array of batch B x genes M.
-RESIDUAL_FREE_WIDTH = 128
-RESIDUAL_FREE_MSE = 0.05
-
-BCE_CLIP = 1e-7
+#: Up to this width of the last hidden layer, a linear output's gradients are formed without its
+#: residual. Counted: 4 B H M + 4 H^2 M operations instead of 6 B H M (as many at H = B / 2), and no
+#: array of batch B x genes M. Below this MSE float32 is too coarse for it.
+RESIDUAL_FREE_WIDTH, RESIDUAL_FREE_MSE = 128, 0.05
 
 
 def _sigmoid_(h: torch.Tensor) -> torch.Tensor:
@@ -37,65 +35,14 @@ def _sigmoid_(h: torch.Tensor) -> torch.Tensor:
     return h
 
 
-def _square_sums(errors: torch.Tensor) -> torch.Tensor:
-    """Sum of squares of each member, (k,) float64, of (k, rows, genes): a row in float32, the rows in float64."""
-    return torch.linalg.vector_norm(errors, dim=2).double().square().sum(dim=1)
-
-
-def binary_cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Elementwise, as Keras 2.2 has it: outputs are clipped to [1e-7, 1 - 1e-7], targets may be any number."""
-    output = output.clamp(BCE_CLIP, 1 - BCE_CLIP)
-    return -(target * output.log() + (1 - target) * (1 - output).log())
-
-
-class Stack:
-    """What dense and convolutional stacks share: the parameters, by member and by name."""
-
-    def __init__(
-        self,
-        network: Architecture,
-        n_genes: int,
-        n_members: int,
-        device: str = "cpu",
-        dtype: torch.dtype = torch.float32,
-        loss: str = "mse",
-    ):
-        self.loss = loss
-        self.workspace = Workspace(dtype, device)
-        self.network, self.n_genes, self.n_members = network, n_genes, n_members
-        self.flat = FlatParameters(network.parameter_shapes(n_genes), n_members, dtype, device)
-        self.parameters = self.flat.views(self.flat.values)
-        self.gradients = self.flat.views(self.flat.gradients)
-
-    def squared_errors(
-        self,
-        members: slice,
-        inputs: Iterable[torch.Tensor],
-        targets: Targets,
-        small_error: bool = False,
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Sum of squared errors over rows and genes, (k,) float64, and code activations (k, rows, code_units).
-
-        For each of the inputs (k, rows, genes), which have the targets in common; `small_error` as in `backward`.
-        """
-        for noisy in inputs:
-            output, code = self.reconstruct(members, noisy)
-            yield _square_sums(output.sub_(targets.rows)), code
-
-    def set_member(self, k: int, parameters: dict[str, torch.Tensor]) -> None:
-        """Give member k these parameters."""
-        for name, value in parameters.items():
-            self.parameters[name][k].copy_(value)
-
-    def member(self, k: int) -> dict[str, torch.Tensor]:
-        """A copy of member k's parameters on the CPU."""
-        return {name: value[k].detach().cpu().clone() for name, value in self.parameters.items()}
-
-
 class DenseStack(Stack):
     """K dense networks; weights are (K, outputs, inputs), as in torch.nn.Linear."""
 
     network: DenseArchitecture
+
+    def __init__(self, network, n_genes, n_members, device="cpu", dtype=torch.float32, loss="mse"):
+        super().__init__(network, n_genes, n_members, device, dtype, loss)
+        self._large_error = [True] * n_members
 
     @property
     def sigmoid_layers(self) -> tuple[int, ...]:
@@ -134,56 +81,85 @@ class DenseStack(Stack):
         activations = self._hidden(members, inputs)
         return self._output(members, activations[-1]).clone(), self._code(activations)
 
+    def note_validation(self, mse: list[float]) -> None:
+        """Take note of each member's last validation MSE, (K,), which decides on its arithmetic."""
+        self._large_error = [not value < RESIDUAL_FREE_MSE for value in mse]
+
+    def _runs(self, members: slice) -> list[tuple[slice, slice, bool]]:
+        """Split members where the arithmetic of their output layer differs.
+
+        Returns for each run of neighbours its place among all members, its place among these, and
+        whether it goes without a residual.
+        """
+        first, stop, _ = members.indices(self.n_members)
+        if self.network.output != "linear" or self.network.hidden[-1] > RESIDUAL_FREE_WIDTH:
+            return [(members, slice(None), False)]
+        runs = []
+        for free, run in groupby(range(first, stop), key=self._large_error.__getitem__):
+            ks = list(run)
+            a, b = ks[0], ks[-1] + 1
+            runs.append((slice(a, b), slice(a - first, b - first), free))
+        return runs
+
     def squared_errors(
-        self,
-        members: slice,
-        inputs: Iterable[torch.Tensor],
-        targets: Targets,
-        small_error: bool = False,
+        self, members: slice, inputs: Iterable[torch.Tensor], targets: Targets
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """As in `Stack`, without forming the reconstructions where that can be."""
-        products = (
-            self._output_products(members, targets)
-            if self._needs_no_residual(small_error)
-            else None
-        )
+        runs = self._runs(members)
+        products = None
         for noisy in inputs:
-            activations = self._hidden(members, noisy)
-            if products is not None:
-                squares, _ = self._linear_output(members, activations[-1], targets, products)
-            else:
-                squares = _square_sums(self._residual(members, activations[-1], targets.rows)[1])
-            yield squares, self._code(activations)
+            found = []
+            for these, own, free in runs:
+                activations = self._hidden(these, noisy[own])
+                if not free:
+                    residual = self._residual(these, activations[-1], targets.rows)[1]
+                    found.append((square_sums(residual), self._code(activations)))
+                    continue
+                # What depends on the targets alone is kept while nobody else uses its memory.
+                if products is None or len(runs) > 1:
+                    products = self._output_products(these, targets)
+                squares, _ = self._linear_output(these, activations[-1], targets, products)
+                found.append((squares, self._code(activations)))
+            squares, codes = zip(*found, strict=True)
+            yield (
+                (squares[0], codes[0]) if len(runs) == 1 else (torch.cat(squares), torch.cat(codes))
+            )
 
     def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
         """The code layers side by side, (k, rows, code_units)."""
         return torch.cat([activations[i + 1] for i in self.network.code_layers], dim=2)
 
     def backward(
+        self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
+    ) -> torch.Tensor:
+        """Return the loss of each member, J = MSE (eq. 11) + penalty, (k,).
+
+        Its gradients go to `self.gradients`. inputs is (k, rows, genes), sparsity that of these
+        members.
+        """
+        losses = [
+            self._backward(these, inputs[own], targets, sparsity.members(own), free)
+            for these, own, free in self._runs(members)
+        ]
+        return torch.cat(losses)
+
+    def _backward(
         self,
         members: slice,
         inputs: torch.Tensor,
         targets: Targets,
         sparsity: Sparsity,
-        small_error: bool = False,
+        residual_free: bool,
     ) -> torch.Tensor:
-        """Loss of each member, J = MSE (eq. 11) + penalty, (k,); its gradients go to `self.gradients`.
-
-        inputs is (k, rows, genes), sparsity that of these members. `small_error` says that
-        their MSE is below RESIDUAL_FREE_MSE.
-        """
+        """Do `backward` for members whose output layers are computed alike."""
         activations = self._hidden(members, inputs)
-        if self._needs_no_residual(small_error):
-            loss, delta = self._linear_output_backward(members, activations[-1], targets)
-        else:
-            loss, delta = self._output_backward(members, activations[-1], targets)
+        output_backward = self._linear_output_backward if residual_free else self._output_backward
+        loss, delta = output_backward(members, activations[-1], targets)
         code_layers = self.network.code_layers
         penalty, slopes = sparsity.penalty_and_slopes([activations[i + 1] for i in code_layers])
         loss += penalty
         for i in reversed(range(len(self.network.hidden))):
-            h = activations[
-                i + 1
-            ]  # this layer's activations; delta becomes d J / d (what they act on)
+            h = activations[i + 1]  # of this layer; delta becomes d J / d (what they act on)
             if slopes and i in code_layers:
                 delta += slopes[code_layers.index(i)]
             if i in self.sigmoid_layers:
@@ -204,13 +180,6 @@ class DenseStack(Stack):
         """delta times a sigmoid's slope where it answered so, s (1 - s), in place."""
         slope = torch.mul(answers, answers, out=self.workspace("slope", *answers.shape))
         delta *= torch.sub(answers, slope, out=slope)
-
-    def _needs_no_residual(self, small_error: bool) -> bool:
-        return (
-            self.network.output == "linear"
-            and self.network.hidden[-1] <= RESIDUAL_FREE_WIDTH
-            and not small_error
-        )
 
     def _residual(
         self, members: slice, h: torch.Tensor, clean: torch.Tensor
@@ -236,7 +205,7 @@ class DenseStack(Stack):
             )  # where it is clipped the answer changes nothing
             scale = 1 / clean.numel()
         else:
-            loss = _square_sums(delta) / clean.numel()
+            loss = square_sums(delta) / clean.numel()
             scale = 2 / clean.numel()
             if self.network.output == "sigmoid":
                 self._times_slope_(delta, output)

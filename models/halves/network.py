@@ -1,41 +1,101 @@
-"""A dense network that learns to answer one half of thinned counts with the other, with fresh halves every epoch."""
+"""A dense network that learns to answer one half of thinned counts with the other.
+
+The samples are thinned anew in every epoch, so that it never sees the same halves twice.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from data_utils.noise import numpy_stream, stream
+from data_utils.noise import numpy_stream
+from data_utils.preparation import PreparedData
 from data_utils.scaling import ZScore
-from models.architecture import architecture
-from models.engine.dense import RESIDUAL_FREE_MSE, DenseStack
-from models.engine.optimizers import OPTIMIZERS
-from models.engine.parameters import initial_parameters
-from models.engine.sparsity import Sparsity
-from models.engine.workspace import Targets
+from data_utils.splits import Split
+from models.config import MemberConfig, Phase
+from models.denoisers.network import NetworkDenoiser
+from models.engine.blocks import Block
+from models.engine.stack import Targets
 from models.halves.denoisers import HalfDenoiser, Halves, Training
+from models.training import PackTraining, measures, train
 
 MODEL = "dense-256x128x256"
-BATCH_SIZE, LEARNING_RATE = 256, 1e-3
-#: At most so many epochs, or those of so many batches; training ends after that share of them without a better loss.
+#: At most so many epochs, or those of so many batches; training ends after that share of them
+#: without a lower loss.
 EPOCHS, UPDATES, PATIENCE = 120, 600, 0.15
 
 
 class NetworkOfHalves(HalfDenoiser):
-    """A trained network: member k of a stack, with the parameters of its best epoch."""
+    """A trained network with the parameters of its best epoch."""
 
     name = "dense network"
 
-    def __init__(self, stack: DenseStack, k: int, scaling: ZScore, choice: str):
-        self.stack, self.k, self.scaling, self.choice = stack, k, scaling, choice
+    def __init__(self, network: NetworkDenoiser, scaling: ZScore, choice: str):
+        self.network, self.scaling, self.choice = network, scaling, choice
 
     def denoise(self, inputs: np.ndarray, levels: np.ndarray) -> np.ndarray:
-        rows = torch.from_numpy(self.scaling.transform(inputs)).unsqueeze(0)
-        answer, _ = self.stack.reconstruct(slice(self.k, self.k + 1), rows)
-        return answer[0].double().numpy() * self.scaling.scale + self.scaling.centre
+        answer = self.network.denoise(self.scaling.transform(inputs), 0.0)
+        return answer.astype(np.float64) * self.scaling.scale + self.scaling.centre
+
+
+class TrainingOfHalves(PackTraining):
+    """Networks that are trained on the same halves in the same order.
+
+    They differ in their initial weights and in the halves (inputs, targets), z-scored (samples,
+    genes), on which each is validated. Loss: MSE of z-scored genes.
+    """
+
+    def __init__(
+        self,
+        members: tuple[MemberConfig, ...],
+        training: Training,
+        scaling: ZScore,
+        validation: Sequence[Halves],
+    ):
+        rows = scaling.transform(training.rows)
+        none = np.array([], dtype=int)
+        split = Split(np.arange(len(rows)), none, none)
+        genes = np.arange(rows.shape[1])
+        data = PreparedData(rows, rows[:0], rows[:0], scaling, split, genes)
+        super().__init__(members, data, tested=False)
+        self.halves, self.scaling = training, scaling
+        self.validation = [self._pair(halves) for halves in validation]
+        self._drawn: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None
+
+    def _pair(self, halves: Halves) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs, targets = map(self.scaling.transform, (halves.inputs, halves.targets))
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def _batch(self, seed: int) -> tuple[torch.Tensor, Callable[[Block], torch.Tensor]]:
+        if self._drawn is None or self._drawn[0] != self.epoch:
+            rng = numpy_stream(0, "training-halves", self.epoch)
+            training = self.halves
+            halves = Halves.of(training.counts, training.share, training.scale, rng)
+            self._drawn = self.epoch, self._pair(halves)
+        start = self.batch * self.batch_size
+        rows = self._order(0)[start : start + self.batch_size]
+        inputs, targets = (half[rows] for half in self._drawn[1])
+        return targets, lambda block: inputs.expand(_size(block), -1, -1)
+
+    def _evaluate(self, part, levels, clean_level=None):
+        mse = torch.zeros(1, len(self.members), dtype=torch.float64)
+        moments = mse.new_zeros(1, 2, len(self.members), self.stack.code_units)
+        for k, (inputs, targets) in enumerate(self.validation):
+            found = self.stack.squared_errors(slice(k, k + 1), [inputs[None]], Targets(targets))
+            [(squares, code)] = found
+            mse[0, k] = squares[0] / targets.numel()
+            moments[0, :, k] = torch.stack([code[0].mean(dim=0), code[0].square().mean(dim=0)])
+        return measures(mse, moments)
+
+    def _measure_phase(self, epoch: int, phase: int) -> None:
+        """Measure nothing more at the end: fresh halves have no fixed training error."""
+
+
+def _size(block: Block) -> int:
+    return block.members.stop - block.members.start
 
 
 def train_networks(
@@ -45,63 +105,19 @@ def train_networks(
     model: str = MODEL,
     epochs: int | None = None,
 ) -> list[NetworkOfHalves]:
-    """A network for each seed, trained as one stack; `validation` has the halves of each seed, which choose the epoch.
-
-    Beside that they differ in their initial weights. Loss: MSE of z-scored genes. The order of the samples and the
-    halves that they are trained on are common to all.
-    """
+    """Train a network for each seed; `validation` has the halves of each, which choose its epoch."""
     scaling = ZScore.fit(training.rows)
-    network = architecture(model)
     n_samples, n_genes = training.counts.shape
-    stack = DenseStack(network, n_genes, len(seeds))
-    for k, seed in enumerate(seeds):
-        stack.set_member(k, initial_parameters(network, n_genes, seed))
-    optimizer = OPTIMIZERS["adam"](stack.flat.values, [LEARNING_RATE] * len(seeds))
-    no_penalty = Sparsity.of(["kl"] * len(seeds), [0.0] * len(seeds), [0.05] * len(seeds))
-    pairs = [tuple(map(_tensor, (scaling, scaling), (v.inputs, v.targets))) for v in validation]
-    epochs = epochs or max(EPOCHS, math.ceil(UPDATES / math.ceil(n_samples / BATCH_SIZE)))
-    best = [(math.inf, 0, stack.member(k)) for k in range(len(seeds))]
-    small_error = False
-    for epoch in range(epochs):
-        for inputs, targets in _batches(training, scaling, epoch):
-            stack.backward(
-                slice(None),
-                inputs.expand(len(seeds), -1, -1),
-                Targets(targets),
-                no_penalty,
-                small_error,
-            )
-            optimizer.step(stack.flat.gradients)
-        losses = [_loss(stack, k, *pair) for k, pair in enumerate(pairs)]
-        small_error = min(losses) < RESIDUAL_FREE_MSE
-        for k, loss in enumerate(losses):
-            if loss < best[k][0]:
-                best[k] = loss, epoch + 1, stack.member(k)
-        if epoch + 1 - max(its[1] for its in best) >= PATIENCE * epochs:
-            break
-    for k, (_, _, parameters) in enumerate(best):
-        stack.set_member(k, parameters)
-    return [NetworkOfHalves(stack, k, scaling, f"epoch {its[1]}") for k, its in enumerate(best)]
-
-
-def _batches(training: Training, scaling: ZScore, epoch: int):
-    """Input (1, B, genes) and target (B, genes) halves of an epoch, fresh in each, z-scored float32."""
-    halves = Halves.of(
-        training.counts, training.share, training.scale, numpy_stream(0, "training-halves", epoch)
+    batch_size = MemberConfig.batch_size
+    epochs = epochs or max(EPOCHS, math.ceil(UPDATES / math.ceil(n_samples / batch_size)))
+    phases = (Phase((0.0,), epochs),)
+    members = tuple(MemberConfig(model, phases, seed) for seed in seeds)
+    best = train(
+        TrainingOfHalves(members, training, scaling, validation), math.ceil(PATIENCE * epochs)
     )
-    inputs, targets = _tensor(scaling, halves.inputs), _tensor(scaling, halves.targets)
-    for rows in torch.randperm(len(inputs), generator=stream(0, "order", epoch)).split(BATCH_SIZE):
-        yield inputs[rows].unsqueeze(0), targets[rows]
-
-
-def _loss(stack: DenseStack, k: int, inputs: torch.Tensor, targets: torch.Tensor) -> float:
-    squares = next(
-        stack.squared_errors(
-            slice(k, k + 1), [inputs.unsqueeze(0)], Targets(targets), small_error=True
-        )
-    )[0]
-    return float(squares[0]) / targets.numel()
-
-
-def _tensor(scaling: ZScore, rows: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(scaling.transform(rows))
+    networks = []
+    for member, its in zip(members, best, strict=True):
+        parameters = {name: value.numpy() for name, value in its.parameters.items()}
+        network = NetworkDenoiser(member.architecture, n_genes, parameters)
+        networks.append(NetworkOfHalves(network, scaling, f"epoch {its.epoch}"))
+    return networks

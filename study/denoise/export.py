@@ -23,8 +23,7 @@ from models.denoisers.fitted import FittedDenoiser
 from models.denoisers.linear import PCADenoiser, WienerDenoiser
 from models.denoisers.mixture import Mixture
 from models.denoisers.network import NetworkDenoiser
-from models.engine.stacks import stack_class
-from models.engine.workspace import Targets
+from models.engine.blocks import stack_class
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table
 from models.gauge import Gauge
 from models.variants import member_data
@@ -170,9 +169,8 @@ def _network(
             torch.cat([rows, torch.full((len(rows), 1), a)], dim=1) if network.noise_input else rows
         )
 
-    inputs = (noisy(a).unsqueeze(0) for a in MEASURED_AT)
-    measured = stack.squared_errors(slice(0, 1), inputs, Targets(clean), small_error=True)
-    errors = [float(squares[0]) / clean.numel() for squares, _ in measured]
+    guesses = (stack.reconstruct(slice(0, 1), noisy(a).unsqueeze(0))[0][0] for a in MEASURED_AT)
+    errors = [mse(guess.numpy(), data.validation) for guess in guesses]
     return Candidate(name, tuple(errors), _relative(errors, wiener), member=member)
 
 

@@ -34,7 +34,7 @@ from models.denoisers.baselines import (
     reference_guesses,
 )
 from models.denoisers.mixture import Mixture
-from models.engine.stacks import stack_class
+from models.engine.blocks import stack_class
 from models.variants import member_data
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
 from study.run.folder import RunFolder

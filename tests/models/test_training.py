@@ -15,7 +15,7 @@ from models import training as training_module
 from models.architecture import architecture
 from models.config import MemberConfig, Phase
 from models.engine.parameters import initial_parameters
-from models.training import PackTraining
+from models.training import PackTraining, train
 from tests.models import reference
 
 MODELS = ["dense-2", "dense-4", "dense-6", "dense-8", "conv"]
@@ -252,21 +252,25 @@ def test_blocks_do_not_change_a_number(monkeypatch, model, block):
 
 def test_members_of_small_error_take_the_exact_path_and_keep_their_numbers(monkeypatch):
     """Within one block some members have learnt the data and others have not; each is as it is alone."""
-    monkeypatch.setattr("models.training.RESIDUAL_FREE_MSE", 0.8)
+    monkeypatch.setattr("models.engine.dense.RESIDUAL_FREE_MSE", 0.8)
     pack = tuple(
         member("dense-4", noise, 20, learning_rate=rate)
         for noise in (0.0, 0.1)
         for rate in (3e-3, 1e-6)
     )
     together = trained(pack)
-    assert together.small_error == [True, False, True, False]
+    assert [mse < 0.8 for mse in together.curve[-1]] == [True, False, True, False]
     for k, one in enumerate(pack):
         assert outcome(trained([one]), 0) == outcome(together, k)
-    tensors, facts = through_a_file(together)
+    half = PackTraining(pack, DATA["dense"])
+    while half.epoch < 15:
+        half.advance()
     again = PackTraining(pack, DATA["dense"])
-    again.restore(tensors, facts)
-    assert again.small_error == together.small_error
-    monkeypatch.setattr("models.training.RESIDUAL_FREE_MSE", 0.0)
+    again.restore(*through_a_file(half))
+    while not again.finished:
+        again.advance()
+    assert outcome(again, 0) == outcome(together, 0)
+    monkeypatch.setattr("models.engine.dense.RESIDUAL_FREE_MSE", 0.0)
     assert outcome(trained(pack), 0) != outcome(together, 0)  # the path is really another
 
 
@@ -283,6 +287,26 @@ def test_members_differ():
     training = trained(pack)
     parameters = [tuple(sorted(outcome(training, k)[1].items())) for k in range(len(pack))]
     assert len(set(parameters)) == len(pack)
+
+
+def test_train_keeps_each_member_at_its_best_epoch_and_ends_when_none_gets_better():
+    pack = tuple(member("dense-2", 1.0, 200, learning_rate=rate) for rate in (0.1, 0.03))
+    training = PackTraining(pack, DATA["dense"], tested=False)
+    best = train(training, patience=3)
+    curves = np.array(training.curve)
+    assert [its.epoch for its in best] == (curves.argmin(axis=0) + 1).tolist()
+    assert [its.mse for its in best] == curves.min(axis=0).tolist()
+    assert training.epoch == max(its.epoch for its in best) + 3 < 200
+    for k, its in enumerate(best):
+        until = trained([member("dense-2", 1.0, its.epoch, learning_rate=pack[k].learning_rate)])
+        for name, value in its.parameters.items():
+            assert torch.equal(value, until.parameters(0)[name])
+
+
+def test_train_ends_where_no_member_has_a_finite_error():
+    training = PackTraining((member("dense-2", epochs=5, learning_rate=1e30),), DATA["dense"])
+    [best] = train(training)
+    assert (best.epoch, training.epoch) == (0, 1)
 
 
 # (c) a break changes nothing
@@ -447,9 +471,9 @@ def batches(monkeypatch, members, data=None):
     training = PackTraining(tuple(members), data if data is not None else data_of(members[0].model))
     seen, backward = [], training.stack.backward
 
-    def spy(block, inputs, targets, sparsity, small_error):
+    def spy(block, inputs, targets, sparsity):
         seen.append((range(*block.indices(len(members))), inputs.clone(), targets.rows.clone()))
-        return backward(block, inputs, targets, sparsity, small_error)
+        return backward(block, inputs, targets, sparsity)
 
     monkeypatch.setattr(training.stack, "backward", spy)
     while not training.finished:

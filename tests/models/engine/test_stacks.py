@@ -10,7 +10,7 @@ from models.engine.conv import ConvStack
 from models.engine.dense import DenseStack
 from models.engine.parameters import initial_parameters
 from models.engine.sparsity import Sparsity
-from models.engine.workspace import Targets
+from models.engine.stack import Targets
 from tests.models import reference
 
 DENSE = ["dense-2", "dense-4", "dense-6", "dense-8"]

@@ -1,4 +1,7 @@
-"""The table and file of the benchmarks, what a crash or Ctrl-C leaves, and the peer's training. Nothing is timed."""
+"""The benchmarks' table and file, what a crash or Ctrl-C leaves, and the peer's training.
+
+Nothing is timed here.
+"""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Peers train the networks that they are compared on, and the rows say what was measured. Nothing is timed here."""
+"""Peers train the same networks, and the rows describe the measurement. Nothing is timed here."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def data():
 
 
 def pack(model):
-    """Members that differ in noise and beta; 84 rows in batches of 32 leave a smaller last batch."""
+    """Make members that differ in noise and beta; the last batch of their 84 rows is smaller."""
     choices = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (1.0, 0.01)]
     return [
         member(model, noise, EPOCHS + 1, beta=beta, learning_rate=1e-3) for noise, beta in choices
@@ -37,7 +37,7 @@ def pack(model):
 
 
 def assert_same_training(engine_of_pack, peers, n_members):
-    """Validation MSE of every epoch and all parameters after them; `peers` train one member each, or all."""
+    """Compare every epoch's validation MSE and the final parameters with one or more `peers`."""
     for _ in range(EPOCHS):
         expected = engine_of_pack.epoch()
         assert [error for peer in peers for error in peer.epoch()] == pytest.approx(
@@ -239,7 +239,7 @@ def test_a_bare_machine_needs_torch_and_numpy_alone():
     code = f"""
 import sys
 sys.modules.update(dict.fromkeys({ABSENT}))
-sys.argv = ["benchmarks/engine.py", "--device", "cpu", "--quick", "--repeats", "1", "--rows", "8", "--pack", "33"]
+sys.argv = "benchmarks/engine.py --device cpu --quick --repeats 1 --rows 8 --pack 33".split()
 import runpy
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

@@ -1,9 +1,10 @@
 """Statistics of GTEx and of a simulated cohort: `python -m tests.data_utils.cohort_targets`.
 
-The figures of GTEx were measured on a published factor model of V6 (rank 20, 8,555 samples, 876 genes, real
-tissue labels) after z-scoring each gene. Its eigenvalues stop at the 20th by construction, where real data
-decay smoothly; and its genes have lighter tails than real profiles (L1000: skewness -2.7 -.16 2.5, excess
-kurtosis -.83 2.1 18). There the accepted ranges reach from the model towards real data.
+The figures of GTEx were measured on a published factor model of V6 (rank 20, 8,555 samples, 876
+genes, real tissue labels) after z-scoring each gene. Its eigenvalues stop at the 20th by
+construction, but those of real data decay smoothly; and its genes have lighter tails than real
+profiles (L1000: skewness -2.7 -.16 2.5, excess kurtosis -.83 2.1 18). In these properties the
+accepted ranges reach from the model towards real data.
 """
 
 import numpy as np
@@ -66,7 +67,9 @@ SHRINKAGE = (0.0, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 def target_table(cohort: Cohort, errors: pd.DataFrame) -> pd.DataFrame:
-    """GTEx beside the cohort: a row a figure of TARGETS; columns gtex, simulated, lowest, highest, met.
+    """Compare GTEx with the cohort: one row per figure of TARGETS.
+
+    The columns are gtex, simulated, lowest, highest and met.
 
     errors is reference_errors(cohort), with rows for the noise factors 0.1, 0.5 and 1.0 at least.
     """
@@ -87,7 +90,7 @@ def target_table(cohort: Cohort, errors: pd.DataFrame) -> pd.DataFrame:
 
 
 def cohort_statistics(values: np.ndarray, sites: np.ndarray) -> dict[tuple[str, str], float]:
-    """The figures of TARGETS, the MSEs aside, of values (samples, genes) and the site of each sample.
+    """Compute the figures of TARGETS, except the MSEs, of values (samples, genes) and their sites.
 
     Genes are z-scored first, over all samples. The part between sites is each sample's site mean.
     """
@@ -129,7 +132,7 @@ def reference_errors(
 ) -> pd.DataFrame:
     """Test MSE (z units) of simple denoisers and of the oracle: a row for each noise factor.
 
-    80/20 split, z-scored on the 80; an eighth of the 80 chooses the shrinkage; one noise draw for all.
+    80/20 split, z-scored on the 80; an eighth of the 80 chooses the shrinkage; one noise draw.
     """
     x = cohort.matrix.values.astype(np.float64)
     rng = np.random.Generator(np.random.PCG64(seed))

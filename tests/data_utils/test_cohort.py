@@ -1,4 +1,4 @@
-"""The simulated cohort: the same bits for a seed, GTEx-like figures, and an oracle that is exact."""
+"""The simulated cohort: the same bits for a seed, GTEx-like figures and an exact oracle."""
 
 import hashlib
 import os
@@ -20,8 +20,9 @@ from tests.data_utils.cohort_targets import (
     target_table,
 )
 
-# Safe to pin: unrounded values differ by 1e-14 between BLAS kernels, and none is nearer than 1e-11 to a
-# boundary of the grid. Another numpy may draw other numbers from the same seed; the lock file holds numpy.
+# Safe to pin: unrounded values differ by 1e-14 between BLAS kernels, and none is nearer than 1e-11
+# to a boundary of the grid. Another version of numpy may draw other numbers from the same seed,
+# but the lock file pins it.
 SHA256_OF_SEED_0 = "5af391fb876d7919ac932ff829f08cab99b1c6e2380d9827452265a618a40e8b"
 
 
@@ -59,7 +60,7 @@ def small() -> SiteMixture:
 
 
 def brute_force(m: SiteMixture, noisy: np.ndarray, noise_factor: float) -> np.ndarray:
-    """E[x | y] with every component's dense covariance: the textbook formula, without Woodbury or Tweedie."""
+    """Compute E[x | y] by the textbook formula, with every component's dense covariance."""
     log_weights, means = [], []
     for t, p in enumerate(m.site_probability):
         for q, s, r in zip(m.class_probability, m.factor_scale, m.noise_scale, strict=True):
@@ -187,7 +188,8 @@ def test_figures_of_a_known_matrix_are_known():
 def test_moments_of_the_population_are_those_of_the_sample(cohort):
     mean, variance = cohort.mixture.moments()
     z = (cohort.matrix.values - mean) / np.sqrt(variance)
-    # Sites are stratified and at most 89 % of a gene's variance is within them: sqrt(0.89 / 2921) = 0.0175.
+    # Sites are stratified, and at most 89 % of a gene's variance is within them:
+    # sqrt(0.89 / 2921) = 0.0175.
     assert np.abs(z.mean(0)).max() < 4.5 * 0.0175
     assert np.median(z.var(0)) == pytest.approx(1, abs=0.02)
     assert z.var(0).min() > 0.85

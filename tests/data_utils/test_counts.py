@@ -24,7 +24,7 @@ def test_halves_sum_to_the_counts_and_have_the_variance_of_thinning(share):
 
 
 def test_halves_of_poisson_counts_are_independent_and_of_others_are_not():
-    """Cov[a, b] = p (1 - p) (Var x - E x): 0 for Poisson counts, and p (1 - p) Var(mu) for mixed ones."""
+    """Cov[a, b] = p (1 - p) (Var x - E x): 0 for Poisson counts, p (1 - p) Var(mu) for mixtures."""
     n, share, rng = 200_000, 0.3, numpy_stream(1, "test")
     kept, other = thin(rng.poisson(20.0, n), share, rng)
     assert kept.mean() == pytest.approx(6, abs=4 * np.sqrt(6 / n))

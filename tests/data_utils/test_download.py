@@ -1,4 +1,4 @@
-"""A file from the web is the whole file, whatever happened on the way, or one line that says what to do."""
+"""A download gives the whole file, whatever happens on the way, or a one-line error."""
 
 import base64
 import errno

@@ -1,4 +1,4 @@
-"""ExpressionMatrix keeps its promises about types and shapes, and check_expression names what is wrong."""
+"""ExpressionMatrix guarantees types and shapes, and check_expression names what is wrong."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Landmark genes are found under each of their names, in the table's order; missing ones are named."""
+"""Landmark genes are found by each of their names, in the table's order; missing ones are named."""
 
 import numpy as np
 import pandas as pd

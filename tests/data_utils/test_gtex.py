@@ -1,4 +1,4 @@
-"""GTEx by name: fetched once, kept as its landmark genes with tissue, site and donor, and never half."""
+"""GTEx by name: fetched once, stored whole as landmark genes with tissue, site and donor."""
 
 import gzip
 import hashlib

@@ -86,7 +86,7 @@ def test_no_group_is_in_two_parts_and_shares_are_near(counts, seed):
 
 
 def test_shares_of_many_groups_are_those_of_samples():
-    """As many samples a donor as in GTEx V4; what is missing of a share is less than half of the smallest group."""
+    """With GTEx V4's samples per donor, a share is off by less than half of the smallest group."""
     groups = groups_of(np.random.default_rng(3).integers(5, 26, size=187))
     n = len(groups)
     for seed in range(20):
@@ -97,7 +97,7 @@ def test_shares_of_many_groups_are_those_of_samples():
 
 
 def test_a_small_case_to_the_sample():
-    """Ten samples of five groups; numpy promises its PCG64 stream, so the split is the same on every machine."""
+    """Numpy guarantees its PCG64 stream, so ten samples are split equally on every machine."""
     groups = list("aabbccddee")
     split = split_samples(10, 0, groups)
     assert split.labels()[::2].tolist() == ["validation", "train", "test", "train", "train"]

@@ -1,4 +1,4 @@
-"""The plain way: train one network at a time with autograd and torch.optim, to compare the engine with.
+"""Train one network at a time with autograd and torch.optim, as a reference for the engine.
 
 The objective, the noise and the loop are written from the paper's equations. They share with the
 project only the modules of models/networks.py and the random streams (initial weights, batch order,
@@ -58,7 +58,10 @@ def evaluate(net, clean, seed, split, factors):
 
 
 def train(net, data, schedule, seed=0, learning_rate=1e-3, batch_size=256, **sparsity):
-    """Train on [(noise factors, epochs), ...]; returns {(epoch, split, metric, noise factor or None): value}."""
+    """Train on [(noise factors, epochs), ...].
+
+    Returns {(epoch, split, metric, noise factor or None): value}.
+    """
     rows = {part: torch.tensor(getattr(data, part)) for part in ("train", "validation", "test")}
     n_rows = len(rows["train"])
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)

@@ -88,7 +88,8 @@ def test_conv_is_fig_3():
 
 
 def test_dense_flops_by_hand():
-    # forward, gradient of weights, gradient of inputs: 2 each per weight; no input gradient for the first layer
+    # Forward, gradient of weights, gradient of inputs: 2 each per weight. The first layer has no
+    # input gradient.
     first, middle, last = 60 * 32, 32 * 32, 32 * 60
     assert architecture("dense-2").flops_per_sample(60) == 4 * first + 6 * middle + 6 * last
 

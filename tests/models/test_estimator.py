@@ -1,4 +1,4 @@
-"""The estimator: scikit-learn's own checks, the same weights as a run's, frames, AnnData, pipelines, and folders."""
+"""The estimator: scikit-learn's checks, a run's weights, frames, AnnData, pipelines, folders."""
 
 from dataclasses import replace
 

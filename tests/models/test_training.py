@@ -1,4 +1,4 @@
-"""A pack equals its members, each member equals a plain PyTorch loop, and a break changes nothing."""
+"""A pack equals its members, each member equals a plain PyTorch loop; a break changes nothing."""
 
 import json
 import math
@@ -126,7 +126,8 @@ def test_members_equal_a_plain_loop(model, output):
         {"beta": 0.02, "sparsity": "l1"},
         {"beta": 0.1, "rho": 0.2, "seed": 1},
     ]
-    # At 3e-3 a last bit that two kinds of CPU round differently grew to 5e-4 in dense-8; here none exceeds 1e-6.
+    # At a learning rate of 3e-3, a last bit that two kinds of CPU round differently grows to 5e-4
+    # in dense-8; at 1e-3 no difference exceeds 1e-6.
     training = trained([member(model, output=output, learning_rate=1e-3, **term) for term in terms])
     for k in range(len(terms)):
         agrees(training, k, relative=1e-5)
@@ -230,7 +231,7 @@ def test_a_member_does_not_depend_on_its_pack(model, company):
 @pytest.mark.parametrize("output", ["linear", "sigmoid"])
 @pytest.mark.parametrize("model", ["dense-2", "dense-4", "dense-8", "dense-64x15x50"])
 def test_a_member_does_not_depend_on_its_pack_at_943_genes(model, output, batch_size):
-    """Here vectors have tails, which ATen's sigmoid rounds otherwise, and products are large enough for MKL."""
+    """Vectors of 943 have tails, which ATen's sigmoid rounds differently; products go to MKL."""
     one = member(model, epochs=1, **ALONE, output=output, batch_size=batch_size)
     alone = outcome(trained([one], DATA["wide"]), 0)
     packs = packs_around(one)
@@ -251,7 +252,7 @@ def test_blocks_do_not_change_a_number(monkeypatch, model, block):
 
 
 def test_members_of_small_error_take_the_exact_path_and_keep_their_numbers(monkeypatch):
-    """Within one block some members have learnt the data and others have not; each is as it is alone."""
+    """A block mixes members that have learnt the data with others; each equals itself alone."""
     monkeypatch.setattr("models.engine.dense.RESIDUAL_FREE_MSE", 0.8)
     pack = tuple(
         member("dense-4", noise, 20, learning_rate=rate)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file is one InputError of one line, with the file, the value and the way out."""
+"""A bad file raises a one-line InputError with the file, the value and the way out."""
 
 import gzip
 import pickle
@@ -139,7 +139,10 @@ def test_any_cut_or_flipped_file_gives_data_or_one_line(tmp_path, ending):
 
 # GCT
 
-GCT = "#1.3\n2\t3\t1\t1\nid\tsymbol\ts1\ts2\ts3\ntissue\tna\ta\tb\tc\ng1\tA\t1\t2\t3\ng2\tB\t4\t5\t6\n"
+GCT = (
+    "#1.3\n2\t3\t1\t1\nid\tsymbol\ts1\ts2\ts3\n"
+    "tissue\tna\ta\tb\tc\ng1\tA\t1\t2\t3\ng2\tB\t4\t5\t6\n"
+)
 
 
 def test_the_gct_of_these_tests_is_good(tmp_path):

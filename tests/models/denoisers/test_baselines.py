@@ -1,4 +1,4 @@
-"""The reference denoisers: closed forms, exact cases, no leak from test rows, and figures measured elsewhere."""
+"""Reference denoisers: closed forms, exact cases, no leak from test rows, independent figures."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -379,7 +379,8 @@ def test_on_the_simulated_cohort_nothing_beats_the_oracle(errors, alpha):
     assert at["PCA with gain"] <= at["PCA"]
 
 
-# tests/data_utils/cohort_targets.py, which fits on 80 % of the samples instead of 70 %, with another split and other noise
+# Figures of tests/data_utils/cohort_targets.py, which fits on 80 % of the samples instead of 70 %,
+# with another split and other noise.
 @pytest.mark.parametrize(("alpha", "expected"), [(0.1, 0.0097), (0.5, 0.1423), (1.0, 0.2630)])
 def test_wiener_reaches_its_figure_on_the_simulated_cohort(errors, alpha, expected):
     assert errors["Wiener", alpha] < 1.005 * expected
@@ -396,8 +397,9 @@ def test_the_oracle_is_the_cohorts_posterior_mean(cohort, simulated):
     )
 
 
-# ../shared/paper/protocols.md has .0098 .156 .309 for Wiener and .406 .414 .440 for PCA, on another split and fitted on
-# 80 % of the samples instead of 70 %. They move a lot with the split: PCA's first over four splits is .37 to .45.
+# Measured elsewhere: .0098 .156 .309 for Wiener and .406 .414 .440 for PCA, on another split and
+# fitted on 80 % of the samples instead of 70 %. They depend on the split: PCA's first figure ranges
+# from .37 to .45 over four splits.
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
 def test_references_reach_their_figures_on_real_profiles():
     data = prepare(load_dataset(str(REAL)).matrix)

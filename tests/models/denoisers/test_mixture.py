@@ -1,4 +1,4 @@
-"""The mixture of Wiener filters: Bayes' rule, what its fit finds, and its place among the stacks."""
+"""The mixture of Wiener filters: Bayes' rule, what its fit finds, and its place as a denoiser."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,14 @@ def drawn(n_genes=GENES, groups=3, classes=2, seed=0):
     components = np.linalg.qr(rng.normal(size=(n_genes, n_genes)))[0]
     variances = np.sort(rng.uniform(0.1, 2, n_genes))[::-1]
     means = 2 * rng.normal(size=(groups, n_genes))
-    return Mixture(components, variances, means, np.full(groups, 1 / groups), np.array([0.5, 3.0])[:classes] * 1.0,
-                   np.array([0.7, 0.3]) if classes == 2 else np.ones(1))  # fmt: skip
+    return Mixture(
+        components,
+        variances,
+        means,
+        np.full(groups, 1 / groups),
+        np.array([0.5, 3.0])[:classes],
+        np.array([0.7, 0.3]) if classes == 2 else np.ones(1),
+    )
 
 
 def samples(mixture, n_rows, seed=0):

@@ -154,7 +154,7 @@ def test_flat_parameters_hold_each_number_once_at_aligned_offsets(model):
 
 @pytest.mark.parametrize("n_genes", [200, 943])
 def test_padding_never_enters_the_conv_loss(n_genes):
-    """All parameters 0 but the last bias b: every pixel answers b, and the mean is over the genes alone."""
+    """With all parameters 0 except the last bias b, every pixel is b; only genes are averaged."""
     stack = ConvStack(architecture("conv"), n_genes, 1, dtype=torch.float64)
     stack.parameters["conv6.bias"].fill_(0.75)
     clean, inputs = gaussian(ROWS, n_genes), gaussian(1, ROWS, n_genes, seed=1)

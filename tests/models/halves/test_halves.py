@@ -23,7 +23,7 @@ N_GENES, RANK = 40, 4
 
 
 def low_rank_counts(n_samples, seed=0, level=20.0, size=25.0):
-    """Poisson counts whose rates' roots are exactly a mean plus RANK directions, of one total in every sample."""
+    """Draw Poisson counts: the rates' roots span the mean and RANK directions, totals are equal."""
     rng = np.random.default_rng(seed)
     mean = np.full(N_GENES, level)
     directions = np.random.default_rng(99).normal(size=(N_GENES, RANK))
@@ -52,7 +52,10 @@ def parts(training):
 
 @pytest.mark.parametrize("share", [0.5, 0.25])
 def test_the_noise_of_thinning_is_found(share):
-    """1/4 for the root of Poisson counts; rows without signal vary by the noise of the whole count and of the draws."""
+    """It is 1/4 for the root of Poisson counts.
+
+    Rows without signal vary by the noise of the whole count and that of the draws.
+    """
     counts = np.random.default_rng(0).poisson(400.0, (3000, N_GENES))
     training = Training.of(counts, share, numpy_stream(0, "train"))
     assert training.noise == pytest.approx(np.full(N_GENES, 0.5), rel=0.03)
@@ -80,7 +83,7 @@ def test_cross_validation_finds_the_true_rank(training, parts):
 
 
 def test_what_each_denoiser_removes(training, parts):
-    """No denoising has the noise of both halves, 1/2; of the input's 1/4 a projection on the signal leaves 4/40.
+    """Without denoising the error is both halves' noise, 1/4 each; a projection keeps 4/40 of one.
 
     Of the noise in 40 genes, that along the total is gone: every sample is brought to one depth.
     """

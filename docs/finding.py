@@ -1,8 +1,8 @@
-"""The picture of the first page: test MSE by noise factor, from the tables of two runs on the simulated cohort.
+"""The picture of the first page: test MSE by noise factor, of two runs on the simulated cohort.
 
 python run_study.py --grid as-published --depths 4 --out runs/as-published
 python run_study.py --grid paper --depths 4 --betas 0 --out runs/as-written
-python docs/finding.py runs/as-published runs/as-written   # writes docs/images/finding.svg, and finding.csv
+python docs/finding.py runs/as-published runs/as-written   # docs/images/finding.svg and .csv
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def errors(as_published: Path, as_written: Path) -> pd.DataFrame:
 
 
 def levels(run: Path) -> pd.DataFrame:
-    """noise_factor and test MSE of a run's networks of 4 layers, after training on that noise; a row a seed."""
+    """noise_factor and test MSE of a run's networks of 4 layers, trained on that noise, by seed."""
     rows = by_level(
         pd.read_parquet(run / "members.parquet"), pd.read_parquet(run / "metrics.parquet")
     )
@@ -62,7 +62,7 @@ def levels(run: Path) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, file: Path) -> None:
-    """The curves with the range over seeds, as an SVG with a white ground, which a dark page needs."""
+    """The curves with the range over seeds, as an SVG with a white ground for dark pages."""
     with plt.rc_context({"svg.hashsalt": "finding", "svg.fonttype": "none", "font.size": 10}):
         figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
         for curve, (colour, line) in CURVES.items():

@@ -1,6 +1,6 @@
-"""Run a notebook from its first cell to its last, and write it with what it printed and drew as a page of the site.
+"""Run a notebook, and write it with what it printed and drew as a page of the site.
 
-python docs/notebook.py docs/notebooks/own_data.ipynb        # writes own_data.md, and its pictures, beside it
+python docs/notebook.py docs/notebooks/own_data.ipynb   # own_data.md and its pictures, next to it
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Data(GenesInOptions):
     cache. DAE_STUDY_GTEX_MIRROR is the beginning of a mirror's addresses, in place of
     https://storage.googleapis.com.
 
-    examples:
+    Examples:
       python run_study.py data
       python run_study.py data gtex-v8
       python run_study.py data counts.tsv.gz
@@ -120,7 +120,7 @@ def _look_at(source: str, genes_in: str | None) -> None:
 class Grids(Options):
     """List the grids: question, command, networks, minutes, section.
 
-    examples:
+    Examples:
       python run_study.py grids
     """
 
@@ -136,7 +136,7 @@ class Grids(Options):
 class Report(Options):
     """Write one page, report/index.html, of one run or several.
 
-    examples:
+    Examples:
       python run_study.py report runs/paper
       python run_study.py report runs/paper runs/as-published runs/autopsy --out report
     """
@@ -171,7 +171,7 @@ class Reproduce(MovedDataOptions):
 
     The run is left as it is.
 
-    examples:
+    Examples:
       python run_study.py reproduce 1f6a --run runs/paper
       python run_study.py reproduce 1f6a0c22b3de --run runs/mine --data /elsewhere/counts.gct.gz
     """
@@ -195,7 +195,7 @@ class Export(MovedDataOptions):
     It is the network or linear denoiser with the least validation error over all noise factors.
     `denoise` takes the model folder. For --onnx, RUN may be a model folder, too.
 
-    examples:
+    Examples:
       python run_study.py export runs/paper --out denoiser
       python run_study.py export runs/paper --member 1f6a --out dense-4
       python run_study.py export runs/paper --reference wiener --out wiener --onnx wiener.onnx
@@ -228,7 +228,7 @@ class Denoise(GenesInOptions):
     Genes are matched by name; the output has the input's samples, genes, order and units. A page
     next to OUT, OUT's name with .check.html, reports whether to trust it.
 
-    examples:
+    Examples:
       python run_study.py denoise --model denoiser noisy.h5ad clean.h5ad
       python run_study.py denoise --model runs/paper counts.tsv.gz clean.tsv.gz --noise-factor 0.3
       python run_study.py denoise --model denoiser profiles.gct clean.parquet --impute --force
@@ -267,7 +267,7 @@ class Thinning(ThinningOptions):
 
     One half of the counts, split molecule by molecule, is denoised and compared with the other.
 
-    examples:
+    Examples:
       python run_study.py thinning --data counts.tsv.gz
       python run_study.py thinning --data counts.h5ad --all-genes --seeds 9 --out runs/halves
       python run_study.py thinning --data simulated --depth 2000000 --out runs/thinning-deep
@@ -416,8 +416,8 @@ def command_parser(name: str, prog: str = "", make: Callable[..., Parser] = Pars
 
 def _explanation(kind: type[Options]) -> tuple[str, str]:
     """What the docstring of a command says before its examples, and the examples."""
-    text, heading, examples = (inspect.getdoc(kind) or "").partition("examples:\n")
-    return text.rstrip(), heading + examples
+    text, heading, examples = (inspect.getdoc(kind) or "").partition("Examples:\n")
+    return text.rstrip(), heading.lower() + examples
 
 
 #: Metavars of options that a shell completes with the names of folders, and of files.

@@ -1,7 +1,7 @@
-"""Known vulnerabilities of what requirements.lock pins: `python tests/audit.py .venv-tools/bin/pip-audit`.
+"""Known vulnerabilities of what requirements.lock pins: `python tests/audit.py PIP_AUDIT`.
 
-Exit status 1 where there are some. Without pip-audit, a network or an index that knows them: a note and 0, so that
-`make lint` works anywhere.
+Exit status 1 if there are some. Without pip-audit, a network or an index that knows them: a note
+and 0, so that `make lint` works anywhere.
 """
 
 import json
@@ -41,11 +41,13 @@ def audit(program: str, lock: Path = LOCK) -> tuple[int, list[str]]:
         return 1, [f"{lock.name}: {len(bad)} known vulnerabilities", *bad]
     if audited == 0:
         return 0, [
-            f"note: {lock.name} was not audited: the index knows nothing of its {len(packages)} packages"
+            f"note: {lock.name} was not audited: "
+            f"the index knows nothing of its {len(packages)} packages"
         ]
     note = "" if audited == len(packages) else "note: "
     return 0, [
-        f"{note}{audited} of {len(packages)} packages of {lock.name} audited: no known vulnerability"
+        f"{note}{audited} of {len(packages)} packages of {lock.name} audited: "
+        "no known vulnerability"
     ]
 
 

@@ -1,4 +1,4 @@
-"""S3 and Google servers for tests, from an environment of their own that `make test` sets up. Not a test itself."""
+"""S3 and Google servers for tests, from an environment that `make test` sets up (no test)."""
 
 import shutil
 import sys
@@ -36,7 +36,7 @@ def server_program(name="moto_server"):
 
 
 def make_bucket(url):
-    """Wait for the server and make the bucket; for a process whose environment has the keys and AWS_ENDPOINT_URL."""
+    """Wait for the server and make the bucket, with the keys and AWS_ENDPOINT_URL in os.environ."""
     for _ in range(100):
         try:
             filesystem, _ = fs.FileSystem.from_uri(

@@ -60,7 +60,7 @@ def gct():
 
 
 def attributes():
-    """The text of the sample attributes: all samples but the last, and one that has no expression."""
+    """The text of the sample attributes: all samples but the last, and one without expression."""
     rows = ["SAMPID\tSMATSSCR\tSMTS\tSMPTHNTS\tSMTSD"]
     for i, sample in enumerate([*sample_ids()[:-1], "GTEX-ZZZZ-0001-SM-1"]):
         tissue, site = TISSUES[i % 3]
@@ -78,7 +78,7 @@ def unchecked(release):
 
 @contextlib.contextmanager
 def served_release(monkeypatch, cache, name="gtex-v8"):
-    """The site with the small release at the addresses of `name`; `path` and `labels_path` are those of its files.
+    """Serve the small release at the addresses of `name`; `path` and `labels_path` are its files.
 
     The real release's checksums do not hold for it, and a failed try is not waited after.
     """

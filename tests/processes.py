@@ -1,4 +1,4 @@
-"""A run's processes, seen from outside: what belongs to it, and what is still alive. Not a test itself."""
+"""A run's processes, seen from outside: what belongs to it, and what still runs (no test)."""
 
 import time
 from pathlib import Path

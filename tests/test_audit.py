@@ -1,4 +1,4 @@
-"""`make lint`'s audit: what is known to be vulnerable fails it, and what cannot be found out does not."""
+"""`make lint`'s audit: a known vulnerability fails it; what cannot be found out does not."""
 
 import json
 

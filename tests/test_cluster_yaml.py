@@ -73,7 +73,7 @@ def config(name):
 
 
 def wrong_pins(text, lock=LOCK, requires=None):
-    """Versions of Ray and Python in the text that are not those of the lock file and pyproject.toml."""
+    """Versions of Ray and Python in the text that differ from the lock file and pyproject.toml."""
     requires = (
         requires
         or tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]

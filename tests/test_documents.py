@@ -1,4 +1,4 @@
-"""README, docs and the files about the project: their commands are those of the command line, their facts its own."""
+"""README, docs and the files about the project: their commands and facts are the program's."""
 
 import ast
 import json
@@ -31,7 +31,7 @@ SiteLoader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda loader
 
 
 def commands(text):
-    """Words after `python run_study.py` (or dae-study) of every command in fenced or indented blocks, whole lines."""
+    """Words after `python run_study.py` (or dae-study) of every command in blocks of code."""
     blocks = re.findall(r"^```\w+\n(.*?)^```", text, flags=re.M | re.S) + re.findall(
         r"^(?: {4}.*\n)+", text, flags=re.M
     )

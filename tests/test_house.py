@@ -1,4 +1,4 @@
-"""The plan of the house: fixed names, arrows that point one way, rooms of a size, and what is installed."""
+"""The plan of the house: fixed names, arrows that point one way, and what is installed."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ SOURCES = [
 ]
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("**/*.py"))
 
-#: From the ground up: a module imports from its own layer and from those before it, never from a later one.
+#: From the ground up: a module imports from its own layer and from earlier ones, never from later.
 LAYERS = (
     ("data_utils",),
     ("models",),
@@ -201,7 +201,8 @@ def test_a_study_without_ray_never_loads_it():
 @pytest.mark.parametrize("command", ["", "grids", "report", "reproduce", "denoise", "thinning"])
 def test_help_loads_neither_torch_nor_ray(command):
     words = [*command.split(), "--help"]
-    code = f"import run_study, contextlib\nwith contextlib.suppress(SystemExit): run_study.main({words})"
+    code = "import run_study, contextlib\n"
+    code += f"with contextlib.suppress(SystemExit): run_study.main({words})"
     assert not packages(loaded_after(code)) & {"torch", "ray", "numpy", "pandas"}
     command = [sys.executable, "run_study.py", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -224,7 +225,7 @@ def test_what_is_public_says_what_it_is(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_no_global_random_state(name):
-    """An explicit generator everywhere: no torch.manual_seed, numpy.random.seed or random.random()."""
+    """An explicit generator everywhere: no torch.manual_seed, numpy.random.seed, random.random."""
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)

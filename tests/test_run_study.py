@@ -1,4 +1,4 @@
-"""The command line: bad input is one line, exit status 2 and nothing written; good input is a folder of results."""
+"""The command line: bad input is one line, status 2 and nothing written; good input a run."""
 
 import gzip
 import hashlib
@@ -395,7 +395,7 @@ def test_a_run_whose_files_are_broken_says_the_way_out(here, refused):
 
 
 def test_a_run_killed_before_it_had_begun_is_no_dead_end(here):
-    """Killed between the making of the folder and the first file, it has left a lock and empty folders."""
+    """Killed between making the folder and the first file: a lock and empty folders are left."""
     run = here / "run"
     for name in ("checkpoints", "parts", "models", "tensorboard"):
         (run / name).mkdir(parents=True)
@@ -404,7 +404,7 @@ def test_a_run_killed_before_it_had_begun_is_no_dead_end(here):
 
 
 def test_two_studies_opened_at_once_do_not_overwrite_each_other(here):
-    """Both found no folder when they began to load; the second to come must not write over the first's results."""
+    """Both found no folder when they began to load; the second must not overwrite the first."""
     narrowing = grids.Narrowing(epochs=1, depths=["2"], noise=[0.1], betas=[0.0])
     options = StudyOptions(
         grid="smoke", narrowing=narrowing, data="expression.npz", local=True, out=here / "run"
@@ -506,7 +506,8 @@ def test_members_and_metrics(run):
         pd.read_parquet(run / "members.parquet"),
         pd.read_parquet(run / "metrics.parquet"),
     )
-    columns = "member_id grid protocol model noise_factor beta rho seed status epochs train_mse val_mse test_mse seconds"
+    columns = "member_id grid protocol model noise_factor beta rho seed status epochs"
+    columns += " train_mse val_mse test_mse seconds"
     assert [*members.columns][:16] == [*columns.split(), "n_parameters", "error"]
     assert {"member_id", "epoch", "split", "metric", "value"} <= set(metrics.columns)
     assert len(members) == 2 * 2 * (2 + 2 + 1)  # conv has no sparsity term
@@ -552,8 +553,12 @@ def test_numbers_of_parameters(run):
     assert members.groupby("model")["n_parameters"].unique().map(list).to_dict() == {
         k: [v] for k, v in expected.items()
     }
-    saved = {config_of(run, name).model: sum(a.size for a in load_file(run / "models" / name).values())
-             for name in models(run)}  # fmt: skip
+    saved = {
+        config_of(run, name).model: sum(
+            array.size for array in load_file(run / "models" / name).values()
+        )
+        for name in models(run)
+    }
     assert saved == expected
 
 

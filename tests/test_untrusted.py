@@ -1,6 +1,7 @@
-"""Files from a stranger: whatever stands in a run folder or in `--data`, reading it executes and writes nothing.
+"""Files from a stranger, in a run folder or `--data`: reading them executes and writes nothing.
 
-Each hostile content makes a file, the canary, when it is unpickled or its YAML tag is obeyed, as the first test shows.
+Each hostile content makes a file, the canary, when it is unpickled or its YAML tag is obeyed, as
+the first test shows.
 """
 
 import io
@@ -184,7 +185,7 @@ OUT = "../../../../evil"
 
 @pytest.mark.slow
 def test_names_that_lead_out_of_the_folder_write_nothing_outside_it(tmp_path):
-    """Genes, labels, references and what a run says of itself, all with a path for a name; of a run that is whole."""
+    """Genes, labels, references and facts of a whole run, all with a path for a name."""
     path = fake_run(tmp_path / "a" / "b" / "run", grid="smoke", seeds=1)
     for name in ("genes", "labels", "references", "members", "metrics"):
         table = pd.read_parquet(path / f"{name}.parquet")

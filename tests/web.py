@@ -20,10 +20,11 @@ class Request:
 
 @dataclass
 class Site:
-    """files: content by path. faults: for each path what the next answers do wrong, in order; then all is well.
+    """files: content by path. faults: what the next answers to a path do wrong, in order.
 
-    A fault is ("cut", n): n bytes and the end of the connection; ("status", code); ("redirect", url); or a flag:
-    "whole" (Range is ignored), "shifted" (another part than was asked for), "chunked" (no length), "weak" (no ETag).
+    A fault is ("cut", n): n bytes and the end of the connection; ("status", code); ("redirect",
+    url); or a flag: "whole" (Range is ignored), "shifted" (another part than was asked for),
+    "chunked" (no length), "weak" (no ETag).
     """
 
     files: dict = field(default_factory=dict)

@@ -39,7 +39,7 @@ def hosts(able):
 
 @pytest.fixture(scope="session")
 def cluster(hosts):
-    """`ray up` has been called, and all have joined; their shells have the keys of an S3 server at S3."""
+    """Call `ray up` until all hosts have joined; their shells have the keys of an S3 server."""
     cluster = Cluster(hosts, variables={**KEYS, "AWS_ENDPOINT_URL": S3})
     cluster.up()
     return cluster

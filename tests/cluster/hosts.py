@@ -1,9 +1,10 @@
 """Hosts of one machine's own, for tests of a Ray cluster. Not a test itself.
 
-Each host is a process tree with a network, process ids, hostname, home, /tmp/ray, /dev/shm and /run of its own. The
-rest of the file system is the machine's, and so serves as what the hosts share. Host 0 is the user's desk, from which
-`ray up` is called; the others run sshd. Their network hangs on the desk: nothing is named on the machine itself,
-nothing of it can be reached from there, and all of it is gone once the processes are, whatever ended the test.
+Each host is a process tree with a network, process ids, hostname, home, /tmp/ray, /dev/shm and /run
+of its own. The rest of the file system is the machine's, and so serves as what the hosts share.
+Host 0 is the user's desk, from which `ray up` is called; the others run sshd. Their network hangs
+on the desk: nothing is named on the machine itself, nothing of it can be reached from there, and
+all of it is gone once the processes are, whatever ended the test.
 
 Needs Linux, root, iproute2, util-linux, openssh-server and rsync.
 """
@@ -36,7 +37,8 @@ PATIENCE = 60
 
 #: Where Ray's launcher keeps its SSH connections, whatever TMPDIR says.
 RAY_SSH = Path("/tmp") / f"ray_ssh_{hashlib.sha256(b'root').hexdigest()[:10]}"
-#: What a host does first, so that what it writes is its own: `$1` is its folder, `$2` its number, `$3` is RAY_SSH.
+#: What a host does first, so that what it writes is its own: `$1` is its folder, `$2` its number,
+#: `$3` is RAY_SSH.
 BOOT = """
 set -e
 hostname "dae$2"
@@ -67,14 +69,16 @@ Subsystem sftp internal-sftp
 
 
 def missing() -> str:
-    """Why there can be no hosts here, or nothing; tools that are wanting are installed where that is possible."""
+    """Why there can be no hosts here, or nothing; missing tools are installed if possible."""
     if os.geteuid() != 0:
         return "three hosts on one machine need root"
     if _absent() and shutil.which("apt-get"):
         _install(sorted({TOOLS[tool] for tool in _absent()}))
     if _absent():
-        return f"three hosts on one machine need {', '.join(sorted({TOOLS[tool] for tool in _absent()}))}"
-    probe = "ip link add name br type bridge && ip link add name v type veth peer name w && mount -t tmpfs tmpfs /mnt"
+        packages = ", ".join(sorted({TOOLS[tool] for tool in _absent()}))
+        return f"three hosts on one machine need {packages}"
+    probe = "ip link add name br type bridge && ip link add name v type veth peer name w"
+    probe += " && mount -t tmpfs tmpfs /mnt"
     done = subprocess.run(
         ["unshare", "--net", "--mount", "--pid", "--fork", "bash", "-c", probe], capture_output=True
     )
@@ -86,7 +90,7 @@ def _absent() -> list[str]:
 
 
 def _install(packages: list[str]) -> None:
-    """Without starting a service: what Debian asks before it starts one says no for as long as this takes."""
+    """Install without starting a service: Debian's policy script forbids it for as long."""
     policy, made = Path("/usr/sbin/policy-rc.d"), False
     if not policy.exists():
         policy.write_text("#!/bin/sh\nexit 101\n")
@@ -116,7 +120,7 @@ def _die_with_parent() -> None:
 
 
 class Hosts:
-    """Host 0, the desk, and hosts 1 to `n`, at 10.87.41.1 and so on. A context: all of them end with it."""
+    """Host 0, the desk, and hosts 1 to `n`, at 10.87.41.1 and so on; all end with the context."""
 
     def __init__(self, n: int = 3):
         self.n = n
@@ -174,7 +178,8 @@ class Hosts:
         config = self.folder / f"sshd_config{i}"
         config.write_text(SSHD.format(folder=self.folder, home=self.home(i)))
         self._boot(i, f"exec /usr/sbin/sshd -D -f {config} -E {self.folder}/sshd{i}.log")
-        mac = f"02:00:00:00:00:{i:02x}"  # the same after a new start, or the others would look for the old one
+        # the same after a new start, or the others would look for the old one
+        mac = f"02:00:00:00:00:{i:02x}"
         self._ip(0, f"link add to{i} type veth peer name eth0 address {mac} netns {self.pid(i)}")
         for command in (f"link set to{i} master hub", f"link set to{i} up"):
             self._ip(0, command)
@@ -269,7 +274,7 @@ class Hosts:
         )
 
     def popen(self, i: int, command: str, **options) -> subprocess.Popen:
-        """Start a shell command on a host, not through SSH: its processes end with the host or the test."""
+        """Start a shell command on a host, not through SSH: it ends with the host or the test."""
         home = str(self.home(i))
         environment = {
             "HOME": home,
@@ -299,7 +304,7 @@ class Hosts:
     def run(
         self, i: int, command: str, timeout: float = 300, check: bool = True, **options
     ) -> subprocess.CompletedProcess:
-        """Run a shell command on a host; where `check`, one that fails fails the test with all that it wrote."""
+        """Run a shell command on a host; with `check`, a failure fails the test with its output."""
         process = self.popen(i, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         try:
             out, errors = process.communicate(timeout=timeout)

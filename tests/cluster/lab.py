@@ -1,4 +1,4 @@
-"""A Ray cluster on three hosts of this machine, made by `ray up` from clusters/own-machines.yaml. Not a test itself."""
+"""A Ray cluster on three hosts of this machine, made by `ray up` from own-machines.yaml."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JOIN_SECONDS = 300
 
 
 class Cluster:
-    """`ray up` and what follows, on hosts 1 (the head), 2 and 3, each with one core for the study."""
+    """`ray up` and what follows, on hosts 1 (the head), 2 and 3, each with one core."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Cluster:
         return config
 
     def prepare(self) -> None:
-        """On the desk: the checkout, cluster.yaml with these hosts in it, and the token, by the header's command."""
+        """On the desk: the checkout, cluster.yaml with these hosts, and the token by its header."""
         self.source.mkdir()
         for name in COPIED:
             if (ROOT / name).is_dir():

@@ -10,7 +10,7 @@ LISTEN = "0A"
 
 
 def listening(pids):
-    """[(address, port, pid)] of the TCP sockets on which the processes wait, of any network namespace."""
+    """[(address, port, pid)] of listening TCP sockets of processes, in any network namespace."""
     found, tables = set(), {}
     for pid in pids:
         with suppress(OSError):
@@ -38,7 +38,7 @@ def _table(pid):
 
 
 def _address(text):
-    """From the kernel's words of four bytes in the machine's order; an IPv4 address in IPv6 as the former."""
+    """An address from the kernel's four-byte words in machine order; IPv4 in IPv6 as IPv4."""
     raw = b"".join(struct.pack("=I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8))
     if len(raw) == 16 and raw.startswith(b"\0" * 10 + b"\xff\xff"):
         raw = raw[12:]

@@ -1,9 +1,10 @@
-"""Somebody without the token tries every port: prints a line of JSON for each that was opened. Not a test itself.
+"""Somebody without the token tries every port: prints a line of JSON for each that was opened.
 
     python stranger.py HOST PORT [PORT ...]
 
-Asked for is what a Ray process would tell or do: over HTTP/1.1 the pages of the dashboard and its agents, over gRPC
-one call of each service of Ray's, with an empty message. `answered` lists what was not refused.
+The requests are for what a Ray process would tell or do: over HTTP/1.1 the pages of the dashboard
+and its agents, over gRPC one call of each service of Ray's, with an empty message. `answered` lists
+what was not refused.
 """
 
 import http.client
@@ -77,7 +78,8 @@ METHODS += [
     "/grpc.health.v1.Health/Check",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ]
-#: What gRPC's own part answers to everybody, and no more: "serving", and that it has nothing to tell of itself (12).
+#: What gRPC's own part answers to everybody, and no more: "serving", and that it has nothing to
+#: tell of itself (12).
 HARMLESS = {METHODS[-2]: b"\x08\x01", METHODS[-1]: b"\x12\x00:\x02\x08\x0c"}
 
 

@@ -1,4 +1,4 @@
-"""A host that is killed or cut off while the study runs on three: the tables are those of an unbroken run."""
+"""A host that is killed or cut off during a study on three: the tables are an unbroken run's."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The study on three hosts that `ray up` has made a cluster of: the same tables, and nobody else gets in."""
+"""The study on a cluster of three hosts made by `ray up`: the same tables, and no strangers."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def shared(cluster, study, tmp_path_factory):
 
 
 def try_all_ports(hosts):
-    """{(program, port): what a stranger on the desk found} of all that listens on the head but sshd."""
+    """{(program, port): what a stranger found} of all that listens on the head except sshd."""
     sockets = [found for found in listening(hosts.pids(1)) if found[1] != SSH]
     names = {port: Path(f"/proc/{pid}/comm").read_text().strip() for _, port, pid in sockets}
     command = [
@@ -86,7 +86,7 @@ def test_hosts_that_share_no_folder_deliver_to_a_bucket(cluster, bucket, study, 
     assert "8 of 8 members ended (8 finished)" in output, output
     assert trained == {1, 2, 3}
     assert all("mine" not in cluster.hosts.run(i, "ls /run").stdout for i in (2, 3))
-    code = "from study.run.storage import Storage; from study.run.folder import RunFolder as F; import sys; "
+    code = "from study.run.storage import Storage; from study.run.folder import RunFolder as F; "
     code += f"F({str(tmp_path / 'fetched')!r}, Storage({f'{bucket}/mine'!r})).fetch()"
     python(cluster.hosts, 0, code)
     assert_same_tables(tmp_path / "fetched", one_host)

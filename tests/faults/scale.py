@@ -1,6 +1,7 @@
-"""What a member costs at the end of a large run, beside one at its beginning: `python -m tests.faults.scale`.
+"""A member's cost at the end and beginning of a large run: `python -m tests.faults.scale`.
 
-CPU seconds, since a machine is not always ours alone; few epochs on tiny data, so that what is not training shows.
+CPU seconds, since a machine is not always ours alone; few epochs on tiny data, so that what is not
+training shows.
 Not a test itself.
 """
 
@@ -27,12 +28,13 @@ from models.config import MemberConfig, Phase
 
 def large(narrowing):
     noise = [round(0.01 * i, 2) for i in range(100)]
-    return [MemberConfig("dense-4x4", (Phase((a,), 1),), seed) for seed in range({n_seeds}) for a in noise]
+    seeds = range({n_seeds})
+    return [MemberConfig("dense-4x4", (Phase((a,), 1),), seed) for seed in seeds for a in noise]
 '''
 
 
 def ruler() -> float:
-    """CPU seconds of a piece of work that is always the same, of a run's kinds: the machine's speed, which changes."""
+    """CPU seconds of a fixed piece of work like a run's: the machine's changing speed."""
     begun, matrix = time.process_time(), np.ones((100, 100), np.float32)
     for _ in range(20):
         matrix = np.tanh(matrix @ matrix)
@@ -42,7 +44,7 @@ def ruler() -> float:
 
 @contextlib.contextmanager
 def noting(owner: object, name: str, size: Callable):
-    """At each end of a call of `owner.name`: (CPU seconds since the last end, size of its arguments, the ruler's)."""
+    """Record at each end of `owner.name`: CPU seconds since the last, argument size, the ruler."""
     original, notes, since = getattr(owner, name), [], []
 
     def noted(*arguments, **further):
@@ -61,7 +63,7 @@ def noting(owner: object, name: str, size: Callable):
 
 
 def tenths(notes: list[tuple[float, int, float]]) -> list[float]:
-    """CPU milliseconds for each member or trial in each tenth of a run, at the machine's average speed."""
+    """CPU milliseconds per member or trial in each tenth of a run, at the machine's mean speed."""
     usual = np.mean([ruled for *_, ruled in notes])
     ends = np.cumsum([n for _, n, _ in notes])
     parts = np.ceil(10 * ends / ends[-1]).astype(int)
@@ -75,7 +77,7 @@ def tenths(notes: list[tuple[float, int, float]]) -> list[float]:
 
 
 def growth(costs: list[float]) -> float:
-    """The last tenth's cost by the first's, on a straight line through all: another's load does not count so much."""
+    """The last tenth's cost by the first's, on a straight line through all of them."""
     slope, first = np.polyfit(np.arange(len(costs)), costs, 1)
     return float((first + slope * (len(costs) - 1)) / first)
 

@@ -1,8 +1,9 @@
-"""Random faults over runs of the narrowed smoke grid in a row: `python -m tests.faults.soak --faults 200 --seed 0`.
+"""Random faults over smoke runs in a row: `python -m tests.faults.soak --faults 200 --seed 0`.
 
-Each run meets one fault (its workers, several), goes on by itself or with the command that it prints, and must then
-have the tables of the unbroken run, number for number; packs that had ended must be as they were, and no process may
-be left. Prints survived / injected by kind. Ends with 1 where a fault was not survived. Not a test itself.
+Each run meets one fault (its workers, several), continues by itself or with the command that it
+prints, and must then have the tables of the unbroken run, number for number; packs that had ended
+must be as they were, and no process may be left. Prints survived / injected by kind. Ends with 1 if
+a fault was not survived. Not a test itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ KINDS = {
     "file damaged": (True, True),
     "folder away": (True, True),
 }
-#: Seconds in which a run must have gone after SIGINT or SIGTERM, and processes after a driver's death.
+#: Seconds in which a run must end after SIGINT or SIGTERM, and processes after a driver's death.
 GRACE = 10.0
 #: The same where the driver was killed while Ray began: its agents look for a server for a minute.
 LONG_GRACE = 75.0
@@ -55,7 +56,7 @@ def _child(words: list[str], log: str) -> None:
 
 
 class Forked:
-    """As subprocess.Popen, of a process that has loaded torch already: hundreds of runs are quicker by that."""
+    """Like subprocess.Popen, but of a process that has loaded torch already, which is quicker."""
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["study.study", "study.run.worker"])
@@ -106,7 +107,7 @@ class Run:
         return self.process.poll()
 
     def until(self, pattern: str, seconds: float) -> bool:
-        """Wait until its folder has such a file, and then so many seconds; False where it ends before that."""
+        """Wait until its folder has such a file, and then the seconds; False if it ends before."""
         while not list(self.out.glob(pattern)):
             if not self.look():
                 return False
@@ -137,7 +138,7 @@ class Run:
 
 
 class Soak:
-    """Injects faults; `injected` and `survived` count them by kind, `failures` tell of the others."""
+    """Injects faults; `injected` and `survived` count them by kind, `failures` has the others."""
 
     def __init__(self, folder: Path, seed: int, say=print):
         self.folder, self.random, self.say = folder, random.Random(seed), say
@@ -269,7 +270,7 @@ class Soak:
             )
 
     def _damage(self, out: Path) -> None:
-        """One bit of a file flipped, or its end cut off; of those whose content `--resume` relies on."""
+        """Flip one bit of a file or cut off its end, among those that `--resume` relies on."""
         files = [
             path
             for name in ("parts", "models", "checkpoints")
@@ -308,7 +309,8 @@ def main() -> int:
         soak = Soak(Path(folder), options.seed, say=lambda text: print(text, flush=True))
         soak.run(options.faults, ways)
     print(
-        f"\n{soak.line()}; seed {options.seed}; at most {soak.slowest_end:.1f} s from a signal to the end"
+        f"\n{soak.line()}; seed {options.seed}; "
+        f"at most {soak.slowest_end:.1f} s from a signal to the end"
     )
     return 1 if soak.failures else 0
 

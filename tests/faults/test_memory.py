@@ -1,4 +1,4 @@
-"""Out of memory: the pack is split and tried again, then reported; the run goes on, and no number changes."""
+"""Out of memory: the pack is split and tried again, then reported, and no number changes."""
 
 import os
 import subprocess
@@ -17,13 +17,15 @@ from models.config import MemberConfig, Phase
 def wide(narrowing):
     models = ["dense-4096x64"] * 8 + ["dense-98304x64"] * int(os.environ.get("HUGE", "0"))
     phases = (Phase((0.5,), 2),)
-    return [MemberConfig(model, phases, seed, learning_rate=1e-4) for seed, model in enumerate(models)]
+    return [
+        MemberConfig(model, phases, seed, learning_rate=1e-4) for seed, model in enumerate(models)
+    ]
 '''
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Runs the grid with some variables in the environment; the folder, the exit status and what it said."""
+    """Run the grid with variables in the environment: the folder, the exit status, the output."""
     here = tmp_path_factory.mktemp("memory")
     (here / "wide.py").write_text(GRID)
     data = expression_file(here)
@@ -71,7 +73,7 @@ ROOM_MB = "50"
 
 
 def test_a_pack_without_memory_is_split_and_only_what_never_fits_is_reported(study, whole):
-    """Real allocations fail, by RLIMIT_AS: those of all eight together, and those of the one huge network."""
+    """Real allocations fail, by RLIMIT_AS: all eight together, and the one huge network."""
     out, status, said = study("split", "--local", FAULT_ROOM_MB=ROOM_MB, HUGE="1")
     members = tables(out)[0].set_index("member_id")
     assert "a pack of 8 networks is split in two: no memory left" in said
@@ -96,7 +98,7 @@ def test_a_pack_without_memory_is_split_and_only_what_never_fits_is_reported(stu
     ],
 )
 def test_under_ray_too(study, whole, environment, reason):
-    """A worker whose allocations fail, and one that the kernel kills as often as it takes the pack of eight."""
+    """A worker whose allocations fail, and one that the kernel kills with every pack of eight."""
     out, status, said = study(f"ray-{len(reason)}", **environment)
     assert status == 0, said
     assert f"a pack of 8 networks is split in two: {reason}" in said

@@ -1,4 +1,4 @@
-"""Large runs: a member or trial at the end costs no more than one at the beginning, and the folder stays small."""
+"""Large runs: a member or trial costs no more at the end, and the folder stays small."""
 
 import pytest
 

@@ -1,5 +1,7 @@
-"""A disk that fills up, and a folder that goes away for a while or for good: what was finished stays, and the rest is
-trained by --resume; the exit status is not 0 where something is missing."""
+"""A full disk, and a folder that disappears: what was finished stays, --resume trains the rest.
+
+The exit status is not 0 if something is missing.
+"""
 
 import os
 import shutil
@@ -67,7 +69,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.parametrize("free", [0, 0.1, 0.3, 0.5, 0.7])
 def test_a_full_disk(data, unbroken, small_disk, capfd, free):
-    """All but a share of what the run needs is taken: it fails in its middle, says why, and goes on with more room."""
+    """Most of the needed disk space is taken: the run fails with a reason, and continues later."""
     needed = sum(path.stat().st_blocks * 512 for path in unbroken.rglob("*"))
     room = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
     ballast = small_disk / "ballast"
@@ -91,7 +93,7 @@ def test_a_full_disk(data, unbroken, small_disk, capfd, free):
 
 
 def away(out, monkeypatch, batch, back_after=None):
-    """Before that batch the run's folder is moved away; after so many seconds (None: by the caller) back."""
+    """Before that batch, move the run's folder away; bring it back after so many seconds."""
     original, batches = PackTraining.advance, []
     elsewhere = out.with_name("elsewhere")
 
@@ -109,7 +111,7 @@ def away(out, monkeypatch, batch, back_after=None):
 
 @pytest.mark.parametrize("batch", [1, 3, 11])
 def test_a_folder_that_comes_back_is_waited_for(data, unbroken, tmp_path, monkeypatch, batch):
-    """Away at the first batch, at the end of the first pack and in the middle of the last but two."""
+    """Away at the first batch, at the first pack's end, and in the middle of the last but two."""
     out = tmp_path / "run"
     away(out, monkeypatch, batch, back_after=1.5)
     assert run(data, out) == 0

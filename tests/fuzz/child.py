@@ -1,4 +1,4 @@
-"""A process in which damaged files are read, so that a crash, a hang or a hunger for memory is a result like others.
+"""A process that reads damaged files, so that a crash, a hang or memory hunger is a result.
 
 Not a test itself. It is spawned once, and again after it died; what it answers is one of
 
@@ -19,7 +19,7 @@ MEMORY = 512 << 20  # bytes that an input may take on top of what the process he
 
 
 class Child:
-    """Runs tasks (see tests/fuzz/tasks.py) by name in another process, whose working folder is `folder`."""
+    """Runs tasks (tests/fuzz/tasks.py) by name in another process that works in `folder`."""
 
     def __init__(self, folder):
         self.folder, self.process = folder, None
@@ -46,7 +46,7 @@ class Child:
             raise AssertionError(f"{task}: {reason}") from None
 
     def outcome(self, task, *arguments, path):
-        """As `run`, and a refusal must be a line fit to print that names `path`, anything else no traceback."""
+        """Like `run`; a refusal must be a printable line that names `path`, and nothing raises."""
         kind, content = self.run(task, *arguments)
         assert kind != "raised", content
         if kind == "refused":

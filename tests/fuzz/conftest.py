@@ -1,4 +1,4 @@
-"""What the fuzzing tests share: one process that reads, one folder, and the count of inputs at the end."""
+"""What the fuzzing tests share: one process that reads, one folder, and the count of inputs."""
 
 import pytest
 

@@ -74,7 +74,7 @@ def _gct_12(matrix):
 
 @cache
 def original(ending, base):
-    """The bytes of a base as a file of that ending; the last base is sparse in h5ad, and GCT 1.2."""
+    """The bytes of a base as a file of that ending; the last is sparse in h5ad, and GCT 1.2."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"x{ending}"
         matrix = BASES[base][0]
@@ -93,7 +93,7 @@ def original(ending, base):
 
 
 def assert_consistent(found):
-    """What `tasks.read` gives back fits together, and is finite and unique or refused by check_expression."""
+    """Check that what `tasks.read` returns fits together, and is finite and unique or refused."""
     values, samples, genes, labels, said = found
     assert values.dtype == np.float32
     assert values.shape == (len(samples), len(genes)) == labels
@@ -105,7 +105,7 @@ def assert_consistent(found):
 
 
 def assert_agrees(found, truth, but=lambda sample, gene: False):
-    """Each value of a sample and gene that `truth` has, too, is the one that `truth` has, but for some."""
+    """Check that each value of a sample and gene in `truth` is the true one, except some."""
     values, samples, genes, *_ = found
     rows = {name: i for i, name in enumerate(truth.sample_ids)}
     columns = {name: i for i, name in enumerate(truth.gene_ids)}

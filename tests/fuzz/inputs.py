@@ -1,7 +1,7 @@
 """How many inputs each target gets, and how a file's bytes are damaged. Not a test itself.
 
-FUZZ_INPUTS in the environment (`make fuzz`) is the number of all inputs together, drawn anew each time; without it
-each target gets a few, the same every time.
+FUZZ_INPUTS in the environment (`make fuzz`) is the number of all inputs together, drawn again each
+time; without it each target gets a few, the same every time.
 """
 
 import functools
@@ -19,10 +19,10 @@ COUNTS = Counter()
 
 
 def fuzzed(weight, target=None, **strategies):
-    """Give a test drawn arguments; of INPUTS it gets weight/WEIGHTS. `target` names its argument that splits the count.
+    """Give a test drawn arguments; of INPUTS it gets weight/WEIGHTS, split by its `target`.
 
-    An input that fails is kept by hypothesis in .hypothesis/, and tried first the next time. It is not made smaller:
-    it is small, and each attempt at a hang takes its time.
+    An input that fails is kept by hypothesis in .hypothesis/, and tried first the next time. It is
+    not made smaller: it is small, and each attempt at a hang takes its time.
     """
 
     def decorate(test):

@@ -28,7 +28,7 @@ landmark_table()
 
 
 def read(path, genes_in):
-    """(values, sample ids, gene ids, rows of both label tables, what check_expression says or None)."""
+    """(values, sample ids, gene ids, rows of both label tables, what check_expression reports)."""
     matrix = read_expression(path, genes_in)
     try:
         check_expression(matrix, str(path))
@@ -45,7 +45,7 @@ def dataset(path, genes_in, all_genes):
 
 
 def growth(path, genes_in):
-    """MB by which the most memory the process ever held grew while it read the file, and what was said."""
+    """MB by which the process's peak memory grew while it read the file, and the refusal."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         read_expression(path, genes_in)
@@ -69,7 +69,7 @@ def grid(spec):
 
 
 def loaded(path, pack_id, member_id):
-    """All that a run that goes on reads of its folder, by name; None where a file is not readable."""
+    """Everything that a resumed run reads of its folder, by name; None if it is not readable."""
     folder = RunFolder(path)
     found = {"checkpoint": folder.load_checkpoint(pack_id), "packs": folder.checkpointed_packs()}
     for name in ("config.json", "plan.json"):

@@ -1,4 +1,4 @@
-"""Drawn matrices come back whole; bytes damaged anywhere give a line of refusal or a matrix that fits together."""
+"""Drawn matrices come back whole; damaged bytes are refused or give a consistent matrix."""
 
 import gzip
 import re
@@ -102,7 +102,7 @@ def test_damaged_bytes_inside_gzip(child, here, ending, base, edits):
     stored=st.booleans(),
 )
 def test_damaged_arrays_inside_npz(child, here, base, edits, member, stored):
-    """The zip is whole, so its checksums are right: what its arrays say of themselves need not be."""
+    """The zip is whole, so its checksums are right, but its arrays' headers need not be."""
     source = here / "source.npz"
     source.write_bytes(original(".npz", base))
     with zipfile.ZipFile(source) as archive:

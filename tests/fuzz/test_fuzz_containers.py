@@ -1,4 +1,4 @@
-"""npz, Parquet, GCTX and h5ad whose arrays have another type, shape, size or place, or are not there.
+"""npz, Parquet, GCTX and h5ad whose arrays have another type, shape, size or place, or are missing.
 
 The rule for all: a line of refusal, or for each sample and gene the number that was written.
 """
@@ -152,9 +152,12 @@ COLUMNS = {
     "bytes": lambda column: pa.array([b"\xff"] * len(column)),
     "category": lambda column: column.dictionary_encode(),
 }
-METADATA = [b"", b"null", b"[]", b"{}", b"5", b'{"labels": 3, "gene_labels": {}}', b'{"labels": [], "gene_labels": {}}',
-            b'{"labels": ["plate"], "gene_labels": {"a": [1]}}', b'{"labels": ["sample_id"]}', b"[" * 10**5, b"\xff",
-            b'{"labels": ["tissue"], "gene_labels": 7}', b'{"index_columns": [{"a": 1}]}']  # fmt: skip
+METADATA = [
+    *(b"", b"null", b"[]", b"{}", b"5", b'{"labels": 3, "gene_labels": {}}'),
+    *(b'{"labels": [], "gene_labels": {}}', b'{"labels": ["plate"], "gene_labels": {"a": [1]}}'),
+    *(b'{"labels": ["sample_id"]}', b"[" * 10**5, b"\xff"),
+    *(b'{"labels": ["tissue"], "gene_labels": 7}', b'{"index_columns": [{"a": 1}]}'),
+]
 
 
 @fuzzed(

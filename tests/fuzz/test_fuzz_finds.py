@@ -51,7 +51,7 @@ def test_the_shares_are_the_whole(request):
 
 
 def test_an_npz_member_is_read_to_its_checksum(tmp_path):
-    """Half as many bytes, as <f2: zip compares its checksum at the end of a member, where nobody read on."""
+    """Half as many bytes, as <f2: zip checks its checksum at a member's end, where nobody reads."""
     path = tmp_path / "x.npz"
     values = np.random.default_rng(0).normal(size=(99, 99)).astype(np.float32)
     np.savez(path, values=values, sample_ids=np.arange(99), gene_ids=np.arange(99))

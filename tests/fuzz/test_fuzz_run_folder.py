@@ -1,4 +1,4 @@
-"""What a study reads of its own: descriptions of networks, a user's grid, a run folder with a damaged file."""
+"""What a study reads of its own: network descriptions, a user's grid, a damaged run folder."""
 
 import json
 import shutil
@@ -93,11 +93,15 @@ OWN = '''"""A grid of one's own."""
 from models.config import MemberConfig, Phase
 
 def mine(narrowing):
-    return [MemberConfig("dense-64x16x64", (Phase((0.5,), 100),), seed) for seed in range(narrowing.seeds or 3)]
+    seeds = range(narrowing.seeds or 3)
+    return [MemberConfig("dense-64x16x64", (Phase((0.5,), 100),), seed) for seed in seeds]
 '''
-RAISING = ["sys.exit()", "sys.exit('a\\nb')", "1 / 0", "return 5", "return [5]", "return None",
-           "return mine(narrowing)",
-           "return [MemberConfig('dense-2', (Phase((0.5,), 3.0),))]", "return [MemberConfig('x', 7)]"]  # fmt: skip
+RAISING = [
+    *("sys.exit()", "sys.exit('a\\nb')", "1 / 0", "return 5", "return [5]", "return None"),
+    "return mine(narrowing)",
+    "return [MemberConfig('dense-2', (Phase((0.5,), 3.0),))]",
+    "return [MemberConfig('x', 7)]",
+]
 SPECS = [
     "{}:mine",
     "{}:other",
@@ -118,7 +122,7 @@ SPECS = [
     spec=st.sampled_from(SPECS),
 )
 def test_an_own_grid(child, here, edits, raising, spec):
-    """Its bytes are damaged where it does nothing but define a function: that is still all that it does."""
+    """Its bytes are damaged: a file that still does something defines the function and no more."""
     path = here / "mine.py"
     text = (
         OWN

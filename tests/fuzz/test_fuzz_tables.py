@@ -1,6 +1,7 @@
 """Text tables whose lines, columns, cells and counts are moved, lost, doubled or replaced.
 
-No number is touched but where a cell is replaced, so each value that is read must be that of its sample and gene.
+No number is touched unless a cell is replaced, so each value that is read must be that of its
+sample and gene.
 """
 
 import gzip
@@ -78,7 +79,7 @@ def change_cell(rows, kind, one, other, junk):
 
 
 def changed(text, delimiter, quoted, header, changes, junk):
-    """The text after all changes, of which "junk" replaces no name: that would be another name for good numbers."""
+    """The text after all changes; "junk" replaces no name, which would rename good numbers."""
     cell = re.compile(
         rf'(?:^|{delimiter})("(?:[^"]|"")*"|[^{delimiter}]*)'
         if quoted

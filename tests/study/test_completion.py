@@ -19,7 +19,7 @@ def script(shell):
 
 
 def offered(words, folder):
-    """What bash offers for the last of `words`, which may be unfinished; it starts no program for that."""
+    """What bash offers for the last of `words`, which may be unfinished; it starts no program."""
     asked = (
         "PATH=/nowhere\n"  # a script that called Python for its answer would find none
         f"COMP_WORDS=({' '.join(repr(word) for word in words)}); COMP_CWORD={len(words) - 1}\n"

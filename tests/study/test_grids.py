@@ -136,7 +136,8 @@ def test_all_is_every_grid_once():
 OWN = """
 from models.config import MemberConfig, Phase
 def mine(narrowing):
-    return [MemberConfig("dense-8x8", (Phase((0.5,), 3),), seed) for seed in range(narrowing.seeds or 2)]
+    seeds = range(narrowing.seeds or 2)
+    return [MemberConfig("dense-8x8", (Phase((0.5,), 3),), seed) for seed in seeds]
 def broken(narrowing):
     return 1 / 0
 def words(narrowing):

@@ -1,4 +1,4 @@
-"""A study on GTEx by name, and splits by group, from the command line to the run folder and back."""
+"""A study on GTEx by name, and splits by group, from the command line to the run folder."""
 
 import json
 import re

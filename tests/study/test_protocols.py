@@ -1,4 +1,4 @@
-"""Protocol as-published: its items one by one, and the autopsy that takes them back one at a time."""
+"""Protocol as-published: its items one by one, and the autopsy that corrects one at a time."""
 
 from dataclasses import asdict
 
@@ -221,7 +221,7 @@ def test_levels_are_those_of_the_phases(data):
 
 
 def test_clean_training_rows_are_measured_without_noise(data):
-    """At noise 0 the noisy and the clean measurement are the same; at noise 1 the clean one is the smaller."""
+    """At noise 0 the noisy and the clean errors are equal; at noise 1 the clean one is smaller."""
     members = [MemberConfig("dense-2", (Phase((noise,), 3),)) for noise in (0.0, 1.0)]
     quiet, loud = member_rows(trained(members, data)).itertuples()
     assert quiet.train_clean_mse == quiet.train_mse
@@ -229,7 +229,7 @@ def test_clean_training_rows_are_measured_without_noise(data):
 
 
 def test_more_noise_less_error_is_the_network_that_is_carried_along(data):
-    """Claim C3 on a small simulated cohort: it appears as published and vanishes with a fresh network a level."""
+    """Claim C3 on a small cohort: it appears as published, and vanishes with fresh networks."""
     noise = (0.0, 0.3, 0.6, 0.9)
     [published] = as_published("dense-2", noise, epochs=20)
     carried = levels(trained([published], data))["train_clean_mse"].to_numpy()

@@ -29,13 +29,14 @@ def test_training_needs_torch_and_numpy_alone():
 
 
 def test_a_study_of_the_simulated_cohort_loads_nothing_that_it_does_not_use():
-    code = "import sys, study.study, data_utils.sources\ndata_utils.sources.load_dataset()\nprint(*sys.modules)"
+    code = "import sys, study.study, data_utils.sources\n"
+    code += "data_utils.sources.load_dataset()\nprint(*sys.modules)"
     unused = ["sklearn", "scipy", "h5py", "anndata", "optuna", "matplotlib", "ray", "torch._dynamo"]
     assert not python(code) & set(unused)
 
 
 def test_the_driver_of_workers_loads_no_torch(tmp_path):
-    """All that it does until the workers train: check, plan, read the data, begin the run, cut packs, begin Ray."""
+    """Check, plan, read the data, begin the run, cut packs and begin Ray, until workers train."""
     code = f"""
 import sys, study.run.cluster, study.run.tune
 from study.options import StudyOptions

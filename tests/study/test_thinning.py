@@ -84,7 +84,7 @@ def test_the_same_command_gives_the_same_tables_and_prints_and_writes_what_they_
 
 
 def test_nothing_of_the_test_samples_reaches_the_fit(tmp_path):
-    """Other test samples: the same errors on validation samples, and the same choices, to the last bit."""
+    """Other test samples: the same errors on validation samples and choices, to the last bit."""
     rows = split_samples(80).test
 
     def change(counts):

@@ -1,8 +1,8 @@
 """Faults that a process brings on itself, in every process of a run: put this folder on PYTHONPATH.
 
-FAULT_ROOM_MB: for the beginning of each pack a process gets so much more memory than it has, and no more.
-FAULT_KILL_PACKS_OF: a process that is about to train so many networks or more is killed, as the kernel does it.
-FAULT_CLOCK: from its first training on the wall clock is off by so many seconds, and jumps back and forth.
+FAULT_ROOM_MB: when a pack begins, a process gets this much more memory than it has, and no more.
+FAULT_KILL_PACKS_OF: a process about to train so many networks or more is killed, as by the kernel.
+FAULT_CLOCK: from its first training on, the wall clock is off by these seconds, back and forth.
 """
 
 import contextlib

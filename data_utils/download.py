@@ -1,4 +1,4 @@
-"""A file from the web, whole or not at all: resumed where the connection broke, checked, and only then in its place."""
+"""Files from the web, in the user's cache folder: resumed, and in their place once checked."""
 
 from __future__ import annotations
 
@@ -12,31 +12,41 @@ import os
 import shutil
 import socket
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from data_utils.cache import MOVE
+from filelock import FileLock, Timeout
+from rich import progress as bars
+from rich.console import Console
+
 from data_utils.errors import InputError
 from data_utils.files import sha256 as checksum
 
-#: Seconds before each further try; a try that brought bytes begins the list anew.
+#: Environment variable that moves the cache.
+VARIABLE = "DAE_STUDY_CACHE"
+MOVE = f"move the cache with the environment variable {VARIABLE}"
+
+#: Seconds before each further try; a try that made progress starts the list again.
 WAITS = (1.0, 2.0, 4.0, 8.0)
 TIMEOUT_SECONDS = 30.0
 CHUNK = 1 << 20
-#: Statuses that another moment may change; any other error status is the server's last word on that address.
+#: Seconds between lines of progress if the output is not a terminal.
+QUIET_SECONDS = 30.0
+#: Statuses that may pass; any other error status is the server's last word on that address.
 PASSING = (408, 429, 500, 502, 503, 504)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: What a try may end with: the connection's faults. An HTTPError is an OSError, too, and is looked at first.
-BROKEN = (OSError, http.client.HTTPException)
+#: Faults that trying again at once does not fix.
+LASTING = (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
+UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
-#: Called with the bytes there are and those of the whole file (None where the server does not tell).
-Progress = Callable[[int, "int | None"], None]
+#: Called with the bytes so far and those of the whole file (None if the server does not tell).
+Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -49,12 +59,12 @@ class Fetched:
 
 
 class _Gone(Exception):
-    """An address that has no such file."""
+    """Raised for an address that has no such file."""
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a server says of the whole file: its bytes, what it is known by, its md5 (hex); None where untold."""
+    """What a server tells of the whole file: its bytes, ETag or date, and md5 (hex)."""
 
     url: str
     size: int | None = None
@@ -62,123 +72,131 @@ class _Facts:
     md5: str | None = None
 
 
-def download(
-    urls: Sequence[str],
-    path: Path,
-    by_hand: str,
-    *,
-    sha256: str | None = None,
-    progress: Progress = lambda done, whole: None,
-    waits: Sequence[float] | None = None,
-) -> Fetched:
-    """Fetch the first of `urls` that is there to `path`.
+def cache_folder() -> Path:
+    """Return DAE_STUDY_CACHE, or else dae-study in the platform's folder for caches."""
+    own = os.environ.get(VARIABLE)
+    if own:
+        return Path(os.path.expanduser(own)).absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "dae-study"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dae-study"
 
-    Until it is whole and checked it is `path`.part, from which a later call goes on if the server still has the same
-    file; a file that is there is not fetched again. Checked are the size that the server tells, its md5 (X-Goog-Hash),
-    and `sha256` where it is known. Raises InputError of one line for whatever goes wrong, with `by_hand`, the way out
-    without this function, where no address answers; a file that is the wrong one is not kept.
+
+@contextmanager
+def alone(folder: Path, waiting: str) -> Iterator[None]:
+    """Make the folder and lock it; print `waiting` if another process has it, and wait.
+
+    Raises InputError if it cannot be written.
     """
-    facts = _known(path)
-    if path.exists() and facts is not None:
-        return Fetched(facts.url, path.stat().st_size, checksum(path))
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(Timeout):
+            lock.acquire(blocking=False)
+        if not lock.is_locked:
+            say(waiting)
+            lock.acquire()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}): {MOVE}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def download(urls: Sequence[str], path: Path, by_hand: str, sha256: str | None = None) -> Fetched:
+    """Fetch the first of `urls` that exists to `path`, unless it has been fetched before.
+
+    Until it is whole and checked it is `path`.part, which a later call continues if the server
+    still has the same file. The size and the md5 that the server tells (X-Goog-Hash) are checked,
+    and `sha256` if it is known; a wrong file is not kept. Raises InputError if anything goes wrong;
+    its way out is `by_hand` if no address answers.
+    """
+    known = _known(path)
+    if path.exists() and known is not None:
+        return Fetched(known.url, path.stat().st_size, checksum(path))
     gone = []
-    for url in urls:
-        try:
-            return _download(
-                url, path, by_hand, sha256, progress, WAITS if waits is None else waits
-            )
-        except _Gone as error:
-            gone.append(f"{url} ({error})")
+    with _progress(path.name) as progress:
+        for url in urls:
+            try:
+                facts = _fetch(url, path, by_hand, progress)
+            except _Gone as error:
+                gone.append(f"{url} ({error})")
+                continue
+            fetched = _checked(path, facts, sha256)
+            os.replace(_part(path), path)
+            return fetched
     raise InputError(f"{path.name}: is at no address known: {', '.join(gone)}: {by_hand}")
 
 
-def _download(
-    url: str,
-    path: Path,
-    by_hand: str,
-    sha256: str | None,
-    progress: Progress,
-    waits: Sequence[float],
-) -> Fetched:
-    part = _part(path)
-    left = iter(waits)
+def _fetch(url: str, path: Path, by_hand: str, progress: Progress) -> _Facts:
+    """Try until all of the file is in its part; raise InputError when trying again is no use."""
+    part, waits = _part(path), iter(WAITS)
     while True:
         before = _bytes(part)
         try:
-            facts = _try(url, path, progress)
-            break
+            return _try(url, path, progress)
         except urllib.error.HTTPError as error:
             reason = " ".join(f"{error.code} {error.reason}".split())[:80]
             if error.code not in PASSING:
                 raise _Gone(reason) from None
-        except BROKEN as error:
-            if isinstance(error, OSError) and error.errno in FULL:
-                raise _full(path.parent, None) from None
-            if isinstance(error, OSError) and error.filename is not None:
-                raise InputError(
-                    f"{error.filename}: cannot be written ({error.strerror}): {MOVE}"
-                ) from None
-            reason, final = _reason(error)
-            if final and _bytes(part) == before:
+        except (OSError, http.client.HTTPException) as error:
+            _refuse_local(error, path.parent)
+            inner = getattr(error, "reason", error)
+            reason = " ".join(str(inner).split()) or type(inner).__name__
+            # urllib wraps a time-out of the connecting, and no other
+            no_answer = inner is not error and isinstance(inner, TimeoutError)
+            lasting = isinstance(inner, LASTING) or getattr(inner, "errno", None) in UNREACHABLE
+            if (lasting or no_answer) and _bytes(part) == before:
                 raise InputError(f"{url}: cannot be reached ({reason}): {by_hand}") from None
-        left = iter(waits) if _bytes(part) > before else left
-        wait = next(left, None)
+        if _bytes(part) > before:
+            waits = iter(WAITS)
+        wait = next(waits, None)
         if wait is None:
             raise InputError(f"{url}: cannot be fetched ({reason}): try again later, or {by_hand}")
         time.sleep(wait)
-    fetched = _checked(path, facts, sha256)
-    os.replace(part, path)
-    return fetched
 
 
 def _try(url: str, path: Path, progress: Progress) -> _Facts:
-    """One request for what is missing. Returns once all of the file is in its part; else raises one of BROKEN."""
-    part, known = _part(path), _known(path)
-    have = _bytes(part) if known is not None and known.url == url else 0
+    """Request what is missing; raise OSError or HTTPException unless the part is then whole."""
+    part, known = _part(path), _known(path) or _Facts(url)
+    resumable = known.url == url and known.size is not None and known.validator is not None
+    have = _bytes(part) if resumable else 0
     if have and have == known.size:
         return known
-    headers = {
-        "User-Agent": "dae-study",
-        "Accept-Encoding": "gzip" if path.suffix == ".gz" else "identity",
-    }
-    if have and known.validator:
-        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
-    try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS
-        )
-    except urllib.error.HTTPError as error:
-        if error.code != 416:
-            raise
-        _forget(path)  # our part is longer than the file is now: it is of another one
-        raise ConnectionError("the server has another file now") from None
-    with response:
-        start = have if response.status == 206 and _range_start(response) == have else 0
-        if response.status == 206 and not start:
+    packed = path.suffix == ".gz"
+    headers = {"User-Agent": "dae-study", "Accept-Encoding": "gzip" if packed else "identity"}
+    if 0 < have < (known.size or 0):
+        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator or ""}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        done = have if response.status == 206 else 0
+        if done and not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             _forget(path)
             raise ConnectionError("the server sent another part than was asked for")
-        facts = _facts(url, response.headers, start)
-        _check_room(path.parent, start, facts.size)
+        facts = _facts(url, response.headers, done)
+        free = shutil.disk_usage(path.parent).free
+        if facts.size is not None and facts.size - done > free:
+            raise _full(
+                path.parent, f" ({(facts.size - done - free) / 1e6:,.1f} MB more are needed)"
+            )
         _facts_file(path).write_text(json.dumps(asdict(facts)), encoding="utf-8")
-        with part.open("ab" if start else "wb") as file:
-            done = _copy(response, file, start, facts, progress)
+        progress(done, facts.size)
+        with part.open("ab" if done else "wb") as file:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, facts.size)
     if not done:
         raise ConnectionError("the server sent nothing")
-    if facts.size is not None and done != facts.size:
+    if facts.size not in (None, done):
         raise ConnectionError(f"the connection broke at byte {done:,} of {facts.size:,}")
     return facts
-
-
-def _copy(
-    response: http.client.HTTPResponse, file: BinaryIO, done: int, facts: _Facts, progress: Progress
-) -> int:
-    """Write what comes; returns the bytes there are then."""
-    progress(done, facts.size)
-    while chunk := response.read(CHUNK):
-        file.write(chunk)
-        done += len(chunk)
-        progress(done, facts.size)
-    return done
 
 
 def _facts(url: str, headers: http.client.HTTPMessage, start: int) -> _Facts:
@@ -186,31 +204,35 @@ def _facts(url: str, headers: http.client.HTTPMessage, start: int) -> _Facts:
     size = start + int(left) if left.isdecimal() else None
     etag, md5 = headers.get("ETag", ""), None
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-    as_stored = headers.get("X-Goog-Stored-Content-Encoding", "identity") == headers.get(
-        "Content-Encoding", "identity"
-    )
-    for entry in ",".join(headers.get_all("X-Goog-Hash", [])).split(","):
-        kind, _, value = entry.strip().partition("=")
-        if kind == "md5" and as_stored:  # else the server unpacked what the hash is of
-            with suppress(binascii.Error):
-                md5 = base64.b64decode(value).hex()
+    stored = headers.get("X-Goog-Stored-Content-Encoding", "identity")
+    if stored == headers.get("Content-Encoding", "identity"):  # else the server unpacked it
+        for entry in ",".join(headers.get_all("X-Goog-Hash", [])).split(","):
+            kind, _, value = entry.strip().partition("=")
+            if kind == "md5":
+                with suppress(binascii.Error):
+                    md5 = base64.b64decode(value).hex()
     return _Facts(url, size, validator, md5)
 
 
 def _checked(path: Path, facts: _Facts, sha256: str | None) -> Fetched:
-    """What was fetched. Raises InputError, with nothing kept, for another file than server or caller tell of."""
+    """Check the part; raise InputError, with nothing kept, if it is the wrong file."""
     part, wrong = _part(path), ""
     fetched = Fetched(facts.url, _bytes(part), checksum(part))
     with part.open("rb") as stream:
         head = stream.read(512).lstrip()
+        stream.seek(0)
+        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if head.startswith(b"<"):
         wrong = "is a web page, not the file: a login or a proxy is on the way"
     elif path.suffix == ".gz" and not head.startswith(b"\x1f\x8b"):
         wrong = "is not gzip data"
-    elif facts.md5 is not None and _md5(part) != facts.md5:
+    elif facts.md5 not in (None, md5):
         wrong = "arrived damaged (its md5 is not the server's)"
-    elif sha256 is not None and fetched.sha256 != sha256:
-        wrong = f"is damaged, or not the file that is known here (sha256 {fetched.sha256}, not {sha256})"
+    elif sha256 not in (None, fetched.sha256):
+        wrong = (
+            "is damaged, or not the file that is known here "
+            f"(sha256 {fetched.sha256}, not {sha256})"
+        )
     if wrong:
         _forget(path)
         raise InputError(
@@ -219,43 +241,18 @@ def _checked(path: Path, facts: _Facts, sha256: str | None) -> Fetched:
     return fetched
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _refuse_local(error: Exception, folder: Path) -> None:
+    """Raise InputError for an error of this machine's disk, not of the connection."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        raise _full(folder, "") from None
+    if isinstance(error, OSError) and error.filename is not None:
+        raise InputError(
+            f"{error.filename}: cannot be written ({error.strerror}): {MOVE}"
+        ) from None
 
 
-def _range_start(response: http.client.HTTPResponse) -> int | None:
-    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(first) if first.isdecimal() else None
-
-
-def _check_room(folder: Path, have: int, whole: int | None) -> None:
-    """Raise InputError where the rest of the file does not fit on the disk."""
-    free = shutil.disk_usage(folder).free
-    if whole is not None and whole - have > free:
-        raise _full(folder, whole - have - free)
-
-
-def _full(folder: Path, lacking: int | None) -> InputError:
-    amount = "" if lacking is None else f" ({lacking / 1e6:,.1f} MB more are needed)"
+def _full(folder: Path, amount: str) -> InputError:
     return InputError(f"{folder}: the disk is full{amount}: make room and run it again, or {MOVE}")
-
-
-def _reason(error: Exception) -> tuple[str, bool]:
-    """What broke, in short, and whether it is the kind that trying again at once does not mend."""
-    inner = getattr(error, "reason", error)
-    text = " ".join(str(inner).split()) or type(inner).__name__
-    final = isinstance(
-        inner, (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
-    )
-    unreachable = isinstance(inner, OSError) and inner.errno in (
-        errno.ENETUNREACH,
-        errno.EHOSTUNREACH,
-    )
-    no_answer = inner is not error and isinstance(
-        inner, TimeoutError
-    )  # to the connecting: urllib wraps that one
-    return text, final or unreachable or no_answer
 
 
 def _part(path: Path) -> Path:
@@ -271,7 +268,7 @@ def _facts_file(path: Path) -> Path:
 
 
 def _known(path: Path) -> _Facts | None:
-    """What the server said of the file that is there, whole or in part; None where that was not kept."""
+    """Return what the server told of the file that is here, whole or in part, if that was kept."""
     try:
         return _Facts(**json.loads(_facts_file(path).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -281,3 +278,28 @@ def _known(path: Path) -> _Facts | None:
 def _forget(path: Path) -> None:
     _part(path).unlink(missing_ok=True)
     _facts_file(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Progress]:
+    """Show how far a file is on stderr: a bar on a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (bars.TextColumn("{task.description}"), bars.BarColumn(20), bars.DownloadColumn())
+        times = (bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
+        with bars.Progress(*columns, *times, console=console) as bar:
+            short = name if len(name) <= 30 else f"{name[:12]}...{name[-15:]}"
+            task = bar.add_task(short, total=None)
+            yield lambda done, whole: bar.update(task, completed=done, total=whole)
+        return
+    last = -QUIET_SECONDS
+
+    def line(done: int, whole: int | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= QUIET_SECONDS or done == whole:
+            last = now
+            of = "" if whole is None else f" of {whole / 1e6:,.1f}"
+            say(f"fetching {name}: {done / 1e6:,.1f}{of} MB")
+
+    yield line

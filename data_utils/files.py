@@ -36,7 +36,8 @@ PATIENCE_SECONDS = 60.0
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path that takes the place of `path` once the block has ended well.
 
-    It has the same ending and is in the same folder. A reader never sees half a file, and a writer that fails leaves the old one.
+    It has the same ending and is in the same folder. A reader never sees half a file, and a writer
+    that fails leaves the old one.
     """
     # Process ids are not enough: two hosts that share the folder may have the same ones.
     temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
@@ -122,7 +123,7 @@ def check_folder(
 
 
 def check_file(path: Path, force: bool = False) -> None:
-    """Raise InputError unless a file may be written at `path`; with `force` also over an old one."""
+    """Raise InputError unless a file may be written at `path`, with `force` over an old one."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist: make it first")
     if path.is_dir():

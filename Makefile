@@ -72,7 +72,7 @@ $(TOOLS):
 # A new lock file from the ranges of pyproject.toml, solved in an environment of its own.
 lock:
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/pip install --quiet '.[dev]'
+	$(VENV)-lock/bin/pip install --quiet '.[dev,onnx]'
 	{ sed -n '/^#/p' requirements.lock; \
 	  $(VENV)-lock/bin/pip freeze --all --exclude dae-study --exclude pip | sed 's/^torch==\([0-9.]*\)+.*/torch==\1/'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock

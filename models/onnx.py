@@ -9,8 +9,12 @@ same units. The file holds the transform and the scaling, in float64 as here.
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +36,10 @@ OPSET = 18
 
 def check_onnx() -> None:
     """Raise InputError if the extra packages are not installed."""
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError:
+    if not (find_spec("onnx") and find_spec("onnxscript")):
         raise InputError(
             "--onnx: needs the packages onnx and onnxscript: pip install 'dae-study[onnx]'"
-        ) from None
+        )
 
 
 def write_onnx(model: Model, path: Path) -> None:
@@ -48,22 +49,39 @@ def write_onnx(model: Model, path: Path) -> None:
     module = InUnits(model).eval()
     names = ["expression", "noise_factor"][: 2 if module.denoiser.needs_noise else 1]
     shapes = {"expression": (2, len(model.genes)), "noise_factor": (2, 1)}
-    program = torch.onnx.export(
-        module,
-        tuple(torch.ones(shapes[name]) for name in names),
-        input_names=names,
-        output_names=["denoised"],
-        dynamic_shapes={name: {0: torch.export.Dim("samples")} for name in names},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    # One name for the rows of both inputs; the exporter finds that they are as many.
+    rows = (torch.export.Dim("samples"), torch.export.Dim.AUTO)
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            tuple(torch.ones(shapes[name]) for name in names),
+            input_names=names,
+            output_names=["denoised"],
+            dynamic_shapes={name: {0: n_rows} for name, n_rows in zip(names, rows, strict=False)},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     program.model.doc_string = model.name
     program.model.metadata_props.update(
         genes=json.dumps(model.genes["ensembl_id"].tolist()), name=model.name
     )
     with replacing(path) as temporary:
         program.save(temporary)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep from the terminal what torch says of its own code and of torchvision, which is not used."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 class InUnits(nn.Module):

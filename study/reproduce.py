@@ -24,12 +24,11 @@ from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import load_dataset
 from data_utils.versions import package_versions
 from models.config import MemberConfig
-from models.fits import training_of
 from models.training import Training
 from study.evidence.evidence import Run, load_evidence
 from study.run.folder import RunFolder
 from study.run.rows import FAILED, member_rows, metric_rows
-from study.run.worker import arrays_of, one_thread
+from study.run.worker import arrays_of, one_thread, training_of
 
 #: Relative difference up to which a number counts as the same.
 TOLERANCE = 1e-6

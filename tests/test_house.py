@@ -279,6 +279,7 @@ def test_no_global_random_state(name):
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 def locked():
@@ -293,10 +294,7 @@ def locked():
 
 
 def wanted():
-    return [
-        Requirement(text)
-        for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
-    ]
+    return [Requirement(text) for text in PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["onnx"]]
 
 
 @pytest.mark.parametrize("requirement", wanted(), ids=str)
@@ -314,9 +312,7 @@ def test_torch_is_pinned_exactly():
 
 def test_what_the_sources_import_is_among_the_dependencies():
     """Imported packages are declared, not there by luck because something else needs them."""
-    extras = [
-        Requirement(text) for texts in PROJECT["optional-dependencies"].values() for text in texts
-    ]
+    extras = [Requirement(text) for texts in EXTRAS.values() for text in texts]
     known = {canonicalize_name(requirement.name) for requirement in [*wanted(), *extras]}
     other_names = {"sklearn": "scikit-learn"}
     found = (

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from data_utils.files import patiently
-from models.fits import training_of
-from models.training import Training
+from data_utils.preparation import PreparedData
+from models.config import MemberConfig
+from models.training import PackTraining, Training
 from study.run.folder import RunFolder
 from study.run.jobs import Interruption, Queue, Workplace
 from study.run.packs import Pack
@@ -23,6 +24,17 @@ from study.run.tensorboard import TAGS, MemberLog, hparams
 
 #: Seconds between progress reports.
 REPORT_SECONDS = 1.0
+
+
+def training_of(
+    members: tuple[MemberConfig, ...], data: PreparedData, device: str = "cpu", tested: bool = True
+) -> Training:
+    """Begin the fit of a pack, whose members are all of one kind: networks, or mixtures."""
+    if members[0].is_mixture:
+        from models.denoisers.mixture_fit import MixtureFit  # scikit-learn takes a second to load
+
+        return MixtureFit(members, data, device, tested)
+    return PackTraining(members, data, device, tested)
 
 
 def run_pack(

@@ -12,34 +12,29 @@ bounds), seeds and, if its bounds are not an interval over seeds, `bounds`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, fields
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from data_utils.noise import identity_mse
-from models.config import AS_PUBLISHED, AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, MemberConfig
-from study.evidence.evidence import MIXTURE, Evidence
+from models.architecture import architecture
+from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, PAPER_CODE, PAPER_MODELS, PLAIN
+from study.evidence.evidence import Evidence
 from study.evidence.stats import interval
-from study.paper.published import published_fig4, published_mse
-from study.report.blueprints import MODELS, code_size
-from study.report.style import INTERVAL, VAGUE
-from study.report.wording import in_order
+from study.paper.published import PublishedValue, published_mse
 
-CLEAN, NOISY, PRINTED = "clean training rows", "noisy test rows", "as printed: MSE / n"
+CLEAN, NOISY = "clean training rows", "noisy test rows"
 MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
 RERUN = "as-published rerun"
-REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
-FRESH = "fresh network per level"
+MISSING = "– is not in these runs."
+#: What `bounds` of a series says: an interval is drawn as bars, another bound as a band.
+INTERVAL = "95 % interval over seeds"
+VAGUE = "only known to be about 1"
 NOISE = 0.5  # the paper's middle noise factor: what is asked at one noise factor is asked there
 
 #: The settings of a network and what they are for the plain as-written one.
-SETTINGS = {
-    field.name: field.default
-    for field in fields(MemberConfig)
-    if field.default is not MISSING and field.name not in ("seed", "protocol", "grid")
-}
+SETTINGS = {"beta": 0.0, **PLAIN}
 #: The settings that every protocol leaves alone.
 UNCHANGED = ("gene_order", "train_fraction", "noise_input")
 
@@ -75,8 +70,16 @@ def shown_networks(evidence: Evidence) -> frozenset[str]:
     """Return the ids of the networks that the paper's figures and the tables show."""
     rows = networks(evidence)
     of_both = rows["protocol"].isin([AS_WRITTEN, AS_PUBLISHED]) & (rows["changed"] == "")
-    rows = rows[rows["model"].isin(MODELS) & of_both & (rows["sparsity"] == "kl")]
+    rows = rows[rows["model"].isin(PAPER_MODELS) & of_both & (rows["sparsity"] == "kl")]
     return frozenset(rows["member_id"])
+
+
+def lost_note(evidence: Evidence, models: Iterable[str] = PAPER_MODELS) -> str:
+    """Return how many networks of these models diverged or failed; "" if none did."""
+    members = evidence.members[evidence.members["model"].isin(list(models))]
+    lost = int((members["status"] != "finished").sum())
+    of = f"Left out: {lost:,} of {len(members):,} networks, which diverged or failed."
+    return of if lost else ""
 
 
 def of_protocol(evidence: Evidence, protocol: str, model: str | None = None) -> pd.DataFrame:
@@ -146,7 +149,7 @@ def published_curve(model: str) -> pd.DataFrame:
     found = [published_mse(model, noise) for noise in NOISE_FACTORS]
     values = [value for value in found if value is not None]
     kind = VAGUE if values and values[0].kind == "about" else "reading precision"
-    return _published(values, "published", kind)
+    return published_points(values, "published", kind)
 
 
 def reference_curves(
@@ -184,66 +187,11 @@ def references_at(evidence: Evidence, noise: float, methods: Iterable[str]) -> p
     return points[["series", "method", "mse", "low", "high", "seeds"]]
 
 
-def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
-    """Return all lines of one of Figs. 6-10; `panel` is what is measured.
-
-    CLEAN holds the published curve and the as-published rerun; NOISY as-written, the rerun on noisy
-    rows and the references; for the conv network PRINTED holds MSE / n as the paper prints it, and
-    the rerun divided by the same n.
-    """
-    clean = [published_curve(model), network_curve(evidence, AS_PUBLISHED, model, CLEAN, RERUN)]
-    parts = [
-        *(_divided(curve, model) for curve in clean),
-        *clean,
-        network_curve(evidence, AS_WRITTEN, model, NOISY, AS_WRITTEN),
-        network_curve(evidence, AS_PUBLISHED, model, NOISY, RERUN),
-        reference_curves(evidence, (code_size(model, evidence.data["n_genes"]),)),
-    ]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True)
-
-
-def depth_points(evidence: Evidence, noise_factor: float = NOISE) -> pd.DataFrame:
-    """Return MSE of the dense models at one noise factor, with their `layers`: Figs. 4 and 5."""
-    parts = []
-    renamed = {"published": "published, Figs. 6–9"}
-    for model in DENSE_MODELS:
-        curves = paper_curve(evidence, model).replace({"series": renamed, "method": renamed})
-        table = _published([published_fig4()[model]], "published, Fig. 4", "digits printed")
-        curves = pd.concat([table, curves], ignore_index=True)
-        curves = curves[curves["noise_factor"] == noise_factor]
-        parts.append(curves.assign(model=model, layers=int(model.partition("-")[2])))
-    return pd.concat(parts, ignore_index=True)
-
-
-def all_curves(evidence: Evidence, gain: bool = False) -> pd.DataFrame:
-    """Return every model of the paper and all references on noisy test rows.
-
-    Models are as-written, or as-published if there is none. `gain` is as in reference_curves.
-    """
-    protocol = main_protocol(evidence)
-    held = set(of_protocol(evidence, protocol)["model"])
-    names = [model for model in MODELS if model in held]
-    parts = [network_curve(evidence, protocol, model, NOISY, model) for model in names]
-    references = reference_curves(evidence, code_sizes(evidence, names), gain)
-    return pd.concat([*parts, references], ignore_index=True)
-
-
 def code_sizes(evidence: Evidence, models: Iterable[str]) -> tuple[int, ...]:
     """Return the sizes of the models' codes, each once; the paper's 32 without any model."""
-    return tuple(sorted({code_size(model, evidence.data["n_genes"]) for model in models})) or (32,)
-
-
-def noise_removed(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of the noise that curves on noisy rows remove: 1 - MSE / alpha^2.
-
-    Below 0 is worse than leaving the input alone. Without noise there is no share.
-    """
-    curves = curves[(curves["noise_factor"] > 0) & (curves["series"] != "identity")]
-    alpha2 = identity_mse(curves["noise_factor"])
-    shares = {"removed": 1 - curves["mse"] / alpha2, "low": 1 - curves["high"] / alpha2}
-    frame = curves.assign(**shares, high=1 - curves["low"] / alpha2)
-    columns = ["series", "noise_factor", "removed", "low", "high", "seeds", "bounds", "method"]
-    return frame[columns].reset_index(drop=True)
+    n_genes = evidence.data["n_genes"]
+    found = {architecture(model).code_size(n_genes) for model in models}
+    return tuple(sorted(found)) or (PAPER_CODE,)
 
 
 def _curve(
@@ -254,116 +202,8 @@ def _curve(
     return points.astype({"seeds": "Int64"})[columns]
 
 
-def _published(values: list, series: str, kind: str) -> pd.DataFrame:
+def published_points(values: list[PublishedValue], series: str, kind: str) -> pd.DataFrame:
+    """Return numbers of the paper as points; `kind` is what their bounds are."""
     rows = [(v.noise_factor, v.mse, v.mse - v.tolerance, v.mse + v.tolerance) for v in values]
     frame = pd.DataFrame(rows, columns=["noise_factor", "mse", "low", "high"])
     return _curve(frame.assign(seeds=pd.NA), CLEAN, series, kind)
-
-
-def _divided(curve: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Divide a curve by its n at each noise factor, as Fig. 10 prints it; only it has an n."""
-    values = [published_mse(model, noise) for noise in curve["noise_factor"]]
-    n = [v.n if v is not None and v.kind == "recovered" else np.nan for v in values]
-    columns = ["mse", "low", "high"]
-    divided = curve.assign(panel=PRINTED, **{c: curve[c] / np.array(n) for c in columns})
-    return divided[divided["mse"].notna()]
-
-
-# MSE by gene and by sample label: the best network and the references at one noise factor.
-
-
-def by_gene(evidence: Evidence) -> pd.DataFrame:
-    """Return MSE of each gene: columns series, method, noise_factor, gene_id, mse.
-
-    The first series is the network with the least mean MSE, as-written before as-published; the
-    noise factor is the one nearest to 0.5. No rows if these runs measured no network by gene.
-    """
-    return _breakdown(evidence.genes)
-
-
-def by_label(evidence: Evidence, name: str) -> pd.DataFrame:
-    """Return MSE for each value of a sample label, the network's worst first, as in by_gene."""
-    rows = _breakdown(evidence.labels[evidence.labels["label"] == name])
-    first = rows[rows["series"] == rows["series"].iloc[0]] if len(rows) else rows
-    worst = first.sort_values("mse", ascending=False, kind="stable")["value"]
-    place = {value: i for i, value in enumerate(worst)}
-    return rows.sort_values("value", key=lambda value: value.map(place), kind="stable")
-
-
-def label_names(evidence: Evidence) -> list[str]:
-    """Return the sample labels by which these runs measured MSE."""
-    return list(evidence.labels["label"].drop_duplicates())
-
-
-def _breakdown(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.assign(noise_factor=rounded(table["noise_factor"]), series=table["method"])
-    table = table[table["noise_factor"] == nearest(table["noise_factor"])]
-    parts = [table[table["protocol"] == protocol] for protocol in (AS_WRITTEN, AS_PUBLISHED)]
-    held = next((part for part in parts if len(part)), table[:0])
-    if not len(held):
-        return held
-    best = held[held["method"] == held.groupby("method")["mse"].mean().idxmin()]
-    if best["protocol"].iloc[0] == AS_PUBLISHED:
-        best = best.assign(series=f"{best['method'].iloc[0]}, {AS_PUBLISHED}")
-    references = [table[(table["protocol"] == "") & (table["method"] == r)] for r in REFERENCES]
-    return pd.concat([best, *references], ignore_index=True)
-
-
-def gene_quantiles(genes: pd.DataFrame) -> pd.DataFrame:
-    """Return for each method the MSE of the genes sorted by it, at every percent."""
-    percent = np.linspace(0, 100, 101)
-    parts = []
-    for (series, method), rows in genes.groupby(["series", "method"], sort=False):
-        part = {"series": series, "method": method, "percent_of_genes": percent}
-        parts.append(pd.DataFrame({**part, "mse": np.percentile(rows["mse"], percent)}))
-    return pd.concat(parts, ignore_index=True)
-
-
-# Autopsy: the published protocol with one item set right at a time.
-
-
-def autopsy_curves(evidence: Evidence) -> pd.DataFrame:
-    """Return MSE on clean training rows by model and noise factor; the item is `series`."""
-    rows = autopsy_rows(evidence)
-    points = over_seeds(rows, "train_clean_mse", ["model", "series", "noise_factor"])
-    return _by_item(points, "noise_factor")
-
-
-def autopsy_change(evidence: Evidence) -> pd.DataFrame:
-    """Return the change of that MSE from the least noise factor to the most, paired by seed.
-
-    Below 0: more noise, less error. Columns model, from_noise, to_noise, series, change, ...
-    """
-    rows = autopsy_rows(evidence)
-    noise = rows.groupby("model")["noise_factor"]
-    rows = rows.assign(from_noise=noise.transform("min"), to_noise=noise.transform("max"))
-    rows = rows[rows["from_noise"] < rows["to_noise"]]
-    ends = ["model", "from_noise", "to_noise"]
-    first, last = (
-        rows[rows["noise_factor"] == rows[end]]
-        .groupby([*ends, "series", "seed"])["train_clean_mse"]
-        .mean()
-        for end in ("from_noise", "to_noise")
-    )
-    change = (last - first).dropna().rename("change").reset_index()
-    points = over_seeds(change, "change", [*ends, "series"])
-    return _by_item(points.rename(columns={"mse": "change"}))
-
-
-def autopsy_rows(evidence: Evidence) -> pd.DataFrame:
-    """Return networks of the published protocol and its corrections, the item in `series`.
-
-    Models without a correction are left out.
-    """
-    rows = networks(evidence)
-    rows = rows[rows["protocol"] == AS_PUBLISHED]
-    corrected = rows.loc[rows["changed"] != "", "model"].unique()
-    rows = rows[rows["model"].isin(corrected)]
-    return rows.assign(series=rows["changed"].where(rows["changed"] != "", AS_PUBLISHED))
-
-
-def _by_item(points: pd.DataFrame, *then: str) -> pd.DataFrame:
-    """Sort by model; as-published, then the fresh networks, then the other items by name."""
-    rank = points["series"].map({AS_PUBLISHED: 0, FRESH: 1}).fillna(2)
-    points = in_order(points.assign(_item=rank), "_item", "series", *then)
-    return points.drop(columns="_item").assign(method=points["series"])

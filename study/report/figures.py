@@ -1,39 +1,63 @@
-"""The report's figures, by the section that owns them: the paper's ten, and those that it lacks.
+"""The paper's Figs. 1-10 with our results next to its own: data, caption and drawing of each.
 
-To add a figure, add its maker to a section here and its drawing to drawing.py. Captions name what
-is seen, how to read it, and what these runs do not hold.
+To add a figure, write a function that returns its Plot, with the drawing below it, and name it in
+the list of its section: here `paper_figures`; elsewhere those of references.py, autopsy.py,
+other.py and questions/. Captions say what is seen, how to read it, and what these runs lack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from data_utils.noise import identity_mse
-from models.architecture import ConvArchitecture, architecture
-from models.config import AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, PAPER_MODELS, Protocol
-from study.evidence.evidence import Evidence
-from study.report import blueprints, curves, drawing
-from study.report.blueprints import MODELS, code_size
-from study.report.curves import CLEAN, NOISY, RERUN, SETTINGS
-from study.report.document import Plot, Table
-from study.report.tables import fig4_table, lost_note
-from study.report.wording import in_order, listed, percent
-
-MOST_VALUES = 30  # of a sample label in one figure
-MOST_LABELS = 3
-MOST_LINES = 10  # of other networks in one figure
-MOST_OTHERS = 30  # kinds of other networks that are drawn
-MOST_EPOCHS = 100  # points of a curve by epoch
-_BY_EPOCH = (("mse", "validation", "validation MSE"), ("loss", "train", "training loss"))
-_OTHERS = "Networks that no other section shows, named by what sets them apart from the plain one."
-_BEST = (
-    "The network is the one with the least mean MSE, in the setting of least validation MSE, "
-    "averaged over seeds."
+from models.architecture import (
+    ConvArchitecture,
+    DenseArchitecture,
+    architecture,
+    image_shape,
+    n_parameters,
 )
+from models.config import AS_PUBLISHED, AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, PAPER_MODELS
+from study.evidence.evidence import Evidence
+from study.paper.published import N_SAMPLES, published_fig4, published_mse
+from study.report.curves import (
+    CLEAN,
+    NOISE,
+    NOISY,
+    RERUN,
+    lost_note,
+    network_curve,
+    published_curve,
+    published_points,
+    reference_curves,
+)
+from study.report.document import Plot, Table
+from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_named, noise_limits, top
+from study.report.style import BLUE, GREY, ORANGE, PALE, RED, WIDTH, canvas, label
+from study.report.wording import intervals, listed
+
+RHO = 0.2  # of Fig. 1
+STREAM_SIDE = 24  # of the paper's images
+PRINTED = "as printed: MSE / n"
+#: The panels of Figs. 6-10, from top to bottom: title, y axis, and share of the height.
+PANELS = {
+    PRINTED: ("As the paper prints it: MSE divided by n", "MSE / n", 2),
+    CLEAN: ("Measured as the paper did: clean training rows in", MSE_AXIS, 2),
+    NOISY: ("As a denoiser: noisy test rows in", MSE_AXIS, 3),
+}
+#: How a block of Fig. 3 is named and coloured.
+BLOCKS = {
+    "input": ("input", PALE),
+    "conv": ("conv 3×3", BLUE),
+    "pool": ("max-pool 2", GREY),
+    "up": ("upsample 2", RED),
+}
 _READINGS = {
     "dense-8": (
         "the grey band is all that Fig. 9 shows: every tick of its axis is printed as 1, so the "
@@ -48,32 +72,50 @@ _READINGS = {
     ),
 }
 
-# The paper's figures.
-
 
 def paper_figures(evidence: Evidence) -> list[Plot | Table]:
     """Return Figs. 1-10 in order; without matching runs they show the published numbers only."""
-    by_noise = [_noise_curve(evidence, model) for model in MODELS]
+    by_noise = [_noise_curve(evidence, model) for model in PAPER_MODELS]
     drawn = (_kl(), _models(evidence), _network(evidence))
     return [*drawn, fig4_table(evidence), _depth(evidence), *by_noise]
 
 
+# Fig. 1.
+
+
 def _kl() -> Plot:
+    activation = np.linspace(0, 1, 201)[1:-1]
+    kl = RHO * np.log(RHO / activation) + (1 - RHO) * np.log((1 - RHO) / (1 - activation))
     return Plot(
         "fig-1",
-        "Figure 1. KL divergence against mean activation, ρ = 0.2",
+        f"Figure 1. KL divergence against mean activation, ρ = {RHO:g}",
         "The sparsity penalty of one hidden unit (eq. 5) by its mean activation. It is 0 where the "
-        "mean activation is ρ and grows without limit towards 0 and 1. The paper draws ρ = 0.2 and "
-        "trains with ρ near 0.05.",
-        blueprints.kl_curve(),
-        drawing.draw_kl,
+        "mean activation is ρ and grows without limit towards 0 and 1. The paper draws "
+        f"ρ = {RHO:g} and trains with ρ near 0.05.",
+        pd.DataFrame({"mean_activation": activation.round(6), "kl": kl}),
+        draw_kl,
         measured=False,
     )
 
 
+def draw_kl(data: pd.DataFrame) -> Figure:
+    """Draw the divergence, and where it is 0."""
+    figure, [[axes]] = canvas(360)
+    axes.plot(data["mean_activation"], data["kl"], color=BLUE)
+    axes.plot([RHO], [0], marker="o", color=RED, markersize=8, clip_on=False, zorder=5)
+    line = {"arrowstyle": "-", "color": GREY}
+    axes.annotate(f"0 at ρ = {RHO:g}", (RHO, 0), (RHO + 0.03, 0.45), arrowprops=line)
+    axes.set(xlabel="mean activation of a hidden unit", xlim=(0, 1), ylim=(0, None))
+    axes.set_ylabel(f"KL({RHO:g} ‖ mean activation), nats")
+    return figure
+
+
+# Figs. 2 and 3 are read off models.architecture, so that what is shown is what is trained.
+
+
 def _models(evidence: Evidence) -> Table:
     n_genes = evidence.data["n_genes"]
-    frame = blueprints.model_table(n_genes)
+    frame = model_table(n_genes)
     return Table(
         "fig-2",
         "Figure 2. The models",
@@ -86,29 +128,171 @@ def _models(evidence: Evidence) -> Table:
     )
 
 
+def model_table(n_genes: int) -> pd.DataFrame:
+    """Return the layers and the number of parameters of each model, as-written and as-published."""
+    rows = []
+    for model in PAPER_MODELS:
+        row: dict[str, object] = {"model": model, "in the paper": "Fig. 3"}
+        for protocol, code_layers in ((AS_WRITTEN, 2), (AS_PUBLISHED, 1)):
+            network = architecture(model, code_layers=code_layers)
+            widths = "see Fig. 3" + " (24×24 images)" * (protocol == AS_PUBLISHED)
+            if isinstance(network, DenseArchitecture):
+                row["in the paper"] = f"{model.partition('-')[2]} layers"
+                widths = "-".join(map(str, (n_genes, *network.hidden, n_genes)))
+            row[f"layers, {protocol}"] = widths
+            row[f"parameters, {protocol}"] = n_parameters(network, n_genes)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def _network(evidence: Evidence) -> Plot:
-    network, n_genes = architecture("conv"), evidence.data["n_genes"]
-    assert isinstance(network, ConvArchitecture)
-    stages = blueprints.conv_stages(network, n_genes)
-    image, side = stages[0], blueprints.STREAM_SIDE
+    n_genes, network = evidence.data["n_genes"], ConvArchitecture()
+    height, width = image_shape(n_genes)
     return Plot(
         "fig-3",
         "Figure 3. The convolutional network",
         "Drawn from the model that is trained: channels@height×width after each block. The "
-        f"{n_genes:,} genes of a sample fill one image of {image.height}×{image.width} "
-        f"({image.numbers - n_genes:,} places stay 0), and the code is "
-        f"{code_size('conv', n_genes):,} numbers. The paper draws images of {side}×{side}, with a "
-        f"code of {code_size('conv', side * side):,}; the as-published networks have those.",
-        pd.DataFrame([{"block": i, **vars(s), "size": s.size} for i, s in enumerate(stages)]),
-        drawing.draw_network,
+        f"{n_genes:,} genes of a sample fill one image of {height}×{width} "
+        f"({height * width - n_genes:,} places stay 0), and the code is "
+        f"{network.code_size(n_genes):,} numbers. The paper draws images of "
+        f"{STREAM_SIDE}×{STREAM_SIDE}, with a code of {network.code_size(STREAM_SIDE**2):,}; the "
+        "as-published networks have those.",
+        conv_blocks(n_genes),
+        draw_network,
         measured=False,
     )
 
 
+def conv_blocks(n_genes: int) -> pd.DataFrame:
+    """Return the blocks of the conv network in order, for one image of all genes.
+
+    `what` is "input", "conv", "pool" or "up"; channels, height, width and size are of its result.
+    Each convolution but the last is followed by a max-pooling, or in the second half an upsampling.
+    """
+    channels = ConvArchitecture().channels
+    height, width = image_shape(n_genes)
+    rows, half = [("input", 1, height, width)], len(channels) // 2
+    for i, n in enumerate(channels):
+        rows.append(("conv", n, height, width))
+        if i < half:
+            height, width = height // 2, width // 2
+            rows.append(("pool", n, height, width))
+        elif i < len(channels) - 1:
+            height, width = height * 2, width * 2
+            rows.append(("up", n, height, width))
+    frame = pd.DataFrame(rows, columns=["what", "channels", "height", "width"])
+    frame["size"] = [f"{n}@{height}×{width}" for _, n, height, width in rows]
+    return frame.rename_axis("block").reset_index()
+
+
+def draw_network(data: pd.DataFrame) -> Figure:
+    """Draw the encoder in the upper row, left to right; the decoder below it, right to left.
+
+    An image is drawn to scale; a few sheets stand for its channels.
+    """
+    n_columns = (len(data) + 1) // 2
+    column = WIDTH / n_columns
+    scale = min(0.72 * column / data["width"].max(), 110 / data["height"].max())
+    half = data["height"].max() * scale / 2  # of the tallest image
+    upper, lower = half + 20, 3 * half + 142  # heights of the images' middles
+    figure, [[axes]] = canvas(4 * half + 210)
+    axes.set(xlim=(0, WIDTH), ylim=(4 * half + 210, 0))
+    axes.set_axis_off()
+    code = data.index[data["what"] == "pool"][-1]
+    centres = [((i + 0.5) * column, upper) for i in range(n_columns)]
+    centres += [((len(data) - i - 0.5) * column, lower) for i in range(n_columns, len(data))]
+    for block, (x, y) in zip(data.itertuples(), centres, strict=True):
+        name, colour = BLOCKS[block.what]
+        colour = ORANGE if block.Index == code else colour
+        width, height = block.width * scale, block.height * scale
+        for sheet in range(min(block.channels, 4) - 1, -1, -1):
+            corner = (x - width / 2 + 3 * sheet, y - height / 2 - 3 * sheet)
+            axes.add_patch(Rectangle(corner, width, height, fc=colour, ec="white", lw=0.8))
+        name = "output" if block.Index == len(data) - 1 else name
+        text = f"{name}\n{block.size}" + ("\nthe code" if block.Index == code else "")
+        axes.text(x, y + half + 24, text, ha="center", va="top")
+    for (x0, y0), (x1, y1) in pairwise(centres):
+        middle, side, below = (x0 + x1) / 2, 10 * np.sign(x1 - x0), y0 + half + 14
+        ends = ((middle - side, below), (middle + side, below))
+        ends = ends if y0 == y1 else ((x0, below + 70), (x1, y1 - half - 4))
+        arrow = FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=GREY, lw=1.2)
+        axes.add_patch(arrow)
+    return figure
+
+
+# Figs. 4 and 5: depth at noise factor 0.5.
+
+
+def depth_points(evidence: Evidence) -> pd.DataFrame:
+    """Return MSE of the dense models at noise factor 0.5, with their `layers`."""
+    parts = []
+    renamed = {"published": "published, Figs. 6–9"}
+    for model in DENSE_MODELS:
+        curves = paper_curve(evidence, model).replace({"series": renamed, "method": renamed})
+        printed = [published_fig4()[model]]
+        table = published_points(printed, "published, Fig. 4", "digits printed")
+        curves = pd.concat([table, curves], ignore_index=True)
+        curves = curves[curves["noise_factor"] == NOISE]
+        parts.append(curves.assign(model=model, layers=int(model.partition("-")[2])))
+    return pd.concat(parts, ignore_index=True)
+
+
+def fig4_table(evidence: Evidence) -> Table:
+    """Return Fig. 4, depth against MSE at noise factor 0.5, with both protocols and references."""
+    points = depth_points(evidence)
+    rerun, written = f"{RERUN}, {CLEAN}", f"{AS_WRITTEN}, {NOISY}"
+    rows = []
+    for model, value in published_fig4().items():
+        of_model = points[points["model"] == model]
+        curve = published_mse(model, NOISE)
+        assert curve is not None
+        number = "≈ 1" if curve.kind == "about" else f"{curve.mse:.5g} ± {curve.tolerance:g}"
+        rows.append(
+            {
+                "network": model,
+                "printed, MSE / N": value.printed,
+                "published MSE": value.mse,
+                "in Figs. 6–9": number,
+                **_cells(of_model, CLEAN, RERUN, rerun, "rerun"),
+                "rerun / N": None,
+                **_cells(of_model, NOISY, AS_WRITTEN, written, AS_WRITTEN),
+            }
+        )
+    references = points[(points["panel"] == NOISY) & ~points["series"].isin([AS_WRITTEN, RERUN])]
+    for name in references["series"].unique():
+        of_one = references.drop_duplicates("series")
+        cells = _cells(of_one, NOISY, name, written, AS_WRITTEN)
+        rows.append({"network": label(name), **cells})
+    frame = pd.DataFrame(rows)
+    frame["rerun / N"] = frame[rerun] / N_SAMPLES
+    return Table(
+        "fig-4",
+        "Figure 4. Number of layers against MSE at noise factor 0.5",
+        f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and the "
+        "rerun is also given divided by it. The paper's own curves, Figs. 6–9, differ from its "
+        "table. The rerun is measured on clean training rows, as the paper's scripts did; "
+        "as-written and the references on noisy test rows. Intervals are 95 % over seeds. – is not "
+        "in these runs, and for a reference not in the paper.",
+        frame,
+        {
+            **dict.fromkeys(("published MSE", rerun, written), ".4f"),
+            **dict.fromkeys(("printed, MSE / N", "rerun / N"), ".4g"),
+        },
+    )
+
+
+def _cells(points: pd.DataFrame, panel: str, series: str, name: str, short: str) -> dict:
+    """Return mean, interval and seeds of one series; missing values if it is missing."""
+    found = points[(points["panel"] == panel) & (points["series"] == series)]
+    if not len(found):
+        return {name: float("nan"), f"{short}, 95 %": None, f"{short}, seeds": pd.NA}
+    bounds, seeds = intervals(found).iloc[0], found["seeds"].iloc[0]
+    return {name: found["mse"].iloc[0], f"{short}, 95 %": bounds, f"{short}, seeds": seeds}
+
+
 def _depth(evidence: Evidence) -> Plot:
-    data = curves.depth_points(evidence)
+    data = depth_points(evidence)
     data = data[(data["panel"] == CLEAN) | (data["series"] != RERUN)]
-    code = code_size("dense-2", evidence.data["n_genes"])
     return Plot(
         "fig-5",
         "Figure 5. Number of layers against MSE at noise factor 0.5",
@@ -117,17 +301,58 @@ def _depth(evidence: Evidence) -> Plot:
             "measured on clean training rows, as-written and the references on noisy test rows. "
             "The paper's 8 layers in Fig. 9 are only known to be about 1. Bars are 95 % intervals "
             "over seeds.",
-            _absent(data, code, "layers", [2, 4, 6, 8]),
+            _absent(evidence, data, "dense-2", "layers", [2, 4, 6, 8]),
             lost_note(evidence, DENSE_MODELS),
         ),
         data.reset_index(drop=True),
-        drawing.draw_depth,
+        draw_depth,
     )
+
+
+def draw_depth(data: pd.DataFrame) -> Figure:
+    """Draw MSE against the number of layers."""
+    figure, [[axes]] = canvas(500)
+    note = "published and as-published rerun: clean training rows; all others: noisy test rows"
+    axes.set_title(note, fontsize=9.5, fontweight="normal", pad=10)
+    axes.set(xlabel="layers, as the paper counts them", ylabel=MSE_AXIS, xticks=[2, 4, 6, 8])
+    axes.set(xlim=(1.7, 8.3), ylim=(0, 1.06 * max(1.0, data["mse"].max())))
+    draw_named(axes, data, "layers")
+    return figure
+
+
+# Figs. 6-10: MSE against noise factor.
+
+
+def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
+    """Return all lines of one of Figs. 6-10; `panel` is what is measured.
+
+    CLEAN holds the published curve and the as-published rerun; NOISY as-written, the rerun on noisy
+    rows and the references; for the conv network PRINTED holds MSE / n as the paper prints it, and
+    the rerun divided by the same n.
+    """
+    clean = [published_curve(model), network_curve(evidence, AS_PUBLISHED, model, CLEAN, RERUN)]
+    code = architecture(model).code_size(evidence.data["n_genes"])
+    parts = [
+        *(_divided(curve, model) for curve in clean),
+        *clean,
+        network_curve(evidence, AS_WRITTEN, model, NOISY, AS_WRITTEN),
+        network_curve(evidence, AS_PUBLISHED, model, NOISY, RERUN),
+        reference_curves(evidence, (code,)),
+    ]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def _divided(curve: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Divide a curve by its n at each noise factor, as Fig. 10 prints it; only it has an n."""
+    values = [published_mse(model, noise) for noise in curve["noise_factor"]]
+    n = [v.n if v is not None and v.kind == "recovered" else np.nan for v in values]
+    divided = curve[["mse", "low", "high"]].div(np.array(n), axis=0)
+    return curve.assign(panel=PRINTED, **divided)[divided["mse"].notna()]
 
 
 def _noise_curve(evidence: Evidence, model: str) -> Plot:
     number = PAPER_MODELS[model].figure
-    data = curves.paper_curve(evidence, model)
+    data = paper_curve(evidence, model)
     dense = model in DENSE_MODELS
     what = f"{model.partition('-')[2]} layers" if dense else "convolutional network"
     reading = _READINGS.get(model, "the grey band is how exactly the plot can be read")
@@ -138,252 +363,43 @@ def _noise_curve(evidence: Evidence, model: str) -> Plot:
             "The panel of clean training rows is what the paper's scripts measured, and its axis "
             "does not start at 0; the panel of noisy test rows is what a denoiser is for. Bars are "
             f"95 % intervals over seeds, {reading}.",
-            _worse(data),
-            _absent(data, code_size(model, evidence.data["n_genes"])),
+            worse_note(data),
+            _absent(evidence, data, model, "noise_factor", NOISE_FACTORS),
             lost_note(evidence, [model]),
         ),
         data,
-        drawing.draw_curves,
+        draw_curves,
     )
 
 
-# Networks and references.
+def draw_curves(data: pd.DataFrame) -> Figure:
+    """Draw a panel for each measure, from top to bottom."""
+    names = [name for name in PANELS if name in set(data["panel"])]
+    heights = [PANELS[name][2] for name in names]
+    figure, grid = canvas(112 * sum(heights) + 66 * len(names), len(names), height_ratios=heights)
+    for name, axes in zip(names, grid.flat, strict=True):
+        shown = data[data["panel"] == name]
+        title, ylabel, _ = PANELS[name]
+        axes.set(title=title, xlabel=NOISE_AXIS, ylabel=ylabel, xlim=noise_limits(data))
+        if name != CLEAN:  # whose height fits the data, as the paper's did
+            axes.set_ylim(0, top(shown))
+        draw_named(axes, shown)
+        if name == PRINTED:
+            axes.locator_params(axis="y", nbins=4)  # 0.001 is shorter than 0.0005
+    return figure
 
 
-def reference_figures(evidence: Evidence) -> list[Plot]:
-    """Return all models and references together, and the share of the noise that they remove."""
-    data = curves.all_curves(evidence)
-    if set(data["series"]) <= {"identity"}:
-        return []
-    everything = Plot(
-        "all-models",
-        "All models and all references, noisy test rows",
-        _joined(
-            f"MSE against noise factor, networks in colour ({curves.main_protocol(evidence)}, "
-            "without a sparsity term), references in black and grey. A network above the line of "
-            "long dashes, α², does worse than leaving the input alone. Bars are 95 % intervals "
-            "over seeds.",
-            _worse(data),
-            lost_note(evidence),
-        ),
-        data,
-        drawing.draw_all_models,
-    )
-    shares = curves.noise_removed(data)
-    return [everything, _noise_removed(shares)] if len(shares) else [everything]
-
-
-def _noise_removed(data: pd.DataFrame) -> Plot:
-    least = data.loc[data["removed"].idxmin()]
-    return Plot(
-        "noise-removed",
-        "Share of the noise removed",
-        "1 − MSE / α² on noisy test rows: 100 % is all of the noise, 0 % is no better than leaving "
-        "the input alone, below 0 % (shaded) is worse. Lines that leave through the bottom are not "
-        f"drawn to their end: the lowest is {least['series']} at noise factor "
-        f"{least['noise_factor']:g}, {percent(least['removed'])}. Without noise there is nothing "
-        "to remove, so 0.0 has no point.",
-        data,
-        drawing.draw_noise_removed,
-    )
-
-
-# Genes, and tissues and other labels.
-
-
-def gene_figures(evidence: Evidence) -> list[Plot]:
-    """Return MSE by gene, if these runs measured it."""
-    genes = curves.by_gene(evidence)
-    genes = genes[genes["method"] != "PCA with gain"]
-    if not len(genes):
-        return []
-    return [
-        Plot(
-            "by-gene",
-            f"MSE by gene at noise factor {genes['noise_factor'].iloc[0]:g}",
-            f"For each method the {genes['gene_id'].nunique():,} genes from its best to its worst, "
-            f"on noisy test rows. {_BEST} A gene whose variance on these rows is larger is harder "
-            "for answering the mean.",
-            curves.gene_quantiles(genes),
-            drawing.draw_genes,
-        )
-    ]
-
-
-def label_figures(evidence: Evidence) -> list[Plot]:
-    """Return MSE by value of each sample label, of the first few labels."""
-    names = curves.label_names(evidence)[:MOST_LABELS]
-    found = [_by_label(evidence, name, f"by-label-{i}") for i, name in enumerate(names, 1)]
-    return [plot for plot in found if plot is not None]
-
-
-def _by_label(evidence: Evidence, name: str, key: str) -> Plot | None:
-    rows = curves.by_label(evidence, name)
-    rows = rows[~rows["method"].isin(["identity", "PCA with gain"])]
-    if not len(rows):
-        return None
-    values, noise = rows["value"].unique(), rows["noise_factor"].iloc[0]
-    columns = ["value", "samples", "series", "mse", "noise_factor", "method"]
-    shown = rows[rows["value"].isin(values[:MOST_VALUES])]
-    most = f"The worst {MOST_VALUES} of {len(values):,} values; the CSV of the table has all."
-    beyond = "The gene mean leaves the figure on the right where it is far off."
-    return Plot(
-        key,
-        f"MSE by {name} at noise factor {noise:g}",
-        _joined(
-            f"Worst first, by {rows['series'].iloc[0]}; in brackets the number of test samples: of "
-            f"few samples the MSE is rough. {_BEST} The dashed line is the MSE of leaving the "
-            f"input alone, {identity_mse(noise):g}.",
-            beyond if "gene mean" in set(rows["method"]) else "",
-            most if len(values) > MOST_VALUES else "",
-        ),
-        shown[columns].reset_index(drop=True),
-        drawing.draw_labels,
-    )
-
-
-# Autopsy.
-
-
-def autopsy_figures(evidence: Evidence) -> list[Plot]:
-    """Return the curves of the published protocol and its corrections, and how they change."""
-    data = curves.autopsy_curves(evidence)
-    if not len(data):
-        return []
-    lines = Plot(
-        "autopsy",
-        "Autopsy: the published protocol with one item set right at a time",
-        "MSE on clean training rows (what the paper's scripts measured) against noise factor; the "
-        "axis does not start at 0. The black line is the published protocol; each other line "
-        "differs from it in one item only. A line that no longer falls names the item that made "
-        f"MSE fall with noise. Bars are 95 % intervals over seeds ({listed(data['seeds'])} seeds).",
-        data,
-        drawing.draw_autopsy,
-    )
-    change = curves.autopsy_change(evidence)
-    return [lines, _autopsy_change(change)] if len(change) else [lines]
-
-
-def _autopsy_change(data: pd.DataFrame) -> Plot:
-    pairs = data[["from_noise", "to_noise"]].drop_duplicates().to_numpy()
-    ends = ", ".join(f"{first:g} to {last:g}" for first, last in pairs)
-    return Plot(
-        "autopsy-change",
-        "Autopsy: which item makes error fall as noise grows",
-        f"Change of MSE on clean training rows from noise factor {ends}, paired by seed, with 95 % "
-        f"intervals ({listed(data['seeds'])} seeds). Left of 0 is the paper's claim, more noise "
-        "and less error; at 0 or right of it the item that was set right has made the claim "
-        "vanish.",
-        data,
-        drawing.draw_autopsy_change,
-    )
-
-
-# Other: networks that no other section shows.
-
-
-def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table]:
-    """Return curves of the networks that no section shows, by noise factor and epoch, and a table.
-
-    `shown` holds the ids of the networks that the other sections show.
-    """
-    rows = other_networks(evidence, shown)
-    if not len(rows):
-        return []
-    points = curves.over_seeds(rows, "test_mse", ["series", "noise_factor"])
-    points = points.set_index("series").loc[rows["series"].unique()].reset_index()
-    at = " Noisy test rows, mean over seeds; bars are 95 % intervals."
-    plots = [*_other_plots("other-noise", "noise_factor", "test MSE", at, points)]
-    at = f" Mean over seeds at one noise factor, the nearest to {curves.NOISE:g} that each has."
-    for metric, split, name in _BY_EPOCH:
-        data = _by_epoch(evidence, rows, metric, split)
-        plots += _other_plots(f"other-{metric}", "epoch", name, at, data)
-    names = {"series": "network", "noise_factor": "noise factor", "mse": "test MSE"}
-    table = Table(
-        "other-networks",
-        "Other networks",
-        f"{_OTHERS} MSE on noisy test rows, mean over seeds with its 95 % interval.",
-        points.rename(columns={**names, "low": "95 % from", "high": "to"}),
-        {"noise factor": "g", **dict.fromkeys(("test MSE", "95 % from", "to"), ".4f")},
-    )
-    return [*plots, table]
-
-
-def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
-    """Return the rows of Evidence.levels that no section shows, with what a network is in `series`.
-
-    Networks that did not finish are listed under Provenance, and mixtures of Wiener filters stand
-    with the references.
-    """
-    rows = evidence.levels
-    rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
-    rows = rows[~rows["member_id"].isin(shown) & (rows["optimizer"] != "")]
-    several = rows["member_id"].duplicated(keep=False)
-    names = [_kind(*row) for row in zip(rows.to_dict("records"), several, strict=True)]
-    rows = rows.assign(series=names, noise_factor=curves.rounded(rows["noise_factor"]))
-    return in_order(rows, "series", "noise_factor", "seed")
-
-
-def _kind(row: dict, several: bool) -> str:
-    """Name a network by its model, what differs from the plain one, and its epochs."""
-    protocol = Protocol(row["protocol"], row["changed"])
-    written = protocol == Protocol(AS_WRITTEN)
-    parts = [row["model"]] if written else [row["model"], str(protocol)]
-    for name in SETTINGS if written else ("beta", *curves.UNCHANGED):
-        value = row[name]
-        if value != SETTINGS[name]:
-            text = f"{value:g}" if isinstance(value, float) else str(value)
-            parts.append(f"{name.replace('_', ' ')} {text}")
-    if several:
-        parts.append("several noise factors")
-    return ", ".join([*parts, f"{row['epochs']} epochs"])
-
-
-def _by_epoch(evidence: Evidence, rows: pd.DataFrame, metric: str, split: str) -> pd.DataFrame:
-    """Return a metric by epoch of each kind of network, at the noise factor nearest to 0.5."""
-    middle = rows.groupby("series")["noise_factor"].transform(curves.nearest)
-    members = rows[rows["noise_factor"] == middle][["series", "member_id", "seed"]]
-    table = pd.concat([run.metrics for run in evidence.runs], ignore_index=True)
-    table = table[(table["metric"] == metric) & (table["split"] == split)]
-    table = members.merge(table.drop_duplicates(), on="member_id")
-    epochs = np.unique(table["epoch"])
-    if len(epochs) > MOST_EPOCHS:
-        epochs = epochs[np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)]
-    table = table[table["epoch"].isin(epochs)]
-    means = table.groupby(["series", "epoch"], sort=False)["value"].mean()
-    return means.rename("mse").reset_index().assign(bounds="none", low=np.nan, high=np.nan)
-
-
-def _other_plots(
-    key: str, x: str, quantity: str, caption: str, data: pd.DataFrame
-) -> Iterator[Plot]:
-    """Yield as many figures as the lines need, up to a limit; the table has all networks."""
-    names = list(data["series"].drop_duplicates())
-    if len(names) > MOST_OTHERS:
-        caption += f" The first {MOST_OTHERS} of {len(names)} kinds; the table has all."
-    starts = range(0, min(len(names), MOST_OTHERS), MOST_LINES)
-    for i, start in enumerate(starts, 1):
-        count = f" ({i} of {len(starts)})" if len(starts) > 1 else ""
-        yield Plot(
-            key if i == 1 else f"{key}-{i}",
-            f"Other networks: {quantity} against {x.replace('_', ' ')}{count}",
-            f"{_OTHERS}{caption}",
-            data[data["series"].isin(names[start : start + MOST_LINES])].reset_index(drop=True),
-            partial(drawing.draw_others, x=x, ylabel=quantity),
-        )
-
-
-# What captions tell of their data: a sentence, or nothing.
+# What captions report of their data: a sentence, or nothing.
 
 
 def _joined(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _worse(points: pd.DataFrame) -> str:
-    """Name where networks are worse than leaving the input alone."""
+def worse_note(points: pd.DataFrame) -> str:
+    """Name the noise factors at which networks are worse than leaving the input alone."""
     noisy = points[points["panel"] == NOISY]
-    noisy = noisy[noisy["series"].isin([*MODELS, AS_WRITTEN, RERUN])]
+    noisy = noisy[noisy["series"].isin([*PAPER_MODELS, AS_WRITTEN, RERUN])]
     bad = noisy[noisy["mse"] > identity_mse(noisy["noise_factor"])]
     parts = [
         f"{name} at {listed(rows['noise_factor'])}"
@@ -394,18 +410,16 @@ def _worse(points: pd.DataFrame) -> str:
 
 
 def _absent(
-    points: pd.DataFrame,
-    code: int,
-    x: str = "noise_factor",
-    expected: Sequence[float] = NOISE_FACTORS,
+    evidence: Evidence, points: pd.DataFrame, model: str, x: str, expected: Sequence[float]
 ) -> str:
-    """Name what is missing of the two protocols, by x, and of the references for such a code."""
+    """Name what is missing of the two protocols, by `x`, and of the references for the model."""
     missing = []
     for panel, name in ((CLEAN, RERUN), (NOISY, AS_WRITTEN)):
         held = set(points.loc[(points["panel"] == panel) & (points["series"] == name), x])
         lacks = [value for value in expected if value not in held]
         if lacks:
             missing.append(f"{name} ({x.replace('_', ' ')} {listed(lacks)})" if held else name)
+    code = architecture(model).code_size(evidence.data["n_genes"])
     references = {"gene mean": "gene mean", f"PCA {code}": f"PCA with {code} components"}
     references["Wiener"] = "Wiener"
     missing += [text for name, text in references.items() if name not in set(points["series"])]

@@ -11,7 +11,9 @@ from study.evidence.evidence import Evidence, Run
 from study.evidence.stats import NOT_MEASURED, Verdict, n_seeds
 from study.paper.claims import Judgement
 from study.paper.published import division_by_n
-from study.report import checklist, curves
+from study.report import checklist
+from study.report.autopsy import autopsy_figures, autopsy_rows
+from study.report.curves import shown_networks
 from study.report.document import (
     Block,
     Command,
@@ -26,17 +28,11 @@ from study.report.document import (
     shown,
     stamped,
 )
-from study.report.figures import (
-    autopsy_figures,
-    gene_figures,
-    label_figures,
-    other_figures,
-    paper_figures,
-    reference_figures,
-)
+from study.report.figures import paper_figures
 from study.report.headline import in_short
+from study.report.other import other_figures
 from study.report.questions import open_questions
-from study.report.tables import genes_table, label_table, network_tables
+from study.report.references import gene_exhibits, label_exhibits, reference_exhibits
 from study.report.wording import SIMULATED, span
 
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
@@ -123,28 +119,23 @@ def _claim(judgement: Judgement) -> Fold:
 
 def _paper(evidence: Evidence) -> Section:
     blocks = (Words(PAPER), *folded(paper_figures(evidence)))
-    return Section("The paper's figures", blocks, curves.shown_networks(evidence))
+    return Section("The paper's figures", blocks, shown_networks(evidence))
 
 
 def _references(evidence: Evidence) -> Section:
-    labels = curves.label_names(evidence)
     parts = {
-        "Networks and references": [*reference_figures(evidence), *network_tables(evidence)],
-        "Genes": [*gene_figures(evidence), genes_table(evidence)],
-        "Tissues and other labels": [
-            *label_figures(evidence),
-            *(label_table(evidence, name) for name in labels),
-        ],
+        "Networks and references": reference_exhibits(evidence),
+        "Genes": gene_exhibits(evidence),
+        "Tissues and other labels": label_exhibits(evidence),
     }
-    held = {title: [e for e in found if e is not None] for title, found in parts.items()}
-    sections = [Section(title, folded(found)) for title, found in held.items() if found]
+    sections = [Section(title, folded(found)) for title, found in parts.items() if found]
     return Section("References, genes and tissues", (Words(REFERENCES), *sections))
 
 
 def _autopsy(evidence: Evidence) -> Section:
     found = folded(autopsy_figures(evidence))
     found = found or (Words("Not in these runs:"), Command("python run_study.py --grid autopsy"))
-    networks = frozenset(curves.autopsy_rows(evidence)["member_id"])
+    networks = frozenset(autopsy_rows(evidence)["member_id"])
     return Section("Autopsy", (Words(AUTOPSY), *found), networks)
 
 

@@ -1,21 +1,17 @@
-"""How figures look: colours, line styles, and the few layouts that all figures share.
+"""How figures look: colours, line styles, fonts and the empty figure. Sizes are in pixels.
 
 Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; each line also has
-a marker or a line style of its own. A method looks the same in every figure. Sizes are in pixels.
+a marker or a line style of its own. A method looks the same in every figure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.evidence.evidence import MIXTURE
 
@@ -54,10 +50,6 @@ RC = {
     "svg.hashsalt": "dae-study",  # the same drawing gives the same bytes
     "svg.fonttype": "path",  # the same picture on a machine with other fonts
 }
-
-#: What `bounds` of a series says: an interval is drawn as bars, another bound as a band.
-INTERVAL = "95 % interval over seeds"
-VAGUE = "only known to be about 1"
 
 # method: colour, marker, line style, line width, and marker size if it differs
 _LOOKS = {
@@ -141,125 +133,3 @@ def settle(figure: Figure) -> None:
     for text in figure.texts:
         x, y = text.get_position()
         text.set_position((round(float(x), 4), round(float(y), 4)))
-
-
-def draw_lines(
-    axes: Axes,
-    data: pd.DataFrame,
-    x: str = "noise_factor",
-    y: str = "mse",
-    looks: Mapping[str, dict] | None = None,
-) -> list[str]:
-    """Draw one line per series, in `looks` or in the look of its method; return the names.
-
-    The columns low and high are drawn as bars if `bounds` is INTERVAL or missing, else as a band;
-    a VAGUE series is known to lie in its band, and nothing else is drawn. Names are in the order of
-    the lines' right ends, from top to bottom.
-    """
-    for series, points in data.groupby("series", sort=False):
-        points = points.sort_values(x)
-        style = looks[series] if looks else look(points["method"].iloc[0])
-        bounds = points["bounds"].iloc[0] if "bounds" in points else INTERVAL
-        at, value = points[x].to_numpy(dtype=float), points[y].to_numpy(dtype=float)
-        ends = points.get("low", points[y] * np.nan), points.get("high", points[y] * np.nan)
-        low, high = (end.to_numpy(dtype=float) for end in ends)
-        name, colour = label(series), style["color"]
-        if bounds == VAGUE:
-            axes.fill_between(at, low, high, color=colour, alpha=0.25, linewidth=0, label=name)
-            continue
-        if bounds == INTERVAL:
-            axes.vlines(at, low, high, color=colour, linewidth=3.2, alpha=0.35)
-        elif np.isfinite(low).any():
-            axes.fill_between(at, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(at, value, markeredgecolor="white", markeredgewidth=0.7, label=name, **style)
-    ends = data.sort_values(x).groupby("series")[y].last()
-    return [label(name) for name in ends.sort_values(ascending=False).index]
-
-
-def multiples(
-    data: pd.DataFrame,
-    x: str,
-    y: str,
-    names: tuple[str, str],
-    looks: Mapping[str, dict] | None = None,
-) -> tuple[Figure, list[Axes]]:
-    """Draw lines in one small panel per model, two in a row, which share y and a legend.
-
-    `names` are those of the axes x and y.
-    """
-    models = list(data["model"].drop_duplicates())
-    rows = (len(models) + 1) // 2
-    figure, grid = canvas(255 * rows + 70, rows, min(2, len(models)), sharey=True)
-    panels, rest = grid.flat[: len(models)], grid.flat[len(models) :]
-    for axes in rest:
-        axes.remove()
-    for model, axes in zip(models, panels, strict=True):
-        axes.set_title(model)
-        draw_lines(axes, data[data["model"] == model], x, y, looks)
-    figure.supxlabel(names[0])
-    figure.supylabel(names[1])
-    name_all(figure)
-    return figure, list(panels)
-
-
-def named_rows(names: Sequence[str], places: Sequence[float], step: float, rest: float = 120):
-    """Return a figure and its axes with one named row per place, from top to bottom.
-
-    A distance of 1 between places is `step` pixels; `rest` pixels are for all else.
-    """
-    figure, [[axes]] = canvas(step * (places[-1] + 1) + rest)
-    axes.set_yticks(places, names, parse_math=False)
-    axes.set_ylim(places[-1] + 0.6, -0.6)
-    axes.grid(False, axis="y")
-    return figure, axes
-
-
-def draw_named(
-    axes: Axes,
-    data: pd.DataFrame,
-    x: str = "noise_factor",
-    y: str = "mse",
-    expected: Sequence[str] = (),
-    looks: Mapping[str, dict] | None = None,
-) -> None:
-    """Draw lines and name them right of the axes; the `expected` ones in grey if missing."""
-    order = draw_lines(axes, data, x, y, looks)
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    absent = [f"{n}:\nnot in these runs" for n in expected if n not in set(data["series"])]
-    shown = [handles[name] for name in order] + [Line2D([], [], linestyle="")] * len(absent)
-    legend = axes.legend(
-        shown, [*order, *absent], loc="upper left", bbox_to_anchor=(1.0, 1.02), labelspacing=0.7
-    )
-    for text in legend.get_texts()[len(order) :]:
-        text.set(color=GREY, style="italic", fontsize=9)
-
-
-def name_all(figure: Figure, columns: int = 2) -> None:
-    """Put one legend of all panels above them, each name once."""
-    handles: dict = {}
-    for axes in figure.axes:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
-
-
-def in_percent(axes: Axes) -> None:
-    """Make the y axis one of changes around 0: "+5 %"."""
-    axes.axhline(0, color=DARK, linewidth=1.2, zorder=1.5)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: _percent(share)))
-
-
-def _percent(share: float) -> str:
-    text = f"{round(100 * share, 9):+g} %".replace("-", "−")
-    return text[1:] if share == 0 else text
-
-
-def log_axis(axes: Axes, which: str, ticks: Sequence[float]) -> None:
-    """Make one axis logarithmic, with plain numbers at those of `ticks` that it has room for."""
-    axis = getattr(axes, f"{which}axis")
-    axes.set(**{f"{which}scale": "log"})
-    low, high = axis.get_view_interval()
-    shown = [tick for tick in ticks if low <= tick <= high]
-    axis.set_ticks(shown, labels=[f"{tick:,g}" for tick in shown])
-    axis.set_minor_locator(NullLocator())
-    axes.set(**{f"{which}lim": (low, high)})

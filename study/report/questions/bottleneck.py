@@ -25,8 +25,9 @@ from study.evidence.search import (
 )
 from study.report.curves import at_ends
 from study.report.document import Plot, Table
+from study.report.drawing import draw_named, log_axis
 from study.report.questions.question import Question
-from study.report.style import BLUE, GREY, RED, canvas, draw_named, log_axis
+from study.report.style import BLUE, GREY, RED, canvas
 from study.report.wording import intervals
 
 NETWORKS = "networks"

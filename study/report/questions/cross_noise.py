@@ -11,12 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from models.config import PAPER_MODELS
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS, n_seeds
 from study.paper.judging import ClaimVerdict, Part, judge
-from study.report.blueprints import MODELS
 from study.report.curves import over_seeds, rounded
 from study.report.document import Plot
+from study.report.drawing import draw_named, in_percent
 from study.report.questions.question import (
     Question,
     change,
@@ -26,7 +27,7 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.style import DARK, canvas, draw_named, in_percent
+from study.report.style import DARK, canvas
 from study.report.wording import in_order, joined, model_names, signed
 
 GUESSES = (0.1, 0.3, 0.5)  # how far off: those that the answer names
@@ -91,7 +92,7 @@ def cross_question(evidence: Evidence) -> Question:
     if not costs:
         return asked
     exhibits = (_heat_maps(errors), _cost_curve(costs))
-    shown = errors.loc[errors["model"].isin(MODELS), "member_id"]
+    shown = errors.loc[errors["model"].isin(PAPER_MODELS), "member_id"]
     return asked.answered(_answer(errors, costs), exhibits, shown)
 
 

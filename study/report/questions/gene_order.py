@@ -18,11 +18,11 @@ from data_utils.errors import InputError
 from data_utils.noise import identity_mse
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import FAILS, HOLDS, n_seeds, sign_flip_test, verdict
-from study.report.curves import nearest, over_seeds, references_at
+from study.report.curves import MISSING, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
+from study.report.drawing import name_all, named_rows
 from study.report.questions.question import Question, effect, per_seed, trained_alike, varied
-from study.report.style import BLACK, BLUE, ORANGE, WIDTH, canvas, label, look, name_all, named_rows
-from study.report.tables import MISSING
+from study.report.style import BLACK, BLUE, ORANGE, WIDTH, canvas, label, look
 from study.report.wording import intervals
 
 CONV, SMALL_DENSE = "conv", "dense-2x2"

@@ -11,6 +11,7 @@ from study.evidence.stats import n_seeds
 from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, reference_curves
 from study.report.document import Plot
+from study.report.drawing import in_percent, multiples
 from study.report.questions.question import (
     Question,
     change,
@@ -22,7 +23,6 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.style import in_percent, multiples
 from study.report.wording import in_order, listed, model_names
 
 ONE, INFORMED = "one network for all", "one that is told the noise"

@@ -12,8 +12,8 @@ from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import n_seeds
 from study.report.curves import at_ends, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
+from study.report.drawing import log_axis, multiples
 from study.report.questions.question import Question, effect, mean_over, of_one_kind, per_seed
-from study.report.style import log_axis, multiples
 from study.report.wording import in_order, model_names
 
 TEST, TRAIN = "test", "train"

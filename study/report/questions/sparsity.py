@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from study.evidence.evidence import Evidence
 from study.evidence.stats import n_seeds
 from study.paper.judging import Part, judge
-from study.report.curves import at_ends, nearest, over_seeds
+from study.report.curves import INTERVAL, at_ends, nearest, over_seeds
 from study.report.document import Plot, Table
+from study.report.drawing import log_axis, multiples
 from study.report.questions.question import (
     Question,
     effect,
@@ -22,7 +23,7 @@ from study.report.questions.question import (
     trained_alike,
     varied,
 )
-from study.report.style import INTERVAL, log_axis, look, looks_of, multiples
+from study.report.style import look, looks_of
 from study.report.wording import in_order, intervals, joined, model_names, percent
 
 NONE = "no term"

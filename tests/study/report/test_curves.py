@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.architecture import architecture, image_shape
-from models.config import MemberConfig, Phase
+from models.architecture import ConvArchitecture, image_shape
+from models.config import PAPER_MODELS, MemberConfig, Phase
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import interval
 from study.grids import Narrowing
-from study.report import blueprints, curves
-from study.report.curves import CLEAN, NOISY, PRINTED
+from study.report import autopsy, curves, figures, references
+from study.report.curves import CLEAN, NOISY
+from study.report.figures import PRINTED
 from tests.study.runs import DEPTH, effect_as_published, effect_as_written, fake_run
 
 NOISE = [i / 10 for i in range(11)]
@@ -40,7 +41,7 @@ def as_seen(model, effect, noise, phases=1, seeds=3):
 
 
 def test_fig_6_has_each_number_of_each_line(evidence):
-    points = curves.paper_curve(evidence, "dense-2")
+    points = figures.paper_curve(evidence, "dense-2")
     written = line(points, NOISY, "as-written")
     assert written.index.tolist() == NOISE
     values = as_seen("dense-2", effect_as_written, 0.3)
@@ -65,7 +66,7 @@ def test_fig_6_has_each_number_of_each_line(evidence):
 
 
 def test_references_stand_on_noisy_rows_alone(evidence):
-    points = curves.paper_curve(evidence, "dense-4")
+    points = figures.paper_curve(evidence, "dense-4")
     names = {"identity", "gene mean", "PCA 32", "Wiener", "Wiener mixture", "oracle"}
     assert set(points.loc[points["panel"] == NOISY, "series"]) == {
         *names,
@@ -80,13 +81,13 @@ def test_references_stand_on_noisy_rows_alone(evidence):
 
 
 def test_fig_9_is_only_known_to_be_about_1(evidence):
-    published = line(curves.paper_curve(evidence, "dense-8"), CLEAN, "published")
+    published = line(figures.paper_curve(evidence, "dense-8"), CLEAN, "published")
     assert set(published["bounds"]) == {"only known to be about 1"}
     assert published[["low", "high"]].drop_duplicates().to_numpy().tolist() == [[0.995, 1.005]]
 
 
 def test_fig_10_as_printed_and_with_the_division_undone(evidence):
-    points = curves.paper_curve(evidence, "conv")
+    points = figures.paper_curve(evidence, "conv")
     printed, recovered = line(points, PRINTED, "published"), line(points, CLEAN, "published")
     assert printed["mse"].iloc[[0, -1]].tolist() == pytest.approx([0.0034709778, 0.0003436423])
     assert recovered["mse"].tolist() == pytest.approx(PUBLISHED_10, abs=5e-5)
@@ -99,11 +100,11 @@ def test_fig_10_as_printed_and_with_the_division_undone(evidence):
     assert divided.loc[0.4, "mse"] == pytest.approx(rerun.loc[0.4, "mse"] / (292 * 5))
     assert divided.loc[0.4, "high"] == pytest.approx(rerun.loc[0.4, "high"] / (292 * 5))
     assert "PCA 32" not in set(points["series"])  # the code of 30 genes' images has 8 numbers
-    assert blueprints.code_size("conv", 30) == 8
+    assert ConvArchitecture().code_size(30) == 8
 
 
 def test_fig_4_and_5_at_noise_one_half(evidence):
-    points = curves.depth_points(evidence)
+    points = figures.depth_points(evidence)
     assert set(points["noise_factor"]) == {0.5}
     table = points[points["series"] == "published, Fig. 4"].set_index("layers")["mse"]
     assert table.to_dict() == pytest.approx({2: 0.6309, 4: 0.8624, 6: 0.9320, 8: 1.0038}, abs=5e-5)
@@ -148,13 +149,12 @@ def test_networks_that_did_not_end_count_nowhere(tmp_path):
 
 def test_nothing_is_filled_in(tmp_path):
     found = load_evidence([fake_run(tmp_path / "run", "smoke", seeds=1, tables=False)])
-    points = curves.paper_curve(found, "dense-2")
+    points = figures.paper_curve(found, "dense-2")
     assert set(points["series"]) == {"published", "as-written", "identity"}
     assert line(points, NOISY, "as-written").index.tolist() == [0.1, 0.5]
-    assert not len(curves.by_gene(found))
-    assert not len(curves.autopsy_curves(found))
-    assert not len(curves.autopsy_change(found))
-    assert curves.label_names(found) == []
+    assert not references.gene_exhibits(found)
+    assert not references.label_exhibits(found)
+    assert not autopsy.autopsy_figures(found)
 
 
 def test_share_of_the_noise_removed():
@@ -163,28 +163,29 @@ def test_share_of_the_noise_removed():
     )
     points = points.assign(mse=[0.1, 0.3, 0.25, 0.25], low=0.2, high=[0.1, 0.4, 0.5, 0.25])
     points = points.assign(seeds=3, bounds="", method=points["series"])
-    shares = curves.noise_removed(points).set_index("noise_factor")
+    shares = references.noise_removed(points).set_index("noise_factor")
     assert shares["removed"].to_dict() == pytest.approx({0.5: 1 - 0.3 / 0.25, 1.0: 0.75})
     assert shares.loc[1.0, ["low", "high"]].tolist() == pytest.approx([0.5, 0.8])
 
 
 def test_all_curves_prefers_as_written(evidence, tmp_path):
-    points = curves.all_curves(evidence)
-    assert list(points["series"].drop_duplicates())[:5] == list(blueprints.MODELS)
+    points = references.all_curves(evidence)
+    assert list(points["series"].drop_duplicates())[:5] == list(PAPER_MODELS)
     values = as_seen("conv", effect_as_written, 1.0)
     assert line(points, NOISY, "conv").loc[1.0, "mse"] == pytest.approx(np.mean(values))
     assert "PCA with gain 32" not in set(points["series"])
-    assert "PCA with gain 32" in set(curves.all_curves(evidence, gain=True)["series"])
+    assert "PCA with gain 32" in set(references.all_curves(evidence, gain=True)["series"])
     found = load_evidence([fake_run(tmp_path / "run", "as-published", seeds=2)])
     assert curves.main_protocol(found) == "as-published"
     values = as_seen("dense-8", effect_as_published, 1.0, phases=11, seeds=2)
-    assert line(curves.all_curves(found), NOISY, "dense-8").loc[1.0, "mse"] == pytest.approx(
+    assert line(references.all_curves(found), NOISY, "dense-8").loc[1.0, "mse"] == pytest.approx(
         np.mean(values)
     )
 
 
 def test_the_autopsy_names_the_step(evidence):
-    change = curves.autopsy_change(evidence).set_index(["model", "series"])
+    rows = autopsy.autopsy_rows(evidence)
+    change = autopsy.autopsy_change(rows).set_index(["model", "series"])
     assert change.loc[("dense-4", "as-published"), "change"] == pytest.approx(-0.2)
     assert change.loc[("dense-4", "fresh network per level"), "change"] == pytest.approx(
         0.0, abs=1e-12
@@ -196,7 +197,9 @@ def test_the_autopsy_names_the_step(evidence):
         "as-published",
         "fresh network per level",
     ]
-    points = curves.autopsy_curves(evidence).set_index(["model", "series", "noise_factor"])
+    points = autopsy.autopsy_figures(evidence)[0].data.set_index(
+        ["model", "series", "noise_factor"]
+    )
     values = as_seen("dense-4", effect_as_published, 0.7, phases=11)
     assert points.loc[("dense-4", "linear output", 0.7), "mse"] == pytest.approx(
         np.mean(values) - 0.03
@@ -207,27 +210,27 @@ def test_the_change_is_paired_by_seed(tmp_path):
     """Seeds far apart, but each falls by exactly 0.1: an interval of no width."""
     narrow = Narrowing(seeds=3, depths=["2"], noise=[0.0, 1.0])
     run = fake_run(tmp_path / "run", "autopsy", mse=lambda m, a: m.seed - 0.1 * a, narrowing=narrow)
-    change = curves.autopsy_change(load_evidence([run]))
+    change = autopsy.autopsy_change(autopsy.autopsy_rows(load_evidence([run])))
     assert change[["change", "low", "high"]].to_numpy() == pytest.approx(-0.1)
 
 
 def test_by_gene_and_by_label(evidence):
-    genes = curves.by_gene(evidence)
+    genes = references.breakdown(evidence.genes)
     assert genes["noise_factor"].unique().tolist() == [0.5]
-    assert genes["series"].unique()[1:].tolist() == list(curves.REFERENCES)
+    assert genes["series"].unique()[1:].tolist() == list(references.REFERENCES)
     one = genes[genes["gene_id"] == "<script>alert('gene')</script>"]
     assert one["mse"].tolist() == pytest.approx([0.59] * 8)
-    labels = curves.by_label(evidence, "tissue")
+    labels = references.label_exhibits(evidence)[0].data
     worst_first = ["<b>Blood</b>", "Brain - Cortex", "Liver"]
     assert labels["value"].unique().tolist() == worst_first
     assert labels["samples"].unique().tolist() == [30, 20, 10]
-    quantiles = curves.gene_quantiles(genes)
+    quantiles = references.gene_quantiles(genes)
     worst = quantiles[quantiles["percent_of_genes"] == 100]
     assert worst["mse"].tolist() == pytest.approx([0.59] * 8)
     assert len(quantiles) == 8 * 101
 
 
-def test_the_nearest_noise_factor_and_the_best_network(evidence):
+def test_the_nearest_noise_factor_and_the_best_network():
     assert curves.nearest([0.1, 0.3, 1.0]) == 0.3
     assert np.isnan(curves.nearest([]))
     rows = [
@@ -239,28 +242,28 @@ def test_the_nearest_noise_factor_and_the_best_network(evidence):
     table = table.assign(noise_factor=0.5, gene_id="a")
 
     def best(rows):
-        return curves.by_gene(dataclasses.replace(evidence, genes=rows))["series"].tolist()
+        return references.breakdown(rows)["series"].tolist()
 
     assert best(table) == ["dense-4"]
     assert best(table[:1]) == ["conv, as-published"]
     assert best(table[:0]) == []
 
 
-def test_the_kl_curve_of_fig_1():
-    curve = blueprints.kl_curve().set_index("mean_activation")["kl"]
+def test_the_kl_curve_of_fig_1(evidence):
+    curve = figures.paper_figures(evidence)[0].data.set_index("mean_activation")["kl"]
     assert curve[0.2] == pytest.approx(0, abs=1e-12)
     assert curve[0.5] == pytest.approx(0.2 * np.log(0.4) + 0.8 * np.log(1.6))
     assert curve.drop(0.2).min() > 0
 
 
 def test_the_model_table_of_fig_2(evidence):
-    table = blueprints.model_table(943).set_index("model")
+    table = figures.model_table(943).set_index("model")
     assert table.loc["dense-8", "layers, as-written"] == "943-256-128-64-32-32-64-128-256-943"
     assert table.loc["dense-2", "layers, as-published"] == "943-32-943"
     assert table.loc["dense-2", "parameters, as-published"] == 2 * 943 * 32 + 32 + 943
     assert table.loc["dense-2", "parameters, as-written"] == 2 * 943 * 32 + 32 + 943 + 32 * 32 + 32
     members = evidence.members[evidence.members["protocol"] == "as-published"]
-    counted = blueprints.model_table(30).set_index("model")["parameters, as-published"]
+    counted = figures.model_table(30).set_index("model")["parameters, as-published"]
     for model, n in members.groupby("model")["n_parameters"].first().items():
         assert counted[model] == n
     assert set(DEPTH) >= set(counted.index)
@@ -268,25 +271,20 @@ def test_the_model_table_of_fig_2(evidence):
 
 @pytest.mark.parametrize("n_genes", [943, 876, 30])
 def test_the_blocks_of_fig_3_are_those_of_the_model(n_genes):
-    network = architecture("conv")
-    stages = blueprints.conv_stages(network, n_genes)
-    convolutions = [stage for stage in stages if stage.what == "conv"]
-    assert tuple(stage.channels for stage in convolutions) == network.channels
-    assert (
-        (stages[0].height, stages[0].width)
-        == (stages[-1].height, stages[-1].width)
-        == image_shape(n_genes)
-    )
+    network = ConvArchitecture()
+    blocks = figures.conv_blocks(n_genes)
+    convolutions = blocks[blocks["what"] == "conv"]
+    assert tuple(convolutions["channels"]) == network.channels
+    for end in (0, -1):
+        assert tuple(blocks[["height", "width"]].iloc[end]) == image_shape(n_genes)
     # the model's own count of operations: two for each weight, pixel, and pass
     inputs = (1, *network.channels[:-1])
-    products = [
-        9 * i * s.channels * s.height * s.width for i, s in zip(inputs, convolutions, strict=True)
-    ]
+    pixels = convolutions["height"] * convolutions["width"]
+    products = 9 * np.array(inputs) * convolutions["channels"] * pixels
     assert 2 * 3 * 2 * sum(products) == network.flops_per_sample(n_genes)
 
 
 def test_the_code_on_the_landmark_genes():
-    assert blueprints.code_size("conv", 943) == 120
-    assert blueprints.code_size("dense-8", 943) == 32
-    sizes = [stage.size for stage in blueprints.conv_stages(architecture("conv"), 943)]
+    assert ConvArchitecture().code_size(943) == 120
+    sizes = figures.conv_blocks(943)["size"].tolist()
     assert sizes[:3] + sizes[6:8] == ["1@24×40", "16@24×40", "16@12×20", "8@3×5", "8@3×5"]

@@ -12,28 +12,31 @@ from models.config import MemberConfig, Phase, Protocol
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.paper.claims import judge_claims
-from study.report import curves, drawing, style, wording
-from study.report.curves import CLEAN, NOISY, PRINTED
+from study.report import style, wording
+from study.report.autopsy import autopsy_figures, autopsy_rows
+from study.report.curves import CLEAN, NOISY, shown_networks
 from study.report.document import Document, Plot, Section, Table, stamped
 from study.report.exports import embedded, html, save
-from study.report.figures import (
-    autopsy_figures,
-    gene_figures,
-    label_figures,
-    other_figures,
-    other_networks,
-    paper_figures,
-    reference_figures,
-)
+from study.report.figures import PANELS, PRINTED, paper_figures
+from study.report.other import other_figures, other_networks
 from study.report.page import build
+from study.report.references import (
+    all_curves,
+    draw_all_models,
+    draw_labels,
+    gene_exhibits,
+    label_exhibits,
+    reference_exhibits,
+)
 from tests.study.runs import fake_run
 
 KEYS = [f"fig-{i}" for i in range(1, 11)]
 
 
 def more_figures(evidence):
-    sections = (reference_figures, gene_figures, label_figures, autopsy_figures)
-    return [plot for section in sections for plot in section(evidence)]
+    sections = (reference_exhibits, gene_exhibits, label_exhibits, autopsy_figures)
+    found = [exhibit for section in sections for exhibit in section(evidence)]
+    return [exhibit for exhibit in found if isinstance(exhibit, Plot)]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +135,7 @@ def test_fig_9_is_a_band_and_no_line(plots):
 
 def test_fig_10_has_a_panel_as_printed(plots):
     printed, *_ = plots["fig-10"].figure().axes
-    assert printed.get_title(loc="left") == drawing.TITLES[PRINTED]
+    assert printed.get_title(loc="left") == PANELS[PRINTED][0]
     heights = [line.get_ydata() for line in printed.get_lines() if len(line.get_xdata()) == 10]
     assert heights[0][[0, -1]] == pytest.approx([0.0034709778, 0.0003436423])
 
@@ -155,14 +158,13 @@ def test_what_is_worse_than_the_input_is_below_0(plots):
 
 
 @pytest.mark.parametrize("grid", ["smoke", "as-published"])
-def test_what_is_not_in_the_runs_is_said_in_caption_and_figure(grid, tmp_path):
+def test_what_is_not_in_the_runs_is_named_in_the_caption(grid, tmp_path):
     found = load_evidence([fake_run(tmp_path / "run", grid, seeds=1, tables=False)])
     plots = {plot.key: plot for plot in [*paper_figures(found), *more_figures(found)]}
     assert list(plots) == [*KEYS, "all-models", "noise-removed"]
     missing = "as-published rerun" if grid == "smoke" else "as-written"
     for key in ("fig-5", "fig-6", "fig-10"):
         assert f"Not in these runs: {missing}; " in plots[key].caption
-        assert f"{missing}:\nnot in these runs" in texts(plots[key].figure())
     if grid == "smoke":
         assert (
             "as-written (noise factor 0, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1)"
@@ -217,7 +219,7 @@ def test_foreign_text_is_drawn_as_it_is(tmp_path):
     """No formula is made of a tissue that is called like one."""
     data = pd.DataFrame({"value": ["$x^$", "<b>" + 60 * "long "], "samples": [3, 2000]})
     data = data.assign(series="dense-2", method="dense-2", mse=[0.3, 0.2], noise_factor=0.5)
-    plot = Plot("tissues", "t", "c", data, drawing.draw_labels)
+    plot = Plot("tissues", "t", "c", data, draw_labels)
     save(plot, tmp_path)
     names = [text.get_text() for text in plot.figure().axes[0].get_yticklabels()]
     assert names[0] == "$x^$ (3)"
@@ -245,10 +247,10 @@ def test_networks_differ_by_more_than_colour():
 
 def test_an_as_published_network_and_pca_of_any_size_keep_their_looks(tmp_path):
     found = load_evidence([fake_run(tmp_path / "run", "as-published", seeds=2)])
-    data = gene_figures(found)[0].data
+    data = gene_exhibits(found)[0].data
     assert data["series"].iloc[0] == "conv, as-published"
     assert data["method"].iloc[0] == "conv"
-    points = curves.all_curves(found)
+    points = all_curves(found)
     assert set(points.loc[points["series"] == "PCA 32", "method"]) == {"PCA"}
 
 
@@ -257,7 +259,7 @@ def test_an_as_published_network_and_pca_of_any_size_keep_their_looks(tmp_path):
 
 def other(folder, members, mse=None, **options):
     found = load_evidence([fake_run(folder, members=members, mse=mse, **options)])
-    return {exhibit.key: exhibit for exhibit in other_figures(found, curves.shown_networks(found))}
+    return {exhibit.key: exhibit for exhibit in other_figures(found, shown_networks(found))}
 
 
 def network(model="dense-4", seed=0, **settings):
@@ -309,7 +311,7 @@ def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path
 def test_a_figure_of_any_key_appears_where_its_section_puts_it(tmp_path):
     data = pd.DataFrame({"series": ["a"], "method": ["a"], "noise_factor": [0.5], "mse": [0.1]})
     data = data.assign(low=0.05, high=0.15)
-    plot = Plot("my-own", "Mine", "A caption.", data, drawing.draw_all_models)
+    plot = Plot("my-own", "Mine", "A caption.", data, draw_all_models)
     document = Document("t", "s", None, (Section("Own", (Section("Inner", (plot,)),)),))
     assert document.plots() == [plot]
     image = embedded(save(plot, tmp_path)["png"], 640, 540)
@@ -317,9 +319,9 @@ def test_a_figure_of_any_key_appears_where_its_section_puts_it(tmp_path):
 
 
 def test_networks_of_other_sections_are_not_among_the_others(evidence):
-    shown = curves.shown_networks(evidence) | set(curves.autopsy_rows(evidence)["member_id"])
+    shown = shown_networks(evidence) | set(autopsy_rows(evidence)["member_id"])
     assert not len(other_networks(evidence, shown))
-    assert len(other_networks(evidence, curves.shown_networks(evidence)))  # the autopsy's
+    assert len(other_networks(evidence, shown_networks(evidence)))  # the autopsy's
 
 
 def test_a_network_trained_on_several_noise_factors_has_a_point_at_each(tmp_path):

@@ -6,18 +6,19 @@ import pytest
 from models.config import MemberConfig, Phase
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
-from study.report.curves import label_names
+from study.report.document import Table
 from study.report.exports import cell
-from study.report.tables import fig4_table, genes_table, label_table, network_tables
+from study.report.figures import fig4_table
+from study.report.references import gene_exhibits, label_exhibits, reference_exhibits
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
 
 LABEL = "input left alone, α²"
 
 
 def reference_tables(evidence):
-    labels = [label_table(evidence, name) for name in label_names(evidence)]
-    found = [*network_tables(evidence), genes_table(evidence), *labels]
-    return [table for table in found if table is not None]
+    sections = (reference_exhibits, gene_exhibits, label_exhibits)
+    found = [exhibit for section in sections for exhibit in section(evidence)]
+    return [exhibit for exhibit in found if isinstance(exhibit, Table)]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,123 @@
+"""Networks that no section shows, such as a user's own grid: curves by noise and epoch, a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from models.config import AS_WRITTEN, Protocol
+from study.evidence.evidence import Evidence
+from study.report.curves import NOISE, SETTINGS, UNCHANGED, nearest, over_seeds, rounded
+from study.report.document import Plot, Table
+from study.report.drawing import NOISE_AXIS, draw_lines, name_all
+from study.report.style import canvas, looks_of
+from study.report.wording import in_order
+
+MOST_LINES = 10  # in one figure
+MOST_KINDS = 30  # that are drawn
+MOST_EPOCHS = 100  # points of a curve by epoch
+_OTHERS = "Networks that no other section shows, named by what sets them apart from the plain one."
+
+
+def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table]:
+    """Return curves of the networks that no section shows, by noise factor and epoch, and a table.
+
+    `shown` holds the ids of the networks that the other sections show.
+    """
+    rows = other_networks(evidence, shown)
+    if not len(rows):
+        return []
+    points = over_seeds(rows, "test_mse", ["series", "noise_factor"])
+    points = points.set_index("series").loc[rows["series"].unique()].reset_index()
+    note = "Noisy test rows, mean over seeds; bars are 95 % intervals."
+    plots = [*_plots("other-noise", "noise_factor", "test MSE", note, points)]
+    note = f"Mean over seeds at one noise factor, the nearest to {NOISE:g} that each has."
+    for metric, split in (("mse", "validation"), ("loss", "train")):
+        name = "validation MSE" if metric == "mse" else "training loss"
+        data = _by_epoch(evidence, rows, metric, split)
+        plots += _plots(f"other-{metric}", "epoch", name, note, data)
+    names = {"series": "network", "noise_factor": "noise factor", "mse": "test MSE"}
+    table = Table(
+        "other-networks",
+        "Other networks",
+        f"{_OTHERS} MSE on noisy test rows, mean over seeds with its 95 % interval.",
+        points.rename(columns={**names, "low": "95 % from", "high": "to"}),
+        {"noise factor": "g", **dict.fromkeys(("test MSE", "95 % from", "to"), ".4f")},
+    )
+    return [*plots, table]
+
+
+def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of Evidence.levels that no section shows, with what a network is in `series`.
+
+    Networks that did not finish are listed under Provenance, and mixtures of Wiener filters stand
+    with the references.
+    """
+    rows = evidence.levels
+    rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
+    rows = rows[~rows["member_id"].isin(shown) & (rows["optimizer"] != "")]
+    several = rows["member_id"].duplicated(keep=False)
+    names = [_kind(*row) for row in zip(rows.to_dict("records"), several, strict=True)]
+    rows = rows.assign(series=names, noise_factor=rounded(rows["noise_factor"]))
+    return in_order(rows, "series", "noise_factor", "seed")
+
+
+def _kind(row: dict, several: bool) -> str:
+    """Name a network by its model, what differs from the plain one, and its epochs."""
+    protocol = Protocol(row["protocol"], row["changed"])
+    written = protocol == Protocol(AS_WRITTEN)
+    parts = [row["model"]] if written else [row["model"], str(protocol)]
+    for name in SETTINGS if written else ("beta", *UNCHANGED):
+        value = row[name]
+        if value != SETTINGS[name]:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            parts.append(f"{name.replace('_', ' ')} {text}")
+    if several:
+        parts.append("several noise factors")
+    return ", ".join([*parts, f"{row['epochs']} epochs"])
+
+
+def _by_epoch(evidence: Evidence, rows: pd.DataFrame, metric: str, split: str) -> pd.DataFrame:
+    """Return a metric by epoch of each kind of network, at the noise factor nearest to 0.5."""
+    middle = rows.groupby("series")["noise_factor"].transform(nearest)
+    members = rows[rows["noise_factor"] == middle][["series", "member_id", "seed"]]
+    table = pd.concat([run.metrics for run in evidence.runs], ignore_index=True)
+    table = table[(table["metric"] == metric) & (table["split"] == split)]
+    table = members.merge(table.drop_duplicates(), on="member_id")
+    epochs = np.unique(table["epoch"])
+    if len(epochs) > MOST_EPOCHS:
+        epochs = epochs[np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)]
+    table = table[table["epoch"].isin(epochs)]
+    means = table.groupby(["series", "epoch"], sort=False)["value"].mean()
+    return means.rename("mse").reset_index().assign(bounds="none", low=np.nan, high=np.nan)
+
+
+def _plots(key: str, x: str, quantity: str, note: str, data: pd.DataFrame) -> Iterator[Plot]:
+    """Yield as many figures as the lines need, up to a limit; the table has all networks."""
+    names = list(data["series"].drop_duplicates())
+    if len(names) > MOST_KINDS:
+        note += f" The first {MOST_KINDS} of {len(names)} kinds; the table has all."
+    starts = range(0, min(len(names), MOST_KINDS), MOST_LINES)
+    for i, start in enumerate(starts, 1):
+        count = f" ({i} of {len(starts)})" if len(starts) > 1 else ""
+        yield Plot(
+            key if i == 1 else f"{key}-{i}",
+            f"Other networks: {quantity} against {x.replace('_', ' ')}{count}",
+            f"{_OTHERS} {note}",
+            data[data["series"].isin(names[start : start + MOST_LINES])].reset_index(drop=True),
+            partial(draw_others, x=x, ylabel=quantity),
+        )
+
+
+def draw_others(data: pd.DataFrame, x: str, ylabel: str) -> Figure:
+    """Draw one line per series against noise factor or epoch."""
+    names = list(data["series"].drop_duplicates())
+    figure, [[axes]] = canvas(380 + 18 * len(names))
+    draw_lines(axes, data, x, looks=looks_of(names))
+    axes.set(xlabel="epoch" if x == "epoch" else NOISE_AXIS, ylabel=ylabel)
+    name_all(figure, columns=1)
+    return figure

@@ -1,0 +1,356 @@
+"""Networks next to the references, and their error by gene and by label of the samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from data_utils.noise import identity_mse
+from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_MODELS
+from study.evidence.evidence import MIXTURE, Evidence
+from study.report.curves import (
+    CLEAN,
+    MISSING,
+    NOISY,
+    code_sizes,
+    lost_note,
+    main_protocol,
+    nearest,
+    network_curve,
+    of_protocol,
+    over_seeds,
+    reference_curves,
+    rounded,
+)
+from study.report.document import Plot, Table
+from study.report.drawing import (
+    MSE_AXIS,
+    NOISE_AXIS,
+    draw_named,
+    name_all,
+    named_rows,
+    noise_limits,
+    top,
+)
+from study.report.figures import worse_note
+from study.report.style import DARK, LONG_DASHES, RED, canvas, label, look
+from study.report.wording import in_order, intervals, percent
+
+REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
+MOST_VALUES = 30  # of a sample label in one figure
+MOST_LABELS = 3  # that have a figure
+N_GENES = 10  # worst and best genes in the table
+#: Markers of references in a figure without lines: PCA is long, as the network often lies on it.
+MARKS = {"PCA": ("|", 12), "Wiener": ("o", 8), MIXTURE: ("+", 8), "oracle": ("*", 5)}
+_BEST = (
+    "The network is the one with the least mean MSE, in the setting of least validation MSE, "
+    "averaged over seeds."
+)
+
+
+# All models and references.
+
+
+def reference_exhibits(evidence: Evidence) -> list[Plot | Table]:
+    """Return all models and references together, and the share of the noise that they remove."""
+    found: list[Plot | Table | None] = []
+    data = all_curves(evidence)
+    if set(data["series"]) > {"identity"}:
+        found = [_all_models(evidence, data), _noise_removed(noise_removed(data))]
+    found += [_mse_table(evidence, protocol) for protocol in (AS_WRITTEN, AS_PUBLISHED)]
+    found.append(_removed_table(evidence))
+    return [exhibit for exhibit in found if exhibit is not None]
+
+
+def all_curves(evidence: Evidence, gain: bool = False) -> pd.DataFrame:
+    """Return every model of the paper and all references on noisy test rows.
+
+    Models are as-written, or as-published if there is none. `gain` is as in reference_curves.
+    """
+    protocol = main_protocol(evidence)
+    held = set(of_protocol(evidence, protocol)["model"])
+    names = [model for model in PAPER_MODELS if model in held]
+    parts = [network_curve(evidence, protocol, model, NOISY, model) for model in names]
+    references = reference_curves(evidence, code_sizes(evidence, names), gain)
+    return pd.concat([*parts, references], ignore_index=True)
+
+
+def noise_removed(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of the noise that curves on noisy rows remove: 1 - MSE / alpha^2.
+
+    Below 0 is worse than leaving the input alone. Without noise there is no share.
+    """
+    points = points[(points["noise_factor"] > 0) & (points["series"] != "identity")]
+    alpha2 = identity_mse(points["noise_factor"])
+    shares = {"removed": 1 - points["mse"] / alpha2, "low": 1 - points["high"] / alpha2}
+    frame = points.assign(**shares, high=1 - points["low"] / alpha2)
+    columns = ["series", "noise_factor", "removed", "low", "high", "seeds", "bounds", "method"]
+    return frame[columns].reset_index(drop=True)
+
+
+def _all_models(evidence: Evidence, data: pd.DataFrame) -> Plot:
+    notes = [note for note in (worse_note(data), lost_note(evidence)) if note]
+    return Plot(
+        "all-models",
+        "All models and all references, noisy test rows",
+        f"MSE against noise factor, networks in colour ({main_protocol(evidence)}, without a "
+        "sparsity term), references in black and grey. A network above the line of long dashes, "
+        "α², does worse than leaving the input alone. Bars are 95 % intervals over seeds."
+        + "".join(f" {note}" for note in notes),
+        data,
+        draw_all_models,
+    )
+
+
+def draw_all_models(data: pd.DataFrame) -> Figure:
+    """Draw every network and every reference on noisy test rows."""
+    figure, [[axes]] = canvas(540)
+    axes.set(xlabel=NOISE_AXIS, ylabel=MSE_AXIS, xlim=noise_limits(data), ylim=(0, top(data)))
+    draw_named(axes, data)
+    return figure
+
+
+def _noise_removed(data: pd.DataFrame) -> Plot | None:
+    if not len(data):
+        return None
+    least = data.loc[data["removed"].idxmin()]
+    return Plot(
+        "noise-removed",
+        "Share of the noise removed",
+        "1 − MSE / α² on noisy test rows: 100 % is all of the noise, 0 % is no better than leaving "
+        "the input alone, below 0 % (shaded) is worse. Lines that leave through the bottom are not "
+        f"drawn to their end: the lowest is {least['series']} at noise factor "
+        f"{least['noise_factor']:g}, {percent(least['removed'])}. Without noise there is nothing "
+        "to remove, so 0.0 has no point.",
+        data,
+        draw_noise_removed,
+    )
+
+
+def draw_noise_removed(data: pd.DataFrame) -> Figure:
+    """Draw the share of the noise removed, cut off at -1: what is below leaves the figure."""
+    figure, [[axes]] = canvas(520)
+    axes.set(xlabel=NOISE_AXIS, xlim=noise_limits(data), ylim=(-1.05, 1.05))
+    axes.set_ylabel("share of the noise removed, 1 − MSE / α²")
+    axes.axhspan(-1.05, 0, color=RED, alpha=0.07, linewidth=0)
+    axes.axhline(0, color=DARK, linewidth=1.2)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    worse = "worse than\nleaving the\ninput alone"
+    axes.text(0.02, -0.04, worse, transform=axes.get_yaxis_transform(), va="top")
+    draw_named(axes, data, y="removed")
+    return figure
+
+
+def _mse_table(evidence: Evidence, protocol: str) -> Table | None:
+    """Return MSE by model and noise factor next to the references; None without networks."""
+    rows = of_protocol(evidence, protocol)
+    if not len(rows):
+        return None
+    by = ["model", "noise_factor"]
+    table = over_seeds(rows, "test_mse", by)
+    columns = {"model": table["model"], "noise factor": table["noise_factor"]}
+    if protocol == AS_PUBLISHED:
+        clean = over_seeds(rows, "train_clean_mse", by)
+        columns |= {f"MSE, {CLEAN}": clean["mse"], "its 95 % interval": intervals(clean)}
+    worse = table["mse"] > identity_mse(table["noise_factor"])
+    columns |= {
+        f"MSE, {NOISY}": table["mse"],
+        "95 % interval": intervals(table),
+        "seeds": table["seeds"],
+        "against the input": worse.map({True: "worse", False: "better"}),
+    }
+    sizes = code_sizes(evidence, table["model"].unique())
+    for name, curve in reference_curves(evidence, sizes, gain=True).groupby("series", sort=False):
+        at = curve.set_index("noise_factor")["mse"]
+        columns[label(name)] = table["noise_factor"].map(at)
+    frame = in_order(pd.DataFrame(columns))
+    numbers = frame.select_dtypes("float").columns
+    return Table(
+        f"mse-{protocol}",
+        f"MSE by model and noise factor, {protocol}",
+        "Mean over seeds with its 95 % interval, next to the references on the same noisy test "
+        f"rows. In {worse.sum()} of {len(frame)} rows the network is worse than leaving the input "
+        f"alone (α²). {lost_note(evidence)} {MISSING}",
+        frame,
+        {**dict.fromkeys(numbers, ".4f"), "noise factor": "g"},
+    )
+
+
+def _removed_table(evidence: Evidence) -> Table | None:
+    """Return the share of the noise removed, with a row per method, a column per noise factor."""
+    shares = noise_removed(all_curves(evidence, gain=True))
+    if not len(shares):
+        return None
+    wide = shares.pivot(index="series", columns="noise_factor", values="removed")
+    wide = wide.reindex(shares["series"].unique()).rename(columns="α = {:g}".format)
+    wide = wide.rename(index=label).rename_axis(columns=None)
+    return Table(
+        "noise-removed-table",
+        "Share of the noise removed",
+        "1 − MSE / α² on noisy test rows, by noise factor. Below 0 is worse than leaving the input "
+        f"alone. Networks: {main_protocol(evidence)}. PCA with gain also shrinks each component as "
+        f"a Wiener filter would: the best of linear networks with that code. {MISSING}",
+        wide.reset_index(names="method"),
+        dict.fromkeys(wide, ".1%"),
+    )
+
+
+# MSE by gene and by sample label: the best network and the references at one noise factor.
+
+
+def breakdown(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the best network, and of the references, at the middle noise factor.
+
+    The first series is the network with the least mean MSE, as-written before as-published; the
+    noise factor is the one nearest to 0.5. No rows if these runs measured no network.
+    """
+    table = table.assign(noise_factor=rounded(table["noise_factor"]), series=table["method"])
+    table = table[table["noise_factor"] == nearest(table["noise_factor"])]
+    parts = [table[table["protocol"] == protocol] for protocol in (AS_WRITTEN, AS_PUBLISHED)]
+    held = next((part for part in parts if len(part)), table[:0])
+    if not len(held):
+        return held
+    best = held[held["method"] == held.groupby("method")["mse"].mean().idxmin()]
+    if best["protocol"].iloc[0] == AS_PUBLISHED:
+        best = best.assign(series=f"{best['method'].iloc[0]}, {AS_PUBLISHED}")
+    references = [table[(table["protocol"] == "") & (table["method"] == r)] for r in REFERENCES]
+    return pd.concat([best, *references], ignore_index=True)
+
+
+def _by_method(rows: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Return MSE with a row per gene or value and a column per method, in the order of `rows`."""
+    wide = rows.pivot(index=key, columns="series", values="mse").rename_axis(columns=None)
+    return wide.loc[rows[key].unique(), rows["series"].unique()]
+
+
+def gene_exhibits(evidence: Evidence) -> list[Plot | Table]:
+    """Return MSE by gene, if these runs measured it."""
+    rows = breakdown(evidence.genes)
+    if not len(rows):
+        return []
+    noise, drawn = rows["noise_factor"].iloc[0], rows[rows["method"] != "PCA with gain"]
+    plot = Plot(
+        "by-gene",
+        f"MSE by gene at noise factor {noise:g}",
+        f"For each method the {rows['gene_id'].nunique():,} genes from its best to its worst, on "
+        f"noisy test rows. {_BEST} A gene whose variance on these rows is larger is harder for "
+        "answering the mean.",
+        gene_quantiles(drawn),
+        draw_genes,
+    )
+    wide = _by_method(rows, "gene_id")
+    methods = list(wide)
+    wide = wide.sort_values(methods[0], ascending=False, kind="stable").reset_index(names="gene")
+    wide.insert(0, "rank", range(1, len(wide) + 1))
+    ends = wide if len(wide) <= 2 * N_GENES else pd.concat([wide.head(N_GENES), wide.tail(N_GENES)])
+    table = Table(
+        "genes",
+        f"Genes denoised worst and best, noise factor {noise:g}",
+        f"MSE of a gene on noisy test rows, mean over seeds; sorted by {methods[0]}, whose rank 1 "
+        f"is the worst of {len(wide):,} genes. {len(ends)} are shown. {MISSING}",
+        ends.reset_index(drop=True),
+        dict.fromkeys(methods, ".4f"),
+    )
+    return [plot, table]
+
+
+def gene_quantiles(genes: pd.DataFrame) -> pd.DataFrame:
+    """Return for each method the MSE of the genes sorted by it, at every percent."""
+    percents = np.linspace(0, 100, 101)
+    parts = []
+    for (series, method), rows in genes.groupby(["series", "method"], sort=False):
+        part = {"series": series, "method": method, "percent_of_genes": percents}
+        parts.append(pd.DataFrame({**part, "mse": np.percentile(rows["mse"], percents)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def draw_genes(data: pd.DataFrame) -> Figure:
+    """Draw MSE by gene: for each method the genes sorted by their own MSE."""
+    figure, [[axes]] = canvas(460)
+    axes.set(xlabel="genes, best to worst for each method (%)", ylabel="MSE of a gene (eq. 11)")
+    axes.set(xlim=(0, 100), ylim=(0, 1.04 * data["mse"].max()))
+    methods = data.drop_duplicates("series").set_index("series")["method"]
+    looks = {series: look(method) | {"marker": ""} for series, method in methods.items()}
+    draw_named(axes, data, "percent_of_genes", looks=looks)
+    return figure
+
+
+def label_exhibits(evidence: Evidence) -> list[Plot | Table]:
+    """Return MSE by value of each sample label: figures of the first few labels, all tables."""
+    plots, tables = [], []
+    for i, (name, labels) in enumerate(evidence.labels.groupby("label", sort=False), 1):
+        rows = breakdown(labels)
+        if not len(rows):
+            continue
+        by_network = rows[rows["series"] == rows["series"].iloc[0]].set_index("value")["mse"]
+        worst = by_network.sort_values(ascending=False, kind="stable").index  # first
+        rows = rows.sort_values("value", key=worst.get_indexer, kind="stable")
+        tables.append(_label_table(rows, name, i))
+        if i <= MOST_LABELS:
+            plots.append(_by_label(rows, name, i))
+    return [*plots, *tables]
+
+
+def _label_table(rows: pd.DataFrame, name: str, number: int) -> Table:
+    wide = _by_method(rows, "value")
+    methods = list(wide)
+    wide.insert(0, "samples", rows.groupby("value")["samples"].max())
+    return Table(
+        f"labels-{number}",
+        f"MSE by {name}, noise factor {rows['noise_factor'].iloc[0]:g}",
+        f"MSE on noisy test rows, mean over seeds, worst for {methods[0]} first. Of few samples it "
+        f"is rough. {MISSING}",
+        wide.reset_index(names=name if name != "samples" else "value"),
+        dict.fromkeys(methods, ".4f"),
+    )
+
+
+def _by_label(rows: pd.DataFrame, name: str, number: int) -> Plot:
+    rows = rows[~rows["method"].isin(["identity", "PCA with gain"])]
+    values, noise = rows["value"].unique(), rows["noise_factor"].iloc[0]
+    columns = ["value", "samples", "series", "mse", "noise_factor", "method"]
+    shown = rows[rows["value"].isin(values[:MOST_VALUES])]
+    caption = (
+        f"Worst first, by {rows['series'].iloc[0]}; in brackets the number of test samples: of few "
+        f"samples the MSE is rough. {_BEST} The dashed line is the MSE of leaving the input alone, "
+        f"{identity_mse(noise):g}."
+    )
+    if "gene mean" in set(rows["method"]):
+        caption += " The gene mean leaves the figure on the right where it is far off."
+    if len(values) > MOST_VALUES:
+        caption += f" The worst {MOST_VALUES} of {len(values):,} values; the CSV of the table has "
+        caption += "all."
+    title = f"MSE by {name} at noise factor {noise:g}"
+    data = shown[columns].reset_index(drop=True)
+    return Plot(f"by-label-{number}", title, caption, data, draw_labels)
+
+
+def draw_labels(data: pd.DataFrame) -> Figure:
+    """Draw MSE by value of a sample label: one row per value, worst first; one mark per method."""
+    rows = data.drop_duplicates("value")
+    place = {value: i for i, value in enumerate(rows["value"])}
+    counts = zip(rows["value"], rows["samples"], strict=True)
+    names = [f"{_short(value)} ({n:,})" for value, n in counts]
+    figure, axes = named_rows(names, range(len(names)), 22, 136)
+    axes.grid(True, axis="y")
+    most = data.loc[data["method"] != "gene mean", "mse"].max()  # the gene mean may lie beyond
+    axes.set(xlabel=f"{MSE_AXIS} on noisy test rows", xlim=(0, 1.05 * most))
+    alone = {"color": DARK, "linestyle": LONG_DASHES, "linewidth": 1.2, "zorder": 1}
+    axes.axvline(identity_mse(data["noise_factor"].iloc[0]), label=label("identity"), **alone)
+    for (series, method), points in data.groupby(["series", "method"], sort=False):
+        style = look(method) | {"linestyle": ""}
+        marker, size = (style["marker"], 8) if style["marker"] else MARKS.get(method, ("x", 8))
+        style |= {"marker": marker, "markersize": size}
+        if method == "Wiener":  # the oracle is often within it
+            style["markerfacecolor"] = "white"
+        axes.plot(points["mse"], points["value"].map(place), label=label(series), **style)
+    name_all(figure, columns=3)
+    return figure
+
+
+def _short(text: str, most: int = 30) -> str:
+    """Return foreign text on one line of a figure."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -90,7 +90,7 @@ def noisy_moments(
 
 
 def evaluation_noise(seed: int, split: str, n_samples: int, n_genes: int) -> torch.Tensor:
-    """Draw the fixed noise of `seed` on which `split` is evaluated, (samples, genes), on the CPU."""
+    """Draw the fixed noise of `seed` for evaluating `split`, (samples, genes), on the CPU."""
     return standard_normal((n_samples, n_genes), _evaluation_stream(seed, split))
 
 

@@ -26,7 +26,7 @@ from data_utils.genes import landmark_table
 from data_utils.scaling import ZScore
 from data_utils.transform import TRANSFORMS
 from data_utils.versions import package_versions
-from models.denoisers.fitted import FittedDenoiser, denoiser_class
+from models.denoisers.denoiser import Denoiser, denoiser_class
 from models.gauge import Gauge
 
 FORMAT = 1
@@ -56,7 +56,7 @@ class Model:
     """
 
     name: str
-    denoiser: FittedDenoiser
+    denoiser: Denoiser
     genes: pd.DataFrame
     scaling: ZScore
     transform: str

@@ -24,7 +24,7 @@ from torch import nn
 from data_utils.errors import InputError
 from data_utils.files import replacing
 from data_utils.noise import noise_variance
-from models.denoisers.linear import PCADenoiser, WienerDenoiser
+from models.denoisers import linear
 from models.denoisers.mixture import Mixture as MixtureDenoiser
 from models.denoisers.network import NetworkDenoiser
 from models.folder import Model
@@ -123,10 +123,11 @@ class Wiener(nn.Module):
 
     needs_noise = True
 
-    def __init__(self, denoiser: WienerDenoiser):
+    def __init__(self, denoiser: linear.Wiener):
         super().__init__()
-        self.mean, self.components = map(_constant, (denoiser.mean, denoiser.components))
-        self.grid, self.spectra = map(_constant, (denoiser.grid, denoiser.spectra[denoiser.choice]))
+        kept = denoiser.arrays()
+        self.mean, self.components = map(_constant, (kept["mean"], kept["components"]))
+        self.grid, self.spectra = map(_constant, (kept["grid"], kept["spectra"][kept["choice"]]))
 
     def forward(self, z, noise_factor):
         nearest = (noise_factor - self.grid).abs().argmin(dim=1)  # (samples,)
@@ -165,11 +166,12 @@ class Mixture(nn.Module):
 class Projection(nn.Module):
     """A projection on principal components, each shrunk by its gain if the model has one."""
 
-    def __init__(self, denoiser: PCADenoiser):
+    def __init__(self, denoiser: linear.PCA):
         super().__init__()
-        self.needs_noise = denoiser.with_gain
-        self.mean, self.components = map(_constant, (denoiser.mean, denoiser.components))
-        self.variances = _constant(denoiser.variances)
+        self.needs_noise = denoiser.gain
+        kept = denoiser.arrays()
+        self.mean, self.components = map(_constant, (kept["mean"], kept["components"]))
+        self.variances = _constant(kept["variances"])
 
     def forward(self, z, noise_factor=None):
         code = (z - self.mean) @ self.components.T

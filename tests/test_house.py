@@ -40,16 +40,13 @@ LAYERS = (
 RAY = {"study.run.cluster", "study.run.tune"}
 TORCH = {
     *("data_utils.noise", "study.options", "study.run.tune", "study.run.worker"),
-    *("study.evidence.references", "study.denoise.export", "study.reproduce"),
+    "study.reproduce",
 }
 
 
 def module_name(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
-
-#: Circles that still stand: to be emptied, and then removed.
-CIRCLES = {*("models.denoisers.baselines", "models.denoisers.linear")}
 
 MODULES = [module_name(path) for path in SOURCES]
 READ = [*MODULES, *(module_name(path) for path in BENCHMARKS)]
@@ -132,8 +129,7 @@ def complaints(house):
             found.append(f"{name}: loads Ray when it is imported, so that --local needs it")
         if used & {"tests", "benchmarks"}:
             found.append(f"{name}: imports tests or benchmarks")
-    rings = {circle for circle in circles(arrows) if not circle <= CIRCLES}
-    return found + [f"{', '.join(sorted(circle))}: import each other" for circle in rings]
+    return found + [f"{', '.join(sorted(circle))}: import each other" for circle in circles(arrows)]
 
 
 def packages(names):

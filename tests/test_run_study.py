@@ -33,7 +33,7 @@ from data_utils.formats.registry import write_expression
 from data_utils.genes import landmark_table
 from data_utils.preparation import prepare
 from models.config import MemberConfig
-from models.denoisers.baselines import reference_errors
+from models.denoisers.references import reference_errors
 from study import grids
 from study.cli import command_line
 from study.evidence import references as references_module

@@ -1,156 +1,265 @@
-"""Linear denoisers as they are kept and applied, in numpy alone: a tuned Wiener filter, and PCA."""
+"""Linear denoisers: leaving the input alone, the mean of each gene, PCA, and the Wiener filter.
+
+scikit-learn is imported where a denoiser is fitted: a model folder is applied without it, a second
+sooner.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
-from data_utils.noise import noise_variance
+from data_utils.noise import noise_variance, noisy_moments
+from models.denoisers.denoiser import Denoiser, Pairs, by_row
 
-if TYPE_CHECKING:
-    from models.denoisers import baselines
-
-#: Noise factors at which a Wiener filter's covariance was chosen; between them the nearest one's is used.
+#: Shares of the scaled identity in the covariance, from which the validation rows choose.
+SHRINKAGES = (0.0, *np.geomspace(1e-3, 1, 31).round(4).tolist())
+N_FOLDS = 5
+UNTUNED = "Ledoit-Wolf"
+#: Noise factors of which a model folder keeps the choice; others have that of the nearest.
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 41))
 
 
 def wiener_gain(variance: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
-    """variance / (variance + noise_factor^2), and 1 where there is no noise, even for a variance of 0."""
+    """Return variance / (variance + noise_factor^2), and 1 for 0 / 0."""
     noise = noise_variance(noise_factor)
     still = (variance == 0) & (noise == 0)
     return np.where(still, 1.0, variance / (variance + noise + still))
 
 
-def by_row(noise_factor: np.ndarray | float, n_rows: int) -> np.ndarray:
-    """One noise factor, or one a row, as (rows, 1) float64. Raises ValueError for others, or a negative one."""
-    factors = np.asarray(noise_factor, dtype=np.float64)
-    if factors.shape not in ((), (n_rows,)) or not (np.isfinite(factors) & (factors >= 0)).all():
-        raise ValueError(
-            f"noise_factor must be a number of at least 0, or one for each of {n_rows} rows"
-        )
-    return np.broadcast_to(factors, (n_rows,))[:, None]
+class Identity(Denoiser):
+    """The noisy input itself."""
 
-
-@dataclass(frozen=True, eq=False)
-class WienerDenoiser:
-    """mean + V diag(gain) V^T (y - mean), with the spectrum that was chosen at the nearest noise factor of `grid`.
-
-    mean (genes,), components (genes, genes) with a column a component, spectra (candidates, genes), grid and
-    choice (n,), choice an index into spectra; all but choice float32.
-    """
-
-    mean: np.ndarray
-    components: np.ndarray
-    spectra: np.ndarray
-    grid: np.ndarray
-    choice: np.ndarray
-
-    kind = "wiener"
-    description = "a Wiener filter, the best linear denoiser, tuned on validation rows"
-
-    @classmethod
-    def of(cls, fitted: baselines.Wiener, grid: tuple[float, ...] = GRID) -> WienerDenoiser:
-        """From the reference, with its choice at each noise factor of `grid`."""
-        names = [fitted.choice(a) for a in grid]
-        used = list(dict.fromkeys(names))
-        arrays = (
-            fitted.mean_,
-            fitted.components_,
-            np.stack([fitted.spectra_[name] for name in used]),
-            np.array(grid),
-        )
-        return cls(
-            *(array.astype(np.float32) for array in arrays),
-            np.array([used.index(name) for name in names]),
-        )
+    name = "identity"
 
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
-        """(samples, genes) z-scores to the same, float32; noise_factor is a number or (samples,)."""
-        factors = by_row(noise_factor, len(noisy))
-        nearest = np.abs(factors - self.grid).argmin(axis=1)
-        code = (np.asarray(noisy, dtype=np.float32) - self.mean) @ self.components
-        code *= wiener_gain(self.spectra[self.choice[nearest]], factors)
-        return code @ self.components.T + self.mean
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What a model folder keeps."""
-        return {
-            name: getattr(self, name)
-            for name in ("mean", "components", "spectra", "grid", "choice")
-        }
-
-    def facts(self) -> dict:
-        """Nothing beside the arrays."""
-        return {}
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> WienerDenoiser:
-        """The inverse. Raises KeyError or ValueError where they do not fit together."""
-        it = cls(*(arrays[name] for name in ("mean", "components", "spectra", "grid", "choice")))
-        n, points = it.mean.size, it.grid.size
-        shapes = (it.components.shape, it.spectra.shape[1:], it.choice.shape)
-        if shapes != ((n, n), (n,), (points,)) or it.choice.dtype.kind != "i" or not points:
-            raise ValueError("the arrays of the Wiener filter do not fit together")
-        if not ((it.choice >= 0) & (it.choice < len(it.spectra))).all() or it.spectra.min() < 0:
-            raise ValueError("the spectra of the Wiener filter are damaged")
-        return it
-
-    @property
-    def n_genes(self) -> int:
-        return self.mean.size
+        """Return a copy, float64."""
+        return np.array(noisy, dtype=np.float64)
 
 
-@dataclass(frozen=True, eq=False)
-class PCADenoiser:
-    """The projection on the first principal components, each shrunk by its gain if `with_gain`.
+class GeneMean(Denoiser):
+    """The training mean of each gene: as good as a network that has learnt nothing."""
 
-    mean (genes,), components (code_size, genes), variances (code_size,), all float32.
+    name = "gene mean"
+
+    def fit(self, train: np.ndarray) -> Self:
+        """Take the means."""
+        self.mean_ = np.asarray(train, dtype=np.float64).mean(axis=0)
+        return self
+
+    def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
+        """Return the means for every row."""
+        return np.broadcast_to(self.mean_, np.shape(noisy)).copy()
+
+
+class PCA(Denoiser):
+    """The noisy input projected on the first `code_size` principal components of training rows.
+
+    With `gain` each component is also shrunk by lambda / (lambda + alpha^2), as by a Wiener filter:
+    the best that a linear network with a code of that size could do if the covariance of the
+    training rows were exact. mean_ (genes,), components_ (code_size, genes), variances_
+    (code_size,); float64, and float32 in a model folder.
     """
-
-    mean: np.ndarray
-    components: np.ndarray
-    variances: np.ndarray
-    with_gain: bool = False
 
     kind = "pca"
     description = "a projection on principal components"
+    code_size: int
 
-    @classmethod
-    def of(cls, fitted: baselines.PCA) -> PCADenoiser:
-        """From the reference."""
-        pca = fitted.pca_
-        arrays = (pca.mean_, pca.components_, pca.explained_variance_)
-        return cls(*(array.astype(np.float32) for array in arrays), fitted.gain)
+    def __init__(self, code_size: int = 32, gain: bool = False):
+        self.code_size, self.gain = code_size, gain
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # it depends on `gain`
+        """PCA or PCA with gain."""
+        return "PCA with gain" if self.gain else "PCA"
+
+    def fit(self, train: np.ndarray) -> Self:
+        """Find the components, at most as many as there are rows or genes."""
+        from sklearn import decomposition
+
+        n_components = min(self.code_size, *train.shape)
+        with np.errstate(invalid="ignore"):  # shares of a variance of 0, which are not used
+            pca = decomposition.PCA(n_components, svd_solver="covariance_eigh")
+            pca.fit(np.asarray(train, dtype=np.float64))
+        self.mean_, self.components_ = pca.mean_, pca.components_
+        self.variances_ = pca.explained_variance_
+        return self
 
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
-        """(samples, genes) z-scores to the same, float32; noise_factor is a number or (samples,)."""
+        """Project the rows."""
         factors = by_row(noise_factor, len(noisy))
-        code = (np.asarray(noisy, dtype=np.float32) - self.mean) @ self.components.T
-        if self.with_gain:
-            code *= wiener_gain(self.variances, factors)
-        return code @ self.components + self.mean
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What a model folder keeps."""
-        return {name: getattr(self, name) for name in ("mean", "components", "variances")}
-
-    def facts(self) -> dict:
-        """Whether components are shrunk."""
-        return {"gain": self.with_gain}
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> PCADenoiser:
-        """The inverse. Raises KeyError or ValueError where they do not fit together."""
-        it = cls(arrays["mean"], arrays["components"], arrays["variances"], bool(facts["gain"]))
-        if (
-            it.components.shape != (it.variances.size, it.mean.size)
-            or it.variances.min(initial=0) < 0
-        ):
-            raise ValueError("the arrays of the PCA do not fit together")
-        return it
+        code = np.asarray(noisy, dtype=self.mean_.dtype) @ self.components_.T
+        code -= self.mean_[None] @ self.components_.T  # (samples, code_size)
+        if self.gain:
+            code *= wiener_gain(self.variances_, factors)
+        return code @ self.components_ + self.mean_
 
     @property
     def n_genes(self) -> int:
-        return self.mean.size
+        """Genes of a row."""
+        return self.mean_.size
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return mean, components and variances, float32."""
+        found = {"mean": self.mean_, "components": self.components_, "variances": self.variances_}
+        return {name: array.astype(np.float32) for name, array in found.items()}
+
+    def facts(self) -> dict:
+        """Return whether components are shrunk."""
+        return {"gain": self.gain}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> Self:
+        """Invert `arrays` and `facts`. KeyError or ValueError if they do not fit together."""
+        it = cls(len(arrays["components"]), bool(facts["gain"]))
+        it.mean_, it.components_ = arrays["mean"], arrays["components"]
+        it.variances_ = arrays["variances"]
+        fits = it.components_.shape == (it.variances_.size, it.mean_.size)
+        if not fits or it.variances_.min(initial=0) < 0:
+            raise ValueError("the arrays of the PCA do not fit together")
+        return it
+
+
+class Wiener(Denoiser):
+    """The linear least-squares guess, mean + S (S + alpha^2 I)^-1 (y - mean), of a covariance S.
+
+    Every S has the eigenvectors of the training rows' covariance C, found once; the estimates
+    differ in the eigenvalues, and for each noise factor the validation rows choose among them:
+    - (1 - s) C + s (mean variance) I, s from `shrinkages` or as Ledoit and Wolf (2004) estimate it.
+      Shrinking towards diag(C) would be the same: the variances of z-scored genes are all alike;
+    - "cross-validated": each eigenvalue is the variance of held-out rows along that eigenvector,
+      averaged over folds of the training rows and made monotonic (Bartz 2016, "Cross-validation
+      based nonlinear shrinkage"), which is what the optimal gain d / (d + alpha^2) needs; C's own
+      are too large at the top and too small at the bottom.
+    Without validation rows S is Ledoit and Wolf's. mean_ (genes,), components_ (genes, genes), one
+    per column, spectra_ (genes,) by name; float64, and float32 in a model folder.
+    """
+
+    kind = "wiener"
+    description = "a Wiener filter, the best linear denoiser, tuned on validation rows"
+    name = "Wiener"
+
+    def __init__(self, shrinkages: Sequence[float] = SHRINKAGES, n_folds: int = N_FOLDS):
+        self.shrinkages, self.n_folds = shrinkages, n_folds
+        #: Second moments of the components of validation rows and noise, or
+        self.moments_: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        #: noise factors and the names of what was chosen there.
+        self.chosen_: tuple[np.ndarray, list[str]] = np.zeros(1), [UNTUNED]
+
+    def fit(self, train: np.ndarray) -> Self:
+        """Estimate the spectra."""
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
+        train = np.asarray(train, dtype=np.float64)
+        self.mean_ = train.mean(axis=0)
+        centred = train - self.mean_
+        eigenvalues, self.components_ = _eigen(centred)
+        ledoit_wolf = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+        named = {UNTUNED: ledoit_wolf} | {f"shrinkage {s:g}": s for s in self.shrinkages}
+        self.spectra_ = {
+            name: (1 - s) * eigenvalues + s * eigenvalues.mean() for name, s in named.items()
+        }
+        if self.n_folds > 1:
+            self.spectra_["cross-validated"] = _cross_validated_spectrum(centred, self.n_folds)
+        return self
+
+    def tune(self, validation: Pairs) -> Self:
+        """Choose for every noise factor, whichever one the pairs have.
+
+        A rotation keeps squares, so three moments of each component give the exact MSE of every S
+        at every noise factor.
+        """
+        clean = (validation.targets - self.mean_) @ self.components_
+        noise = (validation.inputs - validation.targets) / validation.noise_factor
+        normal = noise @ self.components_
+        square, cross, of_noise = clean**2, clean * normal, normal**2  # (samples, genes)
+        self.moments_ = square.mean(axis=0), cross.mean(axis=0), of_noise.mean(axis=0)
+        return self
+
+    def validation_mse(self, noise_factor: float) -> dict[str, float]:
+        """Return the MSE of every candidate on the rows that `tune` was given."""
+        if self.moments_ is None:
+            raise ValueError("tune the filter before its validation MSE is read")
+        clean, cross, normal = self.moments_
+        noisy, product = noisy_moments(clean, cross, normal, noise_factor)
+        gains = {
+            name: wiener_gain(spectrum, noise_factor) for name, spectrum in self.spectra_.items()
+        }
+        return {
+            name: float((g**2 * noisy - 2 * g * product + clean).mean())
+            for name, g in gains.items()
+        }
+
+    def choice(self, noise_factor: float) -> str:
+        """Name the covariance estimate that is used at this noise factor."""
+        if self.moments_ is None:
+            factors, names = self.chosen_
+            return names[int(np.abs(factors - np.float64(noise_factor)).argmin())]
+        if noise_factor == 0:
+            return UNTUNED
+        errors = self.validation_mse(noise_factor)
+        return min(errors, key=errors.__getitem__)
+
+    def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
+        """Filter the rows."""
+        factors, which = np.unique(by_row(noise_factor, len(noisy)), return_inverse=True)
+        gains = np.stack([wiener_gain(self.spectra_[self.choice(a)], a) for a in factors])
+        code = (np.asarray(noisy, dtype=self.mean_.dtype) - self.mean_) @ self.components_
+        code *= gains if len(gains) == 1 else gains[which.ravel()]
+        return code @ self.components_.T + self.mean_
+
+    @property
+    def n_genes(self) -> int:
+        """Genes of a row."""
+        return self.mean_.size
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return mean, components, the spectra that are used on GRID, GRID, and indices of them."""
+        names = [self.choice(a) for a in GRID]
+        used = list(dict.fromkeys(names))
+        found = {"mean": self.mean_, "components": self.components_}
+        found |= {"spectra": np.stack([self.spectra_[name] for name in used])}
+        found |= {"grid": np.array(GRID)}
+        kept = {name: array.astype(np.float32) for name, array in found.items()}
+        return kept | {"choice": np.array([used.index(name) for name in names])}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> Self:
+        """Invert `arrays`. KeyError or ValueError if they do not fit together."""
+        mean, components, spectra, grid, choice = (
+            arrays[name] for name in ("mean", "components", "spectra", "grid", "choice")
+        )
+        shapes = (components.shape, spectra.shape[1:], choice.shape)
+        if shapes != ((mean.size, mean.size), (mean.size,), (grid.size,)) or not grid.size:
+            raise ValueError("the arrays of the Wiener filter do not fit together")
+        known = choice.dtype.kind == "i" and set(choice) <= set(range(len(spectra)))
+        if not known or spectra.min() < 0:
+            raise ValueError("the spectra of the Wiener filter are damaged")
+        it = cls()
+        it.mean_, it.components_ = mean, components
+        it.spectra_ = {f"spectrum {i}": spectrum for i, spectrum in enumerate(spectra)}
+        it.chosen_ = grid, [f"spectrum {i}" for i in choice]
+        return it
+
+
+def _eigen(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues, ascending and not below 0, and eigenvectors (columns) of a covariance."""
+    eigenvalues, components = np.linalg.eigh(centred.T @ centred / len(centred))
+    return np.clip(eigenvalues, 0, None), components
+
+
+def _cross_validated_spectrum(centred: np.ndarray, n_folds: int) -> np.ndarray:
+    """Return the variance of held-out rows along the components of the others, (genes,), ascending.
+
+    Fold f has the rows f, f + n_folds, ...: the split that made the training rows was random.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    total = np.zeros(centred.shape[1])
+    fold = np.arange(len(centred)) % n_folds
+    for f in range(min(n_folds, len(centred))):
+        _, components = _eigen(centred[fold != f])
+        total += ((centred[fold == f] @ components) ** 2).sum(0)
+    return IsotonicRegression(y_min=0).fit_transform(np.arange(len(total)), total / len(centred))

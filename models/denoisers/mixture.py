@@ -28,7 +28,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.isotonic import IsotonicRegression
 
 from data_utils.noise import noise_variance
-from models.denoisers.linear import by_row
+from models.denoisers.denoiser import Denoiser, by_row
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on validation rows of the
 #: simulated cohort, and within 0.1 % of the best on real L1000 profiles; 30, 60 and 100 factors are alike there.
@@ -47,7 +47,7 @@ ROWS = 1024
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(Denoiser):
     """The parameters, float64. S = components diag(variances) components^T."""
 
     components: np.ndarray  # (genes, genes), a column a component
@@ -78,10 +78,6 @@ class Mixture:
     def arrays(self) -> dict[str, np.ndarray]:
         """The parameters by name, float32, as they are kept."""
         return {name: np.array(getattr(self, name), np.float32, order="C") for name in PARAMETERS}
-
-    def facts(self) -> dict:
-        """Nothing: the arrays are all of it."""
-        return {}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> Mixture:

@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.architecture import Architecture, architecture
-from models.denoisers.linear import by_row
+from models.architecture import (
+    Architecture,
+    ConvArchitecture,
+    DenseArchitecture,
+    MixtureArchitecture,
+    architecture,
+)
+from models.denoisers.denoiser import Denoiser, by_row
+from models.denoisers.mixture import Mixture
 
 #: Rows that pass through the network together.
 ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkDenoiser:
-    """One network of a run. Unless it is told the noise factor (`noise_input`), it answers alike whatever that is.
+class NetworkDenoiser(Denoiser):
+    """One network of a run; the noise factor changes its answer only if it is an input of it.
 
-    It computes in float64: a sample's answer then does not depend on who else is in the file, up to float32.
+    It computes in float64: a sample's answer, in float32, then does not depend on other samples.
     """
 
-    network: Architecture
-    n_genes: int
+    network: DenseArchitecture | ConvArchitecture
+    genes: int
     parameters: dict[str, np.ndarray]
 
     kind = "network"
     description = "a neural network (denoising autoencoder)"
 
+    def __post_init__(self):
+        shapes = {name: array.shape for name, array in self.parameters.items()}
+        if shapes != self.network.parameter_shapes(self.genes):
+            raise ValueError(f"the weights are not those of {self.network.name}")
+
+    @property
+    def n_genes(self) -> int:
+        """Genes of a row."""
+        return self.genes
+
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
-        """(samples, genes) z-scores to the same, float32; noise_factor is a number or (samples,)."""
+        """Return the network's output, float32."""
         import torch
 
+        from models.networks import build
+
         factors = by_row(noise_factor, len(noisy))
-        net = self._network()
+        parameters = {
+            name: torch.from_numpy(value.astype(np.float64))
+            for name, value in self.parameters.items()
+        }
+        net = build(self.network, self.genes, parameters)
         answers = np.empty(np.shape(noisy), dtype=np.float32)
         for start in range(0, len(noisy), ROWS):
             rows = slice(start, start + ROWS)
@@ -44,24 +66,12 @@ class NetworkDenoiser:
                 answers[rows] = net(torch.from_numpy(inputs))[0].numpy()
         return answers
 
-    def _network(self) -> Callable:
-        """Load the parameters, in float64, into a module of models/networks.py."""
-        import torch
-
-        parameters = {
-            name: torch.from_numpy(value.astype(np.float64))
-            for name, value in self.parameters.items()
-        }
-        from models.networks import build
-
-        return build(self.network, self.n_genes, parameters)
-
     def arrays(self) -> dict[str, np.ndarray]:
-        """The parameters by name."""
+        """Return the parameters by name."""
         return dict(self.parameters)
 
     def facts(self) -> dict:
-        """What `models.architecture.architecture` needs to know, and the number of genes."""
+        """Return the arguments of `models.architecture.architecture`, and the number of genes."""
         network = self.network
         return {
             "model": network.name,
@@ -69,17 +79,22 @@ class NetworkDenoiser:
             "code_activation": network.code_activation,
             "code_layers": 1 if len(getattr(network, "code_layers", (0, 1))) == 1 else 2,
             "noise_input": network.noise_input,
-            "n_genes": self.n_genes,
+            "n_genes": self.genes,
         }
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> NetworkDenoiser:
-        """The inverse. Raises KeyError or ValueError where they do not fit together."""
+        """Invert `arrays` and `facts`. KeyError or ValueError if they do not fit together."""
         facts = dict(facts)
         n_genes = facts.pop("n_genes")
         network = architecture(facts.pop("model"), **facts)
-        if {name: array.shape for name, array in arrays.items()} != network.parameter_shapes(
-            n_genes
-        ):
-            raise ValueError("the weights are not those of the network that the facts tell of")
+        if isinstance(network, MixtureArchitecture):
+            raise ValueError(f"{network.name} is no network")
         return cls(network, n_genes, dict(arrays))
+
+
+def saved(network: Architecture, n_genes: int, arrays: dict[str, np.ndarray]) -> Denoiser:
+    """Return the denoiser of a saved member from its arrays; ValueError if they do not fit."""
+    if isinstance(network, MixtureArchitecture):
+        return Mixture.from_arrays(arrays, {})
+    return NetworkDenoiser(network, n_genes, arrays)

@@ -29,8 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_utils.counts import thin
-from models.denoisers.baselines import Wiener
-from models.denoisers.linear import wiener_gain
+from models.denoisers.linear import Wiener, wiener_gain
 from models.denoisers.mixture import Mixture, fit_round
 
 #: Thinnings of the training samples over which their rows and the noise are averaged.
@@ -191,7 +190,7 @@ class PCAOfHalves(HalfDenoiser):
 
 
 class WienerOfHalves(HalfDenoiser):
-    """The Wiener filter (models/denoisers/baselines.py) of rows in units of their genes' noise.
+    """The Wiener filter (models/denoisers/linear.py) of rows in units of their genes' noise.
 
     There noise is isotropic, so rows with noise of variance v have the components of clean ones, and each variance is
     v too large: the gain of a row of level alpha is c / (c + alpha^2) with c = max(variance - v, 0).

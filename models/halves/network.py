@@ -16,7 +16,8 @@ from data_utils.preparation import PreparedData
 from data_utils.scaling import ZScore
 from data_utils.splits import Split
 from models.config import MemberConfig, Phase
-from models.denoisers.network import NetworkDenoiser
+from models.denoisers.denoiser import Denoiser
+from models.denoisers.network import saved
 from models.engine.blocks import Block
 from models.engine.stack import Targets
 from models.halves.denoisers import HalfDenoiser, Halves, Training
@@ -33,7 +34,7 @@ class NetworkOfHalves(HalfDenoiser):
 
     name = "dense network"
 
-    def __init__(self, network: NetworkDenoiser, scaling: ZScore, choice: str):
+    def __init__(self, network: Denoiser, scaling: ZScore, choice: str):
         self.network, self.scaling, self.choice = network, scaling, choice
 
     def denoise(self, inputs: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -118,6 +119,6 @@ def train_networks(
     networks = []
     for member, its in zip(members, best, strict=True):
         parameters = {name: value.numpy() for name, value in its.parameters.items()}
-        network = NetworkDenoiser(member.architecture, n_genes, parameters)
+        network = saved(member.architecture, n_genes, parameters)
         networks.append(NetworkOfHalves(network, scaling, f"epoch {its.epoch}"))
     return networks

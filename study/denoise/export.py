@@ -12,18 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from data_utils.errors import InputError
-from data_utils.noise import add_noise, evaluation_noise, identity_mse
+from data_utils.noise import identity_mse
 from data_utils.preparation import PreparedData
 from models.config import NOISE_FACTORS, MemberConfig
-from models.denoisers.baselines import PCA, Reference, Wiener, mse, noisy_rows, references
-from models.denoisers.fitted import FittedDenoiser
-from models.denoisers.linear import PCADenoiser, WienerDenoiser
-from models.denoisers.mixture import Mixture
-from models.denoisers.network import NetworkDenoiser
-from models.engine.blocks import stack_class
+from models.denoisers.denoiser import Denoiser, mse, noisy_rows
+from models.denoisers.linear import PCA, Wiener
+from models.denoisers.network import saved
+from models.denoisers.references import references
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table
 from models.gauge import Gauge
 from models.variants import member_data
@@ -44,7 +41,7 @@ class Candidate:
     name: str
     errors: tuple[float, ...]
     relative: float
-    reference: Reference | None = None
+    reference: Denoiser | None = None
     member: MemberConfig | None = None
 
 
@@ -109,7 +106,7 @@ def choose(
     return best, lines
 
 
-def measured_references(fitted: Sequence[Reference], data: PreparedData) -> list[Candidate]:
+def measured_references(fitted: Sequence[Denoiser], data: PreparedData) -> list[Candidate]:
     """Every reference as a candidate."""
     errors = {r: _errors(r.denoise, data, "validation") for r in fitted}
     wiener = next(
@@ -142,36 +139,23 @@ def _finished(run: Run, folder: RunFolder) -> list[MemberConfig]:
 def _network(
     member: MemberConfig, folder: RunFolder, data: PreparedData, of_references: Sequence[Candidate]
 ) -> Candidate:
-    """A saved network, measured in float32 under the noise of seed 0, whatever its own seed."""
-    _, arrays = folder.load_model(member.member_id)
-    network = member.architecture
+    """A saved network, measured under the noise of seed 0, whatever its own seed."""
     name = f"{member.run_name} ({member.member_id})"
     wiener = next(
         (c.errors for c in of_references if c.name == "Wiener"), identity_mse(np.array(MEASURED_AT))
     )
-    if member.is_mixture:
-        of_mixture = _errors(Mixture.from_arrays(arrays, {}).denoise, data, "validation")
-        return Candidate(name, tuple(of_mixture), _relative(of_mixture, wiener), member=member)
-    stack = stack_class(network)(network, data.n_genes, 1)
-    if {name: array.shape for name, array in arrays.items()} != network.parameter_shapes(
-        data.n_genes
-    ):
+    errors = _errors(_saved(member, folder, data).denoise, data, "validation")
+    return Candidate(name, tuple(errors), _relative(errors, wiener), member=member)
+
+
+def _saved(member: MemberConfig, folder: RunFolder, data: PreparedData) -> Denoiser:
+    _, arrays = folder.load_model(member.member_id)
+    try:
+        return saved(member.architecture, data.n_genes, arrays)
+    except ValueError:
         raise InputError(
             f"{member.member_id}: its weights do not fit the run's genes: --resume trains it again"
-        )
-    stack.set_member(0, {name: torch.from_numpy(array) for name, array in arrays.items()})
-    clean = torch.from_numpy(data.validation)
-    normal = evaluation_noise(0, "validation", *clean.shape)
-
-    def noisy(a: float) -> torch.Tensor:
-        rows = add_noise(clean, a, normal)
-        return (
-            torch.cat([rows, torch.full((len(rows), 1), a)], dim=1) if network.noise_input else rows
-        )
-
-    guesses = (stack.reconstruct(slice(0, 1), noisy(a).unsqueeze(0))[0][0] for a in MEASURED_AT)
-    errors = [mse(guess.numpy(), data.validation) for guess in guesses]
-    return Candidate(name, tuple(errors), _relative(errors, wiener), member=member)
+        ) from None
 
 
 def _named(reference: str, of_references: Sequence[Candidate], data: PreparedData) -> Candidate:
@@ -187,21 +171,16 @@ def _named(reference: str, of_references: Sequence[Candidate], data: PreparedDat
     return found[0]
 
 
-def _denoiser(chosen: Candidate, folder: RunFolder, data: PreparedData) -> FittedDenoiser:
+def _denoiser(chosen: Candidate, folder: RunFolder, data: PreparedData) -> Denoiser:
+    """The chosen one as a model folder keeps it."""
     if chosen.member is not None:
-        _, arrays = folder.load_model(chosen.member.member_id)
-        if chosen.member.is_mixture:
-            return Mixture.from_arrays(arrays, {})
-        return NetworkDenoiser(chosen.member.architecture, data.n_genes, arrays)
-    return (
-        WienerDenoiser.of(chosen.reference)
-        if isinstance(chosen.reference, Wiener)
-        else PCADenoiser.of(chosen.reference)
-    )
+        return _saved(chosen.member, folder, data)
+    reference = chosen.reference
+    return type(reference).from_arrays(reference.arrays(), reference.facts())
 
 
 def _model(
-    run: Run, folder: RunFolder, data: PreparedData, chosen: Candidate, fitted: Sequence[Reference]
+    run: Run, folder: RunFolder, data: PreparedData, chosen: Candidate, fitted: Sequence[Denoiser]
 ) -> Model:
     """The chosen candidate with everything that a folder keeps."""
     denoiser = _denoiser(chosen, folder, data)

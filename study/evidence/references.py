@@ -20,25 +20,17 @@ from itertools import chain
 
 import numpy as np
 import pandas as pd
-import torch
 
 from data_utils.preparation import PreparedData
 from data_utils.sources import Dataset
 from models.architecture import image_shape
 from models.config import GENE_ORDERS, PAPER_CODE, MemberConfig, Protocol
-from models.denoisers.baselines import (
-    error_table,
-    mse,
-    mse_by_gene_and_sample,
-    noisy_rows,
-    reference_guesses,
-)
-from models.denoisers.mixture import Mixture
-from models.engine.blocks import stack_class
+from models.denoisers.denoiser import mse, mse_by_gene_and_sample, noisy_rows
+from models.denoisers.network import saved
+from models.denoisers.references import error_table, reference_guesses
 from models.variants import member_data
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
 from study.run.folder import RunFolder
-from study.run.packs import EVALUATION_ROWS
 from study.run.rows import FINISHED
 
 TABLES = ("references.parquet", "genes.parquet", "labels.parquet")
@@ -258,19 +250,9 @@ def reconstructed(
     noise_factor = member.noise_factor if noise_factor is None else noise_factor
     clean = getattr(member_data(data, member), part)
     rows = noisy_rows(clean, part, noise_factor, member.seed)
-    network, (_, parameters) = member.architecture, folder.load_model(member.member_id)
-    if member.is_mixture:
-        return clean, rows, Mixture.from_arrays(parameters, {}).denoise(rows, noise_factor)
-    noisy = torch.from_numpy(rows)
-    if network.noise_input:
-        noisy = torch.cat([noisy, torch.full((len(noisy), 1), noise_factor)], dim=1)
-    stack = stack_class(network)(network, clean.shape[1], 1)
-    stack.set_member(0, {name: torch.from_numpy(value) for name, value in parameters.items()})
-    blocks = noisy.split(EVALUATION_ROWS)
-    guess = torch.cat(
-        [stack.reconstruct(slice(0, 1), block.unsqueeze(0))[0][0] for block in blocks]
-    )
-    return clean, noisy[:, : clean.shape[1]].numpy(), guess.numpy()
+    _, arrays = folder.load_model(member.member_id)
+    denoiser = saved(member.architecture, clean.shape[1], arrays)
+    return clean, rows, denoiser.denoise(rows, noise_factor)
 
 
 def write_examples(folder: RunFolder, data: PreparedData, finished: Iterable[MemberConfig]) -> None:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from data_utils.errors import InputError
 from models.config import PAPER_CODE, MemberConfig
-from models.denoisers.baselines import reference_errors
+from models.denoisers.references import reference_errors
 from study.evidence.search import RUNNING, answer, answer_text, load_search, search_markdown
 from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES

@@ -6,7 +6,7 @@ import pytest
 from data_utils.cohort import simulate_cohort
 from data_utils.expression import ExpressionMatrix
 from data_utils.preparation import prepare
-from models.denoisers.baselines import noisy_rows
+from models.denoisers.denoiser import noisy_rows
 from models.gauge import LIMIT_GRID, Gauge
 from tests.small import expression
 

@@ -6,8 +6,8 @@ import pytest
 
 from data_utils.preparation import prepare
 from models.architecture import architecture
-from models.denoisers.baselines import PCA, Wiener
-from models.denoisers.linear import PCADenoiser, WienerDenoiser
+from models.denoisers.denoiser import Pairs
+from models.denoisers.linear import PCA, Wiener
 from models.denoisers.mixture import fit_round
 from models.denoisers.network import NetworkDenoiser
 from models.engine.parameters import initial_parameters
@@ -29,14 +29,18 @@ def network(name, **switches):
     return NetworkDenoiser(made, DATA.n_genes, parameters)
 
 
+def kept(denoiser):
+    return type(denoiser).from_arrays(denoiser.arrays(), denoiser.facts())
+
+
 def mixture():
     return fit_round(DATA.train.astype(np.float64), None, 3, 12, seed=0)
 
 
 DENOISERS = {
-    "wiener": lambda: WienerDenoiser.of(Wiener().fit(DATA.train, DATA.validation)),
-    "pca": lambda: PCADenoiser.of(PCA(8).fit(DATA.train)),
-    "pca with gain": lambda: PCADenoiser.of(PCA(8, gain=True).fit(DATA.train)),
+    "wiener": lambda: kept(Wiener().fit(DATA.train).tune(Pairs.noised(DATA.validation, seed=0))),
+    "pca": lambda: kept(PCA(8).fit(DATA.train)),
+    "pca with gain": lambda: kept(PCA(8, gain=True).fit(DATA.train)),
     "dense-4": lambda: network("dense-4"),
     "dense, relu code, sigmoid output": lambda: network(
         "dense-16x8", code_activation="relu", output="sigmoid"

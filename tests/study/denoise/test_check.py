@@ -8,8 +8,8 @@ from data_utils.cohort import simulate_cohort
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import read_expression, write_expression
 from data_utils.preparation import prepare
-from models.denoisers.baselines import Identity, Wiener, mse, noisy_rows
-from models.denoisers.linear import WienerDenoiser
+from models.denoisers.denoiser import Pairs, mse, noisy_rows
+from models.denoisers.linear import Identity, Wiener
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table, load_model, save_model
 from models.gauge import Gauge
 from study.denoise.denoise import check_path, denoise
@@ -25,7 +25,7 @@ def cohort():
 def folder(cohort, tmp_path_factory):
     """A model folder of a Wiener filter on 560 samples of the simulated cohort, 200 genes."""
     data = prepare(cohort.select(genes=range(200)))
-    wiener = Wiener(n_folds=2).fit(data.train, data.validation)
+    wiener = Wiener(n_folds=2).fit(data.train).tune(Pairs.noised(data.validation, seed=0))
     rows = []
     for name, of in ((OWN, wiener), ("Wiener", wiener), ("identity", Identity())):
         for a in (0.1, 0.5, 1.0):
@@ -34,7 +34,7 @@ def folder(cohort, tmp_path_factory):
     training = {"source": "simulated", "sha256": "0" * 64, "n_samples": 800, "simulated": True}
     model = Model(
         name="Wiener",
-        denoiser=WienerDenoiser.of(wiener),
+        denoiser=Wiener.from_arrays(wiener.arrays(), {}),
         genes=gene_table(data.gene_ids),
         scaling=data.scaling,
         transform="none",

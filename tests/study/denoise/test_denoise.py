@@ -116,11 +116,11 @@ def hand(model, z):
     """The denoiser's formula, in float64."""
     if model.denoiser.kind == "wiener":
         d = model.denoiser
-        spectrum = d.spectra[d.choice[np.abs(d.grid - NOISE).argmin()]].astype(float)
-        components = d.components.astype(float)
+        spectrum = d.spectra_[d.choice(NOISE)].astype(float)
+        components = d.components_.astype(float)
         return (
-            (z - d.mean) @ components * spectrum / (spectrum + NOISE**2)
-        ) @ components.T + d.mean
+            (z - d.mean_) @ components * spectrum / (spectrum + NOISE**2)
+        ) @ components.T + d.mean_
     p = {name: array.astype(float) for name, array in model.denoiser.parameters.items()}
     h = z
     for i in (0, 1):  # dense-2: both hidden layers are the code, sigmoid

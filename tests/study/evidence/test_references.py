@@ -13,8 +13,9 @@ from data_utils.noise import evaluation_noise
 from data_utils.preparation import prepare
 from models.architecture import architecture
 from models.config import Phase, Protocol
-from models.denoisers.baselines import noisy_rows, reference_errors
-from study.evidence import references
+from models.denoisers import network
+from models.denoisers.denoiser import noisy_rows
+from models.denoisers.references import reference_errors
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, REFERENCE_COLUMNS
 from study.evidence.references import (
     TABLES,
@@ -118,7 +119,7 @@ def test_the_mean_over_genes_or_samples_is_the_test_mse_of_the_run(config, run):
 
 def test_rows_in_blocks_change_nothing(run, monkeypatch):
     whole = [network_errors(run.folder, DATA, config)[0] for config in MEASURED]
-    monkeypatch.setattr(references, "EVALUATION_ROWS", 5)
+    monkeypatch.setattr(network, "ROWS", 5)
     for config, by_gene in zip(MEASURED, whole, strict=True):
         np.testing.assert_allclose(network_errors(run.folder, DATA, config)[0], by_gene, rtol=1e-6)
 

@@ -1,36 +1,16 @@
-"""Reference denoisers: closed forms, exact cases, no leak from test rows, independent figures."""
+"""Linear denoisers: closed forms, exact cases, and what is chosen."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 from sklearn.covariance import ledoit_wolf
 
-from data_utils.cohort import simulate_cohort
 from data_utils.noise import evaluation_noise
-from data_utils.preparation import prepare
-from data_utils.sources import load_dataset
-from models.denoisers import baselines
-from models.denoisers.baselines import (
-    ERROR_COLUMNS,
-    PCA,
-    GeneMean,
-    Identity,
-    Oracle,
-    Wiener,
-    error_table,
-    mse,
-    mse_by_gene_and_sample,
-    noisy_rows,
-    reference_errors,
-    reference_guesses,
-    references,
-)
-from models.training import PackTraining
-from tests.small import member, prepared
+from models.denoisers.denoiser import Pairs, mse, mse_by_gene_and_sample, noisy_rows
+from models.denoisers.linear import PCA, GeneMean, Identity, Wiener
+from models.denoisers.references import references
+from tests.small import prepared
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "l1000_a375_qnorm_n1119x943.gct.gz"
 ALPHAS = (0.1, 0.5, 1.0)
@@ -82,7 +62,8 @@ def noised(clean, alpha, seed=9):
     return clean + alpha * generator(seed).normal(size=clean.shape)
 
 
-# Each reference
+def tuned(denoiser, train, validation, seed=0):
+    return denoiser.fit(train).tune(Pairs.noised(validation, seed))
 
 
 def test_identity_leaves_the_input_alone_and_errs_by_the_noise():
@@ -173,7 +154,7 @@ def test_wiener_shrinks_towards_the_scaled_identity(share):
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_tuned_wiener_reaches_the_least_error_of_a_known_gaussian(alpha):
     known = Gaussian()
-    wiener = Wiener().fit(known.rows(4000, 1), known.rows(500, 2))
+    wiener = tuned(Wiener(), known.rows(4000, 1), known.rows(500, 2))
     test = known.rows(4000, 3)
     noisy = noised(test, alpha)
     error = mse(wiener.denoise(noisy, alpha), test)
@@ -187,21 +168,21 @@ def test_tuned_wiener_reaches_the_least_error_of_a_known_gaussian(alpha):
 def test_wiener_without_noise_leaves_the_input_alone_even_where_a_gene_is_constant():
     train = low_rank(n_samples=10)
     train[:, 0] = 2.0
-    for wiener in (Wiener().fit(train), Wiener((0.0,), n_folds=0).fit(train, train)):
+    for wiener in (Wiener().fit(train), tuned(Wiener((0.0,), n_folds=0), train, train)):
         np.testing.assert_allclose(wiener.denoise(train, 0.0), train, atol=1e-12)
 
 
 def test_a_direction_without_variance_has_no_gain_and_no_nan():
     train = np.zeros((10, 4))
     train[:, 0] = np.arange(10)
-    for reference in (PCA(3, gain=True).fit(train), Wiener((0.0,), n_folds=0).fit(train, train)):
+    for reference in (PCA(3, gain=True).fit(train), tuned(Wiener((0.0,), n_folds=0), train, train)):
         for alpha in (0.0, 1e-6):
             np.testing.assert_allclose(reference.denoise(train, alpha), train, atol=1e-6)
 
 
 def test_wiener_tells_the_validation_error_that_its_guess_has():
     data = prepared()
-    wiener = Wiener().fit(data.train, data.validation, seed=4)
+    wiener = tuned(Wiener(), data.train, data.validation, seed=4)
     for alpha in ALPHAS:
         guess = wiener.denoise(noisy_rows(data.validation, "validation", alpha, seed=4), alpha)
         errors = wiener.validation_mse(alpha)
@@ -212,9 +193,9 @@ def test_wiener_tells_the_validation_error_that_its_guess_has():
 def test_wiener_shrinks_more_where_rows_are_few():
     best = {}
     for n_rows in (15, 4000):
-        errors = (
-            Wiener().fit(Gaussian().rows(n_rows, 1), Gaussian().rows(500, 2)).validation_mse(0.5)
-        )
+        errors = tuned(
+            Wiener(), Gaussian().rows(n_rows, 1), Gaussian().rows(500, 2)
+        ).validation_mse(0.5)
         best[n_rows] = min(
             (e, float(name.split()[1]))
             for name, e in errors.items()
@@ -243,99 +224,6 @@ def test_two_fits_are_equal_and_leave_the_rows_alone():
     assert np.array_equal(before[1], data.validation)
 
 
-# Together
-
-
-def test_nothing_of_the_test_rows_reaches_the_fit():
-    data = prepared()
-    changed = replace(data, test=data.test * 3 + 7)
-    probe = generator().normal(size=(5, data.n_genes))
-    for one, other in zip(references(data), references(changed), strict=True):
-        assert np.array_equal(one.denoise(probe, 0.5), other.denoise(probe, 0.5)), one.name
-    left, right = (reference_errors(d, None, ALPHAS, (0,)) for d in (data, changed))
-    assert left["val_mse"].equals(right["val_mse"])
-    assert left["choice"].equals(right["choice"])
-    assert not left["test_mse"].equals(right["test_mse"])
-
-
-def test_validation_rows_choose_but_do_not_fit():
-    data = prepared()
-    one, other = (Wiener().fit(data.train, rows) for rows in (data.validation, data.validation * 5))
-    for name, spectrum in one.spectra_.items():
-        assert np.array_equal(spectrum, other.spectra_[name])
-    assert one.choice(0.5) != other.choice(0.5)
-
-
-def test_errors_are_on_the_noise_that_the_networks_of_the_seed_see():
-    data = prepared()
-    table = reference_errors(data, None, (0.3,), (0, 1))
-    for seed in (0, 1):
-        training = PackTraining((member(noise=0.3, seed=seed),), data)
-        block = training.seeds[0][1][0]
-        for part, column in {"validation": "val_mse", "test": "test_mse"}.items():
-            normal = torch.cat(list(training._fixed_noise(seed, part)))
-            inputs = training._inputs(
-                block, training._phase_factors(0, None), training.rows[part], normal
-            )[0].numpy()
-            assert np.array_equal(inputs, noisy_rows(getattr(data, part), part, 0.3, seed))
-            row = table.query("reference == 'identity' and seed == @seed")
-            assert row[column].item() == pytest.approx(mse(inputs, getattr(data, part)), rel=1e-12)
-
-
-def test_each_seed_chooses_on_its_own_noise():
-    data = prepared(120, 20)
-    table = reference_errors(data, None, (0.3,), range(8)).query("reference == 'Wiener'")
-    alone = [Wiener().fit(data.train, data.validation, seed).choice(0.3) for seed in range(8)]
-    assert table["choice"].tolist() == alone
-    assert len(set(alone)) > 1
-
-
-def test_the_table_has_a_row_for_each_reference_noise_factor_and_seed():
-    table = reference_errors(prepared(), None, (0.0, 0.5), (0, 1), code_sizes=(2, 8))
-    assert list(table.columns) == ERROR_COLUMNS
-    assert len(table) == (2 + 2 * 2 + 1) * 2 * 2
-    keys = ["reference", "noise_factor", "seed", "code_size"]
-    assert not table.duplicated(keys).any()
-    assert sorted(set(table["code_size"].dropna())) == [2, 8]
-    assert table.groupby("reference")["code_size"].count().to_dict() == {
-        **dict.fromkeys(("PCA", "PCA with gain"), 8),
-        **dict.fromkeys(("identity", "gene mean", "Wiener"), 0),
-    }
-    without = table[table["noise_factor"] == 0].set_index("reference")["test_mse"]
-    assert without["identity"].eq(0).all()
-    assert without["Wiener"].lt(1e-12).all()
-    assert np.isfinite(table[["val_mse", "test_mse"]]).all(axis=None)
-
-
-def test_guesses_are_those_that_the_table_measures():
-    data = prepared()
-    table = reference_errors(data, None, (0.0, 0.5), (0, 1), code_sizes=(2, 8))
-    found = list(reference_guesses(data, None, (0.0, 0.5), (0, 1), code_sizes=(2, 8)))
-    pd.testing.assert_frame_equal(error_table([row for row, _ in found]), table, check_exact=True)
-    for row, guess in found:
-        assert guess.shape == data.test.shape
-        assert mse(guess, data.test) == row["test_mse"]
-
-
-def test_more_genes_than_a_covariance_is_taken_of(monkeypatch):
-    monkeypatch.setattr(baselines, "LARGEST_COVARIANCE", 59)
-    assert [reference.name for reference in references(prepared(n_genes=60))] == [
-        "identity",
-        "gene mean",
-    ]
-    assert len(references(prepared(n_genes=59))) == 5
-
-
-def test_an_oracle_for_other_genes_is_refused():
-    cohort = simulate_cohort(60)
-    data = prepare(cohort.matrix.select(genes=range(20)))
-    with pytest.raises(ValueError, match="other genes"):
-        references(data, cohort)
-
-
-# Metrics
-
-
 def test_mse_by_gene_and_by_sample_by_hand():
     clean = np.zeros((3, 2))
     guess = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
@@ -350,65 +238,3 @@ def test_mse_is_summed_in_double_precision():
     assert mse(np.full_like(clean, 0.1), clean) == pytest.approx(
         float(np.float32(0.1)) ** 2, rel=1e-12
     )
-
-
-# The study's data
-
-
-@pytest.fixture(scope="module")
-def cohort():
-    return simulate_cohort()
-
-
-@pytest.fixture(scope="module")
-def simulated(cohort):
-    return prepare(cohort.matrix)
-
-
-@pytest.fixture(scope="module")
-def errors(cohort, simulated):
-    table = reference_errors(simulated, cohort, ALPHAS, (0,))
-    return table.set_index(["reference", "noise_factor"])["test_mse"]
-
-
-@pytest.mark.parametrize("alpha", ALPHAS)
-def test_on_the_simulated_cohort_nothing_beats_the_oracle(errors, alpha):
-    at = errors.xs(alpha, level="noise_factor")
-    assert at.idxmin() == "oracle"
-    assert at.drop("oracle").idxmin() == "Wiener"
-    assert at["PCA with gain"] <= at["PCA"]
-
-
-# Figures of tests/data_utils/cohort_targets.py, which fits on 80 % of the samples instead of 70 %,
-# with another split and other noise.
-@pytest.mark.parametrize(("alpha", "expected"), [(0.1, 0.0097), (0.5, 0.1423), (1.0, 0.2630)])
-def test_wiener_reaches_its_figure_on_the_simulated_cohort(errors, alpha, expected):
-    assert errors["Wiener", alpha] < 1.005 * expected
-    assert (
-        errors["Wiener", alpha] > 0.95 * expected
-    )  # less would be too good: the true covariance gives 0.93
-
-
-def test_the_oracle_is_the_cohorts_posterior_mean(cohort, simulated):
-    few = simulated.test[:20]
-    direct = cohort.posterior_mean(few, 0.5, simulated.scaling.centre, simulated.scaling.scale)
-    assert np.array_equal(
-        Oracle(cohort, simulated.scaling).fit(simulated.train).denoise(few, 0.5), direct
-    )
-
-
-# Measured elsewhere: .0098 .156 .309 for Wiener and .406 .414 .440 for PCA, on another split and
-# fitted on 80 % of the samples instead of 70 %. They depend on the split: PCA's first figure ranges
-# from .37 to .45 over four splits.
-@pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
-def test_references_reach_their_figures_on_real_profiles():
-    data = prepare(load_dataset(str(REAL)).matrix)
-    table = reference_errors(data, None, ALPHAS, (0,)).set_index(["reference", "noise_factor"])[
-        "test_mse"
-    ]
-    assert table["Wiener"].tolist() == pytest.approx([0.0098, 0.156, 0.309], rel=0.06)
-    assert table["Wiener"].tolist() == pytest.approx(
-        [0.00971, 0.1595, 0.3241], rel=0.005
-    )  # on this split
-    assert table["PCA"].tolist() == pytest.approx([0.406, 0.414, 0.440], rel=0.12)
-    assert table.groupby("noise_factor").idxmin().map(lambda key: key[0]).eq("Wiener").all()

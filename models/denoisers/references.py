@@ -1,0 +1,112 @@
+"""The reference denoisers that every network is measured against, and how well they do.
+
+    reference_errors(data, cohort, noise_factors=(0.1, 0.5), seeds=(0, 1, 2))
+
+All are fitted to training rows alone, and choose on validation rows under the very noise (eq. 9)
+on which the networks of that seed are validated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from data_utils.cohort import Cohort
+from data_utils.preparation import PreparedData
+from data_utils.scaling import ZScore
+from models.architecture import LARGEST_COVARIANCE
+from models.denoisers.denoiser import Denoiser, Pairs, mse, noisy_rows
+from models.denoisers.linear import PCA, GeneMean, Identity, Wiener
+
+ERROR_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
+
+
+class Oracle(Denoiser):
+    """The exact posterior mean of the simulated cohort: no denoiser has a smaller expected MSE."""
+
+    name = "oracle"
+
+    def __init__(self, cohort: Cohort, scaling: ZScore):
+        self.cohort, self.scaling = cohort, scaling
+
+    def denoise(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:  # type: ignore[override]  # one factor
+        """Return the posterior mean at one noise factor."""
+        centre, scale = self.scaling.centre, self.scaling.scale
+        return self.cohort.posterior_mean(noisy, noise_factor, centre, scale)
+
+
+def references(
+    data: PreparedData, cohort: Cohort | None = None, code_sizes: Sequence[int] = (32,)
+) -> list[Denoiser]:
+    """Fit every reference to `data`; the oracle only if they are of a simulated cohort.
+
+    Beyond LARGEST_COVARIANCE genes without PCA and Wiener. Tuned under the noise of seed 0.
+    """
+    found: list[Denoiser] = [Identity(), GeneMean()]
+    if data.n_genes <= LARGEST_COVARIANCE:
+        found += [PCA(code_size, gain) for gain in (False, True) for code_size in code_sizes]
+        found.append(Wiener())
+    if cohort is not None:
+        if not np.array_equal(data.gene_ids, cohort.matrix.gene_ids):
+            raise ValueError("the genes of the data are not those of the cohort: it has no oracle")
+        found.append(Oracle(cohort, data.scaling))
+    validation = Pairs.noised(data.validation, seed=0)
+    return [reference.fit(data.train).tune(validation) for reference in found]
+
+
+def reference_guesses(
+    data: PreparedData,
+    cohort: Cohort | None,
+    noise_factors: Sequence[float],
+    seeds: Sequence[int],
+    code_sizes: Sequence[int] = (32,),
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Denoise with every reference the noisy rows that the networks of each seed see.
+
+    Yields a row of ERROR_COLUMNS with the validation and test MSE (eq. 11), and the guess at the
+    clean test rows, for each reference, code size, noise factor and seed.
+    """
+    fitted = references(data, cohort, code_sizes)
+    for seed in seeds:
+        validation = Pairs.noised(data.validation, seed)
+        for reference in fitted:
+            reference.tune(validation)
+        for noise_factor in noise_factors:
+            noisy = {
+                part: noisy_rows(getattr(data, part), part, noise_factor, seed)
+                for part in ("validation", "test")
+            }
+            for reference in fitted:
+                guess = {
+                    part: reference.denoise(rows, noise_factor) for part, rows in noisy.items()
+                }
+                row = {
+                    "reference": reference.name,
+                    "noise_factor": noise_factor,
+                    "seed": seed,
+                    "code_size": reference.code_size,
+                    "choice": reference.choice(noise_factor),
+                    "val_mse": mse(guess["validation"], data.validation),
+                    "test_mse": mse(guess["test"], data.test),
+                }
+                yield row, guess["test"]
+
+
+def reference_errors(
+    data: PreparedData,
+    cohort: Cohort | None,
+    noise_factors: Sequence[float],
+    seeds: Sequence[int],
+    code_sizes: Sequence[int] = (32,),
+) -> pd.DataFrame:
+    """Return the rows of `reference_guesses` as a table."""
+    return error_table(
+        [row for row, _ in reference_guesses(data, cohort, noise_factors, seeds, code_sizes)]
+    )
+
+
+def error_table(rows: Sequence[dict]) -> pd.DataFrame:
+    """Return rows with ERROR_COLUMNS; code_size is <NA> and choice is "" if there is none."""
+    return pd.DataFrame(rows, columns=ERROR_COLUMNS).astype({"code_size": "Int64"})

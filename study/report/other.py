@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from models.config import AS_WRITTEN, Protocol
 from study.evidence.evidence import Evidence
-from study.report.curves import NOISE, SETTINGS, UNCHANGED, nearest, over_seeds, rounded
+from study.report.curves import NOISE, SETTINGS, UNCHANGED, nearest, over_seeds, plain, rounded
 from study.report.document import Plot, Table
 from study.report.drawing import NOISE_AXIS, draw_lines, name_all
 from study.report.style import canvas, looks_of
@@ -20,7 +20,10 @@ from study.report.wording import in_order
 MOST_LINES = 10  # in one figure
 MOST_KINDS = 30  # that are drawn
 MOST_EPOCHS = 100  # points of a curve by epoch
-_OTHERS = "Networks that no other section shows, named by what sets them apart from the plain one."
+_OTHERS = (
+    "Networks that no other section shows, named by what sets them apart from the plain one, which "
+    "is there for comparison."
+)
 
 
 def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table]:
@@ -54,14 +57,18 @@ def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table
 def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
     """Return the rows of Evidence.levels that no section shows, with what a network is in `series`.
 
-    Networks that did not finish are listed under Provenance, and mixtures of Wiener filters stand
-    with the references.
+    The plain networks of the same models and noise factors are there for comparison. Networks that
+    did not finish are listed under Provenance, and mixtures of Wiener filters stand with the
+    references.
     """
     rows = evidence.levels
     rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
-    rows = rows[~rows["member_id"].isin(shown) & (rows["optimizer"] != "")]
+    rows = rows[rows["optimizer"] != ""]
     several = rows["member_id"].duplicated(keep=False)
-    names = [_kind(*row) for row in zip(rows.to_dict("records"), several, strict=True)]
+    places = pd.MultiIndex.from_frame(rows[["model", "noise_factor"]])
+    other = ~rows["member_id"].isin(shown)
+    rows = rows[other | (plain(rows) & ~several & places.isin(places[other]))]
+    names = [_kind(*row) for row in zip(rows.to_dict("records"), several[rows.index], strict=True)]
     rows = rows.assign(series=names, noise_factor=rounded(rows["noise_factor"]))
     return in_order(rows, "series", "noise_factor", "seed")
 

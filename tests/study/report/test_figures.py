@@ -275,6 +275,7 @@ def test_other_models_and_settings_have_curves_and_a_table(tmp_path):
     found = other(tmp_path / "run", members, mse=lambda m, _: 0.3 + 0.1 * m.seed)
     assert list(found) == ["other-noise", "other-mse", "other-networks"]  # no loss by epoch here
     names = [
+        "dense-4, 9 epochs",  # the plain one
         "dense-4, learning rate 0.01, 9 epochs",
         "dense-96x24x96, beta 0.1, 9 epochs",
         "dense-96x24x96, mine, 9 epochs",
@@ -284,11 +285,11 @@ def test_other_models_and_settings_have_curves_and_a_table(tmp_path):
         assert plot.data["series"].drop_duplicates().tolist() == names
         [axes] = plot.figure().axes
         lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
-        assert lines[names[0]] == pytest.approx([0.4 if key == "other-noise" else 0.395])
+        assert lines[names[1]] == pytest.approx([0.4 if key == "other-noise" else 0.395])
     table = found["other-networks"].frame
     assert table["network"].tolist() == names
-    assert table["test MSE"].tolist() == pytest.approx([0.4, 0.3, 0.3])
-    assert table["seeds"].tolist() == [3, 1, 1]
+    assert table["test MSE"].tolist() == pytest.approx([0.3, 0.4, 0.3, 0.3])
+    assert table["seeds"].tolist() == [1, 3, 1, 1]
 
 
 def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path):
@@ -301,9 +302,9 @@ def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path
     found = load_evidence([fake_run(tmp_path / "run", members=members)])
     plots = {plot.key: plot for plot in build(found, judge_claims(found)).plots()}
     data = plots["other-noise"].data
-    names = [f"dense-4, learning rate {rate}, 9 epochs" for rate in ("0.01", "0.1")]
-    assert data["series"].unique().tolist() == names
-    assert data["noise_factor"].tolist() == [0.1, 0.5] * 2
+    rates = ["", " learning rate 0.01,", " learning rate 0.1,"]
+    assert data["series"].unique().tolist() == [f"dense-4,{rate} 9 epochs" for rate in rates]
+    assert data["noise_factor"].tolist() == [0.1, 0.5] * 3
     plain = plots["fig-7"].data  # the learning rate of the paper's networks has the paper's figure
     assert plain.loc[plain["series"] == "as-written", "noise_factor"].tolist() == [0.1, 0.5]
 

@@ -1,4 +1,4 @@
-"""Run folders with known numbers, written without training: for tests of the report. Not a test itself."""
+"""Write run folders with known numbers without training, for report tests. Not a test itself."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def effect_as_written(member, noise):
 
 
 def effect_as_published(member, noise):
-    """Clean-row MSE that grows with depth and falls along the carried noise levels; flat with fresh networks."""
+    """Clean-row MSE that grows with depth and falls along carried noise levels (fresh: flat)."""
     carried = len(member.phases) > 1
     own = 0.001 * np.sin(5.0 * member.seed + DEPTH[member.model])
     return 0.9 + 0.02 * DEPTH[member.model] - (0.2 * noise if carried else 0.0) + own
@@ -49,9 +49,9 @@ def fake_run(
 ):
     """A run folder of `grid`; `mse(member, noise_factor)` gives its test MSE. Returns the path.
 
-    `lost`: {index of member: "failed" or "diverged"}; `tables` False leaves out references, genes and labels, as an
-    old run does. Train MSE is 0.02, validation MSE 0.005 below test MSE; tested at another noise factor a than its
-    own b, a network does worse by (a - b)^2 / 2.
+    `lost`: {index of member: "failed" or "diverged"}; `tables` False leaves out references, genes
+    and labels. Train MSE is 0.02, validation MSE 0.005 below test MSE. Tested at another noise
+    factor a than its own b, a network's MSE is higher by (a - b)^2 / 2.
     """
     folder = Path(folder)
     folder.mkdir(parents=True)
@@ -170,7 +170,10 @@ def fake_config(grid, planned, simulated, data):
 
 
 def _reference_tables(folder, planned, simulated):
-    """references, genes and labels; of alpha: identity alpha^2, gene mean 1, Wiener .5 alpha^2 / (1 + alpha^2), ..."""
+    """Make references, genes and labels, as functions of the noise factor alpha.
+
+    Identity is alpha^2, gene mean 1, Wiener .5 alpha^2 / (1 + alpha^2), and so on.
+    """
     noise_factors = sorted({a for m in planned for p in m.phases for a in p.noise_factors})
     seeds = sorted({m.seed for m in planned})
     formulas = {

@@ -49,7 +49,7 @@ def folder(cohort, tmp_path_factory):
 
 
 def noisy(cohort, rows, noise=0.5, shift=0.0, name="<i>sample</i>"):
-    """Noisy rows of the cohort; `shift` moves every gene by a number of its own, as another tissue would."""
+    """Add noise to rows of the cohort; `shift` moves each gene differently, like another tissue."""
     rng = np.random.default_rng(1)
     scale = cohort.values.std(0)
     moved = shift * scale * rng.standard_normal(cohort.n_genes)

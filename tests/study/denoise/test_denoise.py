@@ -1,4 +1,4 @@
-"""export and denoise from the command line: numbers as by hand, in the input's units, names and order; bad input."""
+"""export and denoise from the command line: hand-computed numbers, units, names, bad input."""
 
 import json
 import shutil
@@ -57,7 +57,7 @@ def models(run_folder, tmp_path_factory):
 def noisy_file(
     folder, model, name="noisy.tsv", counts=False, left_out=(), other_genes=2, n_samples=40
 ):
-    """Samples with noise, genes by symbol in another order, and some that no model knows; returns path and matrix."""
+    """Write noisy samples with reordered gene symbols, some unknown; return path and matrix."""
     rng = np.random.default_rng(3)
     clean = expression(n_samples, seed=0)
     noisy = clean.values + NOISE * load_model(model).scaling.scale * rng.standard_normal(
@@ -199,7 +199,10 @@ def test_a_run_is_a_model_too_and_needs_neither_ray_nor_torch_for_a_folder(
     one, other = (read_expression(tmp_path / name).values for name in ("a.npz", "b.npz"))
     np.testing.assert_array_equal(one, other)
     words = ["denoise", "--model", str(models["wiener"]), str(path), str(tmp_path / "c.npz")]
-    code = f"import sys, run_study; run_study.main({words}); assert not {{'ray', 'torch', 'sklearn'}} & set(sys.modules)"
+    code = (
+        f"import sys, run_study; run_study.main({words}); "
+        "assert not {'ray', 'torch', 'sklearn'} & set(sys.modules)"
+    )
     subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, timeout=120
     )
@@ -309,7 +312,7 @@ def test_a_damaged_model_is_one_line(name, at, models, tmp_path, capsys):
 
 
 def test_a_hostile_model_is_one_line(models, tmp_path, capsys):
-    """Sums that fit, but facts that do not: an unknown kind, sizes that no memory holds, other shapes."""
+    """Checksums fit but facts do not: an unknown kind, sizes beyond any memory, other shapes."""
     from data_utils.files import sha256
 
     path, _ = noisy_file(tmp_path, models["network"])

@@ -125,7 +125,7 @@ def test_rows_in_blocks_change_nothing(run, monkeypatch):
 
 
 def test_examples_are_what_the_networks_make_of_test_rows(run):
-    """One conv network of each order at the noise factor that has several; pictures hold the genes row by row."""
+    """One conv network per order, at the noise factor that has several; pictures hold the genes."""
     with np.load(run.folder.path / "examples.npz") as file:
         found = dict(file)
     assert found["order"].tolist() == ["given", "correlation", "shuffled"]
@@ -165,7 +165,7 @@ def test_genes_are_of_the_best_setting_and_the_mean_over_its_seeds(run):
 
 
 def test_networks_are_measured_where_they_can_be(run):
-    """A carried network at its last noise factor; no stream, no other order of genes, no mixture."""
+    """Carried networks count at their last noise factor; streams, gene orders, mixtures do not."""
     keys = run.genes.loc[
         run.genes["protocol"] != "", ["protocol", "method", "noise_factor"]
     ].drop_duplicates()

@@ -93,7 +93,7 @@ def test_one_reversed_part_is_enough_when_holm_allows_it():
 
 
 def test_a_smaller_claim_within_takes_the_larger_with_it():
-    """Six parts need eight seeds (6 x 2^(1-8) = .047); the two that are a claim by themselves need seven."""
+    """Six parts need eight seeds (6 x 2^(1-8) = .047); the two that are claims need only seven."""
     differences = parts(around(-1, 7), *[around(5, 7)] * 5)
     assert judge(differences).outcome == UNDECIDED
     together = judge(differences, apart=(Part("a"), Part("b")))
@@ -632,7 +632,7 @@ def test_the_claims_quote_the_numbers_of_published_csv():
     curves = [[published_mse(model, noise) for model in DENSE] for noise in NOISE_FACTORS]
     first, last = (", ".join(map(number, level)) for level in (curves[0], curves[-1]))
     assert f"{first} at noise 0 and {last} at noise 1" in claims["C2"].published
-    # at noise 0.0 Fig. 7 lies above Fig. 8: even the paper's curves do not show the order everywhere
+    # At noise 0.0 Fig. 7 lies above Fig. 8: the paper's curves do not show the order everywhere.
     pairs = [pair for level in curves for pair in pairwise(level)]
     clear = sum(deep.mse - flat.mse > deep.tolerance + flat.tolerance for flat, deep in pairs)
     assert f"{clear} of {len(pairs)} neighbours" in claims["C2"].published

@@ -1,4 +1,4 @@
-"""The paper's numbers, against the facts of the paper rather than against the code that reads them."""
+"""The paper's numbers, checked against facts of the paper, not the code that reads them."""
 
 import dataclasses
 import math

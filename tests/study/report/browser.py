@@ -32,7 +32,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Browser:
-    """One page of one browser. `errors` collects exceptions, console and network errors of the page."""
+    """One page of one browser; `errors` collects its exceptions, console and network errors."""
 
     def __init__(self, profile: Path):
         command_read, self._out = os.pipe()

@@ -1,4 +1,4 @@
-"""The page as Chromium shows it: no errors, no dead anchors, sorting by mouse and key, nothing too wide."""
+"""The page in Chromium: no errors or dead anchors, sorting by mouse and key, nothing too wide."""
 
 from itertools import pairwise
 
@@ -12,7 +12,10 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="needs chromium (apt-get install chromium)"
 )
 
-COLUMN = "[...document.querySelectorAll('#table-%s tbody tr')].map(row => row.cells[%d].textContent.trim())"
+COLUMN = (
+    "[...document.querySelectorAll('#table-%s tbody tr')]"
+    ".map(row => row.cells[%d].textContent.trim())"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,8 @@ def test_no_error_nothing_fetched_and_no_sideways_scrolling(browser, path, width
     assert browser.run("document.documentElement.scrollWidth") <= width
     wide = (
         "[...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, pre, .skip') && "
-        "e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 80))"
+        "e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)"
+        ".map(e => e.outerHTML.slice(0, 80))"
     )
     assert browser.run(wide) == []
 
@@ -51,24 +55,30 @@ def test_no_error_nothing_fetched_and_no_sideways_scrolling(browser, path, width
 def test_a_script_that_came_with_the_data_would_not_run(browser, path):
     browser.open(path)
     browser.run(
-        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.foreign = 1'}))"
+        "document.body.append("
+        "Object.assign(document.createElement('script'), {text: 'window.foreign = 1'}))"
     )
     assert browser.run("typeof foreign") == "undefined"
 
 
 def test_every_anchor_resolves_and_every_id_is_there_once(browser, path):
     browser.open(path)
-    dead = "[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash).filter(h => !document.querySelector(h))"
+    dead = (
+        "[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash)"
+        ".filter(h => !document.querySelector(h))"
+    )
     assert browser.run(dead) == []
     assert browser.run("document.querySelectorAll('nav a').length") > 9
     assert (
         browser.run(
-            "(ids => ids.length - new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id))"
+            "(ids => ids.length - new Set(ids).size)"
+            "([...document.querySelectorAll('[id]')].map(e => e.id))"
         )
         == 0
     )
     named = browser.run(
-        "[...document.querySelectorAll('[aria-labelledby]')].map(e => e.getAttribute('aria-labelledby'))"
+        "[...document.querySelectorAll('[aria-labelledby]')]"
+        ".map(e => e.getAttribute('aria-labelledby'))"
     )
     assert named
     assert browser.run(f"{named}.filter(id => !document.getElementById(id))") == []
@@ -112,7 +122,8 @@ def test_tables_have_captions_and_scopes(browser, path):
     assert browser.run("document.querySelectorAll('table').length") > 15
     assert (
         browser.run(
-            "[...document.querySelectorAll('table')].filter(t => !t.caption?.textContent.trim()).length"
+            "[...document.querySelectorAll('table')]"
+            ".filter(t => !t.caption?.textContent.trim()).length"
         )
         == 0
     )

@@ -1,4 +1,4 @@
-"""The report's folder: what is in it, escaped, whole or not there, and the same for the same runs."""
+"""The report's folder: its content, escaped, whole or absent, and the same for the same runs."""
 
 import os
 import re
@@ -166,7 +166,8 @@ def test_in_short_says_what_the_numbers_are(runs):
     judgements = judge_claims(evidence)
     points = {point.lead: point.text for point in in_short(evidence, judgements)}
     assert len(points) == 4
-    # as-written MSE is .3 + .2 a + .01 depth: against a^2 it is worse up to 0.6, and at 0.7 (.49) for conv (.56) alone
+    # The as-written MSE is .3 + .2 a + .01 depth: it is worse than a^2 up to 0.6, and at 0.7 (.49)
+    # for conv (.56) only.
     worse = points["Worse than leaving the noisy input alone:"]
     assert worse == "every network at noise 0 to 0.6 and some networks at noise 0.7."
     best = points["How well noise is removed:"]
@@ -289,10 +290,11 @@ def test_bad_runs_leave_nothing(tmp_path):
 
 
 def test_a_report_is_quick_and_loads_neither_torch_nor_ray(runs, tmp_path):
-    """429 networks and 45: in a fresh process, the imports counted; 10 s on a machine of its own."""
+    """429 networks and 45, in a fresh process with its imports: 10 s on an idle machine."""
     code = (
         "import sys; from pathlib import Path; from study.report.folder import write_report\n"
-        f"write_report([Path({str(runs[0])!r}), Path({str(runs[1])!r})], Path({str(tmp_path / 'out')!r}))\n"
+        f"runs = [Path({str(runs[0])!r}), Path({str(runs[1])!r})]\n"
+        f"write_report(runs, Path({str(tmp_path / 'out')!r}))\n"
         "print(*sys.modules)"
     )
     before = os.times().children_user
@@ -395,8 +397,8 @@ def test_markdown_of_every_block():
     assert text.startswith("# T\n\ns\n\n> **Beware.** Of it\n\n## Top\n\n### Part \\*one\\*\n")
     assert "**C1 says**\n\n**Lead:** no \\`code\\`" in text
     assert (
-        "| gene | mse |\n| --- | ---: |\n| \\<script\\>alert('gene')\\</script\\> | 0.500 |\n| a\\|b | 1.000 |"
-        in text
+        "| gene | mse |\n| --- | ---: |\n"
+        "| \\<script\\>alert('gene')\\</script\\> | 0.500 |\n| a\\|b | 1.000 |" in text
     )
     assert "- **One:** \\[x\\](y)\n- \\& two" in text
     assert "    a `b`\n    c" in text

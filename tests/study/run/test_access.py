@@ -1,4 +1,4 @@
-"""Who can get in while a study runs on this machine: nobody from outside, and nobody here without the run's token."""
+"""Nobody outside, and nobody here without the run's token, has access to a running study."""
 
 import json
 import os

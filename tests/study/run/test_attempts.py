@@ -24,7 +24,10 @@ MEMBERS = [member(seed=seed) for seed in range(5)]
 PACKS = Pack(tuple(MEMBERS[:4])), Pack((MEMBERS[4],))
 PACK, OTHER = map(PackJob, PACKS)
 FIRST, SECOND = PackJob(Pack(tuple(MEMBERS[:2]))), PackJob(Pack(tuple(MEMBERS[2:4])))
-MEMORY = "RuntimeError: [enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"
+MEMORY = (
+    "RuntimeError: [enforce fail at alloc_cpu.cpp:127] "
+    "DefaultCPUAllocator: can't allocate memory: you tried"
+)
 
 
 @pytest.fixture
@@ -103,7 +106,10 @@ def test_a_pack_without_memory_is_split_at_once(attempts, error):
 
 def test_a_death_that_may_have_been_anything_is_not_taken_for_a_lack_of_memory():
     """Ray lists the kernel's killer among the possible reasons of every death."""
-    text = "There are some potential root causes. (1) The process is killed by SIGKILL by OOM killer due to high memory"
+    text = (
+        "There are some potential root causes. "
+        "(1) The process is killed by SIGKILL by OOM killer due to high memory"
+    )
     assert not NO_MEMORY.search(text)
 
 

@@ -1,4 +1,4 @@
-"""The run folder: whole files or none, and tables that do not depend on the order in which packs ended."""
+"""The run folder: whole files or none, and tables that do not depend on the packs' order."""
 
 import json
 import math
@@ -219,7 +219,7 @@ def test_a_model_comes_back_with_its_configuration(folder):
 
 
 def test_arrays_come_back_whatever_their_memory_is_like(folder):
-    """safetensors writes memory as it lies: a transposed, a strided and a backward array must not be scrambled."""
+    """safetensors writes raw memory: transposed, strided and reversed arrays must stay intact."""
     square = np.arange(12, dtype=np.float32).reshape(3, 4)
     arrays = {
         "transposed": square.T,
@@ -392,7 +392,7 @@ def test_failed_members_have_a_row_with_the_reason_until_they_end(folder):
 
 @pytest.mark.filterwarnings("error")
 def test_columns_have_one_type_with_and_without_failures(folder):
-    """Whoever reads the table meets the same types, also where a member failed, diverged or none has ended."""
+    """A table has the same types even if a member failed or diverged, or if none has ended."""
     finish(folder, [member(), member(noise=0.1, learning_rate=1e30)])
     planned = [member(), member(noise=0.1, learning_rate=1e30), MEMBERS[0]]
     members, _ = folder.merge(planned, {})

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGKILL: what has been done is kept, and the end is that of an unbroken run."""
+"""Ctrl-C, SIGTERM and SIGKILL: finished work is kept, and the result is an unbroken run's."""
 
 import json
 import os
@@ -234,7 +234,7 @@ def test_a_damaged_checkpoint_counts_as_none(data, unbroken, tmp_path):
 
 
 def test_interrupted_before_any_batch(data, unbroken, tmp_path, monkeypatch):
-    """Ctrl-C while the folder is being made: the tables are empty, and --resume does all the work."""
+    """Ctrl-C while the folder is made leaves empty tables, and --resume does all the work."""
     out, original = tmp_path / "run", Study._begin
 
     def signalled(self):

@@ -1,4 +1,4 @@
-"""`--storage`: a run on another machine's disk or in an object store, and a run that goes on from there."""
+"""`--storage`: a run on another machine's disk or in an object store, and its resumption."""
 
 import os
 import shutil

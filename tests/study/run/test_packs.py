@@ -189,7 +189,7 @@ def test_cost_grows_with_depth_epochs_and_genes():
 
 
 def test_all_genes_of_a_large_file_make_small_packs():
-    """At 20,000 genes a network of 8 layers takes 165 MB with gradients and moments: 6 fit into 1 GiB."""
+    """A dense-8 of 20,000 genes takes 165 MB with gradients and moments: 6 fit into 1 GiB."""
     eights = [m for m in PAPER if m.model == "dense-8" and m.seed == 0]
     planned = plan_packs(eights, 20_000, 1)
     assert max(len(pack.members) for pack in planned) == 6

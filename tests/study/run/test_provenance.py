@@ -1,4 +1,4 @@
-"""Provenance: what it says is true of this machine, and nothing that is missing can stop a study."""
+"""Provenance describes this machine correctly, and nothing that is missing can stop a study."""
 
 import importlib.metadata
 import json

@@ -109,7 +109,7 @@ def test_killed_worker_is_replaced_by_itself(small_cohort, unbroken, tmp_path):
 
 
 def test_failed_pack_is_reported_and_the_others_are_kept(small_cohort, tmp_path):
-    """A folder stands where one member's model should be written: that pack alone fails, and --resume mends it."""
+    """If a folder blocks one member's model file, only that pack fails, and --resume fixes it."""
     out = tmp_path / "run"
     short = ["--epochs", "3", "--pack", "1", "--depths", "2"]
     process = start(small_cohort, out, *short)

@@ -1,4 +1,4 @@
-"""`--storage s3://` and `gs://`, with a server on loopback: the same tables, and a run that goes on from the bucket."""
+"""`--storage s3://` and `gs://` on a loopback server: the same tables, resumed from the bucket."""
 
 import os
 import socket
@@ -62,7 +62,7 @@ def serving(*command):
 
 @pytest.fixture(scope="module")
 def s3():
-    """An S3 server with an empty bucket: the bucket's URL, and what a study needs in its environment."""
+    """Serve an empty S3 bucket; return its URL and a study's environment variables for it."""
     with (
         serving(server_program(), "-H", "127.0.0.1", "-p") as address,
         pytest.MonkeyPatch.context() as patch,

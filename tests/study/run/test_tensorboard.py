@@ -100,7 +100,7 @@ def test_a_new_attempt_leaves_other_files_and_runs_alone(tmp_path):
     assert below.path.exists()
     assert note.exists()
     assert not first.path.exists()
-    # The earlier attempt's process, if it still lives, fails instead of leaving a second file behind.
+    # The earlier attempt's process, if it is alive, fails instead of leaving a second file.
     with pytest.raises(FileNotFoundError):
         first.scalars(history(1))
     assert len(event_files(tmp_path / "dense-2")) == 1
@@ -245,6 +245,9 @@ def test_over_http_runs_curves_and_hparams_are_there(tmp_path, monkeypatch):
 
 
 def test_importing_it_loads_neither_torch_nor_ray_nor_tensorflow():
-    code = "import sys, study.run.tensorboard; print({'torch', 'ray', 'tensorflow', 'tensorboardX'} & set(sys.modules))"
+    code = (
+        "import sys, study.run.tensorboard; "
+        "print({'torch', 'ray', 'tensorflow', 'tensorboardX'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""What is decided before a trial starts: places, workers, addresses; and Ray's start beside it, without a cluster."""
+"""Decisions before a trial starts: places, workers, addresses; and Ray's start, no cluster."""
 
 import socket
 import threading

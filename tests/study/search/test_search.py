@@ -1,4 +1,4 @@
-"""A search over the code size, in one process on tiny data: what it chooses, resumes, leaves out."""
+"""A search over the code size, in one process on tiny data: its choice, resumption, omissions."""
 
 import dataclasses
 import math

@@ -1,11 +1,12 @@
-"""A model at work on the blocks of an expression file, and what is noted on the way for the check. No torch here."""
+"""Apply a model to the blocks of an expression file, and note what the page next to it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_finite
@@ -14,44 +15,49 @@ from data_utils.transform import apply_transform, choose_transform
 from models.folder import Model
 from models.gauge import Gauge
 
-#: Names in a message.
-NAMED = 8
-#: log2(x + 1) of the largest float32 is 128; what a network answers beyond that is no expression.
+NAMED = 8  # names in a message
+#: log2(x + 1) of the largest float32 is 128; a network's answer beyond that is no expression.
 LARGEST_LOG = 127.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Task:
-    """What is done to every block: found from the first one, its values and names.
-
-    rows: where the model's genes lie in the file; columns: where those lie in the model (both (matched,)). transform:
-    what takes the file's values to the model's log scale. gauge: the model's, for the genes that are there.
-    noise_factor: the one used; estimated: whether from the data. left_alone: whether nothing is changed, because the
-    model would do harm at that noise factor or there is no noise.
-    """
+    """One file to be denoised, and what was noted on the way."""
 
     model: Model
-    name: str
-    match: LandmarkMatch
-    transform: str
+    name: str  # of the file, in messages
+    n_genes: int  # of the file
+    match: LandmarkMatch  # its rows are positions in the file, its landmarks those in the model
+    transform: str  # from the file's values to the model's log scale
     transform_reason: str
-    gauge: Gauge
+    gauge: Gauge  # the model's, for the genes that the file has
     noise_factor: float
-    estimated: bool
-    left_alone: bool
+    estimated: bool  # whether the noise factor is estimated from the data
+    left_alone: bool = False  # no noise was found, or the model would do harm at that noise factor
+    noted: list[pd.DataFrame] = field(default_factory=list)  # by block, see `samples`
+    gene_squares: np.ndarray | float = 0.0  # squared change, sum over samples, by gene found
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Genes that the model needs and the file lacks, by symbol."""
+        """The symbols of genes that the model needs and the file lacks."""
         return self.match.missing
 
+    @property
+    def noise_source(self) -> str:
+        """Where the noise factor comes from."""
+        return "estimated from the data" if self.estimated else "as given"
+
+    @property
+    def relative_mse(self) -> float:
+        """The model's validation MSE at the noise factor over that of leaving the data alone."""
+        return self.model.relative_mse(self.noise_factor)
+
     def scaled(self, block: ExpressionMatrix) -> np.ndarray:
-        """z-scores (samples, genes of the model) float32; a gene that is missing stands at its training mean, 0."""
+        """Return z-scores, (samples, model's genes) float32; missing genes have 0, the mean."""
         known = block.select(genes=self.match.rows)
         check_finite(known, self.name)
         logged = apply_transform(known, self.transform, self.name)
-        scaling = self.model.scaling
-        places = self.match.landmarks
+        scaling, places = self.model.scaling, self.match.landmarks
         z = np.zeros((block.n_samples, len(self.model.genes)), dtype=np.float32)
         z[:, places] = ((logged.values - scaling.centre[places]) / scaling.scale[places]).astype(
             np.float32
@@ -59,38 +65,61 @@ class Task:
         return z
 
     def unscaled(self, z: np.ndarray) -> np.ndarray:
-        """The inverse for the genes that the file has, in its units: (samples, matched) float32."""
-        places = self.match.landmarks
-        values = z[:, places] * self.model.scaling.scale[places] + self.model.scaling.centre[places]
+        """Return the values of the genes found, in the file's units: (samples, matched) float32."""
+        scaling, places = self.model.scaling, self.match.landmarks
+        values = z[:, places] * scaling.scale[places] + scaling.centre[places]
         if self.transform == "log2p1":
             values = np.clip(np.exp2(np.clip(values, None, LARGEST_LOG)) - 1, 0, None)
         return values.astype(np.float32)
 
+    def known(self, z: np.ndarray) -> np.ndarray:
+        """Return the genes of z-scores that the file has, as the gauge takes them."""
+        return z[:, np.sort(self.match.landmarks)] if self.missing else z
 
-@dataclass(eq=False)
-class Notes:
-    """What was seen on the way: sums over samples by gene of the model, and a number by sample of each kind."""
+    def denoised(self, blocks: Iterable[ExpressionMatrix]) -> Iterator[ExpressionMatrix]:
+        """Yield the blocks with the genes found denoised; other genes and all labels stay."""
+        for block in blocks:
+            z, values = self.scaled(block), block.values
+            guess = z
+            if not self.left_alone:
+                guess = self.model.denoiser.denoise(z, self.noise_factor)
+                values = values.copy()
+                values[:, self.match.rows] = self.unscaled(guess)
+            self._note(block.sample_ids, z, guess)
+            yield ExpressionMatrix(
+                values, block.sample_ids, block.gene_ids, block.sample_labels, block.gene_labels
+            )
 
-    sample_ids: list = field(default_factory=list)
-    energy: list = field(default_factory=list)
-    distances: list = field(default_factory=list)
-    changed: list = field(default_factory=list)  # root mean square change of each sample, z units
-    gene_squares: np.ndarray | float = 0.0
-
-    def add(self, task: Task, ids: np.ndarray, z: np.ndarray, guess: np.ndarray) -> None:
-        """Note a block: z-scores before and after."""
-        places = task.match.landmarks
+    def _note(self, ids: np.ndarray, z: np.ndarray, guess: np.ndarray) -> None:
+        places, known = self.match.landmarks, self.known(z)
         squares = np.square(guess[:, places] - z[:, places], dtype=np.float64)
         self.gene_squares = self.gene_squares + squares.sum(axis=0)
-        self.changed.append(np.sqrt(squares.mean(axis=1)))
-        self.sample_ids.append(ids)
-        known = z[:, np.sort(places)] if task.missing else z
-        self.energy.append(task.gauge.energy(known))
-        self.distances.append(task.gauge.distances(known, task.noise_factor))
+        inside, outside = self.gauge.distances(known, self.noise_factor)
+        noise = self.gauge.noise_by_sample(self.gauge.energy(known))
+        change = np.sqrt(squares.mean(axis=1))
+        columns = {"sample": ids, "change": change, "noise": noise}
+        self.noted.append(pd.DataFrame(columns | {"inside": inside, "outside": outside}))
 
-    @property
-    def n_samples(self) -> int:
-        return sum(map(len, self.sample_ids))
+    def samples(self) -> pd.DataFrame:
+        """Return one row per sample, to be called after the last block.
+
+        Columns: sample (id), change (root mean square, z units), noise (estimate), the distances
+        inside and outside with limit_inside and limit_outside, and whether it is unlike (beyond a
+        limit).
+        """
+        table = pd.concat(self.noted, ignore_index=True)
+        limits = self.gauge.limits_at(self.noise_factor)
+        table["limit_inside"], table["limit_outside"] = limits
+        table["unlike"] = (table["inside"] > limits[0]) | (table["outside"] > limits[1])
+        return table
+
+    def genes(self) -> pd.DataFrame:
+        """Return one row per gene found, by change, in training standard deviations."""
+        genes = self.model.genes.iloc[self.match.landmarks]
+        change = np.sqrt(self.gene_squares / sum(map(len, self.noted)))
+        names = {"gene": genes["ensembl_id"].array, "symbol": genes["gene_symbol"].array}
+        table = pd.DataFrame(names | {"change": change})
+        return table.sort_values("change", ascending=False, kind="stable", ignore_index=True)
 
 
 def prepare_task(
@@ -101,40 +130,29 @@ def prepare_task(
     transform: str,
     impute: bool,
 ) -> Task:
-    """Find the genes, the transform and, where `noise_factor` is None, the noise of a file from its first block.
+    """Choose from a file's first block its genes, transform and, if it is None, noise factor.
 
-    Raises InputError, naming `name` (the file), where genes are missing and `impute` does not allow it.
+    Raises InputError, naming `name` (the file), if genes are missing and `impute` is not set.
     """
     match = match_matrix(model.genes, first, name, least=max(1, len(model.genes) // 20))
     if not match.matched or (match.missing and not impute):
         raise _missing(model, match, first, name)
     chosen, reason = choose_transform(first.values[:, match.rows], transform)
-    gauge = model.gauge.restricted(np.sort(match.landmarks)) if match.missing else model.gauge
     task = Task(
-        model, name, match, chosen, reason, gauge, noise_factor or 0.0, noise_factor is None, False
+        model=model,
+        name=name,
+        n_genes=first.n_genes,
+        match=match,
+        transform=chosen,
+        transform_reason=reason,
+        gauge=model.gauge.restricted(np.sort(match.landmarks)) if match.missing else model.gauge,
+        noise_factor=noise_factor or 0.0,
+        estimated=noise_factor is None,
     )
-    if noise_factor is None:
-        task.noise_factor = gauge.noise_factor(task.scaled(first)[:, np.sort(match.landmarks)])
-        harmful = model.relative_mse(task.noise_factor) > 1
-        task.left_alone = task.noise_factor == 0 or harmful
+    if task.estimated:
+        task.noise_factor = task.gauge.noise_factor(task.known(task.scaled(first)))
+        task.left_alone = task.noise_factor == 0 or task.relative_mse > 1
     return task
-
-
-def denoised(
-    task: Task, blocks: Iterable[ExpressionMatrix], notes: Notes
-) -> Iterator[ExpressionMatrix]:
-    """The blocks with the model's genes denoised; all other genes, names and labels as they were."""
-    for block in blocks:
-        z = task.scaled(block)
-        guess = z if task.left_alone else task.model.denoiser.denoise(z, task.noise_factor)
-        notes.add(task, block.sample_ids, z, guess)
-        values = block.values
-        if not task.left_alone:
-            values = values.copy()
-            values[:, task.match.rows] = task.unscaled(guess)
-        yield ExpressionMatrix(
-            values, block.sample_ids, block.gene_ids, block.sample_labels, block.gene_labels
-        )
 
 
 def _missing(model: Model, match: LandmarkMatch, first: ExpressionMatrix, name: str) -> InputError:
@@ -144,11 +162,15 @@ def _missing(model: Model, match: LandmarkMatch, first: ExpressionMatrix, name: 
             ", ".join(map(repr, ids[:3])) for ids in (model.genes["ensembl_id"], first.gene_ids)
         )
         return InputError(
-            f"{name}: {match.matched} of the model's {total} genes found among {first.n_genes} ({found}, ...): it "
-            f"needs genes such as {wanted}, named by Ensembl id, symbol or L1000 probe id"
+            f"{name}: {match.matched} of the model's {total} genes found among {first.n_genes} "
+            f"({found}, ...): name genes like {wanted}, by Ensembl id, symbol or L1000 probe id"
         )
-    named = ", ".join(match.missing[:NAMED]) + (", ..." if len(match.missing) > NAMED else "")
     return InputError(
-        f"{name}: {len(match.missing)} of the model's {total} genes are missing: {named}: give --impute to let them "
-        "stand at their training mean"
+        f"{name}: {len(match.missing)} of the model's {total} genes are missing: "
+        f"{some(match.missing)}: give --impute to set them to their training mean"
     )
+
+
+def some(names: Sequence[str], most: int = NAMED) -> str:
+    """Return the first names as a list for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

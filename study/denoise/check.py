@@ -1,40 +1,54 @@
-"""The page beside a denoised file: what was changed, how noisy the samples are, and which the model does not know."""
+"""The page next to a denoised file: what was changed, how noisy and how usual the samples are."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from data_utils.expression import ExpressionMatrix
 from data_utils.files import replacing
 from models.gauge import WITHIN
-from study.denoise.apply import Notes, Task
-from study.denoise.drawing import draw_change, draw_distances, draw_noise
+from study.denoise.apply import Task, some
 from study.report import exports
 from study.report.document import Document, Plot, Section, Table, Words
+from study.report.style import BLUE, DARK, ORANGE, RED, canvas
 
-#: Rows of the tables of genes and of samples.
-GENES, SAMPLES = 25, 200
-#: Points of a picture; of more samples these many are drawn, evenly spaced, and all that are unlike.
+GENES = 25  # rows of the table of genes
+NAMED = 40  # missing genes on the page
+#: Points of a picture. Of more samples these many are drawn, evenly spaced, and all unlike ones.
 POINTS = 5000
-#: Shares of unlike samples up to which the rest is trusted, and above which nothing is; of clean data 1 or 2 % are.
+#: Shares of unlike samples up to which the rest is trusted, and above which nothing is. Of clean
+#: data 1 or 2 % are unlike.
 FEW, MANY = 0.1, 0.5
 #: Share of the model's genes that may be missing.
 MISSING_GENES = 0.1
-#: Lines at a noise factor beyond which the model was not measured.
+#: The largest noise factor at which models are measured.
 LARGEST_NOISE = 1.0
+#: References of which the page gives the error, and in which words.
+REFERENCES = {"identity": "that of leaving the data alone", "Wiener": "the Wiener filter's"}
+DASHED: dict[str, Any] = {"color": DARK, "linestyle": (0, (6, 3))}
 
 
-def write_check(
-    page: Path, task: Task, notes: Notes, first: ExpressionMatrix, source: Path, out: Path
-) -> str:
-    """Write the page; returns its verdict, a line."""
-    samples, genes = sample_table(task, notes), genes_changed(task, notes)
+def write_check(page: Path, task: Task, source: Path, out: Path) -> str:
+    """Write the page and return its verdict, one line."""
+    samples = task.samples()
     trusted, verdict = judge(task, samples)
-    document = _document(task, samples, genes, verdict, trusted, source, out, first)
+    sections = (
+        Section("In short", (verdict, _facts(task, samples, source, out))),
+        _unlike(task, samples),
+        _noise(task, samples),
+        _change(task),
+    )
+    subtitle = (
+        f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: "
+        f"{task.model.denoiser.description}."
+    )
+    document = Document(f"Check of {out.name}", subtitle, None if trusted else verdict, sections)
     with tempfile.TemporaryDirectory() as folder:
         images = {}
         for plot in document.plots():
@@ -45,49 +59,22 @@ def write_check(
     return f"{verdict.lead} {verdict.text}".lstrip()
 
 
-def sample_table(task: Task, notes: Notes) -> pd.DataFrame:
-    """A row a sample: id, change (z units), noise estimate, both distances, their limits, and whether it is unlike."""
-    table = pd.DataFrame(
-        {"sample": np.concatenate(notes.sample_ids), "change": np.concatenate(notes.changed)}
-    )
-    inside, outside = np.concatenate(notes.distances, axis=1)
-    limits = task.gauge.limits_at(task.noise_factor)
-    table["noise"] = task.gauge.noise_by_sample(np.concatenate(notes.energy))
-    table["inside"], table["outside"] = inside, outside
-    table["limit_inside"], table["limit_outside"] = limits
-    table["unlike"] = (inside > limits[0]) | (outside > limits[1])
-    return table
-
-
-def genes_changed(task: Task, notes: Notes) -> pd.DataFrame:
-    """A row a gene that the model knows: names, and the root mean square change in its training standard deviation."""
-    genes = task.model.genes.iloc[task.match.landmarks]
-    change = np.sqrt(notes.gene_squares / notes.n_samples)
-    table = pd.DataFrame(
-        {"gene": genes["ensembl_id"].array, "symbol": genes["gene_symbol"].array, "change": change}
-    )
-    return table.sort_values("change", ascending=False, kind="stable", ignore_index=True)
-
-
 def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, Words]:
-    """Whether all can be trusted, and the verdict in a sentence or two."""
-    reasons = []
-    if task.model.relative_mse(task.noise_factor) > 1 and not task.left_alone:
-        reasons.append(
-            "at this noise factor the model is worse than leaving the data alone, on its own validation rows"
-        )
-    if len(task.missing) > MISSING_GENES * len(task.model.genes):
-        reasons.append(
-            f"{len(task.missing):,} of the model's {len(task.model.genes):,} genes are missing"
-        )
-    if task.noise_factor > LARGEST_NOISE:
-        reasons.append(f"the model was measured up to noise factor {LARGEST_NOISE:g} only")
-    unlike, total = int(samples["unlike"].sum()), len(samples)
-    share = unlike / total
-    marked = f"{unlike:,} of {total:,} samples ({share:.0%}) are unlike the training data"
-    if share > MANY or reasons:
-        text = " ".join([f"{marked}.", *(f"{r[0].upper()}{r[1:]}." for r in reasons)])
-        return False, Words(text, "Do not trust this.")
+    """Return whether all samples can be trusted, and the verdict in a sentence or two."""
+    missing, total = len(task.missing), len(task.model.genes)
+    reasons = {
+        "At this noise factor the model is worse than leaving the data alone, on its own "
+        "validation rows.": task.relative_mse > 1 and not task.left_alone,
+        f"{missing:,} of the model's {total:,} genes are missing.": missing > MISSING_GENES * total,
+        f"The model was measured only up to noise factor {LARGEST_NOISE:g}.": task.noise_factor
+        > LARGEST_NOISE,
+    }
+    found = [text for text, holds in reasons.items() if holds]
+    unlike = int(samples["unlike"].sum())
+    share = unlike / len(samples)
+    marked = f"{unlike:,} of {len(samples):,} samples ({share:.0%}) are unlike the training data"
+    if share > MANY or found:
+        return False, Words(" ".join([f"{marked}.", *found]), "Do not trust this.")
     if share > FEW:
         return False, Words(f"{marked}; they are named below.", "Trust it with care.")
     return True, Words(
@@ -96,136 +83,156 @@ def judge(task: Task, samples: pd.DataFrame) -> tuple[bool, Words]:
     )
 
 
-def _document(task, samples, genes, verdict, trusted, source, out, first) -> Document:
-    subtitle = f"{source.name}, {len(samples):,} samples, through “{task.model.name}”: {task.model.denoiser.description}."
-    sections = (
-        Section("In short", (verdict, _facts(task, samples, source, out, first))),
-        _unlike(task, samples),
-        _noise(task, samples),
-        _change(task, genes),
-    )
-    return Document(f"Check of {out.name}", subtitle, None if trusted else verdict, sections)
-
-
-def _facts(
-    task: Task, samples: pd.DataFrame, source: Path, out: Path, first: ExpressionMatrix
-) -> Table:
-    match, model = task.match, task.model
-    how = "estimated from the data" if task.estimated else "as given"
-    training = model.training
-    simulated = (
-        "simulated data" if training.get("simulated") else training.get("source", "data not known")
-    )
-    beside = [
-        (m, w) for m, w in _BESIDE if m.lower() != model.denoiser.kind and _measured(model, m)
+def _facts(task: Task, samples: pd.DataFrame, source: Path, out: Path) -> Table:
+    match, training = task.match, task.model.training
+    ratios = [
+        f"{ratio:.3g} times {words}"
+        for name, words in REFERENCES.items()
+        if name != task.model.name
+        and np.isfinite(ratio := task.model.relative_mse(task.noise_factor, name))
     ]
-    ratios = [f"{model.relative_mse(task.noise_factor, m):.3g} times {w}" for m, w in beside]
-    rows = {
+    change = np.sqrt(np.mean(samples["change"] ** 2))
+    facts = {
         "in": source.name,
         "out": out.name,
         "genes denoised": f"{match.matched:,}, found by {match.id_kind}",
-        "genes left as they were": f"{first.n_genes - match.matched:,}, which the model does not know",
-        "genes missing": f"{len(task.missing):,}"
-        + (": " + ", ".join(task.missing[:40]) if task.missing else ""),
-        "noise factor": f"{task.noise_factor:.3g}, {how}",
-        "changed": "nothing"
-        if task.left_alone
-        else f"{np.sqrt(np.mean(samples['change'] ** 2)):.3g} standard deviations",
-        "scale": f"{'log2(x + 1), and back' if task.transform == 'log2p1' else 'as it was'}: {task.transform_reason}",
-        "trained on": str(simulated),
+        "genes left as they were": f"{task.n_genes - match.matched:,}, not among the model's",
+        "genes missing": f"{len(task.missing):,}: {some(task.missing, NAMED)}".removesuffix(": "),
+        "noise factor": f"{task.noise_factor:.3g}, {task.noise_source}",
+        "changed": "nothing" if task.left_alone else f"{change:.3g} standard deviations",
+        "scale": f"{'log2(x + 1), and back' if task.transform == 'log2p1' else 'as it was'}: "
+        f"{task.transform_reason}",
+        "trained on": "simulated data"
+        if training.get("simulated")
+        else str(training.get("source", "unknown data")),
         "the model's validation MSE there": "; ".join(ratios) or "not measured",
     }
-    frame = pd.DataFrame({"what": rows.keys(), "value": rows.values()})
+    frame = pd.DataFrame({"what": facts.keys(), "value": facts.values()})
     return Table("facts", "What was done", "", frame)
-
-
-_BESIDE = (("identity", "that of leaving the data alone"), ("Wiener", "the Wiener filter's"))
-
-
-def _measured(model, method: str) -> bool:
-    return np.isfinite(model.relative_mse(0.5, method))
 
 
 def _unlike(task: Task, samples: pd.DataFrame) -> Section:
     text = (
-        f"A sample is marked when it is further from the training data than {WITHIN:.0%} of the model's own validation "
-        f"rows under as much noise: in the {len(task.gauge.variances)} leading directions of the training data, or by "
-        "its energy outside them. Both are 1 for a sample like the training data. A model pulls a sample that it does "
-        "not know towards those that it does."
+        f"A sample is marked if it is further from the training data than {WITHIN:.0%} of the "
+        "model's own validation rows under as much noise: in the "
+        f"{len(task.gauge.variances)} leading directions of the training data, or by its energy "
+        "outside them. Both are 1 for a sample like the training data. A model pulls a sample of "
+        "an unknown kind towards those that it was trained on."
     )
+    marked = samples[samples["unlike"]].sort_values("outside", ascending=False, kind="stable")
+    drawn = samples.iloc[:: -(-len(samples) // POINTS)]
+    if len(drawn) < len(samples):
+        drawn = pd.concat([drawn, samples[samples["unlike"]].head(POINTS)])
+        drawn = drawn.drop_duplicates("sample")
     plot = Plot(
         "distances",
         "Samples and the training data",
-        "A mark a sample; dashed: the limits.",
-        _thinned(samples),
+        "One mark per sample; dashed: the limits.",
+        drawn,
         draw_distances,
-        f"Scatter of {len(samples):,} samples; {int(samples['unlike'].sum()):,} are beyond the limits.",
+        f"Scatter of {len(samples):,} samples; {len(marked):,} are beyond the limits.",
     )
-    marked = samples[samples["unlike"]].sort_values("outside", ascending=False, kind="stable")
-    if not len(marked):
-        return Section(
-            "Samples unlike the training data", (Words(text), plot, Words("None is marked."))
-        )
-    frame = marked[["sample", "inside", "outside", "noise", "change"]].set_axis(
-        ["sample", "in the leading directions", "outside them", "noise by itself", "change"], axis=1
-    )
+    names = {"sample": "sample", "inside": "in the leading directions", "outside": "outside them"}
+    names |= {"noise": "noise by itself", "change": "change"}
     table = Table(
         "unlike",
         "Samples that are marked",
-        f"{len(frame):,} samples, the furthest first.",
-        frame,
-        _NUMBERS,
+        f"{len(marked):,} samples, the furthest first.",
+        marked[[*names]].rename(columns=names),
+        dict.fromkeys([*names.values()][1:], ".3g"),
     )
-    return Section("Samples unlike the training data", (Words(text), plot, table))
+    below = table if len(marked) else Words("None is marked.")
+    return Section("Samples unlike the training data", (Words(text), plot, below))
 
 
-_NUMBERS = dict.fromkeys(
-    ("in the leading directions", "outside them", "noise by itself", "change"), ".3g"
-)
-
-
-def _thinned(samples: pd.DataFrame) -> pd.DataFrame:
-    if len(samples) <= POINTS:
-        return samples
-    step = -(-len(samples) // POINTS)
-    return pd.concat(
-        [samples.iloc[::step], samples[samples["unlike"]].head(POINTS)]
-    ).drop_duplicates("sample")
+def _spread(values: pd.Series) -> str:
+    """Return the median of values, and the range of the middle 90 %."""
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    return f"{middle:.2g} in the middle, {low:.2g} to {high:.2g} for 90 % of them"
 
 
 def _noise(task: Task, samples: pd.DataFrame) -> Section:
-    low, middle, high = np.quantile(samples["noise"], [0.05, 0.5, 0.95])
     text = (
-        f"One noise factor is used for all samples, {task.noise_factor:.3g}. By itself a sample has {middle:.2g} in "
-        f"the middle, {low:.2g} to {high:.2g} for 90 % of them; that holds, beside noise, what the sample itself "
-        "varies more than others."
+        f"One noise factor is used for all samples, {task.noise_factor:.3g}. The noise of each "
+        f"sample by itself is {_spread(samples['noise'])}; besides noise this contains what the "
+        "sample itself varies more than others."
     )
-    plot = Plot(
-        "noise",
-        "Noise by sample",
-        "",
-        samples[["noise"]].assign(used=task.noise_factor),
-        draw_noise,
-        f"Histogram of {len(samples):,} estimates.",
+    data = samples[["noise"]].assign(used=task.noise_factor)
+    alt = f"Histogram of {len(samples):,} estimates."
+    return Section(
+        "Noise", (Words(text), Plot("noise", "Noise by sample", "", data, draw_noise, alt))
     )
-    return Section("Noise", (Words(text), plot))
 
 
-def _change(task: Task, genes: pd.DataFrame) -> Section:
+def _change(task: Task) -> Section:
+    title = "What was changed"
     if task.left_alone:
-        return Section("What was changed", (Words("Nothing."),))
-    low, middle, high = np.quantile(genes["change"], [0.05, 0.5, 0.95])
+        return Section(title, (Words("Nothing."),))
+    genes, change = task.genes(), "change (standard deviations)"
     text = (
-        f"The root mean square change of a gene over the samples, in units of its standard deviation in the training "
-        f"data: {middle:.2g} in the middle, {low:.2g} to {high:.2g} for 90 % of the genes. Noise alone would be "
+        "The root mean square change of a gene over the samples, in units of its standard "
+        f"deviation in the training data: {_spread(genes['change'])}. Noise alone would be "
         f"{task.noise_factor:.2g}."
     )
-    plot = Plot(
-        "change", "Change by gene", "", genes, draw_change, f"Histogram of {len(genes):,} genes."
+    alt = f"Histogram of {len(genes):,} genes."
+    plot = Plot("change", "Change by gene", "", genes, draw_change, alt)
+    frame = genes.head(GENES).rename(columns={"change": change})
+    caption = f"The first {len(frame)}."
+    table = Table("genes", "Genes that were changed most", caption, frame, {change: ".3f"})
+    return Section(title, (Words(text), plot, table))
+
+
+def draw_change(data: pd.DataFrame) -> Figure:
+    """Draw a histogram over genes of the root mean square change."""
+    change = "root mean square change of a gene, in its training standard deviation"
+    return _histogram(data["change"], BLUE, change, "genes")
+
+
+def draw_noise(data: pd.DataFrame) -> Figure:
+    """Draw a histogram over samples of the noise estimate, with the noise factor that was used."""
+    figure = _histogram(data["noise"], ORANGE, "noise factor of a sample by itself", "samples")
+    used = data["used"].iloc[0]
+    axes = figure.axes[0]
+    axes.axvline(used, linewidth=1.5, label=f"used for all: {used:.3g}", **DASHED)
+    axes.legend(loc="upper right", frameon=False)
+    return figure
+
+
+def _histogram(values: pd.Series, colour: str, xlabel: str, ylabel: str) -> Figure:
+    figure, [[axes]] = canvas(330)
+    axes.hist(values, bins=40, color=colour)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, None))
+    return figure
+
+
+def draw_distances(data: pd.DataFrame) -> Figure:
+    """Draw one mark per sample: distance inside and energy outside, and the limits of both."""
+    figure, [[axes]] = canvas(470)
+    for unlike, colour, marker, name in (
+        (False, BLUE, "o", "like the training data"),
+        (True, RED, "X", "unlike them"),
+    ):
+        rows = data[data["unlike"] == unlike]
+        if len(rows):
+            size, label = 5 if len(data) < 2000 else 3, f"{name} ({len(rows):,})"
+            look = {"color": colour, "markersize": size, "alpha": 0.6, "label": label}
+            axes.plot(rows["inside"], rows["outside"], marker, **look)
+    axes.axvline(data["limit_inside"].iloc[0], linewidth=1.2, **DASHED)
+    axes.axhline(data["limit_outside"].iloc[0], linewidth=1.2, **DASHED)
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set(
+        xlabel="distance in the leading directions (1: as the training data)",
+        ylabel="energy outside them",
+        xlim=_range(data["inside"]),
+        ylim=_range(data["outside"]),
     )
-    frame = genes.head(GENES).set_axis(["gene", "symbol", "change (standard deviations)"], axis=1)
-    formats = {"change (standard deviations)": ".3f"}
-    table = Table(
-        "genes", "Genes that were changed most", f"The first {len(frame)}.", frame, formats
-    )
-    return Section("What was changed", (Words(text), plot, table))
+    axes.legend(loc="lower right", framealpha=0.8)
+    return figure
+
+
+def _range(values: pd.Series) -> tuple[float, float]:
+    return min(values.min(), 0.5) / 1.2, max(values.max(), 2.0) * 1.2

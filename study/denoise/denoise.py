@@ -10,9 +10,7 @@ from data_utils.errors import InputError
 from data_utils.files import check_file
 from data_utils.formats.registry import format_of, read_blocks, write_blocks
 from models.folder import Model, check_target, is_model, load_model, save_model
-from study.denoise.apply import NAMED, Notes, Task, denoised, prepare_task
-
-CHECK = ".check.html"
+from study.denoise.apply import Task, prepare_task, some
 
 
 def denoise(
@@ -26,7 +24,10 @@ def denoise(
     force: bool = False,
     no_check: bool = False,
 ) -> int:
-    """Write `out` and its check, and say what was done; returns 0. Raises InputError, with nothing written."""
+    """Write `out` and its check page, and print what was done. Returns 0.
+
+    Raises InputError, with nothing written.
+    """
     factor = _noise_factor(noise_factor)
     page = None if no_check else check_path(out)
     _check_paths(source, out, page, force)
@@ -34,15 +35,12 @@ def denoise(
     blocks = read_blocks(source, genes_in)
     first = next(blocks)
     task = prepare_task(loaded, first, str(source), factor, transform, impute)
-    notes = Notes()
-    write_blocks(denoised(task, chain([first], blocks), notes), out)
-    for line in _lines(task, notes, first.n_genes):
-        print(line)
-    print(f"denoised: {out}")
+    write_blocks(task.denoised(chain([first], blocks)), out)
+    print("\n".join([*_lines(task), f"denoised: {out}"]))
     if page is not None:
         from study.denoise.check import write_check
 
-        verdict = write_check(page, task, notes, first, source, out)
+        verdict = write_check(page, task, source, out)
         print(f"check:    {page}\n{verdict}")
     return 0
 
@@ -56,13 +54,13 @@ def export(
     data: str | None = None,
     force: bool = False,
 ) -> int:
-    """Write a model folder, an ONNX file or both, and say what was chosen; returns 0. Raises InputError."""
+    """Write a model folder, an ONNX file or both, and print what was chosen. Returns 0."""
     if out is None and onnx is None:
         raise InputError(f"{source}: give --out FOLDER for a model folder, --onnx FILE, or both")
     if out is not None:
         check_target(out, force)
     if onnx is not None:
-        from models.onnx import check_onnx
+        from models.onnx import check_onnx, write_onnx
 
         check_onnx()
         check_file(onnx, force)
@@ -71,8 +69,6 @@ def export(
         save_model(model, out, force)
         print(f"model: {out}  ({model.name}; its card: {out / 'README.md'})")
     if onnx is not None:
-        from models.onnx import write_onnx
-
         write_onnx(model, onnx)
         print(f"onnx:  {onnx}")
     if out is not None:
@@ -83,7 +79,7 @@ def export(
 def open_model(
     path: Path, member: str | None = None, reference: str | None = None, data: str | None = None
 ) -> Model:
-    """The model of a model folder, or the one that is chosen from a run; how is printed."""
+    """Open a model folder, or choose a model of a run and print how it was chosen."""
     if is_model(path):
         if member or reference or data:
             raise InputError(
@@ -91,7 +87,7 @@ def open_model(
             )
         return load_model(path)
     if not (path / "config.json").is_file():
-        return load_model(path)  # which says what is missing
+        return load_model(path)  # its error names what is missing
     from study.denoise.export import best_model  # loads torch and scikit-learn
 
     model, lines = best_model(path, member, reference, data)
@@ -101,13 +97,13 @@ def open_model(
 
 
 def check_path(out: Path) -> Path:
-    """The page beside OUT: its name, without the ending, and `.check.html`."""
+    """Return the page next to OUT: its name without the ending, and `.check.html`."""
     stem = out.with_suffix("") if out.suffix.lower() == ".gz" else out
-    return stem.with_name(stem.stem + CHECK)
+    return stem.with_name(f"{stem.stem}.check.html")
 
 
 def _noise_factor(text: str) -> float | None:
-    """None for auto. Raises InputError for what is no noise factor."""
+    """Return the number, or None for auto. Raises InputError for anything else."""
     if text == "auto":
         return None
     try:
@@ -120,7 +116,7 @@ def _noise_factor(text: str) -> float | None:
 
 
 def _check_paths(source: Path, out: Path, page: Path | None, force: bool) -> None:
-    """Raise InputError where a file is not there, cannot be made, or would be lost."""
+    """Raise InputError if a file does not exist, cannot be written, or would be lost."""
     if not source.exists():
         raise InputError(f"{source}: no such file: give the path of an expression file")
     format_of(out)
@@ -130,36 +126,30 @@ def _check_paths(source: Path, out: Path, page: Path | None, force: bool) -> Non
         check_file(path, force)
 
 
-def _lines(task: Task, notes: Notes, n_genes: int) -> list[str]:
-    """What was done, for the screen."""
-    match = task.match
+def _lines(task: Task) -> list[str]:
+    """Return what was done, for the screen."""
+    matched, missing = task.match.matched, task.missing
+    n_samples, others = sum(map(len, task.noted)), task.n_genes - matched
     lines = [
-        f"{notes.n_samples:,} samples; {match.matched:,} of the model's genes found by {match.id_kind}"
+        f"{n_samples:,} samples; {matched:,} of the model's genes found by {task.match.id_kind}"
     ]
-    if n_genes > match.matched:
+    if others:
+        lines.append(f"{others:,} genes that are not among the model's stay as they are")
+    if missing:
         lines.append(
-            f"{n_genes - match.matched:,} genes that the model does not know stay as they are"
-        )
-    if task.missing:
-        named = ", ".join(task.missing[:NAMED]) + (", ..." if len(task.missing) > NAMED else "")
-        lines.append(
-            f"{len(task.missing)} genes are missing and stood at their training mean: {named}"
+            f"{len(missing)} genes are missing, set to their training mean: {some(missing)}"
         )
     if task.transform != "none":
         lines.append(f"log2(x + 1) taken and undone: {task.transform_reason}")
-    how = "estimated from the data" if task.estimated else "as given"
-    lines.append(f"noise factor {task.noise_factor:.3g}, {how}")
-    ratio = task.model.relative_mse(task.noise_factor)
+    lines.append(f"noise factor {task.noise_factor:.3g}, {task.noise_source}")
     if task.left_alone:
-        why = (
-            "no noise was found"
-            if task.noise_factor == 0
-            else "the model would do harm at so little noise"
-        )
-        lines.append(f"nothing was changed: {why}")
-    elif ratio > 1 and task.noise_factor > 0:
+        harm = "the model would do harm at so little noise"
         lines.append(
-            f"warning: at that noise factor the model is worse than leaving the data alone: {ratio:.2g} times the MSE "
-            "on its validation rows"
+            f"nothing was changed: {'no noise was found' if not task.noise_factor else harm}"
+        )
+    elif task.relative_mse > 1 and task.noise_factor > 0:
+        lines.append(
+            "warning: at that noise factor the model is worse than leaving the data alone: "
+            f"{task.relative_mse:.2g} times the MSE on its validation rows"
         )
     return lines

@@ -108,7 +108,7 @@ def test_a_file_is_denoised_as_by_hand(kind, counts, models, tmp_path, capsys):
     )
     others = [place[f"OTHER{i}"] for i in range(2)]
     np.testing.assert_array_equal(found.values[:, others], matrix.values[:, others])
-    assert "2 genes that the model does not know stay as they are" in capsys.readouterr().out
+    assert "2 genes that are not among the model's stay as they are" in capsys.readouterr().out
     assert (tmp_path / "clean.check.html").is_file()
 
 

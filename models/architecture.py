@@ -150,12 +150,13 @@ class MixtureArchitecture:
 
 Architecture = DenseArchitecture | ConvArchitecture | MixtureArchitecture
 
-#: Fig. 2: the widths as printed. The number in the name is the paper's count of "layers".
-PAPER_DEPTHS = {
-    2: (32, 32),
-    4: (64, 32, 32, 64),
-    6: (128, 64, 32, 32, 64, 128),
-    8: (256, 128, 64, 32, 32, 64, 128, 256),
+#: Hidden widths of dense networks by name. The paper's (Fig. 2) are as printed; the number in their
+#: names is its count of "layers". A network of another name is a line here.
+DENSE_WIDTHS = {
+    "dense-2": (32, 32),
+    "dense-4": (64, 32, 32, 64),
+    "dense-6": (128, 64, 32, 32, 64, 128),
+    "dense-8": (256, 128, 64, 32, 32, 64, 128, 256),
 }
 
 
@@ -166,10 +167,12 @@ def architecture(
     code_layers: int = 2,
     noise_input: bool = False,
 ) -> Architecture:
-    """The network called `model`: `dense-2` ... `dense-8`, `conv`, widths such as `dense-64x16x64`, or `mixture-8`.
+    """Return the network called `model`.
 
-    `code_layers` 1 leaves out the second layer of 32, as the paper's scripts did. Raises InputError for a name
-    that says none of these, or an output, activation or number that is not known.
+    This is a name of DENSE_WIDTHS, `conv`, widths such as `dense-64x16x64`, or `mixture-8`.
+    `code_layers` 1 leaves out the second layer of the code of a network of DENSE_WIDTHS, as the
+    paper's scripts did. Raises InputError for another name, or for an output, activation or number
+    that is not known.
     """
     for value, known, what in (
         (output, OUTPUTS, "output"),
@@ -193,23 +196,17 @@ def architecture(
 
 
 def _hidden_widths(model: str, code_layers: int) -> tuple[int, ...]:
-    match = re.fullmatch(r"dense-(\d+(?:x\d+)*)", model)
+    named = DENSE_WIDTHS.get(model)
+    if named is not None:
+        middle = len(named) // 2
+        return named if code_layers == 2 else named[:middle] + named[middle + 1 :]
+    match = re.fullmatch(r"dense-([1-9]\d*(?:x[1-9]\d*)+)", model)
     if match is None:
         raise InputError(
-            f"unknown model {model!r}: use dense-2, dense-4, dense-6, dense-8, conv or dense-64x16x64"
+            f"model {model!r}: unknown: use {', '.join(DENSE_WIDTHS)}, conv, or all hidden widths, "
+            "such as dense-64x16x64"
         )
-    if match[1] in map(str, PAPER_DEPTHS):
-        widths = PAPER_DEPTHS[int(match[1])]
-        middle = len(widths) // 2
-        return widths if code_layers == 2 else widths[:middle] + widths[middle + 1 :]
-    widths = tuple(int(width) for width in match[1].split("x"))
-    if len(widths) == 1:
-        raise InputError(
-            f"model {model!r} is not one of the paper's depths 2, 4, 6, 8: for others give all widths"
-        )
-    if min(widths) < 1:
-        raise InputError(f"model {model!r} has a layer without units: give widths of at least 1")
-    return widths
+    return tuple(int(width) for width in match[1].split("x"))
 
 
 def n_parameters(network: Architecture, n_genes: int) -> int:

@@ -42,6 +42,8 @@ SMALL_DENSE = "dense-2x2"
 
 #: Epochs of each network, after which it has converged (models/config.py).
 EPOCHS = {name: model.epochs for name, model in PAPER_MODELS.items()} | {SMALL_DENSE: 160}
+#: Epochs of any other network.
+USUAL_EPOCHS = 100
 
 #: The paper's scripts trained each network for so many epochs per noise factor.
 PUBLISHED_EPOCHS = 10
@@ -345,7 +347,7 @@ def _either(given: Any, usual: Any) -> Any:
 
 
 def _epochs(narrowing: Narrowing, model: str) -> int:
-    return EPOCHS[model] if narrowing.epochs is None else narrowing.epochs
+    return _either(narrowing.epochs, EPOCHS.get(model, USUAL_EPOCHS))
 
 
 def _models(narrowing: Narrowing, depths: Sequence[str] = DEPTHS) -> list[str]:

@@ -127,7 +127,7 @@ def test_deeper_networks_are_more_work():
     ],
 )
 def test_wrong_names_are_input_errors(name):
-    with pytest.raises(InputError, match=r"dense|model"):
+    with pytest.raises(InputError, match="unknown: use dense-2"):
         architecture(name)
 
 

@@ -176,7 +176,7 @@ def test_the_list_of_grids_declares_each():
             f"{name}: {grid.question}\n    python run_study.py --grid {name}\n" in describe_grids()
         )
         assert (
-            f"    {len(plan(name, Narrowing()))} networks, about {grid.minutes:g} minutes"
+            f"    {len(plan(name, Narrowing())):,} networks, about {grid.minutes:g} minutes"
             in describe_grids()
         )
         assert grid.feeds in describe_grids()

@@ -276,8 +276,7 @@ class Thinning(ThinningOptions):
     def execute(self, line: str) -> int:
         """Measure, and write the run folder."""
         from data_utils.counts import load_counts
-        from study.thinning import measure
-        from study.thinning_tables import check_folder, printed, write_run
+        from study.thinning import check_folder, measure, printed, write_run
 
         check_folder(self)
         counts = load_counts(

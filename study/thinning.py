@@ -1,44 +1,48 @@
-"""Denoisers on thinned counts (molecular cross-validation): fitted, chosen, measured, compared."""
+"""Test denoisers on thinned counts (molecular cross-validation), and write the run folder."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from data_utils import files
 from data_utils.counts import Counts
 from data_utils.errors import InputError
 from data_utils.noise import numpy_stream
 from data_utils.splits import Split, split_samples
 from models.architecture import LARGEST_COVARIANCE
-from models.halves.denoisers import (
-    GeneMeanOfHalves,
-    HalfDenoiser,
-    Halves,
-    MixtureOfHalves,
-    NoDenoising,
-    PCAOfHalves,
-    Training,
-    WienerOfHalves,
-)
+from models.denoisers.denoiser import Denoiser, mse
+from models.denoisers.linear import GeneMean, Identity
+from models.halves.denoisers import Halves, MixtureOfHalves, PCAOfHalves, Training, WienerOfHalves
 from models.halves.network import train_networks
 from models.halves.smoothing import NeighbourSmoothing
+from study.evidence.stats import Interval, interval
+from study.options import ThinningOptions
+from study.run.provenance import provenance
 
-#: Shares of a gene's residual variance, among which validation chooses what turns a guess at a root into a rate.
+#: Shares of a gene's residual variance, among which validation chooses what turns a guess at a root
+#: into a rate.
 RESIDUAL_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-#: Least rate that a denoiser is taken to predict, in counts: the deviance of a rate of 0 has no limit.
+#: Least rate that a denoiser is taken to predict, in counts: a rate of 0 has no finite deviance.
 LEAST_RATE = 1e-3
-MEASURES = ("mse", "poisson_deviance")
+MEASURES = {"mse": "MSE on the square-root scale", "poisson_deviance": "Poisson deviance"}
+NONE, WIENER = "no denoising", "Wiener"
+#: All files of a run folder.
+FILES = {"thinning.parquet", "samples.parquet", "split.parquet", "thinning.md", "config.json"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What was measured on the test samples.
 
-    errors: a row a method x seed: method, seed, choice, residual_share, val_mse, mse, poisson_deviance, noise_removed.
-    samples: a row a method x test sample, means over seeds: method, sample_id, mse, poisson_deviance.
+    errors: one row per method and seed: method, seed, choice, residual_share, val_mse, mse,
+    poisson_deviance, noise_removed. samples: one row per method and test sample, means over seeds:
+    method, sample_id, mse, poisson_deviance.
     """
 
     errors: pd.DataFrame
@@ -55,109 +59,230 @@ def measure(
 ) -> Outcome:
     """Fit every denoiser to the training samples, and test them on the halves of each seed.
 
-    Everything is fitted to the training samples, once, whatever the seeds; a seed thins validation and test samples.
-    Test samples are thinned by a stream of their own, so that not even a random number of the fit depends on them.
-    `epochs` of the networks: None for the default, 0 for none of them.
-    Raises InputError for more genes than a covariance is estimated of.
+    Everything is fitted once, whatever the seeds; a seed thins validation and test samples. Test
+    samples are thinned by a stream of their own, so that not even a random number of the fit
+    depends on them. `epochs` of the networks: None for the default, 0 for no networks. Raises
+    InputError for more genes than a covariance is estimated of.
     """
     n_genes = counts.values.shape[1]
     if n_genes > LARGEST_COVARIANCE:
         raise InputError(
-            f"{counts.data.source}: {n_genes} genes are more than {LARGEST_COVARIANCE}, of which a covariance is "
-            "estimated: leave --all-genes out"
+            f"{counts.data.source}: {n_genes} genes are more than {LARGEST_COVARIANCE}, of which "
+            "a covariance is estimated: leave --all-genes out"
         )
     split = split_samples(len(counts.values), split_seed)
     training = Training.of(counts.values[split.train], share, numpy_stream(0, "thinning-train"))
-    parts = {
-        part: [halves(counts.values[rows], training, part, seed) for seed in seeds]
+    validation, test = (
+        [_thinned(counts.values[rows], training, f"thinning-{part}", seed) for seed in seeds]
         for part, rows in (("validation", split.validation), ("test", split.test))
-    }
-    rows, by_sample = [], []
-    fitted = [denoiser.fit(training) for denoiser in denoisers()]
-    networks = (
-        train_networks(training, parts["validation"], seeds, epochs=epochs) if epochs != 0 else []
     )
-    for i, (seed, validation, test) in enumerate(
-        zip(seeds, parts["validation"], parts["test"], strict=True)
-    ):
-        for denoiser in [*fitted, *networks[i : i + 1]]:
-            denoiser.tune(validation)
-            row, errors = errors_of(denoiser, validation, test, training)
-            rows.append({"method": denoiser.name, "seed": seed, "choice": denoiser.choice, **row})
+    fitted = [(name, denoiser.fit(training.rows)) for name, denoiser in denoisers(training).items()]
+    networks = [] if epochs == 0 else train_networks(training, validation, seeds, epochs=epochs)
+    rows, samples = [], []
+    for i, seed in enumerate(seeds):
+        for name, denoiser in fitted + [("dense network", its) for its in networks[i : i + 1]]:
+            denoiser.tune(validation[i])
+            row, errors = errors_of(denoiser, validation[i], test[i], share)
+            rows.append({"method": name, "seed": seed, "choice": denoiser.choice(1.0), **row})
             ids = counts.data.matrix.sample_ids[split.test]
-            by_sample.append(pd.DataFrame({"method": denoiser.name, "sample_id": ids, **errors}))
+            samples.append(pd.DataFrame({"method": name, "sample_id": ids, **errors}))
     errors = pd.DataFrame(rows)
-    errors["noise_removed"] = _noise_removed(errors, parts["test"], training)
-    samples = (
-        pd.concat(by_sample).groupby(["method", "sample_id"], sort=False, as_index=False).mean()
-    )
-    return Outcome(errors, samples, split)
+    errors["noise_removed"] = _noise_removed(errors, dict(zip(seeds, test, strict=True)), training)
+    by_sample = pd.concat(samples).groupby(["method", "sample_id"], sort=False, as_index=False)
+    return Outcome(errors, by_sample.mean(), split)
 
 
-def denoisers() -> list[HalfDenoiser]:
-    """All but the networks, which are trained for all seeds at once."""
-    simple = [NoDenoising(), GeneMeanOfHalves(), PCAOfHalves(), NeighbourSmoothing()]
-    return [*simple, WienerOfHalves(), MixtureOfHalves()]
+def denoisers(training: Training) -> dict[str, Denoiser]:
+    """Return all except the networks, which are trained for all seeds at once."""
+    units = training.noise, training.row_noise
+    return {
+        NONE: Identity(),
+        "gene mean": GeneMean(),
+        "PCA": PCAOfHalves(),
+        "kNN smoothing": NeighbourSmoothing(),
+        WIENER: WienerOfHalves(*units),
+        "Wiener mixture": MixtureOfHalves(*units),
+    }
 
 
-def halves(counts: np.ndarray, training: Training, part: str, seed: int) -> Halves:
-    """The counts of a part, (samples, genes), thinned by the stream of its name and seed."""
-    return Halves.of(counts, training.share, training.scale, numpy_stream(seed, f"thinning-{part}"))
+def _thinned(counts: np.ndarray, training: Training, purpose: str, seed: int) -> Halves:
+    return Halves.of(counts, training.share, training.scale, numpy_stream(seed, purpose))
 
 
 def errors_of(
-    denoiser: HalfDenoiser, validation: Halves, test: Halves, training: Training
-) -> tuple[dict, dict[str, np.ndarray]]:
-    """Means over the test samples, with what validation says; and each of MEASURES by sample, (samples,)."""
-    guess = denoiser.denoise(validation.inputs, validation.levels)
+    denoiser: Denoiser, validation: Halves, test: Halves, share: float
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Return means over the test samples with validation's choices, and MEASURES by sample."""
+    guess = denoiser.denoise(validation.inputs, validation.noise_factor)
     residual = ((guess - validation.targets) ** 2).mean(axis=0)  # (genes,)
     deviances = {
-        share: deviance(
-            predicted_counts(guess, share * residual, validation, training.share), validation.other
+        part: deviance(
+            predicted_counts(guess, part * residual, validation, share), validation.other
         ).mean()
-        for share in RESIDUAL_SHARES
+        for part in RESIDUAL_SHARES
     }
-    share = min(deviances, key=deviances.get)
-    answer = denoiser.denoise(test.inputs, test.levels)
-    predicted = predicted_counts(answer, share * residual, test, training.share)
+    part = min(deviances, key=deviances.__getitem__)
+    answer = denoiser.denoise(test.inputs, test.noise_factor)
+    predicted = predicted_counts(answer, part * residual, test, share)
     by_sample = {
         "mse": ((answer - test.targets) ** 2).mean(axis=1),
         "poisson_deviance": deviance(predicted, test.other).mean(axis=1),
     }
-    row = {"residual_share": share, "val_mse": float(residual.mean())}
-    return row | {name: float(values.mean()) for name, values in by_sample.items()}, by_sample
+    means = {name: float(values.mean()) for name, values in by_sample.items()}
+    return {"residual_share": part, "val_mse": mse(guess, validation.targets), **means}, by_sample
 
 
 def predicted_counts(
     guess: np.ndarray, spread: np.ndarray, halves: Halves, share: float
 ) -> np.ndarray:
-    """Expected counts of the other half, (samples, genes), from a guess at its roots and a variance by gene.
+    """Return the expected counts of the other half from a guess at roots and a variance by gene.
 
-    Y^2 has the mean E[Y]^2 + Var[Y]. The residual variance of validation samples is Var[Y] for a denoiser that answers
-    E[Y | input], and too large for one that answers with noise of its own (no denoising: 0 is right); so validation
-    chooses the share of it. The depth is that of the input half, D / levels^2, times (1 - p) / p.
+    Y^2 has the mean E[Y]^2 + Var[Y]. The residual variance of validation samples is Var[Y] for a
+    denoiser that answers E[Y | input], and too large for one that answers with noise of its own (no
+    denoising: 0 is right); so validation chooses the share of it. The depth is that of the input
+    half, D / noise_factor^2, times (1 - p) / p.
     """
     normalised = np.maximum(guess, 0) ** 2 + spread
-    return np.maximum(normalised / halves.levels[:, None] ** 2 * ((1 - share) / share), LEAST_RATE)
+    rates = normalised / halves.noise_factor[:, None] ** 2 * ((1 - share) / share)
+    return np.maximum(rates, LEAST_RATE)
 
 
 def deviance(predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Twice the Poisson log-likelihood that rates lack of the best, 2 (b log(b / rate) - b + rate), elementwise.
+    """Return twice the Poisson log-likelihood that rates lack of the best, elementwise.
 
-    It is the loss of openproblems' denoising task, rate - b log(rate), times 2, but for what depends on b alone.
+    2 (b log(b / rate) - b + rate) is the loss of openproblems' denoising task, rate - b log(rate),
+    times 2, except for what depends on b alone.
     """
     return 2 * (counts * np.log(np.maximum(counts, 1) / predicted) - counts + predicted)
 
 
-def _noise_removed(errors: pd.DataFrame, tests: Sequence[Halves], training: Training) -> pd.Series:
-    """Share of the input's noise that is gone: 1 for the expected value itself, 0 for no denoising, less if worse.
+def _noise_removed(errors: pd.DataFrame, test: dict[int, Halves], training: Training) -> pd.Series:
+    """Return the share of the input's noise that is gone: 0 for no denoising, less if worse.
 
-    The target's noise is in every MSE and cancels in the difference to no denoising; the input's is that of training
-    samples, noise^2, at the level of each test sample.
+    The target's noise is in every MSE and cancels in the difference to no denoising; the input's is
+    that of training samples at the noise factor of each test sample.
     """
-    none = errors[errors["method"] == NoDenoising.name].set_index("seed")["mse"]
+    none = errors[errors["method"] == NONE].set_index("seed")["mse"]
     noise = float((training.noise**2).mean())
-    of_seed = dict(
-        zip(none.index, (noise * float((test.levels**2).mean()) for test in tests), strict=True)
-    )
+    of_seed = {seed: noise * float((its.noise_factor**2).mean()) for seed, its in test.items()}
     return (errors["seed"].map(none) - errors["mse"]) / errors["seed"].map(of_seed)
+
+
+# Tables
+
+
+def compared(
+    table: pd.DataFrame, index: str, measure: str, reference: str
+) -> dict[str, tuple[float, Interval | None]]:
+    """Return each method's mean difference to the reference in %, paired by `index`.
+
+    Seeds: in % of the reference's value for the seed; samples: in % of the reference's mean.
+    """
+    wide = table.pivot(index=index, columns="method", values=measure)
+    unit = wide[reference] if index == "seed" else wide[reference].mean()
+    differences = 100 * wide.sub(wide[reference], axis=0).div(unit, axis=0)
+    return {
+        name: (float(values.mean()), None if name == reference else interval(values))
+        for name, values in differences.items()
+    }
+
+
+def table(outcome: Outcome, measure: str) -> pd.DataFrame:
+    """Return one row per method, the best first, with texts: means, differences and choices."""
+    errors, by_method = outcome.errors, outcome.errors.groupby("method")
+    means = by_method[measure].mean().sort_values()
+    differences = {
+        "vs no denoising": compared(errors, "seed", measure, NONE),
+        "vs Wiener": compared(errors, "seed", measure, WIENER),
+        "vs Wiener, over samples": compared(outcome.samples, "sample_id", measure, WIENER),
+    }
+    columns = {"mean": means.map("{:.4f}".format)}
+    for title, found in differences.items():
+        columns[title] = pd.Series({name: shown(*found[name]) for name in means.index})
+    columns["noise removed"] = by_method["noise_removed"].mean().map(lambda x: f"{100 * x:.1f} %")
+    columns["chosen"] = by_method["choice"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    return pd.DataFrame(columns).loc[means.index].rename_axis("method")
+
+
+def shown(mean: float, its: Interval | None) -> str:
+    """Write `-12.31 (-12.40 to -12.22)`, the mean without an interval, or "" for the reference."""
+    if its is None:
+        return ""
+    digits = 1 if abs(mean) >= 20 or not np.isfinite(its.low) or its.high - its.low > 1 else 2
+    text = f"{mean:+.{digits}f}"
+    bounds = f" ({its.low:+.{digits}f} to {its.high:+.{digits}f})"
+    return text if np.isnan(its.low) else text + bounds
+
+
+def printed(outcome: Outcome) -> str:
+    """Return both tables for a terminal of 80 columns; differences are in %."""
+    blocks = []
+    for measure, title in MEASURES.items():
+        narrow = table(outcome, measure)[["mean", "vs no denoising", "vs Wiener"]]
+        lines = narrow.rename_axis(None).to_string()
+        blocks.append(f"{title}, test samples (less is better; differences in %)\n{lines}\n")
+    return "\n".join(blocks)
+
+
+# The run folder
+
+
+def check_folder(options: ThinningOptions) -> None:
+    """Raise InputError for a folder that is in the way or cannot be written."""
+    replace = None if options.fresh else "--fresh"
+    files.check_folder(options.folder, "run of thinning", FILES.issuperset, replace)
+
+
+def write_run(options: ThinningOptions, counts: Counts, outcome: Outcome, command: str) -> Path:
+    """Write the run folder, whole or not at all; returns its path."""
+    sample_ids = counts.data.matrix.sample_ids
+    tables = {
+        "thinning": outcome.errors,
+        "samples": outcome.samples,
+        "split": pd.DataFrame({"sample_id": sample_ids, "split": outcome.split.labels()}),
+    }
+    config = {
+        "command": command,
+        "options": {**asdict(options), "out": str(options.folder)},
+        "data": {
+            "source": counts.data.source,
+            "simulated": counts.data.simulated,
+            "n_samples": counts.data.matrix.n_samples,
+            "n_genes": counts.data.matrix.n_genes,
+            "depth": counts.depth,
+            "sha256": counts.data.matrix.content_hash(),
+            "file_sha256": counts.data.file_sha256,
+            "file_size": counts.data.file_size,
+            "genes_missing": list(counts.data.genes_missing),
+        },
+        "provenance": provenance(),
+    }
+    with files.replacing_folder(options.folder) as folder:
+        for name, frame in tables.items():
+            frame.to_parquet(folder / f"{name}.parquet", index=False)
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+        page = markdown(options, counts, outcome, command)
+        (folder / "thinning.md").write_text(page, "utf-8")
+    return options.folder
+
+
+def markdown(options: ThinningOptions, counts: Counts, outcome: Outcome, command: str) -> str:
+    """Return the page thinning.md."""
+    split, n_seeds, matrix = outcome.split, outcome.errors["seed"].nunique(), counts.data.matrix
+    what = "simulated counts" if counts.data.simulated else Path(counts.data.source).name
+    depth = f", {counts.depth:,} counts per sample" if counts.depth else ""
+    parts = [
+        f"# Thinned counts: {what}\n\n`{command}`\n",
+        f"{matrix.n_samples:,} samples ({len(split.train):,} for training, "
+        f"{len(split.validation):,} for validation, {len(split.test):,} for the test) of "
+        f"{matrix.n_genes:,} genes{depth}. Every count was thinned: a share of {options.share:g} "
+        "is denoised, the rest is what the answer is compared with. Differences are in %, paired, "
+        f"with 95 % intervals: over {n_seeds} thinnings of the same samples, and over the test "
+        "samples, which show how far the result would carry to others.\n",
+    ]
+    for measure, title in MEASURES.items():
+        frame = table(outcome, measure).reset_index()
+        rows = [list(frame), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
+        parts.append(f"## {title}\n")
+        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n")
+    return "\n".join(parts)

@@ -29,7 +29,7 @@ LAYERS = (
     ("study.evidence",),
     ("study.paper",),
     ("study.report",),
-    ("study.denoise", "study.reproduce", "study.thinning", "study.thinning_tables"),
+    ("study.denoise", "study.reproduce", "study.thinning"),
     ("study.study",),
     ("study.search",),
     ("study.cli",),

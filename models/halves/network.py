@@ -20,7 +20,7 @@ from models.denoisers.denoiser import Denoiser
 from models.denoisers.network import saved
 from models.engine.blocks import Block
 from models.engine.stack import Targets
-from models.halves.denoisers import HalfDenoiser, Halves, Training
+from models.halves.denoisers import Halves, Training
 from models.training import PackTraining, measures, train
 
 MODEL = "dense-256x128x256"
@@ -29,16 +29,21 @@ MODEL = "dense-256x128x256"
 EPOCHS, UPDATES, PATIENCE = 120, 600, 0.15
 
 
-class NetworkOfHalves(HalfDenoiser):
+class NetworkOfHalves(Denoiser):
     """A trained network with the parameters of its best epoch."""
 
     name = "dense network"
 
-    def __init__(self, network: Denoiser, scaling: ZScore, choice: str):
-        self.network, self.scaling, self.choice = network, scaling, choice
+    def __init__(self, network: Denoiser, scaling: ZScore, epoch: int):
+        self.network, self.scaling, self.epoch = network, scaling, epoch
 
-    def denoise(self, inputs: np.ndarray, levels: np.ndarray) -> np.ndarray:
-        answer = self.network.denoise(self.scaling.transform(inputs), 0.0)
+    def choice(self, noise_factor: float) -> str:
+        """Name the epoch that validation chose."""
+        return f"epoch {self.epoch}"
+
+    def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
+        """Return the network's output, float64."""
+        answer = self.network.denoise(self.scaling.transform(noisy), noise_factor)
         return answer.astype(np.float64) * self.scaling.scale + self.scaling.centre
 
 
@@ -106,7 +111,7 @@ def train_networks(
     model: str = MODEL,
     epochs: int | None = None,
 ) -> list[NetworkOfHalves]:
-    """Train a network for each seed; `validation` has the halves of each, which choose its epoch."""
+    """Train a network for each seed; the halves of each in `validation` choose its epoch."""
     scaling = ZScore.fit(training.rows)
     n_samples, n_genes = training.counts.shape
     batch_size = MemberConfig.batch_size
@@ -120,5 +125,5 @@ def train_networks(
     for member, its in zip(members, best, strict=True):
         parameters = {name: value.numpy() for name, value in its.parameters.items()}
         network = saved(member.architecture, n_genes, parameters)
-        networks.append(NetworkOfHalves(network, scaling, f"epoch {its.epoch}"))
+        networks.append(NetworkOfHalves(network, scaling, its.epoch))
     return networks

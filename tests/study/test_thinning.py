@@ -11,8 +11,7 @@ from data_utils.counts import load_counts
 from data_utils.formats.registry import read_expression, write_expression
 from data_utils.splits import split_samples
 from study.evidence.stats import interval
-from study.thinning import LEAST_RATE, deviance, measure, predicted_counts
-from study.thinning_tables import relative, table
+from study.thinning import LEAST_RATE, Outcome, compared, deviance, measure, predicted_counts, table
 from tests.small import contents, expression
 
 METHODS = ["no denoising", "gene mean", "PCA", "kNN smoothing", "Wiener", "Wiener mixture"]
@@ -110,7 +109,7 @@ def test_deviance_and_rates():
     )
 
     class OfHalfTheDepth:
-        levels = np.array([np.sqrt(2)])
+        noise_factor = np.array([np.sqrt(2)])
 
     guess, spread = np.array([[3.0, -1.0, 2.0]]), np.array([0.0, 0.0, 1.0])
     assert predicted_counts(guess, spread, OfHalfTheDepth, 0.25) == pytest.approx(
@@ -127,17 +126,15 @@ def test_differences_are_paired_by_seed():
             "choice": "",
         }
     )
-    found = relative(errors, "mse", "no denoising")
+    found = compared(errors, "seed", "mse", "no denoising")
     assert found["Wiener"][0] == pytest.approx(-47.5)
     assert (found["Wiener"][1].low, found["Wiener"][1].high) == pytest.approx(
         (-47.5 - 31.77, -47.5 + 31.77), abs=0.01
     )
 
-    class Once:
-        pass
-
-    Once.errors = errors
-    assert table(Once, "mse")["method"].tolist() == ["Wiener", "no denoising"]
+    samples = errors.rename(columns={"seed": "sample_id"})
+    found = table(Outcome(errors.assign(noise_removed=0.0), samples, None), "mse")
+    assert found.index.tolist() == ["Wiener", "no denoising"]
 
 
 @pytest.mark.parametrize(

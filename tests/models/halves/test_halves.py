@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 
 from data_utils.noise import numpy_stream
+from models.denoisers.denoiser import mse
+from models.denoisers.linear import GeneMean, Identity
 from models.denoisers.mixture import Mixture
 from models.halves.denoisers import (
-    GeneMeanOfHalves,
     Halves,
     MixtureOfHalves,
-    NoDenoising,
     PCAOfHalves,
     Scale,
     Training,
     WienerOfHalves,
-    mean_square,
 )
 from models.halves.network import train_networks
 from models.halves.smoothing import NeighbourSmoothing
@@ -69,17 +68,17 @@ def test_stabilised_counts_have_one_depth_and_noise_by_their_own():
     scale = Scale(100.0)
     counts = np.array([[16, 9], [64, 36], [0, 0]])
     assert scale.stabilised(counts) == pytest.approx(np.array([[8, 6], [8, 6], [0, 0]]))
-    assert scale.noise_levels(counts)[:2] == pytest.approx([2, 1])
+    assert scale.noise_factors(counts)[:2] == pytest.approx([2, 1])
 
 
 def test_cross_validation_finds_the_true_rank(training, parts):
-    pca = PCAOfHalves().fit(training)
+    pca = PCAOfHalves().fit(training.rows)
     losses = pca.losses(parts[0])
     assert losses.argmin() == RANK
     for k in (0, RANK, 20):  # the loss is that of the answers
-        pca.n_components_ = k
-        guess = pca.denoise(parts[0].inputs, parts[0].levels)
-        assert mean_square(guess, parts[0].targets) == pytest.approx(losses[k], rel=1e-9)
+        pca.components_ = pca.all_components_[:k]
+        guess = pca.denoise(parts[0].inputs, parts[0].noise_factor)
+        assert mse(guess, parts[0].targets) == pytest.approx(losses[k], rel=1e-9)
 
 
 def test_what_each_denoiser_removes(training, parts):
@@ -90,17 +89,15 @@ def test_what_each_denoiser_removes(training, parts):
     validation, test = parts
     errors = {}
     for denoiser in (
-        NoDenoising(),
-        GeneMeanOfHalves(),
+        Identity(),
+        GeneMean(),
         PCAOfHalves(),
-        WienerOfHalves(),
-        MixtureOfHalves((1,), 2),
+        WienerOfHalves(training.noise, training.row_noise),
+        MixtureOfHalves(training.noise, training.row_noise, (1,)),
     ):
-        denoiser.fit(training).tune(validation)
-        errors[denoiser.name] = mean_square(
-            denoiser.denoise(test.inputs, test.levels), test.targets
-        )
-    assert errors["no denoising"] == pytest.approx(0.5 * 39 / 40, rel=0.03)
+        denoiser.fit(training.rows).tune(validation)
+        errors[denoiser.name] = mse(denoiser.denoise(test.inputs, test.noise_factor), test.targets)
+    assert errors["identity"] == pytest.approx(0.5 * 39 / 40, rel=0.03)
     assert errors["PCA"] == pytest.approx(0.25 * 39 / 40 + 0.25 * RANK / N_GENES, rel=0.04)
     assert errors["Wiener"] == pytest.approx(errors["PCA"], rel=0.02)
     assert errors["Wiener mixture"] == pytest.approx(errors["PCA"], rel=0.03)
@@ -109,16 +106,17 @@ def test_what_each_denoiser_removes(training, parts):
 
 def test_a_network_learns_from_halves(training, parts):
     first, second = train_networks(training, parts, seeds=(0, 1), model="dense-32x16x32", epochs=60)
-    mean = GeneMeanOfHalves().fit(training)
+    mean = GeneMean().fit(training.rows)
     test = parts[1]
     errors = [
-        mean_square(d.denoise(test.inputs, test.levels), test.targets)
-        for d in (first, second, mean)
+        mse(d.denoise(test.inputs, test.noise_factor), test.targets) for d in (first, second, mean)
     ]
     assert max(errors[:2]) < 0.5 * errors[2]
     assert errors[0] != errors[1]
     [alone] = train_networks(training, parts[:1], seeds=(0,), model="dense-32x16x32", epochs=60)
-    np.testing.assert_array_equal(*(d.denoise(test.inputs, test.levels) for d in (first, alone)))
+    np.testing.assert_array_equal(
+        *(d.denoise(test.inputs, test.noise_factor) for d in (first, alone))
+    )
 
 
 def test_a_mixture_of_one_is_the_wiener_filter_of_what_noisy_rows_leave():
@@ -136,7 +134,7 @@ def test_smoothing_over_all_neighbours_for_long_gives_the_mean():
     """Samples that are equally far from each other: no neighbour counts more than another."""
     rows = 3 * np.eye(12, 15)
     training = Training(rows**2, 0.5, Scale(9.0), rows, np.ones(15), 0.5)
-    smoothing = NeighbourSmoothing(neighbours=(12,), steps=(60,)).fit(training)
+    smoothing = NeighbourSmoothing(neighbours=(12,), steps=(60,)).fit(training.rows)
     inputs = np.random.default_rng(0).random((4, 15))
     assert smoothing.denoise(inputs, np.ones(4)) == pytest.approx(
         np.tile(rows.mean(axis=0), (4, 1)), abs=1e-9
@@ -146,8 +144,8 @@ def test_smoothing_over_all_neighbours_for_long_gives_the_mean():
 def test_smoothing_for_long_forgets_where_it_began_and_weighs_samples_by_their_affinities(
     training, parts
 ):
-    smoothing = NeighbourSmoothing(neighbours=(300,), steps=(60,)).fit(training)
-    answers = smoothing.denoise(parts[0].inputs[:5], parts[0].levels[:5])
+    smoothing = NeighbourSmoothing(neighbours=(300,), steps=(60,)).fit(training.rows)
+    answers = smoothing.denoise(parts[0].inputs[:5], parts[0].noise_factor[:5])
     assert np.ptp(answers, axis=0).max() < 1e-6
     walk = smoothing.walks_[smoothing.chosen_[0]].toarray()
     weights = (
@@ -166,9 +164,9 @@ def test_smoothing_finds_what_tight_groups_share():
         Halves.of(counts[rows], 0.5, training.scale, numpy_stream(rows.start, "part"))
         for rows in (slice(200, 250), slice(250, 300))
     )
-    smoothing = NeighbourSmoothing().fit(training)
+    smoothing = NeighbourSmoothing().fit(training.rows)
     smoothing.tune(validation)
-    error = mean_square(smoothing.denoise(test.inputs, test.levels), test.targets)
+    error = mse(smoothing.denoise(test.inputs, test.noise_factor), test.targets)
     assert error == pytest.approx(0.25, abs=0.02)
-    untouched = mean_square(test.inputs, test.targets)
+    untouched = mse(test.inputs, test.targets)
     assert untouched == pytest.approx(0.5, abs=0.03)

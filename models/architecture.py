@@ -1,4 +1,4 @@
-"""What a network is: the dense stacks of Fig. 2 and the convolutional network of Fig. 3, by name."""
+"""What a network is: the dense ones of Fig. 2, the convolutional one of Fig. 3, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from data_utils.errors import InputError
 
 OUTPUTS = ("linear", "sigmoid")
 CODE_ACTIVATIONS = ("sigmoid", "relu")
-#: Genes up to which a covariance is estimated: six times its eigenvectors take minutes at 4,000 genes.
+#: Genes up to which a covariance is estimated: its eigenvectors, found six times, take minutes at
+#: 4,000 genes.
 LARGEST_COVARIANCE = 4000
 
 
@@ -19,9 +20,9 @@ LARGEST_COVARIANCE = 4000
 class DenseArchitecture:
     """A dense autoencoder: genes -> hidden[0] -> ... -> hidden[-1] -> genes.
 
-    Every hidden layer is ReLU except the code: the narrowest hidden layers (both layers of 32 in the
-    paper's models) are sigmoid, so that their mean activation lies in (0, 1) and the KL divergence
-    of eq. 5 is defined. With `code_activation` "relu" they are as the others.
+    Every hidden layer is ReLU except the code: the narrowest hidden layers (both layers of 32 in
+    the paper's models) are sigmoid, so that their mean activation lies in (0, 1) and the KL
+    divergence of eq. 5 is defined. With `code_activation` "relu" they are as the others.
     """
 
     name: str
@@ -72,8 +73,8 @@ class DenseArchitecture:
 class ConvArchitecture:
     """The convolutional autoencoder of Fig. 3, on one image of all genes per sample.
 
-    conv 16 - pool - conv 8 - pool - conv 8 - pool (the code) - conv 8 - up - conv 8 - up - conv 16 -
-    up - conv 1, kernels 3 x 3, padded to keep the size. The paper's zero-padding before the layer
+    conv 16 - pool - conv 8 - pool - conv 8 - pool (the code) - conv 8 - up - conv 8 - up - conv 16
+    - up - conv 1, kernels 3 x 3, padded to keep the size. The paper's zero-padding before the layer
     of 16 is that layer's "same" padding. ReLU, but for the code (sigmoid) and the output.
     """
 
@@ -101,8 +102,8 @@ class ConvArchitecture:
     def flops_per_sample(self, n_genes: int) -> int:
         """Equivalent operations of one training step on one sample, for balancing packs.
 
-        The operations themselves, times 2: on a CPU these small convolutions were measured to reach half
-        the rate of the dense networks' matrix products.
+        The operations themselves, times 2: on a CPU these small convolutions were measured to reach
+        half the rate of the dense networks' matrix products.
         """
         height, width = image_shape(n_genes)
         pixels = [height * width // s for s in (1, 4, 16, 64, 16, 4, 1)]
@@ -114,9 +115,10 @@ class ConvArchitecture:
 
 @dataclass(frozen=True)
 class MixtureArchitecture:
-    """A mixture of Wiener filters (models/denoisers/mixture.py) over groups of samples and classes of their quality.
+    """A mixture of Wiener filters (models/denoisers/mixture.py).
 
-    Its code is the probability of each group.
+    It has groups of samples and classes of their quality; its code is the probability of each
+    group.
     """
 
     name: str
@@ -128,11 +130,11 @@ class MixtureArchitecture:
         return self.groups
 
     def parameter_shapes(self, n_genes: int) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each parameter. Raises InputError for more genes than a covariance is estimated of."""
+        """Name and shape of each parameter. Raises InputError beyond LARGEST_COVARIANCE genes."""
         if n_genes > LARGEST_COVARIANCE:
             raise InputError(
-                f"model {self.name!r} estimates a covariance: {n_genes} genes are more than {LARGEST_COVARIANCE}: "
-                "leave --all-genes out, or use a dense model"
+                f"model {self.name!r} estimates a covariance: {n_genes} genes are more than "
+                f"{LARGEST_COVARIANCE}: leave --all-genes out, or use a dense model"
             )
         return {
             "components": (n_genes, n_genes),
@@ -144,11 +146,12 @@ class MixtureArchitecture:
         }
 
     def flops_per_sample(self, n_genes: int) -> int:
-        """Equivalent operations of one round on one sample, for balancing packs: measured on 2,045 rows."""
+        """Equivalent operations of one round on one sample, as measured on 2,045 rows."""
         return 260 * n_genes**2
 
 
-Architecture = DenseArchitecture | ConvArchitecture | MixtureArchitecture
+Network = DenseArchitecture | ConvArchitecture
+Architecture = Network | MixtureArchitecture
 
 #: Hidden widths of dense networks by name. The paper's (Fig. 2) are as printed; the number in their
 #: names is its count of "layers". A network of another name is a line here.

@@ -65,7 +65,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a network is trained; `changed` names the one item of `as-published` that is put right."""
+    """How a network is trained; `changed` names the one item of `as-published` put right."""
 
     name: str = AS_WRITTEN
     changed: str = ""
@@ -113,7 +113,7 @@ class MemberConfig:
         self._check_ranges()
 
     def _check_types(self) -> None:
-        """Raise InputError for a text, whole number or switch of another type, such as 3.0 epochs."""
+        """Raise InputError for a text, number or switch of another type, such as 3.0 epochs."""
         if not isinstance(self.protocol, Protocol):
             raise InputError(f"protocol is {self.protocol!r:.60}: give a Protocol")
         values = [(field.name, field.type, getattr(self, field.name)) for field in fields(self)]

@@ -26,21 +26,26 @@ from models.training import PackTraining, train
 
 
 class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Learns to remove Gaussian noise from expression profiles (samples, genes) on a log scale, and removes it.
+    """Learns to remove Gaussian noise from expression profiles on a log scale, and removes it.
 
         denoiser = DenoisingAutoencoder(noise_factor=0.3, random_state=0).fit(profiles)
         clean = denoiser.transform(noisy)
 
-    X is an array, a pandas frame or an AnnData; what comes out is of the same kind and in the same units. `fit` takes
-    clean rows, keeps some of them for validation, z-scores genes by the others and stops early.
+    X is an array, a pandas frame or an AnnData, (samples, genes); what comes out is of the same
+    kind and in the same units. `fit` takes clean rows, keeps some of them for validation, z-scores
+    genes by the others and stops early.
 
-    model: dense-2, dense-4, dense-6, dense-8, conv, or widths such as dense-64x16x64. noise_factor: of training, in
-    units of a gene's standard deviation; several are mixed. noise_input: the network is told the noise factor, which
-    `transform` then estimates from all rows that it is given. beta, rho: weight and target of the sparsity term.
-    patience: epochs without a lower validation MSE before training stops. validation_fraction: share of rows.
+    model: dense-2, dense-4, dense-6, dense-8, conv, or widths such as dense-64x16x64.
+    noise_factor: of training, in units of a gene's standard deviation; several are mixed.
+    noise_input: the network is told the noise factor, which `transform` then estimates from all
+    rows that it is given.
+    beta, rho: weight and target of the sparsity term.
+    patience: epochs without a lower validation MSE before training stops.
+    validation_fraction: share of rows.
 
-    Fitted: denoiser_ (models.network), scaling_ (z-scores), gauge_ (noise and unlikeness), validation_curve_ (MSE after
-    every epoch), best_epoch_, n_features_in_, feature_names_in_.
+    Fitted: denoiser_ (models.denoisers.network), scaling_ (z-scores), gauge_ (noise and
+    unlikeness), validation_curve_ (MSE after every epoch), best_epoch_, n_features_in_,
+    feature_names_in_.
     """
 
     def __init__(
@@ -70,7 +75,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         self.random_state = random_state
 
     def fit(self, X, y=None) -> DenoisingAutoencoder:
-        """Train on clean rows; y is not looked at. Raises ValueError for bad data or a bad parameter."""
+        """Train on clean rows; y is not looked at. Raises ValueError for bad data or parameters."""
         values = validate_data(
             self, _frame(X), dtype=[np.float64, np.float32], ensure_min_samples=2
         )
@@ -94,7 +99,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         self._metrics = self._measured(data.validation, member.seed)
         self._training = {
             "source": "DenoisingAutoencoder.fit",
-            "sha256": hashlib.sha256(np.ascontiguousarray(values, dtype="<f4")).hexdigest(),
+            "sha256": hashlib.sha256(values.astype("<f4").tobytes()).hexdigest(),
             "n_samples": len(values),
             "simulated": None,
         }
@@ -116,8 +121,10 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return answer
 
     def score(self, X, y=None) -> float:
-        """Minus the MSE, in units of a gene's variance, on clean rows X with the noise of training added; y is not
-        looked at. The noise is the same in every call."""
+        """Return minus the MSE, in units of a gene's variance, on clean rows X with noise added.
+
+        The noise is that of training, the same in every call; y is not looked at.
+        """
         check_is_fitted(self)
         values = validate_data(self, _frame(X), dtype=[np.float64, np.float32], reset=False)
         z = self.scaling_.transform(values)
@@ -132,7 +139,10 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return -float(np.mean(errors))
 
     def save(self, folder: str | Path, force: bool = False) -> None:
-        """Write a model folder, which `python run_study.py denoise` reads, too. Raises InputError where it is there."""
+        """Write a model folder, which `python run_study.py denoise` reads, too.
+
+        Raises InputError if it is there, unless `force` replaces it.
+        """
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
         model = Model(
@@ -150,7 +160,10 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     @classmethod
     def load(cls, folder: str | Path) -> DenoisingAutoencoder:
-        """A fitted estimator from a model folder of a network. Raises InputError for another, or a damaged one."""
+        """Read a fitted estimator from a model folder of a network.
+
+        Raises InputError for another model, or a damaged one.
+        """
         model = load_model(folder)
         if not isinstance(model.denoiser, NetworkDenoiser) or model.transform != "none":
             raise InputError(
@@ -195,7 +208,8 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         )
         if member.is_mixture:
             raise ValueError(
-                f"model is {self.model!r}: the study alone fits mixtures: give a dense model or conv"
+                f"model is {self.model!r}: the study alone fits mixtures: "
+                "give a dense model or conv"
             )
         return member
 
@@ -225,8 +239,9 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 def _prepared(values: np.ndarray, split: Split) -> PreparedData:
     """Scale the parts of a split, which has no test rows, by its training rows."""
     scaling = ZScore.fit(values[split.train])
-    parts = (scaling.transform(values[rows]) for rows in vars(split).values())
-    return PreparedData(*parts, scaling, split, np.arange(values.shape[1]))
+    parts = {name: scaling.transform(values[rows]) for name, rows in vars(split).items()}
+    genes = np.arange(values.shape[1])
+    return PreparedData(**parts, scaling=scaling, split=split, gene_ids=genes)
 
 
 def _is_anndata(X) -> bool:

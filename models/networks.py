@@ -68,8 +68,9 @@ class DenseNetwork(nn.Module):
 class ConvNetwork(nn.Module):
     """Fig. 3: three convolutions with pooling, and the way back, on one image of all genes.
 
-    The genes fill the image row by row, zeros fill what is left of it. Kernels are 3 x 3 and padded,
-    so that a convolution keeps the size. Shapes in the comments are those of 943 genes, 24 x 40.
+    The genes fill the image row by row, zeros fill what is left of it. Kernels are 3 x 3 and
+    padded, so that a convolution keeps the size. Shapes in the comments are those of 943 genes,
+    24 x 40.
     """
 
     def __init__(self, network: ConvArchitecture, n_genes: int):

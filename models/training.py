@@ -1,4 +1,4 @@
-"""The one training loop: of a run's packs, of the estimator's network and of those for thinned counts.
+"""The one training loop: of a run's packs, the estimator's network and those for thinned counts.
 
 It runs in any process, one batch at a time, and can be saved between any two.
 """
@@ -22,6 +22,7 @@ from data_utils.noise import (
     stream,
 )
 from data_utils.preparation import SPLITS, PreparedData
+from models.architecture import MixtureArchitecture
 from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig, Phase
 from models.engine.blocks import Block, blocks_by_seed, stack_class
 from models.engine.optimizers import OPTIMIZERS
@@ -32,13 +33,13 @@ from models.variants import member_data
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
 CPU_BLOCK = 4
-#: A code unit whose activation varies less than this over the rows tells nothing of them: it is dead.
+#: A code unit is dead if its activation varies less than this (standard deviation) over the rows.
 DEAD_UNIT_STD = 0.01
 
 
 @dataclass(frozen=True)
 class Record:
-    """One measurement of every member: `values` and `noise_factors` are (K,); NaN for mixed noise."""
+    """One measurement of every member: values and noise factors, (K,); NaN for mixed noise."""
 
     epoch: int
     split: str
@@ -51,9 +52,10 @@ class Record:
 class Training:
     """The fit of a pack of members: its schedule, and what is measured of it.
 
-    `advance` does one step, `finished` tells when all phases are done, and `state` and `restore` carry
-    it over an interruption between any two steps. Kinds of fit differ in the step and in `_evaluate`.
-    The members' seeds name every random stream, so a member's numbers do not depend on its pack.
+    `advance` does one step, `finished` tells when all phases are done, and `state` and `restore`
+    carry it over an interruption between any two steps. Kinds of fit differ in the step and in
+    `_evaluate`. The members' seeds name every random stream, so a member's numbers do not depend on
+    its pack.
     Without `tested` the test rows are not even looked at: a search chooses by validation alone.
     """
 
@@ -78,6 +80,7 @@ class Training:
 
     @property
     def finished(self) -> bool:
+        """Whether all phases are done."""
         return self.epoch == sum(self.phases_epochs)
 
     @property
@@ -105,7 +108,7 @@ class Training:
         return self._orders[seed]
 
     def _factor_choice(self, seed: int, phase: int, n_rows: int) -> torch.Tensor | None:
-        """Which of a mixed phase's noise factors each row gets, (rows,); None where there is one."""
+        """Which of a mixed phase's noise factors each row gets, (rows,); None if there is one."""
         n_factors = len(self.members[0].phases[phase].noise_factors)
         if n_factors == 1:
             return None
@@ -113,21 +116,21 @@ class Training:
         return torch.randint(n_factors, (n_rows,), generator=generator).to(self.device)
 
     def _phase_factors(self, phase: int, choice: torch.Tensor | None) -> torch.Tensor:
-        """The members' noise factors of a phase, (K, 1), or (K, rows) where `choice` picks each row's, (rows,)."""
+        """The members' noise factors of a phase, (K, 1).
+
+        (K, rows) where `choice`, (rows,), picks each row's.
+        """
         factors = torch.tensor(
             [member.phases[phase].noise_factors for member in self.members], device=self.device
         )
         return factors[:, :1] if choice is None else factors[:, choice]
 
     def _end_epoch(self) -> None:
-        """Loss and validation of the epoch; after a phase, every part at each of the phase's noise factors."""
-        phase = self.phase
-        epoch = self.epoch + 1
+        """Record the epoch's loss and validation; after a phase, measure every part."""
+        phase, epoch = self.phase, self.epoch + 1
         losses = (self.loss_sum / len(self.rows["train"])).tolist()
-        n_factors, n_rows = (
-            len(self.members[0].phases[phase].noise_factors),
-            len(self.rows["validation"]),
-        )
+        n_factors = len(self.members[0].phases[phase].noise_factors)
+        n_rows = len(self.rows["validation"])
         in_turn = torch.arange(n_rows, device=self.device) % n_factors if n_factors > 1 else None
         [(mse, activation, dead)] = self._evaluate(
             "validation", [self._phase_factors(phase, in_turn)]
@@ -148,31 +151,27 @@ class Training:
         self.epoch, self.batch = epoch, 0
 
     def _measure_phase(self, epoch: int, phase: int) -> None:
-        """Every part at each of the phase's noise factors, and the training rows without noise, as the paper did."""
+        """Measure every part at each of the phase's noise factors.
+
+        The training rows are measured without noise, too, as the paper did.
+        """
         n_factors = len(self.members[0].phases[phase].noise_factors)
         levels = [
             self._phase_factors(phase, torch.tensor([i], device=self.device))
             for i in range(n_factors)
         ]
-        parts = [
-            part for part in self.parts if part != "validation" or n_factors > 1
-        ]  # else: in every epoch
+        # With one noise factor every epoch has measured the validation rows already.
+        parts = [part for part in self.parts if part != "validation" or n_factors > 1]
         clean_levels = {"train": self._phase_factors(phase, None)}
         measured = {part: self._evaluate(part, levels, clean_levels.get(part)) for part in parts}
         for factor in range(n_factors):
             for part in parts:
                 self._record(epoch, phase, factor, part, "mse", measured[part][factor][0])
-        self._record(
-            epoch,
-            phase,
-            None if n_factors > 1 else 0,
-            "train-clean",
-            "mse",
-            measured["train"][-1][0],
-        )
+        clean, own = measured["train"][-1][0], None if n_factors > 1 else 0
+        self._record(epoch, phase, own, "train-clean", "mse", clean)
 
     def _measure_across(self, epoch: int) -> None:
-        """The test rows at every noise factor of the study, whatever the members were trained on."""
+        """Measure the test rows at every noise factor of the study, whatever was trained on."""
         levels = [
             torch.tensor([[noise_factor]], device=self.device) for noise_factor in NOISE_FACTORS
         ]
@@ -199,8 +198,9 @@ class Training:
     def _evaluate(
         self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
     ) -> list[tuple[list[float], list[float], list[float]]]:
-        """MSE (eq. 11), mean code activation and share of dead code units, of each member at each level.
+        """Return each member's MSE (eq. 11), mean code activation and share of dead code units.
 
+        By level, then measure, then member.
         A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
         a row. At `clean_level`, which comes last, the input has no noise.
         """
@@ -240,6 +240,7 @@ class PackTraining(Training):
         first = members[0]
         self.batch_size = first.batch_size
         network = first.architecture
+        assert not isinstance(network, MixtureArchitecture)  # those have a fit of their own
         self.stack = stack_class(network)(
             network, self.n_genes, len(members), device, loss=first.loss
         )
@@ -283,7 +284,7 @@ class PackTraining(Training):
         return ended
 
     def _batch(self, seed: int) -> tuple[torch.Tensor, Callable[[Block], torch.Tensor]]:
-        """Return the clean rows of this batch, (B, genes), and what makes a block's inputs of them."""
+        """Return the clean rows of this batch, (B, genes), and what makes a block's inputs."""
         start = self.batch * self.batch_size
         order = self._order(seed)[start : start + self.batch_size]
         shape = (len(order), self.n_genes)
@@ -298,9 +299,10 @@ class PackTraining(Training):
     def _inputs(
         self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor
     ) -> torch.Tensor:
-        """Noisy inputs (k, rows, genes) of a block for the members' noise factors, (K or 1, 1 or rows).
+        """Return a block's noisy inputs, (k, rows, genes).
 
-        Networks that are told the noise factor get it as one more column.
+        factors are the members' noise factors, (K or 1, 1 or rows). Networks that are told the
+        noise factor get it as one more column.
         """
         n_members = block.members.stop - block.members.start
         if len(factors) > 1:
@@ -348,7 +350,10 @@ class PackTraining(Training):
         return measures(squared_error / clean.numel(), moments / len(clean))
 
     def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
-        """The evaluation noise of a seed, EVALUATION_ROWS rows at a time; kept for validation, measured every epoch."""
+        """Return the evaluation noise of a seed, EVALUATION_ROWS rows at a time.
+
+        That of validation, which every epoch measures, is kept.
+        """
         n_rows = len(self.rows[part])
         if part != "validation":
             blocks = evaluation_noise_blocks(seed, part, n_rows, self.n_genes, EVALUATION_ROWS)
@@ -429,7 +434,10 @@ def _noise_factor(phase: Phase, factor: int | None) -> float:
 
 
 def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
-    """The array as a tensor, without a copy on the CPU. Ray shares it read-only, and nothing here writes to it."""
+    """Return the array as a tensor, without a copy on the CPU.
+
+    Ray shares it read-only, and nothing here writes to it.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(values).to(device)

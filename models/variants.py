@@ -1,4 +1,4 @@
-"""The data as a member sees them: scaling, layout, order of the genes, and how many training rows."""
+"""The data as a member sees them: scaling, layout, order of the genes, number of training rows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from models.config import MemberConfig
 
 
 def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
-    """`data` as the member's switches say.
+    """Return `data` as the member's switches say.
 
-    gene_order "random" is one order a seed, "correlation" that of `correlation_order`, "shuffled" the negative
-    control: every gene's values shuffled over the samples, so that genes have nothing to do with each other.
-    train_fraction f keeps the first f of a random order of the training rows: a larger f adds rows to a smaller.
+    gene_order "random" is one order a seed, "correlation" that of `correlation_order`, "shuffled"
+    the negative control: every gene's values shuffled over the samples, so that genes have nothing
+    to do with each other. train_fraction f keeps the first f of a random order of the training
+    rows: a larger f adds rows to a smaller.
     """
     data = data.variant(member.scaling, member.layout)
     if member.gene_order == "random":
@@ -35,18 +36,17 @@ def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
 
 
 def correlation_order(train: np.ndarray, width: int) -> np.ndarray:
-    """An order of the genes, (genes,), that brings correlated ones together in an image with rows of `width`.
+    """Return an order of the genes, (genes,), with correlated ones together in an image.
 
-    Spectral seriation in two dimensions: of the graph with edges (1 + r_ij) / 2 the first eigenvector of the
-    Laplacian that is not constant sorts genes into rows, and the second sorts within each row.
+    width: pixels in a row of the image. Spectral seriation in two dimensions: of the graph with
+    edges (1 + r_ij) / 2 the first eigenvector of the Laplacian that is not constant sorts genes
+    into rows, and the second sorts within each row.
     """
-    weight = (
-        1 + np.nan_to_num(np.corrcoef(train, rowvar=False))
-    ) / 2  # (genes, genes); a constant gene has no r
+    correlation = np.nan_to_num(np.corrcoef(train, rowvar=False))  # a constant gene has none
+    weight = (1 + correlation) / 2  # (genes, genes)
     degree = 1 / np.sqrt(weight.sum(axis=0))
-    _, vectors = np.linalg.eigh(
-        degree[:, None] * weight * degree
-    )  # ascending: the last is the constant one
+    # Eigenvectors come in ascending order: the last is the constant one.
+    _, vectors = np.linalg.eigh(degree[:, None] * weight * degree)
     first, second = vectors[:, -2] * degree, vectors[:, -3] * degree
     order = np.argsort(first, kind="stable")
     rows = [order[start : start + width] for start in range(0, len(order), width)]

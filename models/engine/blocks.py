@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from models.architecture import Architecture, ConvArchitecture
+from models.architecture import ConvArchitecture, Network
 from models.config import MemberConfig
 from models.engine.conv import ConvStack
 from models.engine.dense import DenseStack
@@ -13,14 +13,14 @@ from models.engine.sparsity import Sparsity
 from models.engine.stack import Stack
 
 
-def stack_class(network: Architecture) -> type[Stack]:
+def stack_class(network: Network) -> type[Stack]:
     """Return the class that holds networks of this architecture."""
     return ConvStack if isinstance(network, ConvArchitecture) else DenseStack
 
 
 @dataclass(frozen=True)
 class Block:
-    """Members of one seed that are computed together; those that share a schedule share one input."""
+    """Members of one seed that are computed together; those of one schedule share one input."""
 
     members: slice
     shares_input: bool

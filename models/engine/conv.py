@@ -3,13 +3,14 @@
 This is the fast version of `models.networks.ConvNetwork`: a test holds that both give the same
 reconstructions, codes, losses and gradients in float64.
 
-Stacking small convolutions is slower than a loop on a CPU; what helps is to do the same arithmetic at the
-lower resolution, where a 2 x 2 group of pixels is one position:
-- the first convolution and its pooling read a window of 4 x 4 pixels a position: a matrix product gives the
-  four pixels of the group, of which the largest stays;
-- "double, then convolve" is one convolution whose outputs are the four pixels of a group (Shi et al. 2016);
-  with one output channel it is a matrix product that gives a 4 x 4 window a position, and the windows are added.
-All are exact re-arrangements of the kernels (a test compares with the plain network in float64).
+Stacking small convolutions is slower than a loop on a CPU; what helps is to do the same arithmetic
+at the lower resolution, where a 2 x 2 group of pixels is one position:
+- the first convolution and its pooling read a window of 4 x 4 pixels a position: a matrix product
+  gives the four pixels of the group, of which the largest stays;
+- "double, then convolve" is one convolution whose outputs are the four pixels of a group (Shi et
+  al. 2016); with one output channel it is a matrix product that gives a 4 x 4 window a position,
+  and the windows are added.
+All are exact re-arrangements of the kernels.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ WINDOW = {"kernel_size": 4, "stride": 2, "padding": 1}
 
 
 class PooledConvolution(torch.autograd.Function):
-    """ReLU of the largest of four linear answers, with a gradient that passes over the large arrays once."""
+    """ReLU of the largest of four linear answers; its gradient reads the large arrays once."""
 
     @staticmethod
     def forward(
         ctx, windows: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
-        """windows (rows, 16, positions), kernel (4 * channels, 16), bias (channels,) -> (rows, channels, positions)."""
+        """Return (rows, channels, positions).
+
+        windows (rows, 16, positions), kernel (4 * channels, 16), bias (channels,).
+        """
         answers = _products(kernel, windows).unflatten(1, (4, -1))  # (rows, 4, channels, positions)
         largest = answers.amax(dim=1)
         output = F.relu(largest + bias.view(1, -1, 1))
@@ -40,7 +44,10 @@ class PooledConvolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:
-        """The input needs no gradient. Pixels tie only where their windows are alike, which changes nothing."""
+        """Return the gradients of kernel and bias; the input needs none.
+
+        Pixels tie only where their windows are alike, which changes nothing.
+        """
         windows, answers, largest, output = ctx.saved_tensors
         gradient = gradient * (output > 0)
         # In place, as numbers: comparing into booleans is several times slower here.
@@ -50,7 +57,7 @@ class PooledConvolution(torch.autograd.Function):
 
 
 def _products(kernel: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    """(m, n) times each of (rows, n, positions); torch.matmul would copy h to make one product of it."""
+    """Return (m, n) times each of (rows, n, positions); torch.matmul would copy h first."""
     return torch.bmm(kernel.expand(len(h), *kernel.shape), h)
 
 
@@ -70,7 +77,8 @@ class ConvStack(Stack):
         super().__init__(network, n_genes, n_members, device, dtype, loss)
         self.height, self.width = image_shape(n_genes)
         pixels, taps = range(2), range(3)
-        # Where tap d of a 3-tap kernel at pixel p of a pair reads: pixel p + d of the window that begins one before,
+        # Where tap d of a 3-tap kernel at pixel p of a pair reads: pixel p + d of the window that
+        # begins one before,
         pooled = _one_hot([(p, p + d, d) for p in pixels for d in taps], (2, 4, 3))
         # and after a doubling: the pair (p + d - 1) // 2, one before to one after.
         doubled = _one_hot([(p, (p + d - 1) // 2 + 1, d) for p in pixels for d in taps], (2, 3, 3))
@@ -85,12 +93,12 @@ class ConvStack(Stack):
         return torch.einsum("oxhw,pih,qjw->pqoij", kernel, self.pooled, self.pooled).reshape(-1, 16)
 
     def _up_kernel(self, kernel: torch.Tensor) -> torch.Tensor:
-        """(out, in, 3, 3) after a doubling -> (out * 4, in, 3, 3) before it, four pixels as channels."""
+        """(out, in, 3, 3) after a doubling -> (out * 4, in, 3, 3) before it: pixels as channels."""
         grouped = torch.einsum("oihw,pah,qbw->opqiab", kernel, self.doubled, self.doubled)
         return grouped.reshape(-1, kernel.shape[1], 3, 3)
 
     def _window_kernel(self, kernel: torch.Tensor) -> torch.Tensor:
-        """(1, in, 3, 3) after a doubling -> (16, in): the window of pixels that a position before it reaches."""
+        """(1, in, 3, 3) after a doubling -> (16, in): the window that a position reaches."""
         return torch.einsum("xchw,ih,jw->ijc", kernel, self.spread, self.spread).reshape(16, -1)
 
     def _forward(
@@ -123,16 +131,14 @@ class ConvStack(Stack):
         return output, code.flatten(1)
 
     def _layers(self, k: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        n_layers = len(self.network.channels)
-        parts = ("weight", "bias")
-        return tuple(
-            [self.parameters[f"conv{i}.{part}"][k] for i in range(n_layers)] for part in parts
-        )
+        layers = range(len(self.network.channels))
+        weights = [self.parameters[f"conv{i}.weight"][k] for i in layers]
+        return weights, [self.parameters[f"conv{i}.bias"][k] for i in layers]
 
     def reconstruct(
         self, members: slice, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes)."""
+        """As in `Stack`."""
         with torch.no_grad():
             ks = range(*members.indices(self.n_members))
             outputs, codes = zip(
@@ -149,11 +155,7 @@ class ConvStack(Stack):
     def backward(
         self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
     ) -> torch.Tensor:
-        """Return the loss of each member, J = MSE (eq. 11) + penalty, (k,).
-
-        Its gradients go to `self.gradients`. inputs is (k, rows, genes), sparsity that of these
-        members.
-        """
+        """As in `Stack`, one member after the other."""
         clean = targets.rows
         losses = []
         for j, k in enumerate(range(*members.indices(self.n_members))):

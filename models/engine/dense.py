@@ -1,11 +1,12 @@
-"""K dense autoencoders of one architecture, held as stacked weights: reconstruction, loss and gradients.
+"""K dense autoencoders of one architecture as stacked weights: answers, losses and gradients.
 
-This is the fast version of `models.networks.DenseNetwork` and its autograd: a test holds that both
-give the same reconstructions, codes, losses and gradients in float64. docs/packs.md explains it.
+This is the fast version of `models.networks.DenseNetwork` and its autograd: a test holds that
+both give the same reconstructions, codes, losses and gradients in float64. docs/packs.md explains
+it.
 
-Members never meet in an operation: products are batched over members, everything else is elementwise
-or a reduction within a member. So a member's numbers do not depend on who else is in its pack (on a
-CPU with one thread to the last bit, which a test holds).
+Members never meet in an operation: products are batched over members, everything else is
+elementwise or a reduction within a member. So a member's numbers do not depend on who else is in
+its pack (on a CPU with one thread to the last bit, which a test holds).
 """
 
 from __future__ import annotations
@@ -28,11 +29,17 @@ RESIDUAL_FREE_WIDTH, RESIDUAL_FREE_MSE = 128, 0.05
 def _sigmoid_(h: torch.Tensor) -> torch.Tensor:
     """Sigmoid of (k, rows, units) in place, on a CPU member by member.
 
-    There the last numbers of an array, which fill no vector, take another code path with another rounding.
+    There the last numbers of an array, which fill no vector, take another code path with another
+    rounding.
     """
     for part in h if h.device.type == "cpu" else (h,):
         part.sigmoid_()
     return h
+
+
+def _joined(parts: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    first, second = zip(*parts, strict=True)
+    return torch.cat(first), torch.cat(second)
 
 
 class DenseStack(Stack):
@@ -77,7 +84,7 @@ class DenseStack(Stack):
     def reconstruct(
         self, members: slice, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Reconstructions (k, rows, genes) and code activations (k, rows, code_units) for inputs (k, rows, genes)."""
+        """As in `Stack`."""
         activations = self._hidden(members, inputs)
         return self._output(members, activations[-1]).clone(), self._code(activations)
 
@@ -120,10 +127,7 @@ class DenseStack(Stack):
                     products = self._output_products(these, targets)
                 squares, _ = self._linear_output(these, activations[-1], targets, products)
                 found.append((squares, self._code(activations)))
-            squares, codes = zip(*found, strict=True)
-            yield (
-                (squares[0], codes[0]) if len(runs) == 1 else (torch.cat(squares), torch.cat(codes))
-            )
+            yield found[0] if len(found) == 1 else _joined(found)
 
     def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
         """The code layers side by side, (k, rows, code_units)."""
@@ -132,11 +136,7 @@ class DenseStack(Stack):
     def backward(
         self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
     ) -> torch.Tensor:
-        """Return the loss of each member, J = MSE (eq. 11) + penalty, (k,).
-
-        Its gradients go to `self.gradients`. inputs is (k, rows, genes), sparsity that of these
-        members.
-        """
+        """As in `Stack`."""
         losses = [
             self._backward(these, inputs[own], targets, sparsity.members(own), free)
             for these, own, free in self._runs(members)
@@ -183,14 +183,18 @@ class DenseStack(Stack):
 
     def _residual(
         self, members: slice, h: torch.Tensor, clean: torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """The reconstruction (None where linear), and it minus `clean`, (k, rows, genes), from the last layer."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the reconstruction from the last layer, and it minus `clean`, (k, rows, genes).
+
+        A linear reconstruction is not formed: what is returned for it is the residual.
+        """
+        residual = self.workspace("residual", len(h), *clean.shape)
         if self.network.output == "linear":
             weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
-            residual = self.workspace("residual", len(h), *clean.shape)
-            return None, torch.sub(bias.unsqueeze(1), clean, out=residual).baddbmm_(h, weight.mT)
+            torch.sub(bias.unsqueeze(1), clean, out=residual).baddbmm_(h, weight.mT)
+            return residual, residual
         output = self._output(members, h)
-        return output, torch.sub(output, clean, out=self.workspace("residual", *output.shape))
+        return output, torch.sub(output, clean, out=residual)
 
     def _output_backward(
         self, members: slice, h: torch.Tensor, targets: Targets
@@ -200,9 +204,8 @@ class DenseStack(Stack):
         output, delta = self._residual(members, h, clean)
         if self.loss == "bce":
             loss = binary_cross_entropy(output, clean).mean(dim=(1, 2))
-            delta *= (output > BCE_CLIP) & (
-                output < 1 - BCE_CLIP
-            )  # where it is clipped the answer changes nothing
+            # Where it is clipped the answer changes nothing.
+            delta *= (output > BCE_CLIP) & (output < 1 - BCE_CLIP)
             scale = 1 / clean.numel()
         else:
             loss = square_sums(delta) / clean.numel()
@@ -223,8 +226,9 @@ class DenseStack(Stack):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The same for a linear output, without forming the residual r = h W^T + b - x, (B, M).
 
-        With the products of `_linear_output` and `_output_products`: r^T h = W (h^T h) + b (1^T h) - x^T h;
-        r^T 1 = W (h^T 1) + B b - x^T 1; r W = h (W^T W) + b W - x W.
+        With the products of `_linear_output` and `_output_products`:
+        r^T h = W (h^T h) + b (1^T h) - x^T h; r^T 1 = W (h^T 1) + B b - x^T 1;
+        r W = h (W^T W) + b W - x W.
         """
         last = len(self.network.hidden)
         weight, bias = self._layer(last, members, self.parameters)  # (k, M, H), (k, M)
@@ -242,24 +246,20 @@ class DenseStack(Stack):
         return (squares / targets.rows.numel()).to(h.dtype), delta
 
     def _output_products(self, members: slice, targets: Targets) -> tuple[torch.Tensor, ...]:
-        """W^T W (k, H, H), b W (k, H) and x W (k, B, H) of the output layer: the same whatever the inputs are."""
+        """W^T W (k, H, H), b W (k, H) and x W (k, B, H) of the output layer, for any inputs."""
         last = len(self.network.hidden)
         weight, bias = self._layer(last, members, self.parameters)
         x = targets.rows.expand(len(weight), -1, -1)
         ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
-        return (
-            ww,
-            bw,
-            torch.bmm(
-                x, weight, out=self.workspace(f"delta{last - 1}", *x.shape[:2], weight.shape[2])
-            ),
-        )
+        xw = self.workspace(f"delta{last - 1}", *x.shape[:2], weight.shape[2])
+        return ww, bw, torch.bmm(x, weight, out=xw)
 
     def _linear_output(
         self, members: slice, h: torch.Tensor, targets: Targets, products: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """|r|^2 of each member, (k,) float64, without r, from `_output_products`; and h^T h, 1^T h, which it needs.
+        """|r|^2 of each member, (k,) float64, without r; and h^T h, 1^T h, which it needs.
 
+        products are those of `_output_products`:
         |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2.
         That is a difference of near equals when the MSE is small: use it where the MSE is not below
         RESIDUAL_FREE_MSE (float32: it is then right to 1e-5).
@@ -276,8 +276,8 @@ class DenseStack(Stack):
     def _weighted_sum(self, weight: torch.Tensor, factors: torch.Tensor, dim: int) -> torch.Tensor:
         """Sum of weight * factors, (k, M, H), over `dim`.
 
-        It is a matrix times a vector, but the library's routine for that adds in another order when it is given
-        one member alone.
+        It is a matrix times a vector, but the library's routine for that adds in another order when
+        it is given one member alone.
         """
         return torch.mul(weight, factors, out=self.workspace("weighted", *weight.shape)).sum(
             dim=dim

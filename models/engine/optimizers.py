@@ -1,4 +1,4 @@
-"""Optimisers over stacked parameters (K, P): one update for all members, each with its own learning rate."""
+"""Optimisers over stacked parameters (K, P): one update for all members, at their own rates."""
 
 from __future__ import annotations
 
@@ -49,17 +49,25 @@ class StackedOptimizer:
 
 
 class Adam(StackedOptimizer):
-    """Adam (Kingma and Ba 2015, algorithm 1 with the bias correction); beta 0.9 and 0.999, epsilon 1e-8."""
+    """Adam (Kingma and Ba 2015, algorithm 1 with the bias correction).
+
+    beta is 0.9 and 0.999, epsilon 1e-8.
+    """
 
     state_names = ("exp_avg", "exp_avg_sq")
 
-    def update(self, learning_rate, value, gradient, exp_avg, exp_avg_sq):
+    def update(self, learning_rate, value, gradient, *state):
+        """Do one step of some members' parameters in place."""
+        exp_avg, exp_avg_sq = ([part] for part in state)
         steps_before = torch.tensor(self.step_count - 1.0, device=value.device)
         adam(
-            *([part] for part in (value, gradient, exp_avg, exp_avg_sq)),
+            [value],
+            [gradient],
+            exp_avg,
+            exp_avg_sq,
             max_exp_avg_sqs=[],
             state_steps=[steps_before],
-            fused=True,  # one pass over the five arrays, several times faster than an operation after the other
+            fused=True,  # one pass over the five arrays, several times faster than many
             amsgrad=False,
             beta1=0.9,
             beta2=0.999,
@@ -71,11 +79,12 @@ class Adam(StackedOptimizer):
 
 
 class Adadelta(StackedOptimizer):
-    """Adadelta (Zeiler 2012) as Keras 2.2 has it: rho 0.95, epsilon 1e-7; its learning rate was 1."""
+    """Adadelta (Zeiler 2012) as Keras 2.2 has it: rho 0.95, epsilon 1e-7, learning rate 1."""
 
     state_names = ("square_avg", "acc_delta")
 
     def update(self, learning_rate, value, gradient, *state):
+        """Do one step of some members' parameters in place, piece by piece."""
         size = CHUNK if value.device.type == "cpu" else value.numel()
         for pieces in zip(*(part.split(size) for part in (value, gradient, *state)), strict=True):
             self._update_piece(learning_rate, *pieces)

@@ -9,14 +9,14 @@ import torch
 from data_utils.noise import stream
 from models.architecture import Architecture, DenseArchitecture
 
-#: Parameters start at multiples of this many numbers (64 bytes), so that vector units load whole lines.
+#: Parameters start at multiples of this many numbers (64 bytes): vector units load whole lines.
 ALIGNMENT = 16
 
 
 class FlatParameters:
-    """The parameters of K members as one matrix (K, P): one row a member, so an optimiser is one update.
+    """The parameters of K members as one matrix (K, P), so that an optimiser is one update.
 
-    `views(flat)` names its parts: {name: (K, *shape)}, without copying.
+    Each member is a row. `views(flat)` names its parts: {name: (K, *shape)}, without copying.
     """
 
     def __init__(
@@ -44,14 +44,15 @@ class FlatParameters:
 def initial_parameters(
     network: Architecture, n_genes: int, seed: int, initialisation: str = "centred"
 ) -> dict[str, torch.Tensor]:
-    """Glorot-uniform weights and zero biases of one network; "centred": but for what reads a dense sigmoid code.
+    """Draw Glorot-uniform weights, with zero biases, for one network.
 
-    A sigmoid unit starts at 1/2 with slope 1/4. A layer that reads the code starts with weights 4 times
-    Glorot's and the bias -1/2 sum_j w_j, so that it answers as it would to a linear code: without this the
-    dense networks need several times the epochs.
+    With "centred" initialisation the layers that read a dense sigmoid code differ. A sigmoid unit
+    starts at 1/2 with slope 1/4; such a layer starts with weights 4 times Glorot's and the bias
+    -1/2 sum_j w_j, so that it answers as it would to a linear code. Without this the dense networks
+    need several times the epochs.
 
-    A weight is drawn from a stream named by the seed, its shape and how many weights of that shape came
-    before it, so networks that differ elsewhere start from the same draws where shapes agree.
+    A weight is drawn from a stream named by the seed, its shape and how many weights of that shape
+    came before it, so networks that differ elsewhere start from the same draws where shapes agree.
     """
     parameters: dict[str, torch.Tensor] = {}
     seen: dict[tuple[int, ...], int] = {}
@@ -66,8 +67,8 @@ def initial_parameters(
         parameters[name] = (2 * draws - 1) * bound
     if (
         initialisation == "glorot"
-        or network.code_activation != "sigmoid"
         or not isinstance(network, DenseArchitecture)
+        or network.code_activation != "sigmoid"
     ):
         return parameters
     for i in network.code_layers:

@@ -1,4 +1,4 @@
-"""The sparsity terms of the paper: KL divergence of the code's mean activation (eqs. 1-7), and L1."""
+"""The paper's sparsity terms: KL divergence of the code's mean activation (eqs. 1-7), and L1."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ class Sparsity:
     def of(
         cls, kinds: list[str], betas: list[float], rhos: list[float], **tensor_options
     ) -> Sparsity:
-        """From each member's kind ("kl" or "l1"), beta and rho; options (dtype, device) go to the tensors."""
+        """Take each member's kind ("kl" or "l1"), beta and rho; options go to the tensors."""
         kl = [beta if kind == "kl" else 0.0 for kind, beta in zip(kinds, betas, strict=True)]
         l1 = [beta if kind == "l1" else 0.0 for kind, beta in zip(kinds, betas, strict=True)]
-        columns = [torch.tensor(column, **tensor_options).view(-1, 1) for column in (kl, l1, rhos)]
-        return cls(*columns, uses_kl=any(kl), uses_l1=any(l1))
+        kl_weight, l1_weight, rho = (
+            torch.tensor(column, **tensor_options).view(-1, 1) for column in (kl, l1, rhos)
+        )
+        return cls(kl_weight, l1_weight, rho, uses_kl=any(kl), uses_l1=any(l1))
 
     def members(self, block: slice) -> Sparsity:
         """The terms of some members."""
@@ -66,11 +68,14 @@ class Sparsity:
     def penalty_and_slopes(
         self, codes: list[torch.Tensor]
     ) -> tuple[torch.Tensor | float, list[torch.Tensor]]:
-        """Penalty of each member for several code layers together, (K,), and d penalty / d code of each layer.
+        """Return each member's penalty, (K,), for its code layers, and d penalty / d code of each.
 
-        The codes are (K, batch, units), of one width; the slopes can be added to that shape. Without a penalty: 0, [].
+        The codes are (K, batch, units), of one width; the slopes can be added to that shape.
+        Without a penalty: 0, [].
         """
-        total, slopes, batch = 0.0, [], codes[0].shape[1]
+        total: torch.Tensor | float = 0.0
+        slopes: list[torch.Tensor] = []
+        batch = codes[0].shape[1]
         if self.uses_kl:
             rho_hat = torch.cat([code.mean(dim=1) for code in codes], dim=1)  # (K, layers * units)
             total = total + self._kl(rho_hat)

@@ -9,8 +9,9 @@ from functools import cached_property
 
 import torch
 
-from models.architecture import Architecture
+from models.architecture import Network
 from models.engine.parameters import FlatParameters
+from models.engine.sparsity import Sparsity
 
 BCE_CLIP = 1e-7
 
@@ -18,7 +19,7 @@ BCE_CLIP = 1e-7
 class Workspace:
     """Arrays by name, whose memory every step uses again.
 
-    On a CPU the first touch of a fresh large array costs several times what the arithmetic on it does.
+    On a CPU the first touch of a large new array costs several times what its arithmetic does.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32, device: str = "cpu"):
@@ -26,7 +27,7 @@ class Workspace:
         self._flat: dict[str, torch.Tensor] = {}
 
     def __call__(self, name: str, *shape: int) -> torch.Tensor:
-        """The array of this name, with any content; it is valid until the name is asked for again."""
+        """Return the array of this name, with any content; valid until it is asked for again."""
         size = math.prod(shape)
         if name not in self._flat or self._flat[name].numel() < size:
             self._flat[name] = torch.empty(size, dtype=self.dtype, device=self.device)
@@ -35,7 +36,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Targets:
-    """The clean rows that a batch is compared with, (rows, genes), and their sums, which all members share."""
+    """The clean rows that a batch is compared with, (rows, genes), and their sums."""
 
     rows: torch.Tensor
 
@@ -72,7 +73,7 @@ class Stack:
 
     def __init__(
         self,
-        network: Architecture,
+        network: Network,
         n_genes: int,
         n_members: int,
         device: str = "cpu",
@@ -85,6 +86,30 @@ class Stack:
         self.flat = FlatParameters(network.parameter_shapes(n_genes), n_members, dtype, device)
         self.parameters = self.flat.views(self.flat.values)
         self.gradients = self.flat.views(self.flat.gradients)
+
+    @property
+    def code_units(self) -> int:
+        """Units of the code."""
+        raise NotImplementedError
+
+    def reconstruct(
+        self, members: slice, inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the reconstructions of inputs (k, rows, genes), and their codes.
+
+        Codes are activations, (k, rows, code_units).
+        """
+        raise NotImplementedError
+
+    def backward(
+        self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
+    ) -> torch.Tensor:
+        """Return the loss of each member, J = MSE (eq. 11) + penalty, (k,).
+
+        Its gradients go to `self.gradients`. inputs is (k, rows, genes), sparsity that of these
+        members.
+        """
+        raise NotImplementedError
 
     def squared_errors(
         self, members: slice, inputs: Iterable[torch.Tensor], targets: Targets

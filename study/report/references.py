@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -337,7 +339,7 @@ def draw_labels(data: pd.DataFrame) -> Figure:
     axes.grid(True, axis="y")
     most = data.loc[data["method"] != "gene mean", "mse"].max()  # the gene mean may lie beyond
     axes.set(xlabel=f"{MSE_AXIS} on noisy test rows", xlim=(0, 1.05 * most))
-    alone = {"color": DARK, "linestyle": LONG_DASHES, "linewidth": 1.2, "zorder": 1}
+    alone: dict[str, Any] = {"color": DARK, "linestyle": LONG_DASHES, "linewidth": 1.2, "zorder": 1}
     axes.axvline(identity_mse(data["noise_factor"].iloc[0]), label=label("identity"), **alone)
     for (series, method), points in data.groupby(["series", "method"], sort=False):
         style = look(method) | {"linestyle": ""}

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -292,10 +293,15 @@ def draw_orders(data: pd.DataFrame) -> Figure:
     for mean, y in zip(means.itertuples(), places, strict=True):
         colour = ORANGE if mean.model == CONV else BLUE
         own = seeds.get_group((mean.model, mean.gene_order))
-        small = {"color": colour, "markersize": 4, "alpha": 0.7, "markeredgewidth": 0}
+        small: dict[str, Any] = {
+            "color": colour,
+            "markersize": 4,
+            "alpha": 0.7,
+            "markeredgewidth": 0,
+        }
         axes.plot(own, [y + 0.24] * len(own), "o", **small)
         axes.hlines(y - 0.08, mean.low, mean.high, color=colour, linewidth=4, alpha=0.45)
-        edge = {"markeredgecolor": BLACK, "markeredgewidth": 0.8}
+        edge: dict[str, Any] = {"markeredgecolor": BLACK, "markeredgewidth": 0.8}
         axes.plot([mean.mse], [y - 0.08], "D", color=colour, markersize=8, **edge)
     axes.set_xlim(0, 1.06 * np.nanmax(data[["mse", "high"]].astype(float)))
     axes.set_xlabel("test MSE (eq. 11)")

@@ -30,8 +30,9 @@ from study.run.storage import Storage, one_line
 START_TRIES = 3
 #: Seconds to wait for a cluster to answer, and for each of its nodes.
 ADDRESS_SECONDS, NODE_SECONDS = 15.0, 60.0
-#: Seconds between two looks at whether Ray's servers still listen.
-LOOK_SECONDS = 1.0
+#: Seconds between two looks at whether Ray's servers still listen, and how many refusals in a row
+#: mean that one has died: a single one may be an accident of a loaded machine.
+LOOK_SECONDS, REFUSALS = 0.5, 3
 
 
 @contextmanager
@@ -166,22 +167,19 @@ def servers() -> dict[str, tuple[str, int]]:
 
 @contextmanager
 def watched(addresses: dict[str, tuple[str, int]], ended: Callable[[str], None]) -> Iterator[None]:
-    """Call `ended` with a reason, in another thread, once nothing listens at one of the addresses.
+    """Call `ended` with a reason, in another thread, once an address refuses again and again.
 
     By itself, Ray's driver waits a minute for a dead server, and then ends without a word.
     """
     over = threading.Event()
 
     def look() -> None:
+        refusals = dict.fromkeys(addresses, 0)
         while not over.wait(LOOK_SECONDS):
             for name, address in addresses.items():
-                try:
-                    socket.create_connection(address, timeout=10).close()
-                except ConnectionRefusedError:
-                    if not over.is_set():
-                        ended(f"Ray's {name} has died")
-                except OSError:
-                    pass  # a server that is slow to answer is alive
+                refusals[name] = refusals[name] + 1 if refuses(address) else 0
+                if refusals[name] == REFUSALS and not over.is_set():
+                    ended(f"Ray's {name} has died")
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -190,6 +188,17 @@ def watched(addresses: dict[str, tuple[str, int]], ended: Callable[[str], None])
     finally:
         over.set()
         thread.join()
+
+
+def refuses(address: tuple[str, int]) -> bool:
+    """Whether nothing listens at the address; a server that is slow to answer is alive."""
+    try:
+        socket.create_connection(address, timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def check_address(address: str) -> None:

@@ -32,7 +32,7 @@ from data_utils.errors import InputError
 from data_utils.files import replacing, sha256, write_bytes
 from models.config import MemberConfig
 from study.options import StudyOptions
-from study.run.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, typed
+from study.run.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, member_table
 from study.run.storage import Storage, one_line
 
 #: What reading a file that was cut short or damaged may raise.
@@ -328,7 +328,7 @@ class RunFolder:
             for member in planned
             if member.member_id in lost
         ]
-        rows = typed(pd.DataFrame(failed, columns=MEMBER_COLUMNS))
+        rows = member_table(failed)
         tables = {
             "members": _concat([members, rows], MEMBER_COLUMNS),
             "metrics": _concat((part for _, part in parts), METRIC_COLUMNS),

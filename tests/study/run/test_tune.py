@@ -1,4 +1,4 @@
-"""Decisions before a trial starts: places, workers, addresses; and Ray's start, no cluster."""
+"""Before a trial starts, without a cluster: places, workers, addresses; Ray's start and watch."""
 
 import socket
 import threading
@@ -9,7 +9,15 @@ import ray
 from data_utils.errors import InputError
 from study.options import StudyOptions
 from study.run import cluster as module
-from study.run.cluster import check_address, cluster, place, worker_count
+from study.run.cluster import (
+    REFUSALS,
+    check_address,
+    cluster,
+    place,
+    refuses,
+    watched,
+    worker_count,
+)
 from study.run.tune import reason_of
 
 NO_GPU, TWO_GPUS = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 2.0}
@@ -124,6 +132,36 @@ def test_what_stops_ray_from_starting_is_told_to_who_waits_for_it(ray_calls, mon
         ready()
     with cluster(None, 2) as ready, pytest.raises(ConnectionError):
         ready()
+
+
+@pytest.mark.parametrize(
+    ("refusals", "reasons"),
+    [(1, []), (REFUSALS - 1, []), (None, ["Ray's raylet has died"])],
+    ids=["one refusal", "one too few", "stays away"],
+)
+def test_a_server_has_died_only_if_it_refuses_several_times_in_a_row(
+    monkeypatch, refusals, reasons
+):
+    """A listener that refuses comes back after so many refusals, or stays away."""
+    looks, seen, enough = [], [], threading.Event()
+
+    def look(address):
+        found = refuses(address)
+        looks.append(found)
+        if sum(looks) == refusals:
+            server.listen()
+        if len(looks) >= 3 * REFUSALS:
+            enough.set()
+        return found
+
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "refuses", look)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))  # refuses until it listens
+        with watched({"raylet": server.getsockname()}, seen.append):
+            assert enough.wait(30)
+    assert looks[:REFUSALS].count(True) == (refusals or REFUSALS)
+    assert seen == reasons
 
 
 RAISED = 'Failure # 1\n{}\n  File "a.py", line 1, in b\nIsADirectoryError: c'

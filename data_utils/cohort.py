@@ -1,28 +1,33 @@
-"""The simulated GTEx-like cohort, and its exact posterior-mean denoiser (the oracle).
+"""The simulated GTEx-like cohort: a mixture of Gaussians over tissue sites and sample classes.
 
-The population is a mixture of Gaussians (data_utils/population.py), in log2 units: the means of 53 tissue sites
-(of low rank, plus genes that one tissue alone turns on or off), factors that genes share within sites, and
-gene noise. A latent class of each sample (clean, ordinary, disturbed) scales the factors and the noise: that
-gives heavy tails. The posterior mean of a mixture of Gaussians is known exactly, so no denoiser, of any size,
-has a smaller expected squared error on this cohort. A non-linear step or a clip at 0 after the draw would end
-that, so there is none.
+A sample belongs to a site t and to a class k (clean, ordinary, disturbed), and is, in log2 units,
 
-Donors are labels alone: they leave no trace in the values, so rows are independent given their sites.
+    x = mu_t + s_k F h + r_k sqrt(d) * e,      h ~ N(0, I_R),  e ~ N(0, I_genes)               (1)
+
+mu_t is the mean of the site (of low rank, plus genes that one tissue alone turns on or off), F
+holds the factors that genes share, d is the variance of each gene on its own. The classes give
+heavy tails. The posterior mean of a mixture of Gaussians is known exactly (data_utils/oracle.py),
+so no denoiser, of any size, has a smaller expected squared error on this cohort. A non-linear step
+or a clip at 0 after the draw would end that, so there is none.
+
+Donors are only labels: they leave no trace in the values, so rows are independent given their
+sites.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from data_utils.expression import ExpressionMatrix
-from data_utils.population import SiteMixture
 
 LANDMARKS = Path(__file__).with_name("landmark_genes.csv")
 
-# Samples of each tissue site in GTEx V6. The 53 sites are of 31 tissues: each group below (0-based) is one
-# tissue, and every other site is a tissue of its own.
+# Samples of each tissue site in GTEx V6. The 53 sites are of 31 tissues: each group below (0-based)
+# is one tissue, and every other site is a tissue of its own.
 SITE_SIZES = np.array(
     [
         *(430, 393, 357, 350, 332, 323, 320, 304, 286, 284, 250, 247, 227, 224, 218, 214, 196, 194),
@@ -37,27 +42,22 @@ SITES_OF_ONE_TISSUE = (
     *((3, 12), (14, 17), (16, 22), (50, 52)),
 )
 
-# Eigenvalues of the part between sites, before each gene is brought to its own variance; they sum to about 1.
+#: Eigenvalues of the part between sites, before genes are scaled; they sum to about 1.
 BETWEEN_SPECTRUM = np.r_[
     0.29, 0.17, 0.15, np.geomspace(0.077, 0.025, 7), np.geomspace(0.0105, 0.001, 10)
 ]
-RELATED_SITES = (
-    0.75  # of the variance between sites, the share that sites of one tissue have in common
-)
-SITE_TAIL = 3  # degrees of freedom of the t-distributed tissue scores: a few tissues stand out, as blood does
-SPECIFIC_GENES = 0.18  # of the genes: those that one tissue turns on or off
-SPECIFIC_SHARE = (
-    0.1,
-    0.8,
-)  # of such a gene's variance between sites, the range of that one tissue's share
-SPECIFIC_HIGHEST = {
-    1: 11.0,
-    -1: 6.0,
-}  # the furthest z-score that it turns a gene on (1) or off (-1)
+#: Share of the variance between sites that sites of one tissue have in common.
+RELATED_SITES = 0.75
+#: Degrees of freedom of the t-distributed tissue scores: a few tissues stand out, as blood does.
+SITE_TAIL = 3
+#: Share of the genes that one tissue turns on or off; of such a gene's variance between sites, the
+#: range of that tissue's share; and the furthest z-score that it turns a gene on (1) or off (-1).
+SPECIFIC_GENES = 0.18
+SPECIFIC_SHARE = (0.1, 0.8)
+SPECIFIC_HIGHEST = {1: 11.0, -1: 6.0}
 
-WITHIN_RANK = (
-    160  # factors within sites: many, so that eigenvalues decay smoothly after the 20 of the sites
-)
+#: Factors within sites: many, so that eigenvalues decay smoothly after the 20 of the sites.
+WITHIN_RANK = 160
 WITHIN_DECAY = 1.2  # the j-th factor has variance j ** -WITHIN_DECAY
 WITHIN_SHARED = 0.40  # of a gene's variance within sites, the share that factors carry
 WITHIN_ALIKE = 0.6  # likeness (squared cosine) of the first factors to the directions between sites
@@ -67,59 +67,67 @@ CLASS_FACTOR_SCALE = np.array([0.70, 1.10, 2.20])  # s_k, brought to E[s^2] = 1
 CLASS_NOISE_SCALE = np.array([0.85, 1.10, 1.60])  # r_k, brought to E[r^2] = 1
 
 HIGHEST_MEAN = 13.0  # log2 units: no site has a higher mean of a gene
-GRID = (
-    2.0**-10
-)  # values are rounded to it, so that last-bit differences between machines vanish; log2 units
-DONOR_SAMPLES = 15.7  # samples a donor in V6
+#: Values are rounded to it, in log2 units, so that last-bit differences between machines vanish.
+GRID = 2.0**-10
+DONOR_SAMPLES = 15.7  # samples per donor in V6
+
+
+@dataclass(frozen=True, eq=False)
+class SiteMixture:
+    """Equation (1) with its numbers: T sites, K classes, R factors; float64, log2 units."""
+
+    site_probability: np.ndarray  # (T,), sums to 1; 0 for a site without samples
+    site_means: np.ndarray  # (T, genes)
+    factors: np.ndarray  # (genes, R)
+    gene_variance: np.ndarray  # (genes,), above 0
+    class_probability: np.ndarray  # (K,)
+    factor_scale: np.ndarray  # (K,)
+    noise_scale: np.ndarray  # (K,)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the variance of each gene in the population, (genes,) each."""
+        mean = self.site_probability @ self.site_means
+        between = self.site_probability @ (self.site_means - mean) ** 2
+        shared = (self.class_probability @ self.factor_scale**2) * (self.factors**2).sum(1)
+        own = (self.class_probability @ self.noise_scale**2) * self.gene_variance
+        return mean, between + shared + own
+
+    def sample(self, sites: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw one row for each entry of sites (integers below T): (samples, genes)."""
+        n, k = len(sites), len(self.class_probability)
+        classes = rng.choice(k, size=n, p=self.class_probability)
+        h = rng.standard_normal((n, self.factors.shape[1])) * self.factor_scale[classes, None]
+        e = rng.standard_normal((n, len(self.gene_variance))) * self.noise_scale[classes, None]
+        return self.site_means[sites] + h @ self.factors.T + e * np.sqrt(self.gene_variance)
+
+    def standardised(self, centre: np.ndarray, scale: np.ndarray) -> SiteMixture:
+        """Return the same population in units z = (x - centre) / scale, a mixture, too."""
+        return replace(
+            self,
+            site_means=(self.site_means - centre) / scale,
+            factors=self.factors / scale[:, None],
+            gene_variance=self.gene_variance / scale**2,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """A simulated cohort and the population that it was drawn from."""
+    """A simulated cohort and the population that it was drawn from.
 
-    matrix: ExpressionMatrix  # log2 scale; samples have site, tissue, donor; genes have gene_symbol, probe_id
+    matrix: log2 scale; samples have site, tissue and donor, genes gene_symbol and probe_id.
+    """
+
+    matrix: ExpressionMatrix
     mixture: SiteMixture
-
-    def posterior_mean(
-        self, noisy: np.ndarray, noise_factor: float, centre: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
-        """E[z | y], exact: the best that any denoiser can do on rows of this cohort.
-
-        noisy is y = z + noise_factor * N(0, 1), (samples, genes), where z = (x - centre) / scale; centre and
-        scale are (genes,), in log2 units. Returns (samples, genes) float64 in z units; at noise_factor 0 that
-        is the input. Raises ValueError for shapes that do not fit, scale <= 0, noise_factor < 0 or anything
-        that is not finite.
-        """
-        genes = len(self.mixture.gene_variance)
-        y, centre, scale = (np.asarray(a, dtype=np.float64) for a in (noisy, centre, scale))
-        if (
-            y.ndim != 2
-            or y.shape[1] != genes
-            or centre.shape != (genes,)
-            or scale.shape != (genes,)
-        ):
-            raise ValueError(
-                f"expected noisy (samples, {genes}), centre and scale ({genes},); "
-                f"got {y.shape}, {centre.shape} and {scale.shape}"
-            )
-        if not all(np.isfinite(a).all() for a in (y, centre, scale, np.float64(noise_factor))):
-            raise ValueError("noisy, noise_factor, centre and scale must be finite")
-        if noise_factor < 0 or scale.min() <= 0:
-            raise ValueError(
-                f"noise_factor ({noise_factor}) must be >= 0 and scale (least {scale.min()}) > 0"
-            )
-        return self.mixture.standardised(centre, scale).posterior_mean(y, float(noise_factor))
 
 
 def simulate_cohort(n_samples: int = 2921, seed: int = 0) -> Cohort:
     """Draw a cohort of n_samples x 943: the same bits for a seed on every machine.
 
-    The means, factors and noise of the population depend on the seed alone, so a smaller cohort is another
-    draw of the same population. Sites have samples in proportion to their sizes in GTEx V6: the smallest are
-    empty below about 850 samples. Rows are in random order. Raises ValueError for n_samples < 1 or seed < 0.
+    The means, factors and noise of the population depend only on the seed, so a smaller cohort is
+    another draw of the same population. Sites have samples in proportion to their sizes in GTEx V6:
+    the smallest are empty below about 850 samples. Rows are in random order.
     """
-    if n_samples < 1 or seed < 0:
-        raise ValueError(f"n_samples must be >= 1 and seed >= 0; got {n_samples} and {seed}")
     genes = pd.read_csv(LANDMARKS, index_col="ensembl_id")
     streams = np.random.SeedSequence(seed).spawn(2)
     population, rows = (np.random.Generator(np.random.PCG64(stream)) for stream in streams)
@@ -139,7 +147,7 @@ def simulate_cohort(n_samples: int = 2921, seed: int = 0) -> Cohort:
 
 
 def _proportional_counts(n_samples: int) -> np.ndarray:
-    """Samples of each site, (T,): proportional to V6, whole (largest remainder), of sum n_samples."""
+    """Return whole samples of each site, (T,), in proportion to V6 (largest remainder)."""
     exact = SITE_SIZES * n_samples / SITE_SIZES.sum()
     counts = np.floor(exact).astype(int)
     largest = np.argsort(counts - exact, kind="stable")[: n_samples - counts.sum()]
@@ -148,7 +156,7 @@ def _proportional_counts(n_samples: int) -> np.ndarray:
 
 
 def _tissue_of_site() -> np.ndarray:
-    """The tissue of each site, numbered in order of first appearance: (T,) integers below 31."""
+    """Return the tissue of each site, numbered by first appearance: (T,) integers below 31."""
     first = np.arange(len(SITE_SIZES))
     for group in SITES_OF_ONE_TISSUE:
         first[list(group)] = group[0]
@@ -156,7 +164,7 @@ def _tissue_of_site() -> np.ndarray:
 
 
 def _sample_labels(sites: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    """Site, tissue and donor of each sample. A donor gives at most one sample of a site."""
+    """Label the samples; a donor gives at most one sample of a site."""
     tissues = _tissue_of_site()[sites]
     largest = np.bincount(sites).max()
     n_donors = max(int(np.ceil(len(sites) / DONOR_SAMPLES)), largest)
@@ -177,26 +185,25 @@ def _sample_labels(sites: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
 def _draw_mixture(
     n_genes: int, site_probability: np.ndarray, rng: np.random.Generator
 ) -> SiteMixture:
-    """The population, drawn in units of a gene's standard deviation and then taken to log2 units."""
-    prior = (
-        SITE_SIZES / SITE_SIZES.sum()
-    )  # not site_probability: the means may not depend on n_samples
+    """Draw the population in units of a gene's standard deviation, then take it to log2 units."""
+    # not site_probability: the means may not depend on n_samples
+    prior = SITE_SIZES / SITE_SIZES.sum()
     logit = np.clip(0.32 + 0.68 * rng.standard_normal(n_genes), -2, 2.2)
     between = 1 / (1 + np.exp(-logit))  # share of a gene's variance between sites, (genes,)
     programmes = rng.standard_normal((n_genes, len(BETWEEN_SPECTRUM)))
     means = _with_variance(_site_patterns(programmes, prior, between, rng), prior, between)
     loadings = rng.standard_normal((n_genes, WITHIN_RANK))
-    # Genes that differ together between sites vary together within them too: the same cells, in other shares.
+    # Genes that differ together between sites vary together within them, too: the same cells, in
+    # other shares.
     first = slice(len(BETWEEN_SPECTRUM))
-    loadings[:, first] = (
-        np.sqrt(WITHIN_ALIKE) * programmes + np.sqrt(1 - WITHIN_ALIKE) * loadings[:, first]
-    )
+    own = np.sqrt(1 - WITHIN_ALIKE) * loadings[:, first]
+    loadings[:, first] = np.sqrt(WITHIN_ALIKE) * programmes + own
     loadings *= np.arange(1, WITHIN_RANK + 1) ** (-WITHIN_DECAY / 2)
     shared = np.clip(WITHIN_SHARED + 0.1 * rng.standard_normal(n_genes), 0.05, 0.8) * (1 - between)
     factors = loadings * np.sqrt(shared / (loadings**2).sum(1))[:, None]
     variance = 1 - between - shared
     s, r = (v / np.sqrt(CLASS_PROBABILITY @ v**2) for v in (CLASS_FACTOR_SCALE, CLASS_NOISE_SCALE))
-    # The lowest site is 8 standard deviations above 0: no negative log2 values are expected, without a clip.
+    # The lowest site is 8 standard deviations above 0, so no negative log2 values are expected.
     level = 8 * np.sqrt(shared + variance) - means.min(0) + np.abs(rng.standard_normal(n_genes))
     deviation = np.exp(-0.3 + 0.2 * rng.standard_normal(n_genes))  # of a gene, in log2 units
     deviation = np.minimum(deviation, HIGHEST_MEAN / (level + means.max(0)))
@@ -212,7 +219,7 @@ def _draw_mixture(
 
 
 def _with_variance(values: np.ndarray, prior: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Columns of values (T, genes) centred and scaled to the given variance over sites weighed by prior."""
+    """Centre and scale columns of values (T, genes) to a variance over sites weighed by prior."""
     centred = values - prior @ values
     return centred * np.sqrt(variance / (prior @ centred**2))
 
@@ -220,14 +227,14 @@ def _with_variance(values: np.ndarray, prior: np.ndarray, variance: np.ndarray) 
 def _site_patterns(
     programmes: np.ndarray, prior: np.ndarray, between: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Means of the sites, (T, genes), up to a gene's scale: of rank 20, plus genes that mark one tissue."""
+    """Draw the sites' means, (T, genes), up to a gene's scale: rank 20, and genes of one tissue."""
     tissue = _tissue_of_site()
     n_genes, rank = programmes.shape
     common = rng.standard_t(SITE_TAIL, (tissue.max() + 1, rank))[tissue]
     own = rng.standard_normal((len(prior), rank))
     scores = np.sqrt(RELATED_SITES) * common + np.sqrt(1 - RELATED_SITES) * own
     scores = scores - prior @ scores
-    # Orthonormal over samples (weights prior), so that the spectrum gives the eigenvalues between sites.
+    # Orthonormal over samples (weights prior): the spectrum gives the eigenvalues between sites.
     root = np.linalg.cholesky((scores * prior[:, None]).T @ scores)
     scores = np.linalg.solve(root, scores.T).T
     patterns = _with_variance(
@@ -237,10 +244,10 @@ def _site_patterns(
     for gene in np.flatnonzero(rng.random(n_genes) < SPECIFIC_GENES):
         chosen = rng.integers(len(weight))
         sign = 1 if rng.random() < 0.6 else -1
-        # On in a share w of the samples, a gene is sqrt(share * between * (1 - w) / w) above its mean there.
-        highest = (
-            SPECIFIC_HIGHEST[sign] ** 2 * weight[chosen] / (1 - weight[chosen]) / between[gene]
-        )
+        # On in a share w of the samples, a gene is sqrt(share * between * (1 - w) / w) above its
+        # mean there.
+        w = weight[chosen]
+        highest = SPECIFIC_HIGHEST[sign] ** 2 * w / (1 - w) / between[gene]
         share = min(rng.uniform(*SPECIFIC_SHARE), highest)
         mark = _with_variance((tissue == chosen)[:, None] * 1.0, prior, np.ones(1))[:, 0]
         patterns[:, gene] = np.sqrt(1 - share) * patterns[:, gene] + sign * np.sqrt(share) * mark

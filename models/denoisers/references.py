@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from data_utils.cohort import Cohort
+from data_utils.oracle import posterior_mean
 from data_utils.preparation import PreparedData
 from data_utils.scaling import ZScore
 from models.architecture import LARGEST_COVARIANCE
@@ -33,8 +34,8 @@ class Oracle(Denoiser):
 
     def denoise(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:  # type: ignore[override]  # one factor
         """Return the posterior mean at one noise factor."""
-        centre, scale = self.scaling.centre, self.scaling.scale
-        return self.cohort.posterior_mean(noisy, noise_factor, centre, scale)
+        mixture = self.cohort.mixture.standardised(self.scaling.centre, self.scaling.scale)
+        return posterior_mean(mixture, noisy, noise_factor)
 
 
 def references(

@@ -13,6 +13,7 @@ from scipy.stats import kurtosis, skew
 from sklearn.covariance import ledoit_wolf
 
 from data_utils.cohort import Cohort, simulate_cohort
+from data_utils.oracle import posterior_mean
 from data_utils.scaling import STD_OFFSET
 
 # property: {at: (GTEx, lowest, highest accepted)}
@@ -140,6 +141,7 @@ def reference_errors(
     valid, fit = np.split(train, [len(x) // 10])
     centre, scale = x[train].mean(0), x[train].std(0) + STD_OFFSET
     z = (x - centre) / scale
+    mixture = cohort.mixture.standardised(centre, scale)
     noise = rng.standard_normal(z.shape)
     covariance = z[train].T @ z[train] / len(train)
     fit_covariance = z[fit].T @ z[fit] / len(fit)
@@ -156,7 +158,7 @@ def reference_errors(
             "PCA 32": y @ components @ components.T,
             "Wiener, Ledoit-Wolf": _wiener(ledoit, a, y),
             "Wiener, tuned": _wiener(_shrunk(covariance, best), a, y),
-            "oracle": cohort.posterior_mean(y, a, centre, scale),
+            "oracle": posterior_mean(mixture, y, a),
         }
         rows[a] = {name: _mse(guess, z[test]) for name, guess in guesses.items()}
     return pd.DataFrame.from_dict(rows, orient="index")

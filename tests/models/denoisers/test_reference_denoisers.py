@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from data_utils.cohort import simulate_cohort
+from data_utils.oracle import posterior_mean
 from data_utils.preparation import prepare
 from data_utils.sources import load_dataset
 from models.denoisers import references as module
@@ -165,7 +166,8 @@ def test_wiener_reaches_its_figure_on_the_simulated_cohort(errors, alpha, expect
 
 def test_the_oracle_is_the_cohorts_posterior_mean(cohort, simulated):
     few = simulated.test[:20]
-    direct = cohort.posterior_mean(few, 0.5, simulated.scaling.centre, simulated.scaling.scale)
+    mixture = cohort.mixture.standardised(simulated.scaling.centre, simulated.scaling.scale)
+    direct = posterior_mean(mixture, few, 0.5)
     assert np.array_equal(
         Oracle(cohort, simulated.scaling).fit(simulated.train).denoise(few, 0.5), direct
     )

@@ -108,7 +108,7 @@ def draw_change(data: pd.DataFrame) -> Figure:
     for i, model in enumerate(models):
         rows = data[data["model"] == model]
         place = rows["series"].map(items.index) + (i - (len(models) - 1) / 2) * 0.64 / len(models)
-        style = look(model) | {"linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.6}
+        style = look(model, linestyle="", markeredgecolor="white", markeredgewidth=0.6)
         axes.hlines(place, rows["low"], rows["high"], color=style["color"], linewidth=3, alpha=0.4)
         axes.plot(rows["change"], place, label=model, **style)
     axes.axvline(0, color=DARK, linewidth=1.2, zorder=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -274,7 +272,7 @@ def draw_genes(data: pd.DataFrame) -> Figure:
     axes.set(xlabel="genes, best to worst for each method (%)", ylabel="MSE of a gene (eq. 11)")
     axes.set(xlim=(0, 100), ylim=(0, 1.04 * data["mse"].max()))
     methods = data.drop_duplicates("series").set_index("series")["method"]
-    looks = {series: look(method) | {"marker": ""} for series, method in methods.items()}
+    looks = {series: look(method, marker="") for series, method in methods.items()}
     draw_named(axes, data, "percent_of_genes", looks=looks)
     return figure
 
@@ -339,12 +337,11 @@ def draw_labels(data: pd.DataFrame) -> Figure:
     axes.grid(True, axis="y")
     most = data.loc[data["method"] != "gene mean", "mse"].max()  # the gene mean may lie beyond
     axes.set(xlabel=f"{MSE_AXIS} on noisy test rows", xlim=(0, 1.05 * most))
-    alone: dict[str, Any] = {"color": DARK, "linestyle": LONG_DASHES, "linewidth": 1.2, "zorder": 1}
-    axes.axvline(identity_mse(data["noise_factor"].iloc[0]), label=label("identity"), **alone)
+    alone, name = identity_mse(data["noise_factor"].iloc[0]), label("identity")
+    axes.axvline(alone, color=DARK, linestyle=LONG_DASHES, linewidth=1.2, zorder=1, label=name)
     for (series, method), points in data.groupby(["series", "method"], sort=False):
-        style = look(method) | {"linestyle": ""}
-        marker, size = (style["marker"], 8) if style["marker"] else MARKS.get(method, ("x", 8))
-        style |= {"marker": marker, "markersize": size}
+        marker, size = MARKS.get(method, (look(method)["marker"] or "x", 8))
+        style = look(method, linestyle="", marker=marker, markersize=size)
         if method == "Wiener":  # the oracle is often within it
             style["markerfacecolor"] = "white"
         axes.plot(points["mse"], points["value"].map(place), label=label(series), **style)

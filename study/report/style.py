@@ -7,6 +7,7 @@ a marker or a line style of its own. A method looks the same in every figure.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -94,14 +95,14 @@ _OTHERS = [
 _LABELS = {"identity": "input left alone, α²", "oracle": "oracle, best possible"}
 
 
-def _style(look: tuple) -> dict:
+def _style(look: tuple) -> dict[str, Any]:
     names = ("color", "marker", "linestyle", "linewidth", "markersize")
     return dict(zip(names, look, strict=False))
 
 
-def look(method: str) -> dict:
+def look(method: str, **changes: Any) -> dict[str, Any]:
     """Return the keyword arguments of `Axes.plot` for a network, reference or item by its name."""
-    return _style(_LOOKS.get(method, (GREY, ".", "-", 1.2)))
+    return _style(_LOOKS.get(method, (GREY, ".", "-", 1.2))) | changes
 
 
 def looks_of(names: Sequence[str]) -> dict[str, dict]:

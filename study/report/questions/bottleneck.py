@@ -31,11 +31,6 @@ from study.report.style import BLUE, GREY, RED, canvas
 from study.report.wording import intervals
 
 NETWORKS = "networks"
-EQUAL_EPOCHS = (
-    "Every network had the same number of epochs ({epochs}), and test rows chose nothing. A code "
-    "that learns faster looks better than one that would win in the end: --epochs, or --tune "
-    "learning_rate, separates the two."
-)
 NAMES = {"number": "trial", "code_size": "code size", "val_mse": "validation MSE"}
 POINT = ["series", "code_size", "mse", "low", "high", "seeds"]
 
@@ -70,9 +65,7 @@ def size_points(search: SearchRun) -> pd.DataFrame:
 
 def bottleneck_question(evidence: Evidence) -> Question:
     """Ask which code size is best: one answer and its exhibits for each search among the runs."""
-    asked = Question(
-        "bottleneck", "Does a smaller code do better?", "python run_study.py --search bottleneck"
-    )
+    asked = Question("bottleneck", "Does a smaller code do better?", "--search")
     found = map(search_of, evidence.runs)
     searches = [search for search in found if search is not None and len(search.complete)]
     if not searches:
@@ -89,7 +82,11 @@ def bottleneck_question(evidence: Evidence) -> Question:
 def _answer(search: SearchRun) -> str:
     found = answer(search)
     text = "No setting has been chosen and tested yet." if found is None else answer_text(found)
-    return f"{text} {EQUAL_EPOCHS.format(epochs=search.search['epochs'])}"
+    return (
+        f"{text} Every network had the same number of epochs ({search.search['epochs']}), and test "
+        "rows chose nothing. A code that learns faster looks better than one that would win in the "
+        "end: --epochs, or --tune learning_rate, separates the two."
+    )
 
 
 def _exhibits(search: SearchRun) -> Iterator[Plot | Table]:

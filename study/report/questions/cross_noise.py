@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-from typing import Any
-
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -14,24 +11,15 @@ from matplotlib.figure import Figure
 from models.config import PAPER_MODELS
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS, n_seeds
-from study.paper.judging import ClaimVerdict, Part, judge
+from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, rounded
 from study.report.document import Plot
 from study.report.drawing import draw_named, in_percent
-from study.report.questions.question import (
-    Question,
-    change,
-    effect,
-    mean_over,
-    outcome,
-    trained_alike,
-    varied,
-)
+from study.report.questions import question as q
 from study.report.style import DARK, canvas
 from study.report.wording import in_order, joined, model_names, signed
 
-GUESSES = (0.1, 0.3, 0.5)  # how far off: those that the answer names
-FURTHEST = 0.5  # that the figure of costs shows
+FURTHEST = 0.5  # guess that the figure of costs shows
 CELL = 22  # height of a row of a heat map
 #: Told apart by the colour-blind: purple below 1, orange above.
 COLOURS = matplotlib.colormaps["PuOr_r"]
@@ -48,8 +36,8 @@ def cross_errors(evidence: Evidence) -> pd.DataFrame:
     Columns member_id, model, seed, trained_at, tested_at, test_mse, and ratio to the network of the
     same seed trained at tested_at. Models trained at a single noise factor are left out.
     """
-    plain = varied(evidence)
-    plain = trained_alike(plain, plain["epochs"] > 0)
+    plain = q.varied(evidence)
+    plain = q.trained_alike(plain, plain["epochs"] > 0)
     rows = evidence.across[evidence.across["member_id"].isin(plain["member_id"])]
     rows = rows.assign(
         trained_at=rounded(rows["noise_factor"]), tested_at=rounded(rows["tested_at"])
@@ -80,13 +68,9 @@ def guess_costs(errors: pd.DataFrame) -> Costs:
 # Words.
 
 
-def cross_question(evidence: Evidence) -> Question:
+def cross_question(evidence: Evidence) -> q.Question:
     """Ask what a wrong guess of the noise costs."""
-    asked = Question(
-        "cross-noise",
-        "What does a wrong guess of the noise cost?",
-        "python run_study.py --grid cross-noise",
-    )
+    asked = q.Question("cross-noise", "What does a wrong guess of the noise cost?")
     errors = cross_errors(evidence)
     costs = guess_costs(errors)
     if not costs:
@@ -97,40 +81,34 @@ def cross_question(evidence: Evidence) -> Question:
 
 
 def _answer(errors: pd.DataFrame, costs: Costs) -> str:
-    held = sorted({abs(guess) for _, guess in costs})
-    sizes = [size for size in held if size in GUESSES] or held[:3]
-    sides = []
+    sizes = sorted({abs(guess) for _, guess in costs})[::2][:3]  # 0.1, 0.3 and 0.5
+    sides: list[str] = []
+    parts: dict[Part, pd.Series] = {}
     for sign, side in ((-1, "low"), (1, "high")):
-        means = {size: _mean_cost(costs, sign * size) for size in sizes}
-        parts = [f"by {s:g}: {effect(d, percent=True)}" for s, d in means.items() if len(d)]
-        if parts:
-            sides.append(f"guessed too {side} {', '.join(parts)}")
-    means = errors.groupby(["model", "tested_at", "trained_at"])["test_mse"].mean().unstack()
-    best = means.idxmin(axis=1)
+        means = []
+        for size in sizes:
+            of = {model: cost for (model, guess), cost in costs.items() if guess == sign * size}
+            parts |= {Part(f"{model}, guess {sign * size:+g}"): of[model] for model in of}
+            mean = q.mean_over(of)
+            if len(mean):
+                means.append(f"by {size:g}: {q.effect(mean, percent=True)}")
+        if means:
+            sides.append(f"guessed too {side} {', '.join(means)}")
+    table = errors.groupby(["model", "tested_at", "trained_at"])["test_mse"].mean().unstack()
+    best = table.idxmin(axis=1)
     n_best = int((best == best.index.get_level_values("tested_at")).sum())
-    named = {sign * size for size, sign in product(sizes, (-1, 1))}
-    asked = {Part(f"{m}, guess {g:+g}"): d for (m, g), d in costs.items() if g in named}
+    verdict = judge(parts)
+    pays = q.outcome(verdict, "no, every wrong guess costs", "yes")  # the parts are costs
+    if verdict is not None and verdict.outcome == FAILS:
+        found = verdict.parts.loc[verdict.parts["outcome"] == FAILS, "comparison"]
+        pays += f": {joined(list(found))}"
     return (
         "Test MSE of a network trained at another noise factor than it meets, against one trained "
         f"there (mean over {model_names(model for model, _ in costs)}, "
         f"{n_seeds(errors['seed'].nunique())}): {'; '.join(sides)}. In {n_best} of {len(best)} "
         "cases (model × noise factor) the network trained there is the best of all. That testing "
-        f"at another level may do better (half of C7): {_may_pay(judge(asked))}."
+        f"at another level may do better (half of C7): {pays}."
     )
-
-
-def _mean_cost(costs: Costs, guess: float) -> pd.Series:
-    """Return the extra MSE of a guess by seed: the mean over the models that have it."""
-    return mean_over({model: cost for (model, found), cost in costs.items() if found == guess})
-
-
-def _may_pay(verdict: ClaimVerdict | None) -> str:
-    """Turn the verdict round, whose parts are costs: a guess pays if its cost is below 0."""
-    text = outcome(verdict, "no, every wrong guess costs", "yes")
-    if verdict is None or verdict.outcome != FAILS:
-        return text
-    pays = verdict.parts.loc[verdict.parts["outcome"] == FAILS, "comparison"]
-    return f"{text}: {joined(list(pays))}"
 
 
 def _heat_maps(errors: pd.DataFrame) -> Plot:
@@ -149,7 +127,7 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
         f"stands below the column; means over {n_seeds(errors['seed'].nunique())}. Below 0, in "
         "purple: the network trained elsewhere has less MSE. Compare down a column, where all "
         "networks answer the same inputs: along a row the inputs get noisier. The greatest loss is "
-        f"{change(worst['ratio'] - 1)} ({worst['model']}). {below} below 0.",
+        f"{q.change(worst['ratio'] - 1)} ({worst['model']}). {below} below 0.",
         data,
         draw_heat_maps,
     )
@@ -192,32 +170,26 @@ def draw_heat_maps(data: pd.DataFrame) -> Figure:
 
 def _heat_map(axes: Axes, rows: pd.DataFrame, most: float) -> None:
     table = rows.pivot(index="trained_at", columns="tested_at", values="ratio")
-    trained, tested, ratios = list(table.index), list(table.columns), table.to_numpy()
     own = rows[rows["trained_at"] == rows["tested_at"]].set_index("tested_at")["mse"]
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set(ylim=(len(trained) + 1, 0), xlabel="tested at α", ylabel="trained at α")
-    axes.set_xticks(np.arange(len(tested)) + 0.5, [f"{a:g}" for a in tested])
-    names = [*(f"{a:g}" for a in trained), "its MSE"]
-    axes.set_yticks(np.arange(len(trained) + 1) + 0.5, names)
-    shades = axes.pcolormesh(np.log(ratios), cmap=COLOURS, edgecolors="white", linewidth=1)
+    axes.set(ylim=(len(table) + 1, 0), xlabel="tested at α", ylabel="trained at α")
+    axes.set_xticks(np.arange(len(table.columns)) + 0.5, [f"{a:g}" for a in table.columns])
+    names = [*(f"{a:g}" for a in table.index), "its MSE"]
+    axes.set_yticks(np.arange(len(names)) + 0.5, names)
+    shades = axes.pcolormesh(np.log(table), cmap=COLOURS, edgecolors="white", linewidth=1)
     shades.set_clim(-most, most)
-    for i, j in np.ndindex(ratios.shape):
-        _cell(axes, j, i, ratios[i, j], most, same=trained[i] == tested[j])
-    for j, noise in enumerate(tested):
-        axes.text(j + 0.5, len(trained) + 0.5, f"{own[noise]:.3f}", **_MIDDLE, fontsize=9.5)
-
-
-_MIDDLE: dict[str, Any] = {"ha": "center", "va": "center"}
-
-
-def _cell(axes: Axes, x: int, y: int, ratio: float, most: float, same: bool) -> None:
-    """Write the extra MSE of one cell."""
-    extra = 100 * (ratio - 1)
-    text = "–" if np.isnan(ratio) else "0" if same else signed(extra, 1 if extra < 9.95 else 0)
-    light = np.dot(COLOURS(0.5 + 0.5 * np.log(ratio) / most)[:3], (0.3, 0.59, 0.11))
-    axes.text(x + 0.5, y + 0.5, text, color="white" if light < 0.5 else DARK, **_MIDDLE)
+    for j, noise in enumerate(table.columns):
+        for i, (trained, ratio) in enumerate(table[noise].items()):
+            extra = 100 * (ratio - 1)
+            text = "0" if trained == noise else signed(extra, 1 if extra < 9.95 else 0)
+            text = "–" if np.isnan(ratio) else text
+            light = np.dot(COLOURS(0.5 + 0.5 * np.log(ratio) / most)[:3], (0.3, 0.59, 0.11))
+            colour = "white" if light < 0.5 else DARK
+            axes.text(j + 0.5, i + 0.5, text, color=colour, ha="center", va="center")
+        mse = f"{own[noise]:.3f}"
+        axes.text(j + 0.5, len(table) + 0.5, mse, ha="center", va="center", fontsize=9.5)
 
 
 def draw_costs(data: pd.DataFrame) -> Figure:

@@ -6,10 +6,8 @@ Pictures are drawn from examples.npz in a run folder (study/evidence/references.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +16,11 @@ from matplotlib.figure import Figure
 from data_utils.errors import InputError
 from data_utils.noise import identity_mse
 from study.evidence.evidence import MIXTURE, Evidence
-from study.evidence.stats import FAILS, HOLDS, n_seeds, sign_flip_test, verdict
+from study.evidence.stats import n_seeds, sign_flip_test, verdict
 from study.report.curves import MISSING, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.drawing import name_all, named_rows
-from study.report.questions.question import Question, effect, per_seed, trained_alike, varied
+from study.report.questions import question as q
 from study.report.style import BLACK, BLUE, ORANGE, WIDTH, canvas, label, look
 from study.report.wording import intervals
 
@@ -33,6 +31,20 @@ ORDERS = {
     "random": "random orders",
     "correlation": "placed by correlation",
     SHUFFLED: "shuffled values",
+}
+#: By order the two questions: what is compared, and what it means if the given order is better or
+#: worse.
+ASKED = {
+    "random": (
+        "Random orders, which are worse if the given one has spatial features (C5), change it",
+        "the given order is better than chance, so it has spatial features",
+        "the given order is worse than chance: no spatial features",
+    ),
+    "correlation": (
+        "Genes placed by correlation change it",
+        "the given order is better than this one",
+        "a better order than the given can be made from the training rows",
+    ),
 }
 STAGES = ("clean", "noisy", "denoised")
 N_SHOWN = 2  # samples of each order
@@ -49,11 +61,11 @@ def order_errors(evidence: Evidence) -> pd.DataFrame:
     The rows of members, in the order of ORDERS; the noise factor is the nearest to 0.5. There are
     none if no network saw another order than the given.
     """
-    rows = varied(evidence, "gene_order")
+    rows = q.varied(evidence, "gene_order")
     rows = rows[rows["model"].isin([CONV, SMALL_DENSE])]
     other = rows["gene_order"] != GIVEN
     rows = rows[rows["noise_factor"] == nearest(rows.loc[other, "noise_factor"])]
-    rows = trained_alike(rows, rows["gene_order"] != GIVEN)
+    rows = q.trained_alike(rows, rows["gene_order"] != GIVEN)
     rank = rows["gene_order"].map(list(ORDERS).index)
     rows = rows.assign(rank=rank).sort_values(["model", "rank", "seed"], ignore_index=True)
     return rows.drop(columns="rank")
@@ -66,7 +78,7 @@ def against_given(rows: pd.DataFrame) -> Differences:
     """
     differences = {}
     for model, group in rows.groupby("model"):
-        table = per_seed(group, "gene_order").reindex(columns=list(ORDERS))
+        table = q.per_seed(group, "gene_order").reindex(columns=list(ORDERS))
         for order in list(ORDERS)[1:]:
             difference = (table[order] - table[GIVEN]).dropna()
             if len(difference):
@@ -77,83 +89,53 @@ def against_given(rows: pd.DataFrame) -> Differences:
 # Words.
 
 
-def order_question(evidence: Evidence) -> Question:
+def order_question(evidence: Evidence) -> q.Question:
     """Ask whether there are spatial features."""
-    asked = Question(
-        "gene-order", "Are there spatial features?", "python run_study.py --grid gene-order"
-    )
+    asked = q.Question("gene-order", "Are there spatial features?")
     rows = order_errors(evidence)
     if not len(rows):
         return asked
     differences = against_given(rows)
-    pictures = {
-        plot.key: plot for run in evidence.runs for plot in examples(run.path / "examples.npz")
-    }
-    first: list[Plot | Table] = [_marks(evidence, rows), _table(rows, differences)]
-    answer = _answer(rows, differences)
-    return asked.answered(answer, [*first, *pictures.values()], rows["member_id"])
+    found = {plot.key: plot for run in evidence.runs for plot in pictures(run.path)}
+    exhibits: list[Plot | Table] = [_marks(evidence, rows), _table(rows, differences)]
+    exhibits += found.values()
+    return asked.answered(_answer(rows, differences), exhibits, rows["member_id"])
 
 
 def _answer(rows: pd.DataFrame, differences: Differences) -> str:
-    sentences = [_levels(rows)]
-    for order, (fact, *texts) in _TEXTS.items():
-        if (CONV, order) in differences:
-            sentences.append(_judged(fact, differences[CONV, order], *texts))
-    given = per_seed(rows[rows["gene_order"] == GIVEN], "model")
-    if {CONV, SMALL_DENSE} <= set(given):
-        difference = (given[SMALL_DENSE] - given[CONV]).dropna()
-        if len(difference):
-            sentences.append(
-                "A dense network of the same size, which sees no order, differs from it by "
-                f"{effect(difference)}."
-            )
-    if not differences:
-        sentences.append("They hold no network on two orders to compare.")
-    return " ".join(sentences)
-
-
-def _levels(rows: pd.DataFrame) -> str:
-    """Give the conv network's error on the given order and on the control."""
-    noise, conv = rows["noise_factor"].iloc[0], rows[rows["model"] == CONV]
-    means = conv.groupby("gene_order")["test_mse"].mean()
+    noise, means = (
+        rows["noise_factor"].iloc[0],
+        q.per_seed(rows[rows["model"] == CONV], "gene_order"),
+    )
     names = {
         GIVEN: "on the given order",
         SHUFFLED: "on shuffled values, whose neighbours carry no information",
     }
-    parts = [f"{means[order]:.4f} {name}" for order, name in names.items() if order in means]
-    if not parts:
-        return f"At noise factor {noise:g} these runs hold no conv network on the given order."
-    return (
-        f"At noise factor {noise:g} the conv network has test MSE {', '.join(parts)} "
-        f"({n_seeds(conv['seed'].nunique())}); leaving the input alone has {identity_mse(noise):.4f}."
-    )
-
-
-def _judged(fact: str, differences: pd.Series, holds: str, fails: str, undecided: str) -> str:
-    """Return what it means that the given order is better, worse, or neither can be shown."""
-    found = verdict(differences)
-    text = f"{fact} by {effect(differences)}"
-    if found.outcome not in (HOLDS, FAILS):
-        return f"{text}{undecided} {found.head}."
-    return f"{text}, p = {found.p:.2g}: {holds if found.outcome == HOLDS else fails}."
-
-
-#: By order of the genes the texts of `_judged`.
-_TEXTS = {
-    "random": (  # C5: the given order has spatial features, so random orders would be worse
-        "Random orders change it",
-        "the given order is better than chance, so it has spatial features (C5)",
-        "the given order is worse than a random one: no spatial features (C5)",
-        ": no sign of spatial features (C5) that these seeds can show;",
-    ),
-    "correlation": (
-        "Genes placed by correlation change it",
-        "the given order is better than this one",
-        "an order whose neighbours predict each other can be made from the training rows; the "
-        "given order is not one",
-        "; whether an order can be made that is better than the given is",
-    ),
-}
+    levels = [
+        f"{means[order].mean():.4f} {name}" for order, name in names.items() if order in means
+    ]
+    sentences = [
+        f"At noise factor {noise:g} the conv network has test MSE {', '.join(levels)} "
+        f"({n_seeds(len(means))}); leaving the input alone has {identity_mse(noise):.4f}."
+        if levels
+        else f"At noise factor {noise:g} these runs hold no conv network on the given order."
+    ]
+    for order, (fact, *meaning) in ASKED.items():
+        if (CONV, order) in differences:
+            values = differences[CONV, order]
+            sentences.append(
+                f"{fact} by {q.effect(values)}; {q.outcome(verdict(values), *meaning)}."
+            )
+    given = q.per_seed(rows[rows["gene_order"] == GIVEN], "model")
+    difference = given.get(SMALL_DENSE, np.nan) - given.get(CONV, pd.Series(dtype=float))
+    if difference.notna().any():
+        sentences.append(
+            "A dense network of the same size, which sees no order, differs from it by "
+            f"{q.effect(difference)}."
+        )
+    if not differences:
+        sentences.append("They hold no network on two orders to compare.")
+    return " ".join(sentences)
 
 
 def _cells(rows: pd.DataFrame) -> pd.DataFrame:
@@ -172,10 +154,10 @@ def _marks(evidence: Evidence, rows: pd.DataFrame) -> Plot:
         "gene-order",
         f"Order of the genes, noise factor {noise:g}",
         "Test MSE of the conv network and of a dense network with as many parameters, which sees "
-        "no order. Were the given order spatial, random orders, one per seed, would be worse. In "
-        "shuffled values genes have nothing to do with each other: the control, on which nothing "
-        "can be gained from neighbours. Large marks are means with 95 % intervals over seeds, "
-        "small ones are seeds. Lines are references, on the genes as they are.",
+        "no order. If the given order were spatial, random orders, one per seed, would be worse. "
+        "Shuffled values are the control: neighbours carry no information. Large marks are means "
+        "with 95 % intervals over seeds, small ones are seeds. Lines are references, on the genes "
+        "as they are.",
         pd.concat([part.astype(object).assign(kind=kind) for kind, part in parts.items()]),
         draw_orders,
     )
@@ -185,9 +167,7 @@ def _table(rows: pd.DataFrame, differences: Differences) -> Table:
     cells = _cells(rows)
     of = rows.groupby(["model", "gene_order"], sort=False)
     keys = list(zip(cells["model"], cells["gene_order"], strict=True))
-    others = [differences.get(key) for key in keys]
-    asked = {(CONV, order) for order in _TEXTS} & differences.keys()
-    tests = [sign_flip_test(differences[key]) if key in asked else None for key in keys]
+    tested = [key in differences and key[0] == CONV and key[1] in ASKED for key in keys]
     frame = pd.DataFrame(
         {
             "model": cells["model"],
@@ -196,8 +176,13 @@ def _table(rows: pd.DataFrame, differences: Differences) -> Table:
             "train MSE": of["train_mse"].mean().to_numpy(),
             "test MSE": cells["mse"],
             "95 % interval": intervals(cells),
-            "against the given order": [None if d is None else effect(d) for d in others],
-            "p": tests,
+            "against the given order": [
+                q.effect(differences[key]) if key in differences else None for key in keys
+            ],
+            "p": [
+                sign_flip_test(differences[key]) if asked else None
+                for key, asked in zip(keys, tested, strict=True)
+            ],
             "seeds": cells["seeds"],
         }
     )
@@ -205,9 +190,8 @@ def _table(rows: pd.DataFrame, differences: Differences) -> Table:
         "gene-order-table",
         "Order of the genes",
         "The difference to the given order is paired by seed, above 0 if the given order is "
-        "better; p of the two-sided sign-flip test of the two questions (is the given order "
-        "spatial; can a better one be made), each of which is one comparison. The controls have "
-        f"intervals only. {MISSING}",
+        "better. p is that of the two-sided sign-flip test of the two questions: is the given "
+        f"order spatial, and can a better one be made? Controls have intervals only. {MISSING}",
         frame,
         {"parameters": ",d", "train MSE": ".4f", "test MSE": ".4f", "p": ".3g"},
     )
@@ -216,59 +200,60 @@ def _table(rows: pd.DataFrame, differences: Differences) -> Table:
 # Pictures.
 
 
-def examples(path: Path | str) -> list[Plot]:
-    """Return the pictures of one file; none if it is missing.
+def pictures(folder: Path) -> list[Plot]:
+    """Return the pictures of a run folder; none without its examples.npz.
 
     Raises InputError for a file that cannot be read, or arrays that do not go together.
     """
-    path = Path(path)
+    path = folder / "examples.npz"
     if not path.exists():
         return []
     try:
         with np.load(path) as file:
-            return list(_pictures(dict(file)))
+            arrays = dict(file)
+        orders = [str(name) for name in arrays["order"]]
+        # (stages, orders, samples, height, width)
+        images = np.stack([arrays[name][:, :N_SHOWN] for name in STAGES])
+        samples = [f"sample {i + 1}" for i in range(images.shape[2])]
+        filters = [str(i + 1) for i in range(arrays["filters"].shape[1])]
+        data = {
+            "samples": _pixels(images, stage=list(STAGES), order=orders, sample=samples),
+            "error": _pixels(arrays["error"], order=orders),
+            "filters": _pixels(arrays["filters"], order=orders, filter=filters),
+        }
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: cannot be drawn ({error}): delete it, or finish the run with --resume"
         ) from None
-
-
-def _pictures(arrays: dict[str, np.ndarray]) -> Iterator[Plot]:
-    orders = [str(name) for name in arrays["order"]]
-    if set(STAGES) <= arrays.keys():
-        # (stages, orders, samples, height, width)
-        stack = np.stack([arrays[name][:, :N_SHOWN] for name in STAGES])
-        samples = [f"sample {i + 1}" for i in range(stack.shape[2])]
-        yield Plot(
+    return [
+        Plot(
             "order-samples",
             "Samples as the conv network sees them",
             "Test samples as images, one gene per pixel (z-scores): clean, with noise, and "
             "denoised by the conv network, in each order of the genes. If an order is spatial, "
             "neighbouring pixels are alike.",
-            _pixels(stack, stage=list(STAGES), order=orders, sample=samples),
+            data["samples"],
             partial(draw_images, rows=["order", "sample"], column="stage", unit="z-score"),
-        )
-    if "error" in arrays:
-        yield Plot(
+        ),
+        Plot(
             "order-error",
             "Where the error sits",
             "Mean squared error of the conv network on noisy test rows by pixel, that is by gene, "
-            "in each order of the genes. Error that gathers in places of the image would be "
-            "spatial; a pattern that goes with the gene and not with the place is the gene's own.",
-            _pixels(arrays["error"], order=orders),
+            "in each order of the genes. Spatial error would gather in places of the image; a "
+            "pattern that moves with the gene is the gene's own.",
+            data["error"],
             partial(draw_images, rows=[], column="order", unit="MSE"),
-        )
-    if "filters" in arrays:
-        names = [str(i + 1) for i in range(arrays["filters"].shape[1])]
-        yield Plot(
+        ),
+        Plot(
             "order-filters",
             "The filters of the first conv layer",
             "Weights of the first layer's 3 × 3 filters, one network for each order of the genes. "
-            "Filters that only pass the gene itself have their weight at the centre; edges and "
-            "blobs are what a spatial order would give.",
-            _pixels(arrays["filters"], order=orders, filter=names),
+            "Filters that only pass the gene itself have their weight at the centre; a spatial "
+            "order would give edges and blobs.",
+            data["filters"],
             partial(draw_images, rows=["order"], column="filter", unit="weight"),
-        )
+        ),
+    ]
 
 
 def _pixels(values: np.ndarray, **axes: list[str]) -> pd.DataFrame:
@@ -288,21 +273,15 @@ def draw_orders(data: pd.DataFrame) -> Figure:
     places = np.arange(len(means)) + 0.7 * (means["model"] != means["model"].iloc[0])
     figure, axes = named_rows(list(names), list(places), 34, 142)
     for row in data[data["kind"] == "reference"].itertuples():
-        axes.axvline(row.mse, label=label(row.series), **look(row.method) | {"marker": ""})
+        axes.axvline(row.mse, label=label(row.series), **look(row.method, marker=""))
     seeds = data[data["kind"] == "seed"].groupby(["model", "gene_order"])["mse"]
     for mean, y in zip(means.itertuples(), places, strict=True):
         colour = ORANGE if mean.model == CONV else BLUE
         own = seeds.get_group((mean.model, mean.gene_order))
-        small: dict[str, Any] = {
-            "color": colour,
-            "markersize": 4,
-            "alpha": 0.7,
-            "markeredgewidth": 0,
-        }
-        axes.plot(own, [y + 0.24] * len(own), "o", **small)
+        at = [y + 0.24] * len(own)
+        axes.plot(own, at, "o", color=colour, markersize=4, alpha=0.7, markeredgewidth=0)
         axes.hlines(y - 0.08, mean.low, mean.high, color=colour, linewidth=4, alpha=0.45)
-        edge: dict[str, Any] = {"markeredgecolor": BLACK, "markeredgewidth": 0.8}
-        axes.plot([mean.mse], [y - 0.08], "D", color=colour, markersize=8, **edge)
+        axes.plot([mean.mse], [y - 0.08], "D", color=colour, markersize=8, mec=BLACK, mew=0.8)
     axes.set_xlim(0, 1.06 * np.nanmax(data[["mse", "high"]].astype(float)))
     axes.set_xlabel("test MSE (eq. 11)")
     name_all(figure, columns=3)

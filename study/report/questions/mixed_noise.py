@@ -12,22 +12,11 @@ from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, reference_curves
 from study.report.document import Plot
 from study.report.drawing import in_percent, multiples
-from study.report.questions.question import (
-    Question,
-    change,
-    effect,
-    mean_over,
-    of_one_kind,
-    outcome,
-    per_seed,
-    trained_alike,
-    varied,
-)
+from study.report.questions import question as q
 from study.report.wording import in_order, listed, model_names
 
 ONE, INFORMED = "one network for all", "one that is told the noise"
 SPECIAL = "a network for each"
-ALONE = {ONE: "without the noise factor", INFORMED: "with it"}
 
 
 # Data.
@@ -41,13 +30,13 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     and test_mse / own_mse - 1; NaN if there is none. Of several sets of noise factors the largest
     counts.
     """
-    rows = of_one_kind(evidence.levels[evidence.levels["optimizer"] != ""], "noise_input")
+    rows = q.of_one_kind(evidence.levels[evidence.levels["optimizer"] != ""], "noise_input")
     rows = rows[rows["mixed"] & ~rows["carried"]]
     rows = rows.assign(levels=rows.groupby("member_id")["noise_factor"].transform("nunique"))
     rows = rows[rows["levels"] == rows.groupby(["model", "noise_input"])["levels"].transform("max")]
-    rows = trained_alike(rows, rows["epochs"] > 0)
+    rows = q.trained_alike(rows, rows["epochs"] > 0)
     same = ["model", "seed", "epochs", "noise_factor"]
-    own = varied(evidence)[[*same, "test_mse"]].rename(columns={"test_mse": "own_mse"})
+    own = q.varied(evidence)[[*same, "test_mse"]].rename(columns={"test_mse": "own_mse"})
     rows = rows.merge(own, on=same, how="left")
     rows = rows.assign(series=np.where(rows["noise_input"].astype(bool), INFORMED, ONE))
     rows["excess"] = rows["test_mse"] / rows["own_mse"] - 1
@@ -55,26 +44,19 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
     return in_order(rows[["member_id", *columns]], "noise_factor")
 
 
-def _mean_excess(errors: pd.DataFrame, series: str) -> dict[str, pd.Series]:
+def _mean_excess(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """Return by model the extra MSE by seed: a mean over noise factors that all its seeds have."""
-    rows = errors[(errors["series"] == series) & errors["excess"].notna()]
-    tables = {
-        model: per_seed(group, "noise_factor", "excess").dropna()
-        for model, group in rows.groupby("model")
-    }
+    groups = rows.groupby("model")
+    tables = {m: q.per_seed(group, "noise_factor", "excess").dropna() for m, group in groups}
     return {model: table.mean(axis=1) for model, table in tables.items() if len(table)}
 
 
 # Words.
 
 
-def mixed_question(evidence: Evidence) -> Question:
+def mixed_question(evidence: Evidence) -> q.Question:
     """Ask whether one network can serve all noise levels."""
-    asked = Question(
-        "mixed-noise",
-        "Can one network serve all noise levels?",
-        "python run_study.py --grid mixed-noise",
-    )
+    asked = q.Question("mixed-noise", "Can one network serve all noise levels?")
     errors = mixed_errors(evidence)
     if not len(errors):
         return asked
@@ -90,20 +72,20 @@ def _answer(errors: pd.DataFrame) -> str:
         INFORMED: "One that is also given the noise factor",
     }
     sentences, verdicts = [], []
-    for series in (ONE, INFORMED):
-        excess = _mean_excess(errors, series)
-        mean = mean_over(excess)
+    for series, without in ((ONE, "without the noise factor"), (INFORMED, "with it")):
+        rows = errors[(errors["series"] == series) & errors["excess"].notna()]
+        excess = _mean_excess(rows)
+        mean = q.mean_over(excess)
         if not len(mean):
             continue
-        rows = errors[errors["series"] == series]
-        by_noise = rows.groupby("noise_factor")["excess"].mean().dropna()
+        by_noise = rows.groupby("noise_factor")["excess"].mean()
         sentences.append(
-            f"{begin[series]} has {effect(mean, percent=True)} test MSE against {SPECIAL}, from "
-            f"{change(by_noise.min())} at {by_noise.idxmin():g} to {change(by_noise.max())} at "
+            f"{begin[series]} has {q.effect(mean, percent=True)} test MSE against {SPECIAL}, from "
+            f"{q.change(by_noise.min())} at {by_noise.idxmin():g} to {q.change(by_noise.max())} at "
             f"{by_noise.idxmax():g} ({model_names(excess)}, {n_seeds(len(mean))})."
         )
         verdict = judge({Part(model): -values for model, values in excess.items()})
-        verdicts.append(f"{ALONE[series]}, {outcome(verdict, 'it does', 'it does not')}")
+        verdicts.append(f"{without}, {q.outcome(verdict, 'it does', 'it does not')}")
     if not sentences:
         return (
             f"{begin[ONE]} has a mean test MSE of {errors['test_mse'].mean():.4f}; these runs hold "

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from study.evidence.evidence import Evidence
-from study.evidence.stats import FAILS, HOLDS, NOT_MEASURED, interval
-from study.paper.judging import ClaimVerdict
+from study.evidence.stats import FAILS, HOLDS, NOT_MEASURED, Verdict, interval
 from study.report.curves import plain, rounded
 from study.report.document import Plot, Table
 from study.report.wording import signed
@@ -22,12 +21,16 @@ class Question:
 
     key: str
     title: str
-    command: str
-    """What trains the networks that answer it."""
+    option: str = "--grid"
     answer: str | None = None
     exhibits: tuple[Plot | Table, ...] = ()
     networks: frozenset[str] = frozenset()
     """The ids of the networks that its exhibits show."""
+
+    @property
+    def command(self) -> str:
+        """What trains the networks that answer it."""
+        return f"python run_study.py {self.option} {self.key}"
 
     def answered(
         self, answer: str, exhibits: Iterable[Plot | Table], networks: Iterable[str]
@@ -91,7 +94,7 @@ def _digits(percent: float) -> int:
     return 2 if abs(percent) < 1 else 1
 
 
-def outcome(verdict: ClaimVerdict | None, holds: str, fails: str) -> str:
+def outcome(verdict: Verdict | None, holds: str, fails: str) -> str:
     """Return what it means that a claim holds or fails, or that it is undecided and why."""
     if verdict is None:
         return NOT_MEASURED

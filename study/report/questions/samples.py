@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_utils.splits import TEST_SHARE, VALIDATION_SHARE
@@ -13,7 +12,7 @@ from study.evidence.stats import n_seeds
 from study.report.curves import at_ends, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.drawing import log_axis, multiples
-from study.report.questions.question import Question, effect, mean_over, of_one_kind, per_seed
+from study.report.questions import question as q
 from study.report.wording import in_order, model_names
 
 TEST, TRAIN = "test", "train"
@@ -29,13 +28,12 @@ def sample_errors(evidence: Evidence) -> pd.DataFrame:
     The rows of members and n_samples, of models with at least two numbers of samples. Networks of
     all samples are those with about as many weight updates as the others.
     """
-    rows = of_one_kind(evidence.members, "train_fraction")
-    part = rows[rows["train_fraction"] < 1]
-    rows = rows[rows["noise_factor"] == nearest(part["noise_factor"])]
-    part = rows[rows["train_fraction"] < 1]
+    rows = q.of_one_kind(evidence.members, "train_fraction")
+    some = rows["train_fraction"] < 1
+    at = rows["noise_factor"] == nearest(rows.loc[some, "noise_factor"])
+    part, whole = rows[at & some], rows[at & ~some]
     longest = part.groupby(["model", "train_fraction"])["epochs"].transform("max")
     part = part[part["epochs"] == longest]
-    whole = rows[rows["train_fraction"] == 1]
     updates = (part["epochs"] * part["train_fraction"]).groupby(part["model"]).mean()
     away = (whole["epochs"] - whole["model"].map(updates)).abs()
     whole = whole[away == away.groupby(whole["model"]).transform("min")]
@@ -55,7 +53,7 @@ def doublings(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """
     found = {}
     for model, group in rows.groupby("model", sort=False):
-        table = per_seed(group, "n_samples").dropna()  # (seeds, numbers of samples)
+        table = q.per_seed(group, "n_samples").dropna()  # (seeds, numbers of samples)
         if len(table):
             slopes = np.polyfit(np.log(table.columns.astype(float)), np.log(table.T), 1)[0]
             found[model] = pd.Series(2**slopes - 1, index=table.index)
@@ -65,11 +63,9 @@ def doublings(rows: pd.DataFrame) -> dict[str, pd.Series]:
 # Words.
 
 
-def samples_question(evidence: Evidence) -> Question:
+def samples_question(evidence: Evidence) -> q.Question:
     """Ask how many samples are enough."""
-    asked = Question(
-        "samples", "How many samples are enough?", "python run_study.py --grid samples"
-    )
+    asked = q.Question("samples", "How many samples are enough?")
     rows = sample_errors(evidence)
     if not len(rows):
         return asked
@@ -86,9 +82,9 @@ def _answer(rows: pd.DataFrame) -> str:
         f"{rows['noise_factor'].iloc[0]:g}, mean over {model_names(rows['model'])}, "
         f"{n_seeds(rows['seed'].nunique())})"
     ]
-    mean = mean_over(doublings(rows))
+    mean = q.mean_over(doublings(rows))
     if len(mean):
-        parts.append(f"twice the samples change it by {effect(mean, percent=True)}")
+        parts.append(f"twice the samples change it by {q.effect(mean, percent=True)}")
     return "; ".join(parts) + "."
 
 
@@ -122,7 +118,7 @@ def _table(rows: pd.DataFrame) -> Table:
         line = {"model": model, "training samples": f"{of.index[0]:,} to {of.index[-1]:,}"}
         for name, (test, train) in (("fewest", of.iloc[0]), ("most", of.iloc[-1])):
             line |= {f"test MSE, {name}": test, f"gap, {name}": test - train}
-        line["by a doubling"] = effect(change, percent=True)
+        line["by a doubling"] = q.effect(change, percent=True)
         lines.append({**line, "seeds": len(change)})
     frame = in_order(pd.DataFrame(lines)) if lines else pd.DataFrame()
     return Table(
@@ -141,13 +137,9 @@ def _table(rows: pd.DataFrame) -> Table:
 def draw_samples(data: pd.DataFrame) -> Figure:
     """Draw a panel per model: test and train MSE against the number of training samples."""
     figure, panels = multiples(data, "n_samples", "mse", ("training samples", "MSE"))
+    n = data["n_samples"]
     for axes in panels:
-        _size_axis(axes, data["n_samples"])
+        axes.set_xlim(n.min() / 1.12, n.max() * 1.12)
+        log_axis(axes, "x", [round(n.max() / 2**k) for k in range(5)])  # the most, and its halves
     axes.set_ylim(0, None)  # of all panels
     return figure
-
-
-def _size_axis(axes: Axes, n: pd.Series) -> None:
-    """Make x a logarithmic axis of numbers of samples, with ticks at the most and its halves."""
-    axes.set_xlim(n.min() / 1.12, n.max() * 1.12)
-    log_axis(axes, "x", [round(n.max() / 2**k) for k in range(5)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -14,56 +13,29 @@ from study.paper.judging import Part, judge
 from study.report.curves import INTERVAL, at_ends, nearest, over_seeds
 from study.report.document import Plot, Table
 from study.report.drawing import log_axis, multiples
-from study.report.questions.question import (
-    Question,
-    effect,
-    mean_over,
-    outcome,
-    per_seed,
-    trained_alike,
-    varied,
-)
+from study.report.questions import question as q
 from study.report.style import look, looks_of
 from study.report.wording import in_order, intervals, joined, model_names, percent
 
 NONE = "no term"
 CELL = ["model", "term", "beta"]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A figure of a quantity against beta; `column` is its column of members."""
-
-    key: str
-    column: str
-    name: str
-    caption: str
-    log: bool = False  # on a logarithmic axis, with the ρ that are asked for
-
-
-MEASURES = (
-    Measure(
-        "sparsity-mse",
-        "test_mse",
+#: The figures, each of a quantity against beta: by column its name and the start of its caption.
+MEASURES = {
+    "test_mse": (
         "test MSE",
         "Noisy test rows: a term that helps brings its line below the dashed one.",
     ),
-    Measure(
-        "sparsity-gap",
-        "gap",
+    "gap": (
         "gap, test − train MSE",
         "What the paper calls overfitting, both on noisy rows. If fewer constraints reduced it, "
         "the lines would rise with beta. A smaller gap with a larger test MSE is no gain.",
     ),
-    Measure(
-        "sparsity-activation",
-        "mean_activation",
+    "mean_activation": (
         "mean activation of the code",
         "Does the penalty do what it says? Mean over the code units on validation rows; thin lines "
         "in a term's colour are the ρ that it asks for.",
-        log=True,
     ),
-)
+}
 
 
 # Data.
@@ -75,10 +47,10 @@ def sparsity_errors(evidence: Evidence) -> pd.DataFrame:
     Columns of members, and: term ("no term", "KL, ρ = 0.05", ..., "L1"), gap (test less train MSE),
     and test_change and gap_change against the network of the same model and seed without a term.
     """
-    rows = varied(evidence, "beta", "sparsity", "rho")
+    rows = q.varied(evidence, "beta", "sparsity", "rho")
     middle = nearest(rows.loc[rows["beta"] > 0, "noise_factor"])
     rows = rows[rows["noise_factor"] == middle]
-    rows = trained_alike(rows, rows["beta"] > 0)
+    rows = q.trained_alike(rows, rows["beta"] > 0)
     term = rows["rho"].map("KL, ρ = {:g}".format).astype(object)
     term = term.mask(rows["sparsity"] == "l1", "L1").mask(rows["beta"] == 0, NONE)
     rows = rows.assign(term=term, gap=rows["test_mse"] - rows["train_mse"])
@@ -99,7 +71,7 @@ def at_largest_beta(rows: pd.DataFrame, value: str) -> dict[Part, pd.Series]:
     parts = {}
     for (model, kind), group in rows[rows["beta"] > 0].groupby(["model", "sparsity"], sort=False):
         most = group["beta"].max()
-        values = per_seed(group[group["beta"] == most], "term", value).dropna()
+        values = q.per_seed(group[group["beta"] == most], "term", value).dropna()
         if len(values):
             name = f"{model}, {kind.upper()} with beta {most:g}"
             parts[Part(name)] = values.mean(axis=1)
@@ -109,19 +81,14 @@ def at_largest_beta(rows: pd.DataFrame, value: str) -> dict[Part, pd.Series]:
 # Words.
 
 
-def sparsity_question(evidence: Evidence) -> Question:
+def sparsity_question(evidence: Evidence) -> q.Question:
     """Ask whether sparsity helps, and against what."""
-    asked = Question(
-        "sparsity", "Does sparsity help, and against what?", "python run_study.py --grid sparsity"
-    )
+    asked = q.Question("sparsity", "Does sparsity help, and against what?")
     rows = sparsity_errors(evidence)
     if not len(rows):
         return asked
-    exhibits = [
-        _curves(rows, measure) for measure in MEASURES if rows[measure.column].notna().any()
-    ]
-    sentences = (_gap_sentence(rows), _best_sentence(rows), _activation_sentence(rows))
-    answer = " ".join(filter(None, sentences))
+    answer = f"{_gap_sentence(rows)} {_best_sentence(rows)} {_activation_sentence(rows)}"
+    exhibits = [_curves(rows, column) for column in MEASURES]
     return asked.answered(answer, [*exhibits, _cell_table(rows)], rows["member_id"])
 
 
@@ -129,21 +96,21 @@ def _gap_sentence(rows: pd.DataFrame) -> str:
     """Judge C6's first half, that a term adds to the gap, by model and kind of term."""
     gaps, tests = (at_largest_beta(rows, value) for value in ("gap_change", "test_change"))
     verdict = judge(gaps)
-    none = rows[rows["term"] == NONE]
     if verdict is None:
         return "These runs hold no network without a sparsity term to compare with."
-    gap, moved = mean_over(gaps), ""
+    none = rows[rows["term"] == NONE]
+    gap, moved = q.mean_over(gaps), ""
     if len(gap):
         moved = (
-            f"; the largest beta of each kind of term changes the gap by {effect(gap)} and the "
-            f"test MSE by {effect(mean_over(tests))}"
+            f"; the largest beta of each kind of term changes the gap by {q.effect(gap)} and the "
+            f"test MSE by {q.effect(q.mean_over(tests))}"
         )
     return (
         "Without a sparsity term the gap test − train is "
         f"{none.groupby('seed')['gap'].mean().mean():.4f} MSE at noise factor "
         f"{rows['noise_factor'].iloc[0]:g} (mean over {model_names(rows['model'])}, "
         f"{n_seeds(none['seed'].nunique())}){moved}. That fewer sparsity constraints reduce the "
-        f"overfitting (first half of C6): {outcome(verdict, 'it holds', 'it does not hold')}."
+        f"overfitting (first half of C6): {q.outcome(verdict, 'it holds', 'it does not hold')}."
     )
 
 
@@ -156,34 +123,31 @@ def _best_sentence(rows: pd.DataFrame) -> str:
         gain = of.set_index("seed")["test_change"].dropna()
         text = NONE if term == NONE else f"{term}, beta {beta:g}"
         if term != NONE and len(gain):
-            text += f", which changes the test MSE by {effect(gain)}"
+            text += f", which changes the test MSE by {q.effect(gain)}"
         chosen.append(f"for {model} {text}")
     return f"The setting with the least validation MSE is {'; '.join(chosen)}."
 
 
 def _activation_sentence(rows: pd.DataFrame) -> str:
-    """Tell whether KL brings the mean activation to rho, and how many units are dead."""
-    parts = []
+    """Report whether KL brings the mean activation to rho, and how many units are dead."""
+    dead = f"at most {percent(rows.groupby(CELL)['dead_units'].mean().max())} of the code units"
     kl = rows[(rows["beta"] == rows["beta"].max()) & (rows["sparsity"] == "kl")]
-    reached = kl.groupby("rho")["mean_activation"].mean().dropna()
-    if len(reached):
-        ends = joined([f"{mean:.3f}" for mean in reached])
-        none = rows.loc[rows["term"] == NONE, "mean_activation"].mean()
-        unforced = f" (without a term {none:.3f})" if pd.notna(none) else ""
-        parts.append(
-            f"KL with ρ = {', '.join(f'{rho:g}' for rho in reached.index)} and beta "
-            f"{kl['beta'].max():g} brings the mean activation of the code to {ends}{unforced}"
-        )
-    dead = rows.groupby(CELL)["dead_units"].mean().max()
-    if pd.notna(dead):
-        parts.append(f"at most {percent(dead)} of the code units are dead")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+    if not len(kl):
+        return f"With a sparsity term {dead} are dead."
+    reached = kl.groupby("rho")["mean_activation"].mean()
+    none = rows.loc[rows["term"] == NONE, "mean_activation"].mean()
+    unforced = f" (without a term {none:.3f})" if pd.notna(none) else ""
+    return (
+        f"KL with ρ = {', '.join(f'{rho:g}' for rho in reached.index)} and beta "
+        f"{kl['beta'].max():g} brings the mean activation of the code to "
+        f"{joined([f'{mean:.3f}' for mean in reached])}{unforced}; {dead} are dead."
+    )
 
 
-def _curves(rows: pd.DataFrame, measure: Measure) -> Plot:
+def _curves(rows: pd.DataFrame, column: str) -> Plot:
+    name, caption = MEASURES[column]
     is_kl = (rows["term"] != NONE) & (rows["sparsity"] == "kl")
-    data = over_seeds(rows.assign(rho=rows["rho"].where(is_kl)), measure.column, [*CELL, "rho"])
+    data = over_seeds(rows.assign(rho=rows["rho"].where(is_kl)), column, [*CELL, "rho"])
     data = rows[CELL].drop_duplicates().merge(data, on=CELL)  # in the order of the terms
     none = data["term"] == NONE
     betas = data.loc[~none, "beta"]
@@ -191,39 +155,30 @@ def _curves(rows: pd.DataFrame, measure: Measure) -> Plot:
     data = pd.concat([level, data[~none].assign(bounds=INTERVAL)], ignore_index=True)
     lacks = "" if none.any() else " These runs hold no network without a term."
     return Plot(
-        measure.key,
-        f"Sparsity: {measure.name} against beta",
-        f"{measure.caption} Noise factor {rows['noise_factor'].iloc[0]:g}; beta weighs the "
-        "sparsity term, ρ is the mean activation that KL asks for. The dashed black line is no "
-        f"term. Bars are 95 % intervals over seeds.{lacks}",
+        f"sparsity-{column.removeprefix('test_').removeprefix('mean_')}",
+        f"Sparsity: {name} against beta",
+        f"{caption} Noise factor {rows['noise_factor'].iloc[0]:g}; beta weighs the sparsity term, "
+        "ρ is the mean activation that KL asks for. The dashed black line is no term. Bars are "
+        f"95 % intervals over seeds.{lacks}",
         in_order(data).rename(columns={"term": "series"}),
-        partial(draw_terms, measure=measure),
+        partial(draw_terms, ylabel=name, log=column == "mean_activation"),
     )
 
 
 def _cell_table(rows: pd.DataFrame) -> Table:
     cell = [*CELL, "rho"]
     groups = rows.groupby(cell, sort=False)
-    columns = ["train_mse", "val_mse", "test_mse", "mean_activation", "dead_units"]
-    means = groups[columns].mean()
-    gap = over_seeds(rows, "gap", cell).set_index(cell).loc[means.index]
+    names = {"train_mse": "train MSE", "val_mse": "validation MSE", "test_mse": "test MSE"}
+    frame = groups[[*names]].mean().rename(columns=names)
+    gap = over_seeds(rows, "gap", cell).set_index(cell).loc[frame.index]
+    frame["gap, test − train"], frame["gap, 95 %"] = gap["mse"], intervals(gap)
     change = over_seeds(rows[rows["term"] != NONE], "test_change", cell).set_index(cell)
-    change = change.reindex(means.index)
-    frame = pd.DataFrame(
-        {
-            "train MSE": means["train_mse"],
-            "validation MSE": means["val_mse"],
-            "test MSE": means["test_mse"],
-            "gap, test − train": gap["mse"],
-            "gap, 95 %": intervals(gap),
-            "test MSE against no term": change["mse"],
-            "against no term, 95 %": intervals(change),
-            "mean activation": means["mean_activation"],
-            "dead units": means["dead_units"],
-            "seeds": groups["seed"].nunique(),
-        }
-    )
-    mse = ("train MSE", "validation MSE", "test MSE", "gap, test − train")
+    change = change.reindex(frame.index)
+    frame["test MSE against no term"] = change["mse"]
+    frame["against no term, 95 %"] = intervals(change)
+    units = ["mean_activation", "dead_units"]
+    frame[["mean activation", "dead units"]] = groups[units].mean()
+    frame["seeds"] = groups["seed"].nunique()
     formats = {"test MSE against no term": "+.4f", "mean activation": ".3f", "dead units": ".0%"}
     return Table(
         "sparsity-cells",
@@ -231,25 +186,28 @@ def _cell_table(rows: pd.DataFrame) -> Table:
         "Means over seeds, on noisy rows. A change against no term is paired by seed; below 0 the "
         "term helps.",
         frame.reset_index().drop(columns="rho"),
-        {**dict.fromkeys(mse, ".4f"), "beta": "g", **formats},
+        {**dict.fromkeys([*names.values(), "gap, test − train"], ".4f"), "beta": "g", **formats},
     )
 
 
 # Drawing.
 
 
-def draw_terms(data: pd.DataFrame, measure: Measure) -> Figure:
-    """Draw a panel per model: a quantity against beta, one line per term."""
+def draw_terms(data: pd.DataFrame, ylabel: str, log: bool) -> Figure:
+    """Draw a panel per model: a quantity against beta, one line per term.
+
+    If it is on a logarithmic axis, the ρ that are asked for are drawn too.
+    """
     kl = data.dropna(subset=["rho"]).sort_values("rho").drop_duplicates("series")
     looks = looks_of(list(kl["series"])) | {name: look(name) for name in ("L1", NONE)}
-    figure, panels = multiples(data, "beta", "mse", ("beta", measure.name), looks)
+    figure, panels = multiples(data, "beta", "mse", ("beta", ylabel), looks)
     betas = sorted(data["beta"].unique())
     for axes in panels:
         axes.set_xlim(betas[0] / 1.5, betas[-1] * 1.5)
         log_axis(axes, "x", betas)
-        for term, rho in zip(kl["series"], kl["rho"], strict=True):
-            if measure.log:
+        if log:
+            for term, rho in zip(kl["series"], kl["rho"], strict=True):
                 axes.axhline(rho, color=looks[term]["color"], linewidth=0.9, zorder=1)
-    if measure.log:
+    if log:
         log_axis(axes, "y", [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
     return figure

@@ -89,10 +89,15 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     return 0 if equal else 1
 
 
+def planned_members(folder: RunFolder) -> list[MemberConfig]:
+    """Read the networks of a run from its plan."""
+    plan = folder.read_json("plan.json", members=list)["members"]
+    return [MemberConfig.from_dict(member) for member in plan]
+
+
 def find_member(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
     """Find the network whose id begins so. Raises InputError for none, several or a failed one."""
-    plan = folder.read_json("plan.json", members=list)["members"]
-    planned = {item.member_id: item for item in map(MemberConfig.from_dict, plan)}
+    planned = {member.member_id: member for member in planned_members(folder)}
     found = [name for name in planned if name.startswith(member_id)]
     if len(found) != 1:
         named = found or get_close_matches(member_id, planned, NAMED, cutoff=0)

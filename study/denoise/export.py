@@ -1,14 +1,14 @@
-"""From a run to a model: which of its networks and references denoises best, and a model folder of it.
+"""Choose the best denoiser of a run, among its networks and references, and make a model of it.
 
-Candidates are measured on the validation rows at noise factors 0.1 ... 1.0, all under the same noise. The best is the
-one with the least geometric mean of its MSE over the Wiener filter's. The test rows are measured once, for the chosen.
+Candidates are measured on validation rows at noise factors 0.1 ... 1.0, all under the same noise.
+The best has the least geometric mean of its MSE over the Wiener filter's. The test rows are
+measured once, for the chosen one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,8 @@ from models.folder import METRIC_COLUMNS, OWN, Model, gene_table
 from models.gauge import Gauge
 from models.variants import member_data
 from study.evidence.evidence import Run, load_evidence
-from study.reproduce import find_member, run_data
+from study.evidence.references import noise_factors_of
+from study.reproduce import find_member, planned_members, run_data
 from study.run.folder import RunFolder
 from study.run.rows import FINISHED
 
@@ -34,24 +35,22 @@ MEASURED_AT = NOISE_FACTORS[1:]
 REFERENCES = {"wiener": "Wiener", "pca": "PCA", "pca-gain": "PCA with gain"}
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A reference or a network and its validation MSE at each of MEASURED_AT; `relative` to the Wiener filter."""
+class Choice(NamedTuple):
+    """A denoiser under a name; the network that it is, unless it is a reference."""
 
     name: str
-    errors: tuple[float, ...]
-    relative: float
-    reference: Denoiser | None = None
+    denoiser: Denoiser
     member: MemberConfig | None = None
 
 
 def best_model(
     path: Path, member_id: str | None = None, reference: str | None = None, data: str | None = None
 ) -> tuple[Model, list[str]]:
-    """The model of a run, and lines that say how it was chosen.
+    """Return the model of a run, and lines that state how it was chosen.
 
-    `member_id` (or its beginning) or `reference` names it; without them validation chooses. `data` is where the run's
-    data file is now. Raises InputError for a folder that is no run, other data, and what cannot be exported.
+    `member_id` (or its beginning) or `reference` names it; otherwise validation chooses. `data` is
+    where the run's data file is now. Raises InputError for a folder that is no run, other data, and
+    what cannot be exported.
     """
     if member_id is not None and reference is not None:
         raise InputError(
@@ -62,155 +61,123 @@ def best_model(
     member = None if member_id is None else find_member(run, folder, member_id)
     if member is not None and (member.layout != "sample" or member.gene_order == "shuffled"):
         raise InputError(
-            f"{member.member_id}: its input is no sample's genes, so it denoises none: give another --member"
+            f"{member.member_id}: was not trained on whole samples, so it cannot denoise them: "
+            "give another --member"
         )
     prepared = run_data(run, data)
     prepared = prepared if member is None else member_data(prepared, member)
-    fitted = references(prepared, None)
-    of_references = measured_references(fitted, prepared)
+    fitted = references(prepared)
+    lines: list[str] = []
     if member is not None:
-        chosen, lines = _network(member, folder, prepared, of_references), []
+        chosen = _network(member, folder, prepared)
     elif reference is not None:
-        chosen, lines = _named(reference, of_references, prepared), []
+        chosen = _reference(reference, fitted, prepared)
     else:
-        of_networks = [_network(m, folder, prepared, of_references) for m in _finished(run, folder)]
-        chosen, lines = choose(of_references, of_networks)
-    return _model(run, folder, prepared, chosen, fitted), lines
+        chosen, lines = _best(run, folder, prepared, fitted)
+    return _model(run, prepared, chosen, fitted), lines
 
 
-def choose(
-    of_references: Sequence[Candidate], of_networks: Sequence[Candidate]
-) -> tuple[Candidate, list[str]]:
-    """The candidate with the least relative MSE (of equals the reference), and lines that say so."""
-    able = [c for c in of_references if isinstance(c.reference, (Wiener, PCA))]
-    if not able and not of_networks:
-        raise InputError(
-            "the run has no network that can be exported, and too many genes for a linear denoiser"
-        )
-    ranked = sorted([*able, *of_networks], key=lambda c: c.relative)
-    best, best_network = ranked[0], min(of_networks, key=lambda c: c.relative, default=None)
-    lines = [
-        "validation MSE over the Wiener filter's, geometric mean over noise factors 0.1 ... 1.0:"
-    ]
-    shown = {c.name: c for c in [best, *able, *([best_network] if best_network else [])]}
-    lines += [
-        f"  {c.relative:.3f}  {name}"
-        for name, c in sorted(shown.items(), key=lambda item: item[1].relative)
-    ]
-    if best.member is None:
-        lines.append(
-            f"chosen: {best.name}: none of the {len(of_networks)} networks of this run is better"
-        )
-    else:
-        lines.append(f"chosen: {best.name}, the best of {len(of_networks)} networks")
-    return best, lines
-
-
-def measured_references(fitted: Sequence[Denoiser], data: PreparedData) -> list[Candidate]:
-    """Every reference as a candidate."""
-    errors = {r: _errors(r.denoise, data, "validation") for r in fitted}
-    wiener = next(
-        (e for r, e in errors.items() if isinstance(r, Wiener)), identity_mse(np.array(MEASURED_AT))
-    )
-    return [
-        Candidate(r.name, tuple(e), _relative(e, wiener), reference=r) for r, e in errors.items()
-    ]
-
-
-def _relative(errors: Sequence[float], wiener: Sequence[float]) -> float:
-    """The geometric mean of a ratio over noise factors."""
-    return float(np.exp(np.mean(np.log(np.asarray(errors) / np.asarray(wiener)))))
-
-
-def _errors(denoise, data: PreparedData, part: str) -> list[float]:
-    """MSE at each of MEASURED_AT of what `denoise` makes of noisy rows of a part."""
-    clean = getattr(data, part)
-    return [mse(denoise(noisy_rows(clean, part, a, 0), a), clean) for a in MEASURED_AT]
-
-
-def _finished(run: Run, folder: RunFolder) -> list[MemberConfig]:
-    """The networks that may be chosen: whose input is a sample, scaled by training rows, genes in the given order."""
-    done = set(run.members.loc[run.members["status"] == FINISHED, "member_id"])
-    plan = map(MemberConfig.from_dict, folder.read_json("plan.json", members=list)["members"])
-    usual = ("train", "sample", "given")
-    return [m for m in plan if m.member_id in done and (m.scaling, m.layout, m.gene_order) == usual]
-
-
-def _network(
-    member: MemberConfig, folder: RunFolder, data: PreparedData, of_references: Sequence[Candidate]
-) -> Candidate:
-    """A saved network, measured under the noise of seed 0, whatever its own seed."""
-    name = f"{member.run_name} ({member.member_id})"
-    wiener = next(
-        (c.errors for c in of_references if c.name == "Wiener"), identity_mse(np.array(MEASURED_AT))
-    )
-    errors = _errors(_saved(member, folder, data).denoise, data, "validation")
-    return Candidate(name, tuple(errors), _relative(errors, wiener), member=member)
-
-
-def _saved(member: MemberConfig, folder: RunFolder, data: PreparedData) -> Denoiser:
+def _network(member: MemberConfig, folder: RunFolder, data: PreparedData) -> Choice:
     _, arrays = folder.load_model(member.member_id)
     try:
-        return saved(member.architecture, data.n_genes, arrays)
+        denoiser = saved(member.architecture, data.n_genes, arrays)
     except ValueError:
         raise InputError(
             f"{member.member_id}: its weights do not fit the run's genes: --resume trains it again"
         ) from None
+    return Choice(f"{member.run_name} ({member.member_id})", denoiser, member)
 
 
-def _named(reference: str, of_references: Sequence[Candidate], data: PreparedData) -> Candidate:
-    if reference not in REFERENCES:
+def _reference(name: str, fitted: list[Denoiser], data: PreparedData) -> Choice:
+    if name not in REFERENCES:
+        raise InputError(f"--reference {name}: is not known: give one of {', '.join(REFERENCES)}")
+    for denoiser in fitted:
+        if denoiser.name == REFERENCES[name]:
+            return Choice(denoiser.name, denoiser)
+    raise InputError(
+        f"--reference {name}: there is none for {data.n_genes} genes: give --member ID"
+    )
+
+
+def _best(
+    run: Run, folder: RunFolder, data: PreparedData, fitted: list[Denoiser]
+) -> tuple[Choice, list[str]]:
+    """Choose by validation MSE, a reference if a network is only as good; also return how."""
+    able = {denoiser.name: denoiser for denoiser in fitted if isinstance(denoiser, (Wiener, PCA))}
+    networks = _exportable(run, folder)
+    if not able and not networks:
         raise InputError(
-            f"--reference {reference}: is not known: give one of {', '.join(REFERENCES)}"
+            "the run has no network that can be exported, and too many genes for a linear denoiser"
         )
-    found = [c for c in of_references if c.name == REFERENCES[reference]]
-    if not found:
-        raise InputError(
-            f"--reference {reference}: there is none for {data.n_genes} genes: give --member ID"
-        )
-    return found[0]
+    wiener = identity_mse(np.array(MEASURED_AT))
+    if Wiener.name in able:
+        wiener = np.array(_errors(able[Wiener.name], data, "validation"))
+
+    def score(choice: Choice) -> tuple[float, str, MemberConfig | None]:
+        """The denoiser is left out: those of all networks may not fit into memory."""
+        ratios = np.array(_errors(choice.denoiser, data, "validation")) / wiener
+        return float(np.exp(np.mean(np.log(ratios)))), choice.name, choice.member
+
+    ranked = [score(Choice(name, denoiser)) for name, denoiser in able.items()]
+    ranked += [score(_network(member, folder, data)) for member in networks]
+    ranked.sort(key=lambda found: found[0])
+    of_networks = [found for found in ranked if found[2] is not None]
+    lines = ["validation MSE over the Wiener filter's, geometric mean over noise factors 0.1 to 1:"]
+    shown = [found for found in ranked if found[2] is None or found is of_networks[0]]
+    lines += [f"  {relative:.3f}  {name}" for relative, name, _ in shown]
+    _, name, member = ranked[0]
+    if member is None:
+        lines.append(f"chosen: {name}: none of the {len(networks)} networks of this run is better")
+        return Choice(name, able[name]), lines
+    lines.append(f"chosen: {name}, the best of {len(networks)} networks")
+    return _network(member, folder, data), lines
 
 
-def _denoiser(chosen: Candidate, folder: RunFolder, data: PreparedData) -> Denoiser:
-    """The chosen one as a model folder keeps it."""
-    if chosen.member is not None:
-        return _saved(chosen.member, folder, data)
-    reference = chosen.reference
-    return type(reference).from_arrays(reference.arrays(), reference.facts())
+def _errors(denoiser: Denoiser, data: PreparedData, part: str) -> list[float]:
+    """Return the MSE on noisy rows of a part at each of MEASURED_AT, under the noise of seed 0."""
+    clean = getattr(data, part)
+    return [mse(denoiser.denoise(noisy_rows(clean, part, a, 0), a), clean) for a in MEASURED_AT]
 
 
-def _model(
-    run: Run, folder: RunFolder, data: PreparedData, chosen: Candidate, fitted: Sequence[Denoiser]
-) -> Model:
-    """The chosen candidate with everything that a folder keeps."""
-    denoiser = _denoiser(chosen, folder, data)
-    rows = []
-    for part in ("validation", "test"):
-        methods = {OWN: denoiser.denoise, **{r.name: r.denoise for r in fitted}}
-        for method, denoise in methods.items():
-            errors = _errors(denoise, data, part)
-            rows += [(part, method, a, error) for a, error in zip(MEASURED_AT, errors, strict=True)]
+def _exportable(run: Run, folder: RunFolder) -> list[MemberConfig]:
+    """Return the finished networks of whole samples, with the usual scaling and gene order."""
+    done = set(run.members.loc[run.members["status"] == FINISHED, "member_id"])
+    usual = ("train", "sample", "given")
+    return [
+        member
+        for member in planned_members(folder)
+        if member.member_id in done and (member.scaling, member.layout, member.gene_order) == usual
+    ]
+
+
+def _model(run: Run, data: PreparedData, chosen: Choice, fitted: list[Denoiser]) -> Model:
+    """Return the chosen denoiser with everything that a model folder keeps."""
+    denoiser, member = chosen.denoiser, chosen.member
+    if member is None:  # as it is after it was saved
+        denoiser = type(denoiser).from_arrays(denoiser.arrays(), denoiser.facts())
+    methods = {OWN: denoiser} | {reference.name: reference for reference in fitted}
+    rows = [
+        (part, method, noise_factor, error)
+        for part in ("validation", "test")
+        for method, of_method in methods.items()
+        for noise_factor, error in zip(MEASURED_AT, _errors(of_method, data, part), strict=True)
+    ]
     recorded = run.config["data"]
-    training = {
-        "source": recorded["source"],
-        "sha256": recorded["sha256"],
-        "n_samples": recorded["n_samples"],
+    training = {name: recorded[name] for name in ("source", "sha256", "n_samples")}
+    training |= {
         "simulated": bool(recorded["simulated"]),
-        "rows": f"{len(data.train)} for training, {len(data.validation)} for validation, {len(data.test)} for the test",
+        "rows": f"{len(data.train)} for training, {len(data.validation)} for validation, "
+        f"{len(data.test)} for the test",
         "run": run.name,
     }
-    factors: tuple[float, ...] = ()
-    if chosen.member is not None:
-        training["member"] = chosen.name
-        factors = tuple(sorted({a for phase in chosen.member.phases for a in phase.noise_factors}))
     return Model(
         name=chosen.name,
         denoiser=denoiser,
         genes=gene_table(data.gene_ids),
         scaling=data.scaling,
         transform=recorded["transform"],
-        noise_factors=factors,
-        training=training,
+        noise_factors=() if member is None else tuple(noise_factors_of([member])),
+        training=training if member is None else training | {"member": chosen.name},
         metrics=pd.DataFrame(rows, columns=METRIC_COLUMNS),
         gauge=Gauge.fit(data.train, data.validation),
     )

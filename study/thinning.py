@@ -244,17 +244,7 @@ def write_run(options: ThinningOptions, counts: Counts, outcome: Outcome, comman
     config = {
         "command": command,
         "options": {**asdict(options), "out": str(options.folder)},
-        "data": {
-            "source": counts.data.source,
-            "simulated": counts.data.simulated,
-            "n_samples": counts.data.matrix.n_samples,
-            "n_genes": counts.data.matrix.n_genes,
-            "depth": counts.depth,
-            "sha256": counts.data.matrix.content_hash(),
-            "file_sha256": counts.data.file_sha256,
-            "file_size": counts.data.file_size,
-            "genes_missing": list(counts.data.genes_missing),
-        },
+        "data": {**counts.data.facts(), "depth": counts.depth},
         "provenance": provenance(),
     }
     with files.replacing_folder(options.folder) as folder:

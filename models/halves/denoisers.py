@@ -35,7 +35,8 @@ import numpy as np
 from data_utils.counts import thin
 from models.denoisers.denoiser import Denoiser, Pairs, mse
 from models.denoisers.linear import PCA, Wiener, wiener_gain
-from models.denoisers.mixture import Mixture, fit_round
+from models.denoisers.mixture import Mixture
+from models.denoisers.mixture_fit import fit_round
 
 #: Thinnings of the training samples over which their rows and the noise are averaged.
 DRAWS = 8

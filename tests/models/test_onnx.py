@@ -8,7 +8,7 @@ from data_utils.preparation import prepare
 from models.architecture import architecture
 from models.denoisers.denoiser import Pairs
 from models.denoisers.linear import PCA, Wiener
-from models.denoisers.mixture import fit_round
+from models.denoisers.mixture_fit import fit_round
 from models.denoisers.network import NetworkDenoiser
 from models.engine.parameters import initial_parameters
 from models.folder import METRIC_COLUMNS, Model, gene_table

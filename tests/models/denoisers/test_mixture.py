@@ -9,8 +9,8 @@ from models.architecture import architecture
 from models.config import MemberConfig, Phase
 from models.denoisers.denoiser import Pairs, mse
 from models.denoisers.linear import Wiener
-from models.denoisers.mixture import Mixture, fit_round
-from models.denoisers.mixture_fit import MixtureFit
+from models.denoisers.mixture import Mixture
+from models.denoisers.mixture_fit import MixtureFit, fit_round
 from study.evidence.references import reconstructed
 from tests.small import prepared
 

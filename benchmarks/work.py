@@ -7,9 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from data_utils.preparation import PreparedData
-from data_utils.scaling import ZScore
-from data_utils.splits import split_samples
+from data_utils.preparation import PreparedData, ZScore, split_samples
 from models.config import NOISE_FACTORS, MemberConfig, Phase
 
 DENSE = ("dense-2", "dense-4", "dense-6", "dense-8")

@@ -1,13 +1,16 @@
 """Counts of molecules (or reads): loading, drawing and checking them, and binomial thinning.
 
-Thinning deals every counted molecule of x to one of two halves, by a coin that shows heads with probability p:
+Thinning deals every counted molecule of x to one of two halves, by a coin that shows heads with
+probability p:
 
     a ~ Binomial(x, p),    b = x - a,    E[a | x] = p x,    Var[a | x] = Var[b | x] = p (1 - p) x.
 
-Where x is Poisson given the expression mu, a ~ Poisson(p mu) and b ~ Poisson((1 - p) mu) are independent given mu: then
-b judges a denoiser of a as fresh counts of the sample would (molecular cross-validation: Batson, Royer, Webber 2019).
-In general Cov[a, b | mu] = p (1 - p) (Var[x | mu] - E[x | mu]): counts that vary more than Poisson counts, by copies
-made in the laboratory, say, have noise that both halves share, and that no thinning shows.
+If x is Poisson given the expression mu, a ~ Poisson(p mu) and b ~ Poisson((1 - p) mu) are
+independent given mu: then b judges a denoiser of a as fresh counts of the sample would (molecular
+cross-validation: Batson, Royer, Webber 2019). In general
+Cov[a, b | mu] = p (1 - p) (Var[x | mu] - E[x | mu]): counts that vary more than Poisson counts,
+because of copies made in the laboratory, say, have noise that both halves share, and that no
+thinning shows.
 """
 
 from __future__ import annotations
@@ -21,15 +24,16 @@ from data_utils.expression import count_and_first, where
 from data_utils.noise import numpy_stream
 from data_utils.sources import SIMULATED, Dataset, load_dataset
 
-#: Counts of a sample of the simulated data: about 20 a gene.
+#: Counts of a sample of the simulated data: about 20 per gene.
 SIMULATED_DEPTH = 20_000
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """values: (samples, genes) int64, no sample empty; depth: what they were brought to, None for all there was.
+    """Counts and where they come from.
 
-    data: where they come from, their names and hash.
+    values: (samples, genes) int64, no sample empty. data: their source, names and hash.
+    depth: the total that samples were thinned to or drawn for; None if they are unchanged.
     """
 
     values: np.ndarray
@@ -45,13 +49,13 @@ def load_counts(
     all_genes: bool = False,
     data_seed: int = 0,
 ) -> Counts:
-    """Counts of a file, or simulated ones (see `load_dataset` for the arguments).
+    """Load counts of a file, or simulated ones (see `load_dataset` for the arguments).
 
-    depth: of a file, thin every sample that has more to about so many counts; of simulated data, how many to expect.
-    Raises InputError for values that are no counts, and for samples without any.
+    depth: thin every sample of a file that has more to about so many counts; of simulated data, how
+    many to expect. Raises InputError for values that are no counts, and for samples without any.
     """
     if depth is not None and depth < 1:
-        raise InputError(f"--depth {depth}: give at least 1 count a sample, or leave it out")
+        raise InputError(f"--depth {depth}: give at least 1 count per sample, or leave it out")
     dataset = load_dataset(
         data, genes_in=genes_in, transform="none", all_genes=all_genes, data_seed=data_seed
     )
@@ -60,17 +64,16 @@ def load_counts(
         counts = Counts(values, dataset, depth or SIMULATED_DEPTH)
     else:
         check_counts(dataset)
-        # float32 holds whole numbers exactly up to 2^24; a larger count is off by less than one in 10^7
+        # float32 holds whole numbers up to 2^24; a larger count is off by less than 1 in 10^7
         values = np.rint(dataset.matrix.values).astype(np.int64)
         counts = Counts(values if depth is None else _to_depth(values, depth), dataset, depth)
     # the hash is of the counts that are used, whatever they were drawn or thinned from
-    return replace(
-        counts, data=replace(dataset, matrix=replace(dataset.matrix, values=counts.values))
-    )
+    matrix = replace(dataset.matrix, values=counts.values)
+    return replace(counts, data=replace(dataset, matrix=matrix))
 
 
 def check_counts(dataset: Dataset) -> None:
-    """Raise InputError unless all values are whole numbers of at least 0, and no sample is all 0."""
+    """Raise InputError unless all values are whole numbers >= 0, and no sample is all 0."""
     matrix, name = dataset.matrix, dataset.source
     faults = {
         "negative": lambda block: block < 0,
@@ -80,23 +83,25 @@ def check_counts(dataset: Dataset) -> None:
         count, place = count_and_first(matrix.values, is_wrong)
         if place is not None:
             raise InputError(
-                f"{name}: {count} of {matrix.values.size} values are {fault}, the first is {matrix.values[place]:g} at "
-                f"{where(matrix, *place)}: thinning needs raw counts: give them before any normalisation or log"
+                f"{name}: {count} of {matrix.values.size} values are {fault}, the first is "
+                f"{matrix.values[place]:g} at {where(matrix, *place)}: thinning needs raw counts: "
+                "give them before any normalisation or log"
             )
     empty = np.flatnonzero(matrix.values.sum(axis=1) == 0)
     if len(empty):
+        first = repr(matrix.sample_ids[empty[0]])
         raise InputError(
-            f"{name}: {len(empty)} samples have no counts, the first is {matrix.sample_ids[empty[0]]!r}: remove them"
+            f"{name}: {len(empty)} samples have no counts, the first is {first}: remove them"
         )
 
 
 def simulate_counts(log2_values: np.ndarray, depth: int, seed: int) -> np.ndarray:
-    """Poisson counts (samples, genes) int64 whose rates are in proportion to 2^value, `depth` expected a sample."""
+    """Draw Poisson counts (samples, genes), int64, at `rates`."""
     return numpy_stream(seed, "simulated-counts").poisson(rates(log2_values, depth))
 
 
 def rates(log2_values: np.ndarray, depth: float) -> np.ndarray:
-    """Expected counts (samples, genes) of log2 values, of sum `depth` in each sample."""
+    """Return expected counts (samples, genes), in proportion to 2^value, `depth` per sample."""
     weights = np.exp2(log2_values.astype(np.float64))
     return depth * weights / weights.sum(axis=1, keepdims=True)
 
@@ -104,7 +109,7 @@ def rates(log2_values: np.ndarray, depth: float) -> np.ndarray:
 def thin(
     counts: np.ndarray, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The two halves of the counts, of the same shape: on average `share` of each count, and the rest."""
+    """Return two halves of the counts: on average `share` of each count, and the rest."""
     kept = rng.binomial(counts, share)
     return kept, counts - kept
 

@@ -2,22 +2,173 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, row_blocks
-from data_utils.scaling import STD_OFFSET, ZScore
-from data_utils.splits import Split, group_values, split_samples
+
+if TYPE_CHECKING:  # who trains networks needs no labels, and pandas takes half a second to import
+    import pandas as pd
 
 SPLITS = ("train", "validation", "test")
+TEST_SHARE = 0.2
+VALIDATION_SHARE = 0.1
+MIN_GROUPS = 3  # one for each part
 
 #: Rows from which a gene's centre and scale come, and what one row of a network's input is.
 SCALINGS = ("train", "all")
 LAYOUTS = ("sample", "stream")
 IMAGE_PIXELS = 24 * 24
+#: Added to the standard deviation, as D-GEX does, so that a constant gene becomes 0.
+STD_OFFSET = 1e-3
 #: Genes whose scaling is found together: sums are float64, and a matrix of all genes may be large.
 GENE_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sorted row indices; the three parts are disjoint and together all samples."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def labels(self) -> np.ndarray:
+        """Return the part of each sample, (samples,)."""
+        names = np.empty(len(self.train) + len(self.validation) + len(self.test), dtype=object)
+        for part in SPLITS:
+            names[getattr(self, part)] = part
+        return names
+
+    def digest(self) -> str:
+        """Return a sha256 (hex) over the part of each sample: equal digests, equal splits."""
+        return hashlib.sha256("\n".join(self.labels()).encode()).hexdigest()
+
+
+def split_samples(
+    n_samples: int, seed: int = 0, groups: Sequence[str] | np.ndarray | None = None
+) -> Split:
+    """Split into 70 % for training, 10 % for validation and 20 % for the test.
+
+    The shares are rounded to whole samples; the same seed gives the same split. groups: (samples,)
+    texts; samples of one text, of which there must be at least MIN_GROUPS, come into one part, and
+    the shares are as near as that allows.
+    """
+    if groups is not None:
+        return _split_groups(np.asarray(groups, dtype=object), seed)
+    order = np.random.default_rng([seed, 0x5917]).permutation(n_samples)
+    n_test = round(TEST_SHARE * n_samples)
+    n_validation = round(VALIDATION_SHARE * n_samples)
+    test, validation, train = np.split(order, [n_test, n_test + n_validation])
+    return Split(np.sort(train), np.sort(validation), np.sort(test))
+
+
+def _split_groups(groups: np.ndarray, seed: int) -> Split:
+    """Draw the groups in a random order, and hold out those that fit into 30 % of the samples.
+
+    Of these, those that fit into 10 % are for validation and the others for the test. A part misses
+    its share by about half of its smallest group.
+    """
+    names, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng([seed, 0x5918]).permutation(len(names)).tolist()
+    n_validation = round(VALIDATION_SHARE * len(groups))
+    n_held_out = round(TEST_SHARE * len(groups)) + n_validation
+    held_out = _fill(order, sizes, n_held_out, at_least=2, at_most=len(names) - 1)
+    validation = _fill(held_out[::-1], sizes, n_validation, at_least=1, at_most=len(held_out) - 1)
+    is_validation, is_held_out = np.isin(group_of, validation), np.isin(group_of, held_out)
+    parts = (~is_held_out, is_validation, is_held_out & ~is_validation)
+    return Split(*map(np.flatnonzero, parts))
+
+
+def _fill(
+    order: list[int], sizes: np.ndarray, target: int, at_least: int, at_most: int
+) -> list[int]:
+    """Take groups in `order` that together fit into `target` samples.
+
+    The smallest of the others is taken, too, if that comes nearer to the target.
+    """
+    chosen: list[int] = []
+    room = target
+    for group in order:
+        if sizes[group] <= room and len(chosen) < at_most:
+            chosen.append(group)
+            room -= sizes[group]
+    while len(chosen) < at_most:
+        taken = set(chosen)
+        group = min((g for g in order if g not in taken), key=lambda g: sizes[g])
+        if len(chosen) >= at_least and sizes[group] - room >= room:
+            break
+        chosen.append(group)
+        room -= sizes[group]
+    return chosen
+
+
+def group_values(labels: pd.DataFrame, group: str | None) -> np.ndarray | None:
+    """Return column `group` of the sample labels as (samples,) texts; None for None.
+
+    Samples without a value are one group. Raises InputError for a column that is missing, naming
+    those that exist, and for one of fewer than MIN_GROUPS values.
+    """
+    if group is None:
+        return None
+    if group not in labels:
+        known = ", ".join(map(str, labels.columns)) or "none at all"
+        raise InputError(
+            f"--group {group}: the samples have no such label (they have: {known}): give one, or "
+            "none"
+        )
+    values = labels[group].map(str).to_numpy(dtype=object)
+    found = len(set(values))
+    if found < MIN_GROUPS:
+        raise InputError(
+            f"--group {group}: has {found} different value(s), {MIN_GROUPS} are needed for "
+            "training, validation and test: give another label, or none"
+        )
+    return values
+
+
+def split_notes(split: Split, labels: pd.DataFrame, group: str | None) -> tuple[str, ...]:
+    """Return a line for the log if samples of one `group` stay together; else none."""
+    values = group_values(labels, group)
+    if values is None:
+        return ()
+    parts = {"training": split.train, "validation": split.validation, "test": split.test}
+    shares = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
+    counts = ", ".join(str(len(set(values[rows]))) for rows in parts.values())
+    return (
+        f"split: all samples of one {group} are in one part: {shares} samples of {counts} "
+        "(else: --group none)",
+    )
+
+
+@dataclass(frozen=True)
+class ZScore:
+    """z = (x - centre) / scale by gene, with scale = std + 1e-3; arrays (genes,), float64."""
+
+    centre: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> ZScore:
+        """Fit to training rows (samples, genes). Sums are float64: a constant gene's std is 0."""
+        centre = values.mean(axis=0, dtype=np.float64)
+        constant = (values == values[:1]).all(axis=0)
+        centre = np.where(constant, values[0].astype(np.float64), centre)
+        scale = values.std(axis=0, dtype=np.float64) + STD_OFFSET
+        return cls(centre, np.where(constant, STD_OFFSET, scale))
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Scale to units of the training rows' standard deviation, (samples, genes) float32."""
+        return ((values - self.centre) / self.scale).astype(np.float32)
+
+    def inverse_transform(self, scaled: np.ndarray) -> np.ndarray:
+        """Return to the units of the data, (samples, genes) float32."""
+        return (scaled * self.scale + self.centre).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -32,43 +183,42 @@ class PreparedData:
     gene_ids: np.ndarray
 
     def variant(self, scaling: str = "train", layout: str = "sample") -> PreparedData:
-        """The same samples as the paper's scripts had them.
+        """Return the same samples as the paper's scripts had them.
 
-        scaling "all": genes scaled by the mean and standard deviation of all samples, the test samples too.
-        layout "stream": the samples of each part, one after the other as one stream of numbers, cut into images of
-        24 x 24; an image mixes genes of neighbouring samples, and zeros fill the last one.
+        scaling "all": genes scaled by the mean and standard deviation of all samples, the test
+        samples, too. layout "stream": the samples of each part, one after the other as one stream
+        of numbers, cut into images of 24 x 24; an image mixes genes of neighbouring samples, and
+        zeros fill the last one.
         """
-        if (scaling, layout) == ("train", "sample"):
-            return self
-        parts = {part: getattr(self, part) for part in SPLITS}
-        scaling_used = self.scaling
+        data = self
         if scaling == "all":
-            everything = np.concatenate(list(parts.values())).astype(np.float64)
+            everything = np.concatenate([self.train, self.validation, self.test]).astype(np.float64)
             mean, std = everything.mean(axis=0), everything.std(axis=0)
             # x = z scale + centre, so (x - mean of x) / (std of x + 1e-3) is affine in z, too
             scale = std * self.scaling.scale + STD_OFFSET
-            parts = {
-                part: ((z - mean) * (self.scaling.scale / scale)).astype(np.float32)
-                for part, z in parts.items()
-            }
-            scaling_used = ZScore(self.scaling.centre + mean * self.scaling.scale, scale)
-        if layout == "stream":
-            parts = {part: _stream(values) for part, values in parts.items()}
-        return PreparedData(**parts, scaling=scaling_used, split=self.split, gene_ids=self.gene_ids)
+            factor = self.scaling.scale / scale
+            data = data._mapped(lambda z: ((z - mean) * factor).astype(np.float32))
+            centre = self.scaling.centre + mean * self.scaling.scale
+            data = replace(data, scaling=ZScore(centre, scale))
+        return data._mapped(_stream) if layout == "stream" else data
 
     def with_genes(self, order: np.ndarray) -> PreparedData:
-        """The same values with the genes (columns) in another order, (genes,) indices."""
-        parts = {part: np.ascontiguousarray(getattr(self, part)[:, order]) for part in SPLITS}
+        """Return the same values with the genes (columns) in another order, (genes,) indices."""
+        data = self._mapped(lambda values: np.ascontiguousarray(values[:, order]))
         scaling = ZScore(self.scaling.centre[order], self.scaling.scale[order])
-        return replace(self, **parts, scaling=scaling, gene_ids=self.gene_ids[order])
+        return replace(data, scaling=scaling, gene_ids=self.gene_ids[order])
 
     def shuffled(self, rng: np.random.Generator) -> PreparedData:
-        """Each gene's values in a random order over the samples of its part: its distribution stays, all else goes."""
-        return replace(self, **{part: rng.permuted(getattr(self, part), axis=0) for part in SPLITS})
+        """Permute each gene's values over the samples of its part: only its distribution stays."""
+        return self._mapped(lambda values: rng.permuted(values, axis=0))
 
     def with_training_rows(self, rows: np.ndarray) -> PreparedData:
-        """Some of the training rows only; the scaling stays that of all, so that errors have one unit."""
+        """Return some of the training rows only, on the scale of all: errors have one unit."""
         return replace(self, train=self.train[rows])
+
+    def _mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> PreparedData:
+        parts = change(self.train), change(self.validation), change(self.test)
+        return replace(self, train=parts[0], validation=parts[1], test=parts[2])
 
     @property
     def nbytes(self) -> int:
@@ -77,6 +227,7 @@ class PreparedData:
 
     @property
     def n_genes(self) -> int:
+        """Columns of the parts."""
         return self.train.shape[1]
 
 
@@ -91,24 +242,21 @@ def prepare(
 ) -> PreparedData:
     """Split the samples and z-score every part with the centre and scale of the training rows.
 
-    group: a sample label whose samples stay together. Raises InputError for one that is not there.
+    group: a sample label whose samples stay together. Raises InputError if it is missing.
     """
     split = split_samples(matrix.n_samples, split_seed, group_values(matrix.sample_labels, group))
     values = matrix.values
-    starts = range(0, matrix.n_genes, GENE_BLOCK)
-    fits = [
-        ZScore.fit(np.take(values[:, start : start + GENE_BLOCK], split.train, axis=0))
-        for start in starts
-    ]
+    blocks = [slice(at, at + GENE_BLOCK) for at in range(0, matrix.n_genes, GENE_BLOCK)]
+    fits = [ZScore.fit(np.take(values[:, block], split.train, axis=0)) for block in blocks]
     scaling = ZScore(
-        *(np.concatenate([getattr(fit, name) for fit in fits]) for name in ("centre", "scale"))
+        np.concatenate([fit.centre for fit in fits]), np.concatenate([fit.scale for fit in fits])
     )
     parts = {part: _scaled(values, getattr(split, part), scaling) for part in SPLITS}
     return PreparedData(**parts, scaling=scaling, split=split, gene_ids=np.asarray(matrix.gene_ids))
 
 
 def _scaled(values: np.ndarray, rows: np.ndarray, scaling: ZScore) -> np.ndarray:
-    """Some rows of the values, scaled, (rows, genes) float32."""
+    """Scale some rows of the values, (rows, genes) float32."""
     scaled = np.empty((len(rows), values.shape[1]), dtype=np.float32)
     for block in row_blocks(scaled.shape):
         scaled[block] = scaling.transform(values[rows[block]])

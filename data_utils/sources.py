@@ -1,18 +1,24 @@
-"""What --data names: the simulated cohort, a release of GTEx or a file, made ready for splitting and scaling."""
+"""What --data names, ready to be split: the simulated cohort, a GTEx release or a file."""
+
+from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from data_utils.cohort import Cohort, simulate_cohort
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix, check_expression
+from data_utils.expression import (
+    ExpressionMatrix,
+    apply_transform,
+    check_expression,
+    choose_transform,
+)
 from data_utils.files import sha256
 from data_utils.genes import LandmarkMatch, landmark_table, select_landmarks
-from data_utils.gtex import RELEASES
-from data_utils.transform import apply_transform, choose_transform
+from data_utils.gtex import DONOR, RELEASES, addresses, open_release
 
 SIMULATED = "simulated"
 
@@ -23,11 +29,12 @@ class Dataset:
 
     matrix: the landmark genes (or all), transformed.
     source: "simulated", the name of a release of GTEx, or the absolute path.
-    genes_matched, genes_missing: landmark genes found, symbols of the others; None, () with all genes.
-    notes: lines for the log. file_size: bytes; file_sha256: of the file as it lies there, or as it was fetched.
-    group: the label whose samples should stay together in a split; None where nothing is known of one.
+    genes_matched, genes_missing: landmark genes found, symbols of the others; None, () with all
+        genes.
+    notes: lines for the log. file_size (bytes), file_sha256: of the file as given or fetched.
+    group: the label whose samples should stay together in a split; None if no such label is known.
     origin: of a release, where its files came from and when; None for others.
-    cohort: the simulated Cohort, which knows its own best denoiser; None for others.
+    cohort: the simulated Cohort, whose best denoiser is known; None for others.
     """
 
     matrix: ExpressionMatrix
@@ -42,21 +49,19 @@ class Dataset:
     file_sha256: str | None = None
     group: str | None = None
     origin: dict | None = None
-    cohort: Any = None
+    cohort: Cohort | None = None
 
     def facts(self) -> dict:
-        """What a run keeps of it, JSON-able: all but values, names, notes, cohort; `sha256` is that of the values."""
-        names = (
-            "source",
-            "simulated",
-            "transform",
-            "transform_reason",
-            "genes_matched",
-            "file_size",
-            "file_sha256",
-        )
+        """Return what a run's record keeps of it, JSON-able; `sha256` is that of the values."""
         return {
-            **{name: getattr(self, name) for name in (*names, "origin")},
+            "source": self.source,
+            "simulated": self.simulated,
+            "transform": self.transform,
+            "transform_reason": self.transform_reason,
+            "genes_matched": self.genes_matched,
+            "file_size": self.file_size,
+            "file_sha256": self.file_sha256,
+            "origin": self.origin,
             "genes_missing": list(self.genes_missing),
             "n_samples": self.matrix.n_samples,
             "n_genes": self.matrix.n_genes,
@@ -72,89 +77,73 @@ def load_dataset(
     all_genes: bool = False,
     data_seed: int = 0,
 ) -> Dataset:
-    """Load what `data` names: "simulated" (drawn from `data_seed`), a release of GTEx, or an expression file's path.
+    """Load "simulated" (drawn from `data_seed`), a release of GTEx, or an expression file's path.
 
-    A release (gtex.RELEASES) is fetched where the cache does not hold it; it has its landmark genes only.
-    genes_in: see `formats.read_expression`; transform: "auto", "none" or "log2p1"; all_genes: keep every gene
-    of a file, not only its landmark genes. The simulated cohort has landmark genes only, on a log2 scale;
-    none of the three changes it. Raises InputError for whatever is wrong with the file or the arguments.
+    A release (gtex.RELEASES) is fetched if the cache does not hold it; it has only its landmark
+    genes. genes_in: see `formats.read_expression`; transform: "auto", "none" or "log2p1";
+    all_genes: keep every gene of a file, not only its landmark genes. The simulated cohort has only
+    landmark genes, on a log2 scale; none of the three changes it. Raises InputError for whatever is
+    wrong with the file or the arguments.
     """
     if data == SIMULATED:
         return _simulated(data_seed)
-    from data_utils.formats.registry import (
-        read_expression,  # with h5py and pyarrow; the simulated cohort needs neither
-    )
+    from data_utils.formats.registry import read_expression  # the simulated cohort needs no h5py
 
-    path, known = Path(os.path.expanduser(data)).absolute(), {}
+    path = Path(os.path.expanduser(data)).absolute()
+    origin = None
     if data in RELEASES:
         fetch(data, all_genes)
-        path, known = _release(data)
+        cached = open_release(data)
+        path = cached.path
+        names = ("title", "unit", "stored", "expression", "attributes")
+        origin = {name: cached.record[name] for name in names}
     elif data.startswith("gtex-") and not path.exists():
         raise InputError(
-            f"{path}: no such file, nor a release of GTEx: give one of {', '.join(RELEASES)}, or a path"
+            f"{path}: no such file, nor a release of GTEx: give one of {', '.join(RELEASES)}, or a "
+            "path"
         )
     matrix = read_expression(path, genes_in)
     match = None
-    if all_genes:
-        check_expression(matrix, str(path))
-    else:
+    if not all_genes:
         matrix, match = select_landmarks(matrix, str(path))
-        check_expression(matrix, str(path))
+    check_expression(matrix, str(path))
     chosen, reason = choose_transform(matrix.values, transform)
     matrix = apply_transform(matrix, chosen, str(path))
-    dataset = Dataset(
+    return Dataset(
         matrix=matrix,
-        source=str(path),
+        source=str(path) if origin is None else data,
         simulated=False,
         transform=chosen,
         transform_reason=reason,
         genes_matched=None if match is None else match.matched,
         genes_missing=() if match is None else match.missing,
-        notes=_notes(matrix, match, chosen, reason),
-    )
-    return replace(
-        dataset, **(known or {"file_size": path.stat().st_size, "file_sha256": sha256(path)})
+        notes=_notes(matrix, match, f"transform {chosen}: {reason}"),
+        file_size=path.stat().st_size if origin is None else origin["expression"]["size"],
+        file_sha256=sha256(path) if origin is None else origin["expression"]["sha256"],
+        group=None if origin is None else DONOR,
+        origin=origin,
     )
 
 
 def fetch(data: str, all_genes: bool = False) -> None:
-    """Have a release of GTEx in the cache; nothing for other data. Raises InputError where that cannot be."""
+    """Download a GTEx release into the cache; do nothing for other data.
+
+    Raises InputError if the download fails.
+    """
     if data not in RELEASES:
         return
-    from data_utils.gtex import addresses, open_release
-
     if all_genes:
         raise InputError(
-            f"--all-genes: of {data} only the landmark genes are kept (all would take gigabytes): get "
-            f"{addresses(RELEASES[data].expression)[0]} by hand and give its path as --data"
+            f"--all-genes: of {data} only the landmark genes are kept (all would take gigabytes): "
+            f"get {addresses(RELEASES[data].expression)[0]} by hand and give its path as --data"
         )
     open_release(data)
 
 
-def _release(name: str) -> tuple[Path, dict]:
-    """The file in the cache with the landmark genes of a release, and what a Dataset tells of it."""
-    from data_utils.gtex import DONOR, open_release
-
-    cached = open_release(name)
-    values = cached.record["expression"]
-    return cached.path, {
-        "source": name,
-        "file_size": values["size"],
-        "file_sha256": values["sha256"],
-        "group": DONOR,
-        "origin": {
-            key: cached.record[key]
-            for key in ("title", "unit", "stored", "expression", "attributes")
-        },
-    }
-
-
 def _simulated(seed: int) -> Dataset:
-    from data_utils.cohort import simulate_cohort  # a file needs none of it
-
     cohort = simulate_cohort(seed=seed)
     matrix = cohort.matrix
-    size = f"simulated cohort, seed {seed}: {matrix.n_samples} samples x {matrix.n_genes} genes on a log2 scale"
+    size = f"{matrix.n_samples} samples x {matrix.n_genes} genes"
     return Dataset(
         matrix=matrix,
         source=SIMULATED,
@@ -163,27 +152,25 @@ def _simulated(seed: int) -> Dataset:
         transform_reason="the simulated cohort is on a log2 scale",
         genes_matched=matrix.n_genes,
         genes_missing=(),
-        notes=(size,),
+        notes=(f"simulated cohort, seed {seed}: {size} on a log2 scale",),
         cohort=cohort,
     )
 
 
 def _notes(
-    matrix: ExpressionMatrix, match: LandmarkMatch | None, transform: str, reason: str
+    matrix: ExpressionMatrix, match: LandmarkMatch | None, transform: str
 ) -> tuple[str, ...]:
     notes = [f"{matrix.n_samples} samples x {matrix.n_genes} genes"]
     if match is not None:
         total = len(landmark_table())
         notes.append(f"landmark genes: {match.matched} of {total} found by {match.id_kind}")
         if match.missing:
-            notes.append(
-                f"{len(match.missing)} landmark genes are missing: {', '.join(match.missing)}"
-            )
+            missing = ", ".join(match.missing)
+            notes.append(f"{len(match.missing)} landmark genes are missing: {missing}")
         if match.duplicates:
-            notes.append(
-                f"{match.duplicates} rows left out: other rows name the same landmark genes"
-            )
-    notes.append(f"transform {transform}: {reason}")
+            left_out = "rows left out: other rows name the same landmark genes"
+            notes.append(f"{match.duplicates} {left_out}")
+    notes.append(transform)
     constant = int((np.ptp(matrix.values, axis=0) == 0).sum())
     if constant:
         notes.append(f"{constant} genes are constant over all samples: scaled, they are 0")

@@ -7,7 +7,7 @@ from importlib import metadata
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str | None]:
-    """Read the versions from the packages' own records, without an import; None if not installed."""
+    """Return the versions of packages, without importing them; None if not installed."""
     versions: dict[str, str | None] = {}
     for name in names:
         try:

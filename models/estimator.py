@@ -15,9 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from data_utils.errors import InputError
 from data_utils.noise import add_noise, standard_normal, stream
-from data_utils.preparation import PreparedData
-from data_utils.scaling import ZScore
-from data_utils.splits import Split
+from data_utils.preparation import PreparedData, Split, ZScore
 from models.config import MemberConfig, Phase
 from models.denoisers.network import NetworkDenoiser
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table, load_model, save_model

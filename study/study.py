@@ -16,9 +16,8 @@ from rich.console import Console
 
 from data_utils.errors import InputError
 from data_utils.files import patiently
-from data_utils.preparation import PreparedData, prepare
+from data_utils.preparation import PreparedData, group_values, prepare, split_notes
 from data_utils.sources import Dataset, fetch, load_dataset
-from data_utils.splits import group_values, split_notes
 from models.config import MemberConfig
 from study.evidence.evidence import by_level
 from study.grids import plan

@@ -14,7 +14,7 @@ from data_utils import files
 from data_utils.counts import Counts
 from data_utils.errors import InputError
 from data_utils.noise import numpy_stream
-from data_utils.splits import Split, split_samples
+from data_utils.preparation import Split, split_samples
 from models.architecture import LARGEST_COVARIANCE
 from models.denoisers.denoiser import Denoiser, mse
 from models.denoisers.linear import GeneMean, Identity

@@ -141,7 +141,7 @@ def _read_header(path: Path) -> _Header:
             f"{path}: line 2 is {shown(lines[1])}, not the {expected} counts of GCT {version}: "
             "correct it or get the file again"
         )
-    genes, samples, gene_labels, sample_labels = map(int, [*counts, 1, 0][:4])
+    genes, samples, gene_labels, sample_labels = [*map(int, counts), 1, 0][:4]
     names = lines[2].split("\t")
     if version == "1.2" and names[1:3] == ["Name", "Description"]:
         gene_labels = 2  # the by-tissue files of GTEx put a running number "id" before Name

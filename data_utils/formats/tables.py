@@ -32,7 +32,7 @@ from data_utils.formats.text import (
     shown,
     write_rows,
 )
-from data_utils.genes import count_landmarks, match_landmarks
+from data_utils.genes import match_landmarks
 
 PEEK_ROWS = 10  # rows that tell which columns are text
 #: Landmark names that cannot be chance; the other side must have a tenth of them at most.
@@ -81,7 +81,7 @@ def samples_in_rows(names: Sequence[str], genes_in: str | None) -> bool:
     """Return whether the names of the columns are enough to see that they are genes."""
     if genes_in is not None:
         return genes_in == "columns"
-    return _clear(count_landmarks(names), 0, len(names))
+    return _clear(match_landmarks(names).matched, 0, len(names))
 
 
 def _clear(found: int, elsewhere: int, names: int) -> bool:
@@ -122,8 +122,8 @@ def _genes_in_rows(
 ) -> bool:
     if genes_in is not None:
         return genes_in == "rows"
-    rows = max(count_landmarks(column) for column in row_names)
-    columns = count_landmarks(column_names)
+    rows = max(match_landmarks(column).matched for column in row_names)
+    columns = match_landmarks(column_names).matched
     if _clear(rows, columns, len(row_names[0])):
         return True
     if _clear(columns, rows, len(column_names)):

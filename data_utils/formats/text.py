@@ -132,13 +132,14 @@ class Cells:
 
     def _find_bad_cell(self) -> None:
         """Read the file a second time, slowly, and raise BadCell or InputError at what is wrong."""
-        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
         with (
             open_bytes(self.path) as stream,
             io.TextIOWrapper(stream, "utf-8", errors="replace", newline="") as lines,
         ):
             rows = csv.reader(
-                islice(lines, self.skip, None), delimiter=self.delimiter, quoting=quoting
+                islice(lines, self.skip, None),
+                delimiter=self.delimiter,
+                quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
             )
             for number, row in enumerate(rows, self.skip + 1):
                 if not row:

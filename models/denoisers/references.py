@@ -15,8 +15,7 @@ import pandas as pd
 
 from data_utils.cohort import Cohort
 from data_utils.oracle import posterior_mean
-from data_utils.preparation import PreparedData
-from data_utils.scaling import ZScore
+from data_utils.preparation import PreparedData, ZScore
 from models.architecture import LARGEST_COVARIANCE
 from models.denoisers.denoiser import Denoiser, Pairs, mse, noisy_rows
 from models.denoisers.linear import PCA, GeneMean, Identity, Wiener

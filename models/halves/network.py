@@ -12,9 +12,7 @@ import numpy as np
 import torch
 
 from data_utils.noise import numpy_stream
-from data_utils.preparation import PreparedData
-from data_utils.scaling import ZScore
-from data_utils.splits import Split
+from data_utils.preparation import PreparedData, Split, ZScore
 from models.config import MemberConfig, Phase
 from models.denoisers.denoiser import Denoiser
 from models.denoisers.network import saved

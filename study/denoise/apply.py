@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from data_utils.errors import InputError
-from data_utils.expression import ExpressionMatrix, check_finite
+from data_utils.expression import ExpressionMatrix, apply_transform, check_finite, choose_transform
 from data_utils.genes import LandmarkMatch, match_matrix
-from data_utils.transform import apply_transform, choose_transform
 from models.folder import Model
 from models.gauge import Gauge
 

@@ -14,7 +14,7 @@ from sklearn.covariance import ledoit_wolf
 
 from data_utils.cohort import Cohort, simulate_cohort
 from data_utils.oracle import posterior_mean
-from data_utils.scaling import STD_OFFSET
+from data_utils.preparation import STD_OFFSET
 
 # property: {at: (GTEx, lowest, highest accepted)}
 TARGETS = {

@@ -12,7 +12,7 @@ import pytest
 import run_study
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import write_expression
-from data_utils.splits import split_samples
+from data_utils.preparation import split_samples
 from study.evidence.evidence import load_evidence
 from study.report.checklist import data_facts, split_words
 from study.reproduce import reproduce

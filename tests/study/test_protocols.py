@@ -10,8 +10,7 @@ from torch import nn
 
 from data_utils.cohort import simulate_cohort
 from data_utils.errors import InputError
-from data_utils.preparation import PreparedData, prepare
-from data_utils.scaling import ZScore
+from data_utils.preparation import PreparedData, ZScore, prepare
 from models.architecture import architecture
 from models.config import MemberConfig, Phase
 from models.engine.conv import ConvStack

@@ -9,7 +9,7 @@ import pytest
 import run_study
 from data_utils.counts import load_counts
 from data_utils.formats.registry import read_expression, write_expression
-from data_utils.splits import split_samples
+from data_utils.preparation import split_samples
 from study.evidence.stats import interval
 from study.thinning import LEAST_RATE, Outcome, compared, deviance, measure, predicted_counts, table
 from tests.small import contents, expression

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from data_utils.splits import TEST_SHARE, VALIDATION_SHARE
+from data_utils.preparation import TEST_SHARE, VALIDATION_SHARE
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import n_seeds
 from study.report.curves import at_ends, nearest, over_seeds, references_at

@@ -215,7 +215,6 @@ class Hosts:
     def _boot(self, i: int, last: str) -> None:
         own = self.folder / str(i)
         own.mkdir()
-        log = open(self.folder / f"boot{i}.log", "wb")  # noqa: SIM115
         command = [
             "unshare",
             "--net",
@@ -228,14 +227,15 @@ class Hosts:
             "bash",
             "-c",
         ]
-        self.processes[i] = subprocess.Popen(
-            [*command, BOOT + last, "bash", str(own), str(i), str(RAY_SSH)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
+        with open(self.folder / f"boot{i}.log", "wb") as log:
+            self.processes[i] = subprocess.Popen(
+                [*command, BOOT + last, "bash", str(own), str(i), str(RAY_SSH)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
         _wait((own / "booted").exists, f"host {i} does not boot")
 
     def pid(self, i: int) -> int:

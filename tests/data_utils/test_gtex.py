@@ -313,7 +313,8 @@ def test_the_streaming_reader_reads_numbers_as_the_reader_does(tmp_path):
 def test_the_streaming_reader_reads_1_3(tmp_path):
     path = tmp_path / "x.gct"
     path.write_text(
-        "#1.3\n2\t3\t1\t1\nid\tsym\ta\tb\tc\ntissue\tna\tx\ty\tz\ng1\tA\t1\t2.5\t1e-3\ng2\tB\t4\t5\t0.1\n"
+        "#1.3\n2\t3\t1\t1\nid\tsym\ta\tb\tc\ntissue\tna\tx\ty\tz\n"
+        "g1\tA\t1\t2.5\t1e-3\ng2\tB\t4\t5\t0.1\n"
     )
     assert_equal(read_gct_genes(path, lambda name: True), read_gct(path))
     assert (

@@ -140,9 +140,15 @@ def test_an_own_grid(child, here, edits, raising, spec):
 # A run folder
 
 PACK, PLANNED = "a" * 12, [member(noise=noise) for noise in (0.1, 0.5)]
-FILES = ["config.json", "plan.json", f"parts/{PACK}.sha256", f"parts/{PACK}.members.parquet",
-         f"parts/{PACK}.metrics.parquet", f"models/{PLANNED[0].member_id}.safetensors",
-         f"checkpoints/{PACK}.safetensors"]  # fmt: skip
+FILES = [
+    "config.json",
+    "plan.json",
+    f"parts/{PACK}.sha256",
+    f"parts/{PACK}.members.parquet",
+    f"parts/{PACK}.metrics.parquet",
+    f"models/{PLANNED[0].member_id}.safetensors",
+    f"checkpoints/{PACK}.safetensors",
+]
 FACTS = {"epoch": 2, "diverged_epoch": [None, 3], "records": [{"values": [0.5]}]}
 DEEP = b"[" * 10**5
 JSONS = [

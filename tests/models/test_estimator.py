@@ -142,7 +142,8 @@ def test_bad_parameters_are_refused_by_fit(name, value):
 
 
 def test_no_global_random_state_is_touched():
-    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    torch_before = torch.get_rng_state()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
     DenoisingAutoencoder(**FAST).fit(matrix())
     assert torch.equal(torch.get_rng_state(), torch_before)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002

@@ -323,9 +323,10 @@ def test_stopped_it_writes_nothing(steps, run, tmp_path):
     folder = RunFolder(tmp_path)
     folder.create()
     before = contents(tmp_path)
-    stop = lambda: next(calls) == steps  # noqa: E731
     folder.load_model = run.folder.load_model
-    assert not write_references(folder, DATASET, DATA, PLANNED, run.members, stop)
+    assert not write_references(
+        folder, DATASET, DATA, PLANNED, run.members, lambda: next(calls) == steps
+    )
     assert contents(tmp_path) == before
 
 

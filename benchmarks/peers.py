@@ -22,8 +22,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from data_utils.noise import evaluation_noise, stream
 from data_utils.preparation import PreparedData
 from models.config import MemberConfig
-from models.engine.parameters import initial_parameters
-from models.networks import build
+from models.networks import build, initial_parameters
 
 #: Members per vmap call: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all at once.
 VMAP_CHUNK = 11

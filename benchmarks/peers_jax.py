@@ -12,7 +12,7 @@ import torch
 from benchmarks.peers import Peer
 from data_utils.preparation import PreparedData
 from models.config import MemberConfig
-from models.engine.parameters import initial_parameters
+from models.networks import initial_parameters
 
 #: For XLA_FLAGS, before JAX starts: one thread for a product, and one for all.
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"

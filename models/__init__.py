@@ -1,6 +1,6 @@
 """The networks, the references, and what keeps and applies them.
 
-from models import DenoisingAutoencoder  # a scikit-learn estimator; it alone loads torch
+from models import DenoisingAutoencoder      # a scikit-learn estimator; loads torch
 """
 
 

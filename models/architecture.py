@@ -124,6 +124,7 @@ class MixtureArchitecture:
     name: str
     groups: int
     classes: int = 12
+    noise_input = False
 
     def code_size(self, n_genes: int) -> int:
         """Groups."""

@@ -51,7 +51,7 @@ OPTIMIZERS = ("adam", "adadelta")
 INITIALISATIONS = ("centred", "glorot")
 SPARSITIES = ("kl", "l1")
 LOSSES = ("mse", "bce")
-#: Order of the genes in a network's input: models/variants.py.
+#: Order of the genes in a network's input: models/training.py.
 GENE_ORDERS = ("given", "random", "correlation", "shuffled")
 
 
@@ -61,6 +61,11 @@ class Phase:
 
     noise_factors: tuple[float, ...]
     epochs: int
+
+    @property
+    def noise_factor(self) -> float:
+        """The one noise factor; NaN if there are several."""
+        return self.noise_factors[0] if len(self.noise_factors) == 1 else math.nan
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class MemberConfig:
         self._check_ranges()
 
     def _check_types(self) -> None:
-        """Raise InputError for a text, number or switch of another type, such as 3.0 epochs."""
+        """Raise InputError for a text, whole number or switch of another type: 3.0 epochs."""
         if not isinstance(self.protocol, Protocol):
             raise InputError(f"protocol is {self.protocol!r:.60}: give a Protocol")
         values = [(field.name, field.type, getattr(self, field.name)) for field in fields(self)]
@@ -211,8 +216,7 @@ class MemberConfig:
     @property
     def noise_factor(self) -> float:
         """The one noise factor of the last phase; NaN if that phase mixes several."""
-        factors = self.phases[-1].noise_factors
-        return factors[0] if len(factors) == 1 else math.nan
+        return self.phases[-1].noise_factor
 
     @property
     def carried(self) -> bool:

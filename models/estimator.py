@@ -16,34 +16,32 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from data_utils.errors import InputError
 from data_utils.noise import add_noise, standard_normal, stream
 from data_utils.preparation import PreparedData, Split, ZScore
-from models.config import MemberConfig, Phase
-from models.denoisers.network import NetworkDenoiser
+from models.config import NOISE_FACTORS, MemberConfig, Phase
+from models.denoisers.denoiser import mse
+from models.denoisers.network import NetworkDenoiser, saved
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table, load_model, save_model
 from models.gauge import Gauge
 from models.training import PackTraining, train
 
 
 class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Learns to remove Gaussian noise from expression profiles on a log scale, and removes it.
+    """Learns to remove Gaussian noise from expression profiles (samples, genes) on a log scale.
 
         denoiser = DenoisingAutoencoder(noise_factor=0.3, random_state=0).fit(profiles)
         clean = denoiser.transform(noisy)
 
-    X is an array, a pandas frame or an AnnData, (samples, genes); what comes out is of the same
-    kind and in the same units. `fit` takes clean rows, keeps some of them for validation, z-scores
-    genes by the others and stops early.
+    X is an array, a pandas frame or an AnnData; `transform` returns the same kind in the same
+    units. `fit` takes clean rows, keeps some of them for validation, z-scores genes by the others
+    and stops early.
 
     model: dense-2, dense-4, dense-6, dense-8, conv, or widths such as dense-64x16x64.
     noise_factor: of training, in units of a gene's standard deviation; several are mixed.
-    noise_input: the network is told the noise factor, which `transform` then estimates from all
-    rows that it is given.
-    beta, rho: weight and target of the sparsity term.
-    patience: epochs without a lower validation MSE before training stops.
-    validation_fraction: share of rows.
+    noise_input: the noise factor is an input of the network; `transform` estimates it from all
+    rows that it is given. beta, rho: weight and target of the sparsity term. patience: epochs
+    without a lower validation MSE before training stops. validation_fraction: share of rows.
 
-    Fitted: denoiser_ (models.denoisers.network), scaling_ (z-scores), gauge_ (noise and
-    unlikeness), validation_curve_ (MSE after every epoch), best_epoch_, n_features_in_,
-    feature_names_in_.
+    Fitted: denoiser_ (models.network), scaling_ (z-scores), gauge_ (noise and unlikeness),
+    validation_curve_ (MSE after every epoch), best_epoch_, n_features_in_, feature_names_in_.
     """
 
     def __init__(
@@ -73,10 +71,8 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         self.random_state = random_state
 
     def fit(self, X, y=None) -> DenoisingAutoencoder:
-        """Train on clean rows; y is not looked at. Raises ValueError for bad data or parameters."""
-        values = validate_data(
-            self, _frame(X), dtype=[np.float64, np.float32], ensure_min_samples=2
-        )
+        """Train on clean rows; y is ignored. Raises ValueError for bad data or a bad parameter."""
+        values = self._values(X, ensure_min_samples=2)
         member = self._member(int(check_random_state(self.random_state).randint(2**31 - 1)))
         order = torch.randperm(len(values), generator=stream(member.seed, "validation-rows"))
         n_held_out = min(len(values) - 1, max(1, round(self.validation_fraction * len(values))))
@@ -91,7 +87,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         self.scaling_ = data.scaling
         self.gauge_ = Gauge.fit(data.train, data.validation, member.seed)
         parameters = {name: value.numpy() for name, value in best.parameters.items()}
-        self.denoiser_ = NetworkDenoiser(member.architecture, data.n_genes, parameters)
+        self.denoiser_ = saved(member.architecture, data.n_genes, parameters)
         self.validation_curve_ = np.array(training.curve)[:, 0]
         self.best_epoch_ = best.epoch
         self._metrics = self._measured(data.validation, member.seed)
@@ -104,14 +100,13 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return self
 
     def transform(self, X):
-        """X denoised: of the same kind, shape and units."""
+        """Return X denoised: of the same kind, shape and units."""
         check_is_fitted(self)
-        values = validate_data(self, _frame(X), dtype=[np.float64, np.float32], reset=False)
+        values = self._values(X, reset=False)
         z = self.scaling_.transform(values)
         factor = self.gauge_.noise_factor(z) if self.noise_input else 0.0
-        clean = self.scaling_.inverse_transform(self.denoiser_.denoise(z, factor)).astype(
-            values.dtype, copy=False
-        )
+        clean = self.scaling_.inverse_transform(self.denoiser_.denoise(z, factor))
+        clean = clean.astype(values.dtype, copy=False)
         if not _is_anndata(X):
             return clean
         answer = X.copy()
@@ -119,28 +114,19 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return answer
 
     def score(self, X, y=None) -> float:
-        """Return minus the MSE, in units of a gene's variance, on clean rows X with noise added.
+        """Return minus the MSE on clean rows X with the noise of training added; y is ignored.
 
-        The noise is that of training, the same in every call; y is not looked at.
+        It is in units of a gene's variance. The noise is the same in every call.
         """
         check_is_fitted(self)
-        values = validate_data(self, _frame(X), dtype=[np.float64, np.float32], reset=False)
-        z = self.scaling_.transform(values)
+        z = self.scaling_.transform(self._values(X, reset=False))
         normal = standard_normal(z.shape, stream(0, "score")).numpy()
         factors = self._noise_factors()
-        errors = [
-            np.square(
-                self.denoiser_.denoise(add_noise(z, a, normal), a) - z, dtype=np.float64
-            ).mean()
-            for a in factors
-        ]
-        return -float(np.mean(errors))
+        guesses = (self.denoiser_.denoise(add_noise(z, a, normal), a) for a in factors)
+        return -float(np.mean([mse(guess, z) for guess in guesses]))
 
     def save(self, folder: str | Path, force: bool = False) -> None:
-        """Write a model folder, which `python run_study.py denoise` reads, too.
-
-        Raises InputError if it is there, unless `force` replaces it.
-        """
+        """Write a model folder for `run_study.py denoise`. Raises InputError if it exists."""
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
         model = Model(
@@ -158,14 +144,11 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     @classmethod
     def load(cls, folder: str | Path) -> DenoisingAutoencoder:
-        """Read a fitted estimator from a model folder of a network.
-
-        Raises InputError for another model, or a damaged one.
-        """
+        """Read a model folder of a network. Raises InputError for another, or a damaged one."""
         model = load_model(folder)
         if not isinstance(model.denoiser, NetworkDenoiser) or model.transform != "none":
             raise InputError(
-                f"{folder}: holds no network for values on a log scale; use `denoise` with it"
+                f"{folder}: holds no network for values on a log scale: use `denoise` with it"
             )
         factors = model.noise_factors[0] if len(model.noise_factors) == 1 else model.noise_factors
         it = cls(model.denoiser.network.name, factors, model.denoiser.network.noise_input)
@@ -175,28 +158,26 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         it.n_features_in_ = len(it.feature_names_in_)
         return it
 
+    def _values(self, X, **options) -> np.ndarray:
+        """X as a float array (samples, genes), checked by scikit-learn."""
+        X = X.to_df() if _is_anndata(X) else X
+        return validate_data(self, X, dtype=[np.float64, np.float32], **options)
+
     def _noise_factors(self) -> tuple[float, ...]:
         return tuple(float(a) for a in np.atleast_1d(self.noise_factor))
 
     def _member(self, seed: int) -> MemberConfig:
-        """Return the network to train. Raises ValueError for a parameter that cannot be."""
-        factors = self._noise_factors()
-        if not factors or not all(np.isfinite(a) and a >= 0 for a in factors):
-            raise ValueError(f"noise_factor is {self.noise_factor}: give numbers of at least 0")
-        for name in ("max_epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        """Return the network to train. Raises ValueError for a parameter out of its range."""
+        for name, least in (("noise_factor", 0), ("max_epochs", 1), ("patience", 1)):
+            if np.min(getattr(self, name)) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least {least}")
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"validation_fraction is {self.validation_fraction}: give a share between 0 and 1"
             )
-        if self.learning_rate <= 0 or self.beta < 0 or not 0 < self.rho < 1:
-            raise ValueError(
-                "learning_rate must be above 0, beta at least 0, and rho between 0 and 1"
-            )
         member = MemberConfig(
             self.model,
-            (Phase(factors, self.max_epochs),),
+            (Phase(self._noise_factors(), self.max_epochs),),
             seed,
             self.beta,
             self.rho,
@@ -204,33 +185,22 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             batch_size=self.batch_size,
             noise_input=self.noise_input,
         )
-        if member.is_mixture:
+        if member.is_mixture or not self.learning_rate:
             raise ValueError(
-                f"model is {self.model!r}: the study alone fits mixtures: "
-                "give a dense model or conv"
+                f"model is {self.model!r}, learning_rate {self.learning_rate}: "
+                "give a dense model or conv, and a rate above 0"
             )
         return member
 
     def _measured(self, validation: np.ndarray, seed: int) -> pd.DataFrame:
-        """MSE on validation rows beside leaving them alone, at 0.1 ... 1.0."""
+        """MSE on validation rows, and that of leaving them alone, at 0.1 ... 1.0."""
         normal = standard_normal(validation.shape, stream(seed, "measured")).numpy()
         rows = []
-        for a in (round(0.1 * i, 1) for i in range(1, 11)):
+        for a in NOISE_FACTORS[1:]:
             noisy = add_noise(validation, a, normal)
-            guesses = {
-                OWN: self.denoiser_.denoise(noisy, a),
-                "identity": noisy,
-                "gene mean": np.zeros_like(noisy),
-            }
-            for method, guess in guesses.items():
-                rows.append(
-                    (
-                        "validation",
-                        method,
-                        a,
-                        float(np.square(guess - validation, dtype=np.float64).mean()),
-                    )
-                )
+            answer = self.denoiser_.denoise(noisy, a)
+            guesses = {OWN: answer, "identity": noisy, "gene mean": np.zeros_like(noisy)}.items()
+            rows += [("validation", name, a, mse(guess, validation)) for name, guess in guesses]
         return pd.DataFrame(rows, columns=METRIC_COLUMNS)
 
 
@@ -238,15 +208,9 @@ def _prepared(values: np.ndarray, split: Split) -> PreparedData:
     """Scale the parts of a split, which has no test rows, by its training rows."""
     scaling = ZScore.fit(values[split.train])
     parts = {name: scaling.transform(values[rows]) for name, rows in vars(split).items()}
-    genes = np.arange(values.shape[1])
-    return PreparedData(**parts, scaling=scaling, split=split, gene_ids=genes)
+    return PreparedData(**parts, scaling=scaling, split=split, gene_ids=np.arange(values.shape[1]))
 
 
 def _is_anndata(X) -> bool:
-    """Without importing anndata, which takes a second."""
+    """Whether X is an AnnData, without importing anndata, which takes a second."""
     return type(X).__name__ == "AnnData" and hasattr(X, "obs_names")
-
-
-def _frame(X):
-    """An AnnData as a frame of its X, with its names; anything else as it is."""
-    return X.to_df() if _is_anndata(X) else X

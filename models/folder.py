@@ -1,4 +1,4 @@
-"""A model folder: a denoiser with all that applying it takes. Loading executes nothing.
+"""A model folder: a denoiser and all that applying it takes. Loading executes nothing.
 
 model.safetensors   weights, scaling and leading directions of the training rows, with a checksum
 model.json          kind, genes, transform, noise factors, training data, versions, errors
@@ -161,7 +161,7 @@ def is_model(folder: Path) -> bool:
 
 
 def load_model(folder: Path | str) -> Model:
-    """Read what `save_model` wrote. Raises InputError if a folder has none, or a damaged one."""
+    """Read what `save_model` wrote. Raises InputError if the model is missing or damaged."""
     folder = Path(folder)
     if not is_model(folder):
         raise InputError(

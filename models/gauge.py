@@ -91,14 +91,14 @@ class Gauge:
 
     @cached_property
     def _reader(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Used genes' least-squares reader (genes, k), components, and noise of the code (k,)."""
+        """Least-squares reader (genes, k), components and noise of the code (k,) of used genes."""
         components = self.components[self._used].astype(np.float64)
         reader = np.linalg.pinv(components).T
         noise = np.square(reader).sum(axis=0)
         return reader.astype(np.float32), components.astype(np.float32), noise
 
     def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Code (samples, k) of z-scored rows, and what is left: its square sum is the energy."""
+        """Code (samples, k) of z-scored rows, and the rest; its sum of squares is the energy."""
         centred = (np.asarray(rows, dtype=np.float32) - self.mean)[:, self._used]
         reader, components, _ = self._reader
         code = centred @ reader
@@ -164,7 +164,7 @@ class Gauge:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], facts: dict) -> Gauge:
-        """Invert `arrays` and `facts`; KeyError or ValueError if they do not fit together."""
+        """Invert `arrays` and `facts`. Raises KeyError or ValueError if they do not fit."""
         it = cls(**{name: arrays[name] for name in ARRAYS}, calm=float(facts["calm"]))
         n, k = it.mean.size, it.variances.size
         shapes = (it.components.shape, it.outside.shape, it.limits.shape)

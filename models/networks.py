@@ -8,20 +8,21 @@ reconstruction and the code. A network is trained to make the reconstruction of 
     net = build(network, n_genes=943, parameters=initial_parameters(network, 943, seed=0))
     reconstruction, code = net(noisy)
 
-Studies train hundreds of these networks at a time. `models/engine` holds the weights of many
-networks as stacked arrays and computes the same numbers faster, with gradients written by hand;
-tests compare it with these modules and autograd in float64. These modules serve wherever one
-trained network is enough: denoising a file, ONNX export, tests and the peers of the benchmarks.
+Studies train hundreds of networks at a time with `models/engine`, the fast version of these modules
+with gradients written by hand. These modules serve where one trained network is enough: denoising
+a file, ONNX export, tests and benchmarks.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from data_utils.noise import stream
 from models.architecture import Architecture, ConvArchitecture, DenseArchitecture, image_shape
 
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -68,9 +69,8 @@ class DenseNetwork(nn.Module):
 class ConvNetwork(nn.Module):
     """Fig. 3: three convolutions with pooling, and the way back, on one image of all genes.
 
-    The genes fill the image row by row, zeros fill what is left of it. Kernels are 3 x 3 and
-    padded, so that a convolution keeps the size. Shapes in the comments are those of 943 genes,
-    24 x 40.
+    The genes fill the image row by row, zeros fill the rest. Kernels are 3 x 3 and padded, so that
+    a convolution keeps the size. Shapes in the comments are those of 943 genes, 24 x 40.
     """
 
     def __init__(self, network: ConvArchitecture, n_genes: int):
@@ -106,10 +106,9 @@ def _doubled(h: torch.Tensor) -> torch.Tensor:
 def build(
     network: Architecture, n_genes: int, parameters: Mapping[str, torch.Tensor]
 ) -> DenseNetwork | ConvNetwork:
-    """Build the module of an architecture with these parameters, in their dtype.
+    """Build the module of an architecture with these parameters, in their dtype, without a copy.
 
-    The names are those of `Architecture.parameter_shapes`, as the engine and run folders keep them:
-    `layer0.weight`, `conv0.bias` and so on. The module takes over the tensors without a copy.
+    The names are those of `Architecture.parameter_shapes`: `layer0.weight`, `conv0.bias` and so on.
     """
     net: DenseNetwork | ConvNetwork
     with torch.device("meta"):  # no memory, and no draws from the global random state
@@ -121,3 +120,33 @@ def build(
             raise TypeError(f"{network.name} is not a network of the paper")
     net.load_state_dict(parameters, assign=True)
     return net
+
+
+def initial_parameters(
+    network: Architecture, n_genes: int, seed: int, initialisation: str = "centred"
+) -> dict[str, torch.Tensor]:
+    """Draw Glorot-uniform weights and zero biases of one network.
+
+    "centred" changes what reads a dense sigmoid code, whose units start at 1/2 with slope 1/4: it
+    starts with weights 4 times Glorot's and the bias -1/2 sum_j w_j, so that it answers as it would
+    to a linear code. Without this the dense networks need several times the epochs.
+
+    A weight is drawn from a stream named by the seed, its shape and how many weights of that shape
+    came before it, so networks that differ elsewhere start from the same draws where shapes agree.
+    """
+    parameters: dict[str, torch.Tensor] = {}
+    seen: dict[tuple[int, ...], int] = {}
+    for name, shape in network.parameter_shapes(n_genes).items():
+        if name.endswith("bias"):
+            parameters[name] = torch.zeros(shape)
+            continue
+        fan_out, fan_in = (extent * math.prod(shape[2:]) for extent in shape[:2])
+        bound = math.sqrt(6 / (fan_in + fan_out))
+        draws = torch.rand(shape, generator=stream(seed, "weights", *shape, seen.get(shape, 0)))
+        seen[shape] = seen.get(shape, 0) + 1
+        parameters[name] = (2 * draws - 1) * bound
+    if initialisation == "centred" and isinstance(network, DenseArchitecture):
+        for i in network.code_layers if network.code_activation == "sigmoid" else ():
+            parameters[f"layer{i + 1}.weight"] *= 4
+            parameters[f"layer{i + 1}.bias"] -= 0.5 * parameters[f"layer{i + 1}.weight"].sum(dim=1)
+    return parameters

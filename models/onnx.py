@@ -62,7 +62,7 @@ def write_onnx(model: Model, path: Path) -> None:
             dynamo=True,
             verbose=False,
         )
-    assert program is not None  # as it is for every export by dynamo
+    assert program is not None  # as always with dynamo
     program.model.doc_string = model.name
     program.model.metadata_props.update(
         genes=json.dumps(model.genes["ensembl_id"].tolist()), name=model.name
@@ -73,7 +73,7 @@ def write_onnx(model: Model, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep from the terminal what torch says of its own code and of torchvision, not used here."""
+    """Keep off the terminal what torch reports about its own code and the missing torchvision."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -96,7 +96,7 @@ class InUnits(nn.Module):
         self.scale = _constant(model.scaling.scale, torch.float64)
 
     def forward(self, expression, noise_factor=None):
-        """Take and return values in the units of the data, (samples, genes)."""
+        """Return the denoised samples."""
         x = expression.double()  # (samples, genes)
         if self.logged:  # logs are kept as float32, as in this program
             x = (torch.log(x + 1) / math.log(2)).float().double()
@@ -117,7 +117,7 @@ class Network(nn.Module):
         self.network = build(denoiser.network, denoiser.n_genes, parameters)
 
     def forward(self, z, noise_factor=None):
-        """Pass z-scores through the network."""
+        """Return the denoised z-scores."""
         return self.network(torch.cat([z, noise_factor], dim=1) if self.needs_noise else z)[0]
 
 
@@ -133,17 +133,14 @@ class Wiener(nn.Module):
         self.grid, self.spectra = map(_constant, (kept["grid"], kept["spectra"][kept["choice"]]))
 
     def forward(self, z, noise_factor):
-        """Shrink each component of the rows by its gain."""
+        """Return the denoised z-scores."""
         nearest = (noise_factor - self.grid).abs().argmin(dim=1)  # (samples,)
         code = (z - self.mean) @ self.components * _gain(self.spectra[nearest], noise_factor)
         return code @ self.components.T + self.mean
 
 
 class Mixture(nn.Module):
-    """The posterior mean of models/denoisers/mixture.py, in float64.
-
-    Densities are small differences of large numbers.
-    """
+    """The posterior mean of models/denoisers/mixture.py, in float64 for its small densities."""
 
     needs_noise = True
 
@@ -156,7 +153,7 @@ class Mixture(nn.Module):
         self.log_prior = torch.log(torch.outer(kept["class_weights"], kept["group_weights"]))
 
     def forward(self, z, noise_factor):
-        """Return E[x | y] of each row."""
+        """Return the denoised z-scores."""
         y = (z.double() @ self.components).unsqueeze(1)  # (samples, 1, genes)
         noise = noise_variance(noise_factor.double()).unsqueeze(2)  # (samples, 1, 1)
         variances = self.variances + noise  # (samples, classes, genes)
@@ -182,7 +179,7 @@ class Projection(nn.Module):
         self.variances = _constant(kept["variances"])
 
     def forward(self, z, noise_factor=None):
-        """Project the rows, and shrink their components if the model has a gain."""
+        """Return the denoised z-scores."""
         code = (z - self.mean) @ self.components.T
         if self.needs_noise:
             code = code * _gain(self.variances, noise_factor)

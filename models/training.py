@@ -1,4 +1,4 @@
-"""The one training loop: of a run's packs, the estimator's network and those for thinned counts.
+"""The one training loop, of packs in a run, the estimator's network and those for thinned counts.
 
 It runs in any process, one batch at a time, and can be saved between any two.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -22,24 +23,26 @@ from data_utils.noise import (
     stream,
 )
 from data_utils.preparation import SPLITS, PreparedData
-from models.architecture import MixtureArchitecture
-from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig, Phase
-from models.engine.blocks import Block, blocks_by_seed, stack_class
+from models.architecture import image_shape
+from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig
+from models.engine import stack_class
 from models.engine.optimizers import OPTIMIZERS
-from models.engine.parameters import initial_parameters
 from models.engine.sparsity import Sparsity
-from models.engine.stack import Targets, Workspace
-from models.variants import member_data
+from models.engine.stack import Targets
+from models.networks import initial_parameters
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
 CPU_BLOCK = 4
-#: A code unit is dead if its activation varies less than this (standard deviation) over the rows.
+#: A code unit is dead if its activation varies less than this over the rows.
 DEAD_UNIT_STD = 0.01
+
+#: MSE (eq. 11), mean code activation and share of dead code units, each of every member.
+Measures = tuple[list[float], list[float], list[float]]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One measurement of every member: values and noise factors, (K,); NaN for mixed noise."""
+    """A measurement of all members: `values` and `noise_factors` are (K,); NaN for mixed noise."""
 
     epoch: int
     split: str
@@ -52,11 +55,10 @@ class Record:
 class Training:
     """The fit of a pack of members: its schedule, and what is measured of it.
 
-    `advance` does one step, `finished` tells when all phases are done, and `state` and `restore`
-    carry it over an interruption between any two steps. Kinds of fit differ in the step and in
-    `_evaluate`. The members' seeds name every random stream, so a member's numbers do not depend on
-    its pack.
-    Without `tested` the test rows are not even looked at: a search chooses by validation alone.
+    `advance` does one step, `finished` is true after all phases, and `state` and `restore` carry it
+    over an interruption between any two steps. Kinds of fit differ in the step and in `_evaluate`.
+    The members' seeds name every random stream, so a member's numbers do not depend on its pack.
+    Without `tested` the test rows are not used at all: a search chooses by validation only.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Training:
         tested: bool = True,
     ):
         self.members, self.device = members, device
-        self.phases_epochs = [phase.epochs for phase in members[0].phases]
+        self.ends = np.cumsum([phase.epochs for phase in members[0].phases])
         data = member_data(data, members[0])
         self.parts = [part for part in SPLITS if tested or part != "test"]
         self.rows = {part: _tensor(getattr(data, part), device) for part in self.parts}
@@ -78,16 +80,33 @@ class Training:
         self.records: list[Record] = []
         self._orders: dict[int, torch.Tensor] = {}
 
+    def advance(self) -> bool:
+        """Do one step; at the end of an epoch measure. Returns True when an epoch has ended."""
+        raise NotImplementedError
+
+    def parameters(self, k: int) -> dict[str, torch.Tensor]:
+        """Return a copy of member k's parameters, on the CPU."""
+        raise NotImplementedError
+
+    def _evaluate(
+        self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
+    ) -> list[Measures]:
+        """Measure the members at each level.
+
+        A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
+        per row. At `clean_level`, which comes last, the input has no noise.
+        """
+        raise NotImplementedError
+
     @property
     def finished(self) -> bool:
-        """Whether all phases are done."""
-        return self.epoch == sum(self.phases_epochs)
+        """Whether all epochs are done."""
+        return self.epoch == self.ends[-1]
 
     @property
     def phase(self) -> int:
         """Index of the phase that the next batch belongs to."""
-        ends = np.cumsum(self.phases_epochs)
-        return int(np.searchsorted(ends, self.epoch, side="right"))
+        return int(np.searchsorted(self.ends, self.epoch, side="right"))
 
     @property
     def curve(self) -> list[list[float]]:
@@ -98,116 +117,86 @@ class Training:
                 curve.setdefault(record.epoch, record.values)  # a phase's end measures more
         return list(curve.values())
 
+    @property
+    def _n_factors(self) -> int:
+        """Noise factors that this phase mixes."""
+        return len(self.members[0].phases[self.phase].noise_factors)
+
     def _order(self, seed: int) -> torch.Tensor:
         """The order of the training rows in this epoch, (rows,)."""
         if seed not in self._orders:
-            n_rows = len(self.rows["train"])
-            self._orders[seed] = torch.randperm(
-                n_rows, generator=stream(seed, "order", self.epoch)
-            ).to(self.device)
+            generator = stream(seed, "order", self.epoch)
+            order = torch.randperm(len(self.rows["train"]), generator=generator)
+            self._orders[seed] = order.to(self.device)
         return self._orders[seed]
 
-    def _factor_choice(self, seed: int, phase: int, n_rows: int) -> torch.Tensor | None:
+    def _factor_choice(self, seed: int, n_rows: int) -> torch.Tensor | None:
         """Which of a mixed phase's noise factors each row gets, (rows,); None if there is one."""
-        n_factors = len(self.members[0].phases[phase].noise_factors)
-        if n_factors == 1:
+        if self._n_factors == 1:
             return None
         generator = stream(seed, "noise-factor", self.epoch, self.batch)
-        return torch.randint(n_factors, (n_rows,), generator=generator).to(self.device)
+        return torch.randint(self._n_factors, (n_rows,), generator=generator).to(self.device)
 
-    def _phase_factors(self, phase: int, choice: torch.Tensor | None) -> torch.Tensor:
-        """The members' noise factors of a phase, (K, 1).
+    def _factors(self, choice: torch.Tensor | int | None = None) -> torch.Tensor:
+        """The phase's first or chosen noise factor of each member, (K, 1).
 
-        (K, rows) where `choice`, (rows,), picks each row's.
+        It is (K, rows) where `choice` is that of each row, (rows,).
         """
-        factors = torch.tensor(
-            [member.phases[phase].noise_factors for member in self.members], device=self.device
-        )
-        return factors[:, :1] if choice is None else factors[:, choice]
+        phase = self.phase
+        factors = [member.phases[phase].noise_factors for member in self.members]
+        chosen = [choice or 0] if not isinstance(choice, torch.Tensor) else choice
+        return torch.tensor(factors, device=self.device)[:, chosen]
 
     def _end_epoch(self) -> None:
-        """Record the epoch's loss and validation; after a phase, measure every part."""
-        phase, epoch = self.phase, self.epoch + 1
+        """Loss and validation of the epoch; after a phase, every part at each of its factors."""
         losses = (self.loss_sum / len(self.rows["train"])).tolist()
-        n_factors = len(self.members[0].phases[phase].noise_factors)
-        n_rows = len(self.rows["validation"])
-        in_turn = torch.arange(n_rows, device=self.device) % n_factors if n_factors > 1 else None
-        [(mse, activation, dead)] = self._evaluate(
-            "validation", [self._phase_factors(phase, in_turn)]
-        )
-        self._record(epoch, phase, None, "train", "loss", losses)
-        self._record(epoch, phase, None, "validation", "mse", mse)
-        self._record(epoch, phase, None, "validation", "mean_activation", activation)
+        in_turn = torch.arange(len(self.rows["validation"]), device=self.device) % self._n_factors
+        level = self._factors(in_turn if self._n_factors > 1 else None)
+        [(mse, activation, dead)] = self._evaluate("validation", [level])
+        self._record("train", "loss", losses)
+        self._record("validation", "mse", mse)
+        self._record("validation", "mean_activation", activation)
         for k, values in enumerate(zip(losses, mse, strict=True)):
             if self.diverged_epoch[k] is None and not all(map(math.isfinite, values)):
-                self.diverged_epoch[k] = epoch
-        if epoch == sum(self.phases_epochs[: phase + 1]):
-            self._record(epoch, phase, None, "validation", "dead_units", dead)
-            self._measure_phase(epoch, phase)
-            if len(self.phases_epochs) == 1 and "test" in self.parts:
-                self._measure_across(epoch)
+                self.diverged_epoch[k] = self.epoch + 1
+        if self.epoch + 1 in self.ends:
+            self._record("validation", "dead_units", dead)
+            self._measure_phase()
+            if len(self.ends) == 1 and "test" in self.parts:
+                self._measure_across()
         self.loss_sum.zero_()
         self._orders.clear()
-        self.epoch, self.batch = epoch, 0
+        self.epoch, self.batch = self.epoch + 1, 0
 
-    def _measure_phase(self, epoch: int, phase: int) -> None:
-        """Measure every part at each of the phase's noise factors.
-
-        The training rows are measured without noise, too, as the paper did.
-        """
-        n_factors = len(self.members[0].phases[phase].noise_factors)
-        levels = [
-            self._phase_factors(phase, torch.tensor([i], device=self.device))
-            for i in range(n_factors)
-        ]
-        # With one noise factor every epoch has measured the validation rows already.
-        parts = [part for part in self.parts if part != "validation" or n_factors > 1]
-        clean_levels = {"train": self._phase_factors(phase, None)}
+    def _measure_phase(self) -> None:
+        """Every part at each of the phase's noise factors; training rows also without noise."""
+        levels = [self._factors(i) for i in range(self._n_factors)]
+        # With one noise factor the validation rows are measured in every epoch.
+        parts = [part for part in self.parts if part != "validation" or len(levels) > 1]
+        clean_levels = {"train": self._factors()}
         measured = {part: self._evaluate(part, levels, clean_levels.get(part)) for part in parts}
-        for factor in range(n_factors):
+        for i in range(len(levels)):
+            at = [member.phases[self.phase].noise_factors[i] for member in self.members]
             for part in parts:
-                self._record(epoch, phase, factor, part, "mse", measured[part][factor][0])
-        clean, own = measured["train"][-1][0], None if n_factors > 1 else 0
-        self._record(epoch, phase, own, "train-clean", "mse", clean)
+                self._record(part, "mse", measured[part][i][0], at)
+        self._record("train-clean", "mse", measured["train"][-1][0])
 
-    def _measure_across(self, epoch: int) -> None:
-        """Measure the test rows at every noise factor of the study, whatever was trained on."""
-        levels = [
-            torch.tensor([[noise_factor]], device=self.device) for noise_factor in NOISE_FACTORS
-        ]
-        for noise_factor, (values, _, _) in zip(
-            NOISE_FACTORS, self._evaluate("test", levels), strict=True
-        ):
-            here = [noise_factor] * len(self.members)
-            self.records.append(Record(epoch, "test-across", "mse", here, values, time.time()))
+    def _measure_across(self) -> None:
+        """The test rows at every noise factor of the paper, whatever the members trained on."""
+        levels = [torch.tensor([[a]], device=self.device) for a in NOISE_FACTORS]
+        for a, (mse, _, _) in zip(NOISE_FACTORS, self._evaluate("test", levels), strict=True):
+            self._record("test-across", "mse", mse, [a] * len(self.members))
 
     def _record(
-        self, epoch: int, phase: int, factor: int | None, split: str, metric: str, values: list
+        self, split: str, metric: str, values: list[float], at: Sequence[float] | None = None
     ) -> None:
-        noise_factors = [_noise_factor(member.phases[phase], factor) for member in self.members]
-        self.records.append(Record(epoch, split, metric, noise_factors, values, time.time()))
-
-    def advance(self) -> bool:
-        """Do one step; at the end of an epoch measure. Returns True when an epoch has ended."""
-        raise NotImplementedError
-
-    def parameters(self, k: int) -> dict[str, torch.Tensor]:
-        """A copy of member k's parameters, on the CPU."""
-        raise NotImplementedError
-
-    def _evaluate(
-        self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
-    ) -> list[tuple[list[float], list[float], list[float]]]:
-        """Return each member's MSE (eq. 11), mean code activation and share of dead code units.
-
-        By level, then measure, then member.
-        A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
-        a row. At `clean_level`, which comes last, the input has no noise.
-        """
-        raise NotImplementedError
+        """Keep a measurement of this epoch at these noise factors, or at those of the phase."""
+        at = at or [member.phases[self.phase].noise_factor for member in self.members]
+        record = Record(self.epoch + 1, split, metric, list(at), values, time.time())
+        self.records.append(record)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
-        """Tensors and JSON-able facts from which `restore` continues, between any two steps."""
+        """Return the tensors and JSON-able facts from which `restore` continues."""
         facts = {
             "epoch": self.epoch,
             "batch": self.batch,
@@ -226,8 +215,41 @@ class Training:
         self._orders.clear()
 
 
+@dataclass(frozen=True)
+class Block:
+    """Members of one seed that are computed together, on one input if they share a schedule."""
+
+    members: slice
+    shares_input: bool
+    sparsity: Sparsity
+
+
+def blocks_by_seed(
+    members: tuple[MemberConfig, ...], sparsity: Sparsity, largest: int
+) -> list[tuple[int, list[Block]]]:
+    """Return neighbours of one seed in blocks of at most `largest`.
+
+    Neighbours with one schedule stay together; those whose schedule no neighbour has share a block
+    without an input.
+    """
+    result = []
+    for seed, same_seed in groupby(range(len(members)), key=lambda k: members[k].seed):
+        runs: list[tuple[list[int], bool]] = []  # members, and whether they share their input
+        for _, alike in groupby(same_seed, key=lambda k: members[k].phases):
+            run = list(alike)
+            for start in range(0, len(run), largest):
+                part = run[start : start + largest]
+                if len(part) == 1 and runs and not runs[-1][1] and len(runs[-1][0]) < largest:
+                    runs[-1][0].extend(part)
+                else:
+                    runs.append((part, len(part) > 1))
+        slices = [(slice(run[0], run[-1] + 1), shares_input) for run, shares_input in runs]
+        result.append((seed, [Block(*it, sparsity.members(it[0])) for it in slices]))
+    return result
+
+
 class PackTraining(Training):
-    """K networks in training, one batch a step."""
+    """K networks in training, one batch per step."""
 
     def __init__(
         self,
@@ -237,29 +259,26 @@ class PackTraining(Training):
         tested: bool = True,
     ):
         super().__init__(members, data, device, tested)
-        first = members[0]
-        self.batch_size = first.batch_size
-        network = first.architecture
-        assert not isinstance(network, MixtureArchitecture)  # those have a fit of their own
-        self.stack = stack_class(network)(
-            network, self.n_genes, len(members), device, loss=first.loss
-        )
+        first, network = members[0], members[0].architecture
+        self.batch_size, self.noise_input = first.batch_size, network.noise_input
+        kind = stack_class(network)
+        self.stack = kind(network, self.n_genes, len(members), device, loss=first.loss)
         for k, member in enumerate(members):
             initial = initial_parameters(network, self.n_genes, member.seed, member.initialisation)
             self.stack.set_member(k, initial)
         rates = [member.learning_rate for member in members]
-        self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat.values, rates)
-        terms = zip(
-            *((member.sparsity, member.beta, member.rho) for member in members), strict=True
+        self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat, rates)
+        kinds, betas, rhos = (
+            [getattr(m, name) for m in members] for name in ("sparsity", "beta", "rho")
         )
-        self.sparsity = Sparsity.of(*map(list, terms), device=device)
-        self.workspace = Workspace(device=device)
-        largest = CPU_BLOCK if device == "cpu" else len(members)
-        self.seeds = blocks_by_seed(members, self.sparsity, largest)
+        sparsity = Sparsity.of(kinds, betas, rhos, device=device)
+        self.seeds = blocks_by_seed(
+            members, sparsity, CPU_BLOCK if device == "cpu" else len(members)
+        )
         self._validation_noise: dict[int, torch.Tensor] = {}
 
     def parameters(self, k: int) -> dict[str, torch.Tensor]:
-        """A copy of member k's parameters, on the CPU."""
+        """Return a copy of member k's parameters, on the CPU."""
         return self.stack.member(k)
 
     def advance(self) -> bool:
@@ -274,7 +293,7 @@ class PackTraining(Training):
                     block.members, inputs_of(block), targets, block.sparsity
                 )
         self.loss_sum.add_(losses, alpha=len(clean))
-        self.optimizer.step(self.stack.flat.gradients)
+        self.optimizer.step(self.stack.flat_gradients)
         self.batch += 1
         ended = self.batch * self.batch_size >= len(self.rows["train"])
         if ended:
@@ -284,97 +303,88 @@ class PackTraining(Training):
         return ended
 
     def _batch(self, seed: int) -> tuple[torch.Tensor, Callable[[Block], torch.Tensor]]:
-        """Return the clean rows of this batch, (B, genes), and what makes a block's inputs."""
+        """Return the clean rows of this batch, (B, genes), and what makes them a block's inputs."""
         start = self.batch * self.batch_size
         order = self._order(seed)[start : start + self.batch_size]
         shape = (len(order), self.n_genes)
-        clean = self.workspace("clean", *shape)
+        clean = self.stack.workspace.take("clean", *shape)
         torch.index_select(self.rows["train"], 0, order, out=clean)
         generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
-        normal = standard_normal(shape, generator, out=self.workspace("normal", *shape))
-        phase = self.phase
-        factors = self._phase_factors(phase, self._factor_choice(seed, phase, len(clean)))
+        normal = self.stack.workspace.take("normal", *shape)
+        standard_normal(shape, generator, out=normal)
+        factors = self._factors(self._factor_choice(seed, len(clean)))
         return clean, lambda block: self._inputs(block, factors, clean, normal)
 
     def _inputs(
         self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor
     ) -> torch.Tensor:
-        """Return a block's noisy inputs, (k, rows, genes).
+        """Noisy inputs (k, rows, genes) of a block, for noise factors (K or 1, 1 or rows).
 
-        factors are the members' noise factors, (K or 1, 1 or rows). Networks that are told the
-        noise factor get it as one more column.
+        Networks with `noise_input` get the noise factor as one more column.
         """
         n_members = block.members.stop - block.members.start
         if len(factors) > 1:
             factors = factors[block.members][: 1 if block.shares_input else n_members]
         factors = factors.unsqueeze(2)
-        told = self.stack.network.noise_input
-        inputs = self.workspace("inputs", len(factors), len(clean), self.n_genes + told)
+        shape = (len(factors), len(clean), self.n_genes + self.noise_input)
+        inputs = self.stack.workspace.take("inputs", *shape)
         add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
-        if told:
+        if self.noise_input:
             inputs[:, :, self.n_genes :] = factors
         return inputs.expand(n_members, *inputs.shape[1:])
 
     def _evaluate(
         self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
-    ) -> list[tuple[list[float], list[float], list[float]]]:
-        # What depends on the targets alone is computed once for all levels.
-        clean, n_members, n_units = self.rows[part], len(self.members), self.stack.code_units
+    ) -> list[Measures]:
+        # What depends on the targets only is computed once for all levels.
+        clean, n_members = self.rows[part], len(self.members)
         n_levels = len(levels) + (clean_level is not None)
         squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
-        moments = squared_error.new_zeros(
-            n_levels, 2, n_members, n_units
-        )  # sums of the code and its square
+        # sums of the code and its square
+        moments = squared_error.new_zeros(n_levels, 2, n_members, self.stack.code_units)
         for seed, blocks in self.seeds:
             starts = range(0, len(clean), EVALUATION_ROWS)
             for start, normal in zip(starts, self._fixed_noise(seed, part), strict=True):
                 rows = slice(start, start + EVALUATION_ROWS)
                 targets = Targets(clean[rows])
-                noisy = [
-                    (factors if factors.shape[1] == 1 else factors[:, rows], normal)
-                    for factors in levels
-                ]
+                noisy = [(a if a.shape[1] == 1 else a[:, rows], normal) for a in levels]
                 if clean_level is not None:
                     noisy.append((clean_level, torch.zeros(1, 1, device=self.device)))
                 for block in blocks:
-                    inputs = (
-                        self._inputs(block, factors, clean[rows], draws) for factors, draws in noisy
-                    )
+                    inputs = (self._inputs(block, a, targets.rows, draws) for a, draws in noisy)
                     measured = self.stack.squared_errors(block.members, inputs, targets)
                     for level, (error, code) in enumerate(measured):
                         squared_error[level, block.members] += error
                         code = code.double()
-                        moments[level, :, block.members] += torch.stack(
-                            [code.sum(dim=1), code.square().sum(dim=1)]
-                        )
+                        sums = [code.sum(dim=1), code.square().sum(dim=1)]
+                        moments[level, :, block.members] += torch.stack(sums)
         return measures(squared_error / clean.numel(), moments / len(clean))
 
     def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
-        """Return the evaluation noise of a seed, EVALUATION_ROWS rows at a time.
+        """The evaluation noise of a seed, EVALUATION_ROWS rows at a time.
 
-        That of validation, which every epoch measures, is kept.
+        That of the validation rows, which are measured in every epoch, is kept.
         """
-        n_rows = len(self.rows[part])
+        n_rows, n_genes = self.rows[part].shape
         if part != "validation":
-            blocks = evaluation_noise_blocks(seed, part, n_rows, self.n_genes, EVALUATION_ROWS)
+            blocks = evaluation_noise_blocks(seed, part, n_rows, n_genes, EVALUATION_ROWS)
             return (normal.to(self.device) for normal in blocks)
         if seed not in self._validation_noise:
-            self._validation_noise[seed] = evaluation_noise(seed, part, n_rows, self.n_genes).to(
-                self.device
-            )
+            normal = evaluation_noise(seed, part, n_rows, n_genes)
+            self._validation_noise[seed] = normal.to(self.device)
         return self._validation_noise[seed].split(EVALUATION_ROWS)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
-        """Tensors and JSON-able facts from which `restore` continues, between any two batches."""
+        """Return the tensors and JSON-able facts from which `restore` continues."""
         tensors, facts = super().state()
-        own = {"values": self.stack.flat.values, **self.optimizer.state}
+        own = {"values": self.stack.flat, **self.optimizer.state}
         tensors |= {name: tensor.detach().cpu().clone() for name, tensor in own.items()}
         return tensors, {**facts, "step_count": self.optimizer.step_count}
 
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
         """Continue from what `state` gave, with the same members and data."""
         super().restore(tensors, facts)
-        self.stack.flat.values.copy_(tensors["values"])
+        self.stack.flat.copy_(tensors["values"])
         for name, tensor in self.optimizer.state.items():
             tensor.copy_(tensors[name])
         self.optimizer.step_count = facts["step_count"]
@@ -411,12 +421,10 @@ def train(training: Training, patience: int | None = None) -> list[Best]:
     return best
 
 
-def measures(
-    mse: torch.Tensor, moments: torch.Tensor
-) -> list[tuple[list[float], list[float], list[float]]]:
-    """What `Training._evaluate` returns: by level, for each member.
+def measures(mse: torch.Tensor, moments: torch.Tensor) -> list[Measures]:
+    """Return what `Training._evaluate` does: by level, for each member.
 
-    mse (levels, K); moments (levels, 2, K, units), the means of the code and of its square.
+    mse is (levels, K); moments is (levels, 2, K, units), the means of the code and of its square.
     """
     mean, square = moments.unbind(dim=1)
     spread = (square - mean.square()).clamp(min=0).sqrt()
@@ -425,18 +433,54 @@ def measures(
     return list(zip(*(measure.tolist() for measure in found), strict=True))
 
 
-def _noise_factor(phase: Phase, factor: int | None) -> float:
-    if factor is None:
-        factor = 0
-        if len(phase.noise_factors) > 1:
-            return math.nan
-    return phase.noise_factors[factor]
+def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
+    """Return `data` as a member's switches change it.
+
+    gene_order "random" is one order per seed, "correlation" that of `correlation_order`,
+    "shuffled" the negative control: every gene's values shuffled over the samples, so that genes
+    have nothing to do with each other. train_fraction f keeps the first f of a random order of the
+    training rows: a larger f adds rows to a smaller.
+    """
+    data = data.variant(member.scaling, member.layout)
+    if member.gene_order == "random":
+        data = data.with_genes(_permutation(data.n_genes, member.seed, "gene-order"))
+    elif member.gene_order == "correlation":
+        data = data.with_genes(correlation_order(data.train, image_shape(data.n_genes)[1]))
+    elif member.gene_order == "shuffled":
+        key = int(torch.randint(2**62, (1,), generator=stream(member.seed, "shuffled-values")))
+        data = data.shuffled(np.random.Generator(np.random.PCG64(key)))
+    if member.train_fraction < 1:
+        n_rows = max(1, round(member.train_fraction * len(data.train)))
+        order = _permutation(len(data.train), member.seed, "training-rows")
+        data = data.with_training_rows(order[:n_rows])
+    return data
+
+
+def correlation_order(train: np.ndarray, width: int) -> np.ndarray:
+    """Return an order of the genes that brings correlated ones together in rows of `width`.
+
+    Spectral seriation in two dimensions: of the graph with edges (1 + r_ij) / 2 the first
+    eigenvector of the Laplacian that is not constant sorts genes into rows, and the second sorts
+    within each row.
+    """
+    weight = (1 + np.nan_to_num(np.corrcoef(train, rowvar=False))) / 2  # a constant gene has no r
+    degree = 1 / np.sqrt(weight.sum(axis=0))
+    # Ascending: the last eigenvector is the constant one.
+    _, vectors = np.linalg.eigh(degree[:, None] * weight * degree)
+    first, second = vectors[:, -2] * degree, vectors[:, -3] * degree
+    order = np.argsort(first, kind="stable")
+    rows = [order[start : start + width] for start in range(0, len(order), width)]
+    return np.concatenate([row[np.argsort(second[row], kind="stable")] for row in rows])
+
+
+def _permutation(n: int, seed: int, purpose: str) -> np.ndarray:
+    return torch.randperm(n, generator=stream(seed, purpose)).numpy()
 
 
 def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
-    """Return the array as a tensor, without a copy on the CPU.
+    """The array as a tensor, on the CPU without a copy.
 
-    Ray shares it read-only, and nothing here writes to it.
+    Ray shares arrays read-only; nothing here writes to them.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

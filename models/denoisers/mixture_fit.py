@@ -88,12 +88,12 @@ class MixtureFit(Training):
 
     def _round(self, k: int) -> tuple[Mixture, float]:
         """Do one round of member k's fit; returns the MSE (eq. 11) on noisy training rows, too."""
-        member, network, phase = self.members[k], self.networks[k], self.phase
+        member, network = self.members[k], self.networks[k]
         before = self.mixtures[k] if self.mixtures else None
         clean = self.rows["train"][self._order(member.seed)]
         normal = standard_normal(clean.shape, stream(member.seed, "noise", self.epoch, 0))
-        choice = self._factor_choice(member.seed, phase, len(clean))
-        factors = self._phase_factors(phase, choice)[k].expand(len(clean))
+        choice = self._factor_choice(member.seed, len(clean))
+        factors = self._factors(choice)[k].expand(len(clean))
         if before is None:
             draw = torch.rand(network.groups, generator=stream(member.seed, "groups"))[0]
         else:

@@ -3,17 +3,19 @@
 This is the fast version of `models.networks.ConvNetwork`: a test holds that both give the same
 reconstructions, codes, losses and gradients in float64.
 
-Stacking small convolutions is slower than a loop on a CPU; what helps is to do the same arithmetic
+Stacking small convolutions is slower than a loop on a CPU. What helps is to do the same arithmetic
 at the lower resolution, where a 2 x 2 group of pixels is one position:
-- the first convolution and its pooling read a window of 4 x 4 pixels a position: a matrix product
-  gives the four pixels of the group, of which the largest stays;
-- "double, then convolve" is one convolution whose outputs are the four pixels of a group (Shi et
-  al. 2016); with one output channel it is a matrix product that gives a 4 x 4 window a position,
+- The first convolution and its pooling read a window of 4 x 4 pixels per position: a matrix product
+  gives the four pixels of the group, of which the largest stays.
+- "Double, then convolve" is one convolution whose outputs are the four pixels of a group (Shi et
+  al. 2016). With one output channel it is a matrix product that gives a 4 x 4 window per position,
   and the windows are added.
-All are exact re-arrangements of the kernels.
+All are exact rearrangements of the kernels.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -26,15 +28,15 @@ WINDOW = {"kernel_size": 4, "stride": 2, "padding": 1}
 
 
 class PooledConvolution(torch.autograd.Function):
-    """ReLU of the largest of four linear answers; its gradient reads the large arrays once."""
+    """ReLU of the largest of four linear answers; its gradient passes over large arrays once."""
 
     @staticmethod
     def forward(
-        ctx, windows: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor
+        ctx: Any, windows: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor
     ) -> torch.Tensor:
-        """Return (rows, channels, positions).
+        """Return (rows, channels, positions) for windows (rows, 16, positions).
 
-        windows (rows, 16, positions), kernel (4 * channels, 16), bias (channels,).
+        kernel is (4 * channels, 16), bias (channels,).
         """
         answers = _products(kernel, windows).unflatten(1, (4, -1))  # (rows, 4, channels, positions)
         largest = answers.amax(dim=1)
@@ -43,7 +45,7 @@ class PooledConvolution(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:
         """Return the gradients of kernel and bias; the input needs none.
 
         Pixels tie only where their windows are alike, which changes nothing.
@@ -57,7 +59,7 @@ class PooledConvolution(torch.autograd.Function):
 
 
 def _products(kernel: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    """Return (m, n) times each of (rows, n, positions); torch.matmul would copy h first."""
+    """(m, n) times each of (rows, n, positions); torch.matmul would copy h to make one product."""
     return torch.bmm(kernel.expand(len(h), *kernel.shape), h)
 
 
@@ -76,14 +78,15 @@ class ConvStack(Stack):
     def __init__(self, network, n_genes, n_members, device="cpu", dtype=torch.float32, loss="mse"):
         super().__init__(network, n_genes, n_members, device, dtype, loss)
         self.height, self.width = image_shape(n_genes)
-        pixels, taps = range(2), range(3)
-        # Where tap d of a 3-tap kernel at pixel p of a pair reads: pixel p + d of the window that
-        # begins one before,
-        pooled = _one_hot([(p, p + d, d) for p in pixels for d in taps], (2, 4, 3))
-        # and after a doubling: the pair (p + d - 1) // 2, one before to one after.
-        doubled = _one_hot([(p, (p + d - 1) // 2 + 1, d) for p in pixels for d in taps], (2, 3, 3))
-        # The other way round: pixel q of a doubled pair reaches pixel 2 + q - d of the same window.
-        spread = _one_hot([(q, 2 + q - d, d) for q in pixels for d in taps], (2, 4, 3)).sum(dim=0)
+        self.code_units = network.code_size(n_genes)
+        taps = [(p, d) for p in range(2) for d in range(3)]
+        # Tap d of a 3-tap kernel at pixel p of a pair reads pixel p + d of the window that begins
+        # one before,
+        pooled = _one_hot([(p, p + d, d) for p, d in taps], (2, 4, 3))
+        # and after a doubling the pair (p + d - 1) // 2, one before to one after.
+        doubled = _one_hot([(p, (p + d - 1) // 2 + 1, d) for p, d in taps], (2, 3, 3))
+        # The other way round, pixel q of a doubled pair reaches pixel 2 + q - d of the same window.
+        spread = _one_hot([(q, 2 + q - d, d) for q, d in taps], (2, 4, 3)).sum(dim=0)
         self.pooled, self.doubled, self.spread = (
             t.to(device, dtype) for t in (pooled, doubled, spread)
         )
@@ -101,11 +104,19 @@ class ConvStack(Stack):
         """(1, in, 3, 3) after a doubling -> (16, in): the window that a position reaches."""
         return torch.einsum("xchw,ih,jw->ijc", kernel, self.spread, self.spread).reshape(16, -1)
 
+    def _own(self, k: int) -> dict[str, torch.Tensor]:
+        """Parameters of member k."""
+        return {name: value[k] for name, value in self.parameters.items()}
+
     def _forward(
-        self, rows: torch.Tensor, weight: list, bias: list
+        self, rows: torch.Tensor, own: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Reconstruction (rows, genes) and code (rows, units) of one network for (rows, genes)."""
         size, half = (self.height, self.width), (self.height // 2, self.width // 2)
+        weight, bias = (
+            [own[f"conv{i}.{part}"] for i in range(len(self.network.channels))]
+            for part in ("weight", "bias")
+        )
 
         def conv(h: torch.Tensor, i: int) -> torch.Tensor:
             return F.conv2d(h, weight[i], bias[i], padding=1)
@@ -115,9 +126,8 @@ class ConvStack(Stack):
             return F.pixel_shuffle(F.relu(h), 2)
 
         image = F.pad(rows, (0, self.height * self.width - self.n_genes)).view(-1, 1, *size)
-        h = PooledConvolution.apply(
-            F.unfold(image, **WINDOW), self._pooled_kernel(weight[0]), bias[0]
-        )
+        windows = F.unfold(image, **WINDOW)
+        h = PooledConvolution.apply(windows, self._pooled_kernel(weight[0]), bias[0])
         h = h.unflatten(2, half).contiguous(memory_format=torch.channels_last)
         h = F.relu(F.max_pool2d(conv(h, 1), 2))
         code = F.max_pool2d(conv(h, 2), 2)
@@ -130,48 +140,32 @@ class ConvStack(Stack):
             output = torch.sigmoid(output)
         return output, code.flatten(1)
 
-    def _layers(self, k: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        layers = range(len(self.network.channels))
-        weights = [self.parameters[f"conv{i}.weight"][k] for i in layers]
-        return weights, [self.parameters[f"conv{i}.bias"][k] for i in layers]
-
     def reconstruct(
         self, members: slice, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As in `Stack`."""
+        """Return reconstructions and codes: see `Stack`."""
+        ks = range(*members.indices(self.n_members))
         with torch.no_grad():
-            ks = range(*members.indices(self.n_members))
-            outputs, codes = zip(
-                *(self._forward(x, *self._layers(k)) for k, x in zip(ks, inputs, strict=True)),
-                strict=True,
-            )
-            return torch.stack(outputs), torch.stack(codes)
-
-    @property
-    def code_units(self) -> int:
-        """Channels x pixels of the code, an eighth of the image's sides."""
-        return self.network.channels[2] * (self.height // 8) * (self.width // 8)
+            found = [self._forward(x, self._own(k)) for k, x in zip(ks, inputs, strict=True)]
+        outputs, codes = zip(*found, strict=True)
+        return torch.stack(outputs), torch.stack(codes)
 
     def backward(
         self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
     ) -> torch.Tensor:
-        """As in `Stack`, one member after the other."""
-        clean = targets.rows
-        losses = []
+        """Return losses and store their gradients: see `Stack`."""
+        clean, losses = targets.rows, []
         for j, k in enumerate(range(*members.indices(self.n_members))):
-            weight, bias = ([p.detach().requires_grad_() for p in part] for part in self._layers(k))
-            output, code = self._forward(inputs[j], weight, bias)
-            error = (
-                binary_cross_entropy(output, clean)
-                if self.loss == "bce"
-                else (output - clean).square()
-            )
-            loss = error.mean()
-            loss = loss + sparsity.members(slice(j, j + 1)).penalty(code.unsqueeze(0))[0]
-            gradients = torch.autograd.grad(loss, [*weight, *bias])
-            n_layers = len(weight)
-            for i in range(n_layers):
-                self.gradients[f"conv{i}.weight"][k].copy_(gradients[i])
-                self.gradients[f"conv{i}.bias"][k].copy_(gradients[n_layers + i])
+            own = {name: value.detach().requires_grad_() for name, value in self._own(k).items()}
+            output, code = self._forward(inputs[j], own)
+            if self.loss == "bce":
+                error = binary_cross_entropy(output, clean)
+            else:
+                error = (output - clean).square()
+            penalty = sparsity.members(slice(j, j + 1)).penalty(code.unsqueeze(0))[0]
+            loss = error.mean() + penalty
+            gradients = torch.autograd.grad(loss, list(own.values()))
+            for name, gradient in zip(own, gradients, strict=True):
+                self.gradients[name][k].copy_(gradient)
             losses.append(loss.detach())
         return torch.stack(losses)

@@ -1,8 +1,7 @@
-"""K dense autoencoders of one architecture as stacked weights: answers, losses and gradients.
+"""K dense autoencoders of one architecture as stacked weights: reconstruction, loss, gradients.
 
-This is the fast version of `models.networks.DenseNetwork` and its autograd: a test holds that
-both give the same reconstructions, codes, losses and gradients in float64. docs/packs.md explains
-it.
+This is the fast version of `models.networks.DenseNetwork` and its autograd: a test holds that both
+give the same reconstructions, codes, losses and gradients in float64. docs/packs.md explains it.
 
 Members never meet in an operation: products are batched over members, everything else is
 elementwise or a reduction within a member. So a member's numbers do not depend on who else is in
@@ -37,11 +36,6 @@ def _sigmoid_(h: torch.Tensor) -> torch.Tensor:
     return h
 
 
-def _joined(parts: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    first, second = zip(*parts, strict=True)
-    return torch.cat(first), torch.cat(second)
-
-
 class DenseStack(Stack):
     """K dense networks; weights are (K, outputs, inputs), as in torch.nn.Linear."""
 
@@ -49,42 +43,44 @@ class DenseStack(Stack):
 
     def __init__(self, network, n_genes, n_members, device="cpu", dtype=torch.float32, loss="mse"):
         super().__init__(network, n_genes, n_members, device, dtype, loss)
+        self.last = len(network.hidden)  # index of the output layer
+        self.code_layers: tuple[int, ...] = network.code_layers
+        self.sigmoid_layers = self.code_layers if network.code_activation == "sigmoid" else ()
+        self.code_units = sum(network.hidden[i] for i in self.code_layers)
         self._large_error = [True] * n_members
 
-    @property
-    def sigmoid_layers(self) -> tuple[int, ...]:
-        """Hidden layers that are sigmoid rather than ReLU."""
-        return self.network.code_layers if self.network.code_activation == "sigmoid" else ()
+    def _layer(self, i: int, members: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight (k, outputs, inputs) and bias (k, outputs) of a layer."""
+        return tuple(self.parameters[f"layer{i}.{part}"][members] for part in ("weight", "bias"))
 
-    @property
-    def code_units(self) -> int:
-        """Units of all code layers together."""
-        return sum(self.network.hidden[i] for i in self.network.code_layers)
-
-    def _layer(self, i: int, members: slice, tensors: dict) -> tuple[torch.Tensor, torch.Tensor]:
-        return tensors[f"layer{i}.weight"][members], tensors[f"layer{i}.bias"][members]
+    def _layer_gradients(self, i: int, members: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        return tuple(self.gradients[f"layer{i}.{part}"][members] for part in ("weight", "bias"))
 
     def _hidden(self, members: slice, inputs: torch.Tensor) -> list[torch.Tensor]:
         """The inputs, then each hidden layer's activations, (k, rows, units)."""
         activations = [inputs]
         for i, width in enumerate(self.network.hidden):
-            weight, bias = self._layer(i, members, self.parameters)
-            h = self.workspace(f"h{i}", *inputs.shape[:2], width)
+            weight, bias = self._layer(i, members)
+            h = self.workspace.take(f"h{i}", *inputs.shape[:2], width)
             torch.baddbmm(bias.unsqueeze(1), activations[-1], weight.mT, out=h)
             activations.append(_sigmoid_(h) if i in self.sigmoid_layers else h.relu_())
         return activations
 
     def _output(self, members: slice, h: torch.Tensor) -> torch.Tensor:
         """The reconstruction (k, rows, genes) from the last hidden layer."""
-        weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
-        output = self.workspace("output", *h.shape[:2], self.n_genes)
+        weight, bias = self._layer(self.last, members)
+        output = self.workspace.take("output", *h.shape[:2], self.n_genes)
         torch.baddbmm(bias.unsqueeze(1), h, weight.mT, out=output)
         return _sigmoid_(output) if self.network.output == "sigmoid" else output
+
+    def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
+        """The code layers side by side, (k, rows, code_units)."""
+        return torch.cat([activations[i + 1] for i in self.code_layers], dim=2)
 
     def reconstruct(
         self, members: slice, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As in `Stack`."""
+        """Return reconstructions and codes: see `Stack`."""
         activations = self._hidden(members, inputs)
         return self._output(members, activations[-1]).clone(), self._code(activations)
 
@@ -98,9 +94,9 @@ class DenseStack(Stack):
         Returns for each run of neighbours its place among all members, its place among these, and
         whether it goes without a residual.
         """
-        first, stop, _ = members.indices(self.n_members)
         if self.network.output != "linear" or self.network.hidden[-1] > RESIDUAL_FREE_WIDTH:
             return [(members, slice(None), False)]
+        first, stop, _ = members.indices(self.n_members)
         runs = []
         for free, run in groupby(range(first, stop), key=self._large_error.__getitem__):
             ks = list(run)
@@ -111,32 +107,29 @@ class DenseStack(Stack):
     def squared_errors(
         self, members: slice, inputs: Iterable[torch.Tensor], targets: Targets
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """As in `Stack`, without forming the reconstructions where that can be."""
-        runs = self._runs(members)
-        products = None
+        """Yield errors and codes, if possible without forming reconstructions: see `Stack`."""
+        runs, products = self._runs(members), None
         for noisy in inputs:
-            found = []
+            squares, codes = [], []
             for these, own, free in runs:
                 activations = self._hidden(these, noisy[own])
-                if not free:
+                if free:
+                    # What depends on the targets only is kept while nobody else uses its memory.
+                    if products is None or len(runs) > 1:
+                        products = self._output_products(these, targets)
+                    squares.append(
+                        self._linear_output(these, activations[-1], targets, products)[0]
+                    )
+                else:
                     residual = self._residual(these, activations[-1], targets.rows)[1]
-                    found.append((square_sums(residual), self._code(activations)))
-                    continue
-                # What depends on the targets alone is kept while nobody else uses its memory.
-                if products is None or len(runs) > 1:
-                    products = self._output_products(these, targets)
-                squares, _ = self._linear_output(these, activations[-1], targets, products)
-                found.append((squares, self._code(activations)))
-            yield found[0] if len(found) == 1 else _joined(found)
-
-    def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
-        """The code layers side by side, (k, rows, code_units)."""
-        return torch.cat([activations[i + 1] for i in self.network.code_layers], dim=2)
+                    squares.append(square_sums(residual))
+                codes.append(self._code(activations))
+            yield torch.cat(squares), torch.cat(codes)
 
     def backward(
         self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
     ) -> torch.Tensor:
-        """As in `Stack`."""
+        """Return losses and store their gradients: see `Stack`."""
         losses = [
             self._backward(these, inputs[own], targets, sparsity.members(own), free)
             for these, own, free in self._runs(members)
@@ -144,55 +137,45 @@ class DenseStack(Stack):
         return torch.cat(losses)
 
     def _backward(
-        self,
-        members: slice,
-        inputs: torch.Tensor,
-        targets: Targets,
-        sparsity: Sparsity,
-        residual_free: bool,
+        self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity, free: bool
     ) -> torch.Tensor:
         """Do `backward` for members whose output layers are computed alike."""
         activations = self._hidden(members, inputs)
-        output_backward = self._linear_output_backward if residual_free else self._output_backward
+        output_backward = self._linear_output_backward if free else self._output_backward
         loss, delta = output_backward(members, activations[-1], targets)
-        code_layers = self.network.code_layers
-        penalty, slopes = sparsity.penalty_and_slopes([activations[i + 1] for i in code_layers])
+        penalty, slopes = sparsity.penalty_and_slopes(
+            [activations[i + 1] for i in self.code_layers]
+        )
         loss += penalty
-        for i in reversed(range(len(self.network.hidden))):
+        for i in reversed(range(self.last)):
             h = activations[i + 1]  # of this layer; delta becomes d J / d (what they act on)
-            if slopes and i in code_layers:
-                delta += slopes[code_layers.index(i)]
+            if slopes and i in self.code_layers:
+                delta += slopes[self.code_layers.index(i)]
             if i in self.sigmoid_layers:
                 self._times_slope_(delta, h)
             else:
                 torch.ops.aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
-            weight, _ = self._layer(i, members, self.parameters)
-            weight_gradient, bias_gradient = self._layer(i, members, self.gradients)
+            weight_gradient, bias_gradient = self._layer_gradients(i, members)
             torch.bmm(delta.mT, activations[i], out=weight_gradient)
             torch.sum(delta, dim=1, out=bias_gradient)
             if i > 0:
-                delta = torch.bmm(
-                    delta, weight, out=self.workspace(f"delta{i - 1}", *activations[i].shape)
-                )
+                below = self.workspace.take(f"delta{i - 1}", *activations[i].shape)
+                delta = torch.bmm(delta, self._layer(i, members)[0], out=below)
         return loss
 
     def _times_slope_(self, delta: torch.Tensor, answers: torch.Tensor) -> None:
-        """delta times a sigmoid's slope where it answered so, s (1 - s), in place."""
-        slope = torch.mul(answers, answers, out=self.workspace("slope", *answers.shape))
+        """Multiply delta in place by a sigmoid's slope where it answered so, s (1 - s)."""
+        slope = torch.mul(answers, answers, out=self.workspace.take("slope", *answers.shape))
         delta *= torch.sub(answers, slope, out=slope)
 
     def _residual(
         self, members: slice, h: torch.Tensor, clean: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the reconstruction from the last layer, and it minus `clean`, (k, rows, genes).
-
-        A linear reconstruction is not formed: what is returned for it is the residual.
-        """
-        residual = self.workspace("residual", len(h), *clean.shape)
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """The reconstruction (None if linear), and it minus `clean`, (k, rows, genes)."""
+        residual = self.workspace.take("residual", len(h), *clean.shape)
         if self.network.output == "linear":
-            weight, bias = self._layer(len(self.network.hidden), members, self.parameters)
-            torch.sub(bias.unsqueeze(1), clean, out=residual).baddbmm_(h, weight.mT)
-            return residual, residual
+            weight, bias = self._layer(self.last, members)
+            return None, torch.sub(bias.unsqueeze(1), clean, out=residual).baddbmm_(h, weight.mT)
         output = self._output(members, h)
         return output, torch.sub(output, clean, out=residual)
 
@@ -200,39 +183,37 @@ class DenseStack(Stack):
         self, members: slice, h: torch.Tensor, targets: Targets
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """MSE of each member (k,) and d MSE / d h; the output layer's gradients are stored."""
-        clean, last = targets.rows, len(self.network.hidden)
+        clean = targets.rows
         output, delta = self._residual(members, h, clean)
-        if self.loss == "bce":
+        if output is not None and self.loss == "bce":
             loss = binary_cross_entropy(output, clean).mean(dim=(1, 2))
-            # Where it is clipped the answer changes nothing.
+            # Where it is clipped, the answer changes nothing.
             delta *= (output > BCE_CLIP) & (output < 1 - BCE_CLIP)
             scale = 1 / clean.numel()
         else:
             loss = square_sums(delta) / clean.numel()
             scale = 2 / clean.numel()
-            if self.network.output == "sigmoid":
+            if output is not None:
                 self._times_slope_(delta, output)
-        weight, _ = self._layer(last, members, self.parameters)
-        weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
+        weight_gradient, bias_gradient = self._layer_gradients(self.last, members)
         torch.baddbmm(weight_gradient, delta.mT, h, beta=0, alpha=scale, out=weight_gradient)
         torch.sum(delta, dim=1, out=bias_gradient).mul_(scale)
-        below = self.workspace(f"delta{last - 1}", *h.shape)
-        return loss.to(delta.dtype), torch.baddbmm(
-            below, delta, weight, beta=0, alpha=scale, out=below
-        )
+        below = self.workspace.take(f"delta{self.last - 1}", *h.shape)
+        weight, _ = self._layer(self.last, members)
+        torch.baddbmm(below, delta, weight, beta=0, alpha=scale, out=below)
+        return loss.to(delta.dtype), below
 
     def _linear_output_backward(
         self, members: slice, h: torch.Tensor, targets: Targets
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same for a linear output, without forming the residual r = h W^T + b - x, (B, M).
+        """Do `_output_backward` for a linear output without its residual r = h W^T + b - x, (B, M).
 
         With the products of `_linear_output` and `_output_products`:
         r^T h = W (h^T h) + b (1^T h) - x^T h; r^T 1 = W (h^T 1) + B b - x^T 1;
         r W = h (W^T W) + b W - x W.
         """
-        last = len(self.network.hidden)
-        weight, bias = self._layer(last, members, self.parameters)  # (k, M, H), (k, M)
-        weight_gradient, bias_gradient = self._layer(last, members, self.gradients)
+        weight, bias = self._layer(self.last, members)  # (k, M, H), (k, M)
+        weight_gradient, bias_gradient = self._layer_gradients(self.last, members)
         n_rows, scale = len(targets.rows), 2 / targets.rows.numel()
         products = ww, bw, xw = self._output_products(members, targets)
         squares, (hh, h_sum) = self._linear_output(members, h, targets, products)
@@ -245,31 +226,31 @@ class DenseStack(Stack):
         delta = xw.baddbmm_(h, ww, beta=-scale, alpha=scale).add_(bw.unsqueeze(1), alpha=scale)
         return (squares / targets.rows.numel()).to(h.dtype), delta
 
-    def _output_products(self, members: slice, targets: Targets) -> tuple[torch.Tensor, ...]:
+    def _output_products(
+        self, members: slice, targets: Targets
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """W^T W (k, H, H), b W (k, H) and x W (k, B, H) of the output layer, for any inputs."""
-        last = len(self.network.hidden)
-        weight, bias = self._layer(last, members, self.parameters)
+        weight, bias = self._layer(self.last, members)
         x = targets.rows.expand(len(weight), -1, -1)
-        ww, bw = torch.bmm(weight.mT, weight), self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
-        xw = self.workspace(f"delta{last - 1}", *x.shape[:2], weight.shape[2])
-        return ww, bw, torch.bmm(x, weight, out=xw)
+        xw = self.workspace.take(f"delta{self.last - 1}", *x.shape[:2], weight.shape[2])
+        bw = self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
+        return torch.bmm(weight.mT, weight), bw, torch.bmm(x, weight, out=xw)
 
     def _linear_output(
         self, members: slice, h: torch.Tensor, targets: Targets, products: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         """|r|^2 of each member, (k,) float64, without r; and h^T h, 1^T h, which it needs.
 
-        products are those of `_output_products`:
-        |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2.
-        That is a difference of near equals when the MSE is small: use it where the MSE is not below
-        RESIDUAL_FREE_MSE (float32: it is then right to 1e-5).
+        |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2, with
+        the products of `_output_products`. That is a difference of near equals when the MSE is
+        small: use it where the MSE is not below RESIDUAL_FREE_MSE (float32: it is then right to
+        1e-5).
         """
-        _, bias = self._layer(len(self.network.hidden), members, self.parameters)
+        _, bias = self._layer(self.last, members)
         ww, bw, xw = products
         hh, h_sum = torch.bmm(h.mT, h), h.sum(dim=1)  # (k, H, H), (k, H)
-        squares = (
-            (hh * ww).sum(dim=(1, 2)) - 2 * (h * xw).sum(dim=(1, 2)) + 2 * (h_sum * bw).sum(dim=1)
-        )
+        squares = (hh * ww).sum(dim=(1, 2)) - 2 * (h * xw).sum(dim=(1, 2))
+        squares = squares + 2 * (h_sum * bw).sum(dim=1)
         squares = squares + (bias * (len(targets.rows) * bias - 2 * targets.gene_sums)).sum(dim=1)
         return squares.double() + targets.square_sum, (hh, h_sum)
 
@@ -279,6 +260,5 @@ class DenseStack(Stack):
         It is a matrix times a vector, but the library's routine for that adds in another order when
         it is given one member alone.
         """
-        return torch.mul(weight, factors, out=self.workspace("weighted", *weight.shape)).sum(
-            dim=dim
-        )
+        products = self.workspace.take("weighted", *weight.shape)
+        return torch.mul(weight, factors, out=products).sum(dim=dim)

@@ -30,7 +30,7 @@ class Sparsity:
     """What each of K members pays for its code, as coefficients, so that kinds mix within a pack.
 
     penalty_k = kl_weight_k sum_j KL(rho_k || rho_hat_kj) + l1_weight_k mean_b sum_j |h_kbj|,
-    where rho_hat_kj is the mean of unit j over the batch (eq. 4). All fields are (K, 1).
+    where rho_hat_kj is the mean of unit j over the batch (eq. 4). All tensors are (K, 1).
     """
 
     kl_weight: torch.Tensor
@@ -41,18 +41,23 @@ class Sparsity:
 
     @classmethod
     def of(
-        cls, kinds: list[str], betas: list[float], rhos: list[float], **tensor_options
+        cls,
+        kinds: list[str],
+        betas: list[float],
+        rhos: list[float],
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
     ) -> Sparsity:
-        """Take each member's kind ("kl" or "l1"), beta and rho; options go to the tensors."""
+        """Make the terms from each member's kind ("kl" or "l1"), beta and rho."""
         kl = [beta if kind == "kl" else 0.0 for kind, beta in zip(kinds, betas, strict=True)]
         l1 = [beta if kind == "l1" else 0.0 for kind, beta in zip(kinds, betas, strict=True)]
         kl_weight, l1_weight, rho = (
-            torch.tensor(column, **tensor_options).view(-1, 1) for column in (kl, l1, rhos)
+            torch.tensor(c, dtype=dtype, device=device).view(-1, 1) for c in (kl, l1, rhos)
         )
-        return cls(kl_weight, l1_weight, rho, uses_kl=any(kl), uses_l1=any(l1))
+        return cls(kl_weight, l1_weight, rho, any(kl), any(l1))
 
     def members(self, block: slice) -> Sparsity:
-        """The terms of some members."""
+        """Return the terms of some members."""
         kl_weight, l1_weight, rho = self.kl_weight[block], self.l1_weight[block], self.rho[block]
         return Sparsity(kl_weight, l1_weight, rho, bool(kl_weight.any()), bool(l1_weight.any()))
 
@@ -68,7 +73,7 @@ class Sparsity:
     def penalty_and_slopes(
         self, codes: list[torch.Tensor]
     ) -> tuple[torch.Tensor | float, list[torch.Tensor]]:
-        """Return each member's penalty, (K,), for its code layers, and d penalty / d code of each.
+        """Penalty of each member for all code layers, (K,), and d penalty / d code of each layer.
 
         The codes are (K, batch, units), of one width; the slopes can be added to that shape.
         Without a penalty: 0, [].
@@ -83,10 +88,8 @@ class Sparsity:
             slopes = list(slope.unsqueeze(1).chunk(len(codes), dim=2))
         if self.uses_l1:
             total = total + sum(self._l1(code) for code in codes)
-            l1_slopes = [code.sign() * (self.l1_weight / batch).unsqueeze(2) for code in codes]
-            slopes = (
-                [a + b for a, b in zip(slopes, l1_slopes, strict=True)] if slopes else l1_slopes
-            )
+            of_l1 = [code.sign() * (self.l1_weight / batch).unsqueeze(2) for code in codes]
+            slopes = [a + b for a, b in zip(slopes, of_l1, strict=True)] if slopes else of_l1
         return total, slopes
 
     def _kl(self, rho_hat: torch.Tensor) -> torch.Tensor:

@@ -9,25 +9,27 @@ from functools import cached_property
 
 import torch
 
-from models.architecture import Network
-from models.engine.parameters import FlatParameters
+from models.architecture import Architecture
 from models.engine.sparsity import Sparsity
 
+#: Each array of parameters starts at a multiple of this many numbers (64 bytes), so that vector
+#: units load whole lines.
+ALIGNMENT = 16
 BCE_CLIP = 1e-7
 
 
 class Workspace:
     """Arrays by name, whose memory every step uses again.
 
-    On a CPU the first touch of a large new array costs several times what its arithmetic does.
+    On a CPU the first touch of a large new array costs several times the arithmetic on it.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32, device: str = "cpu"):
         self.dtype, self.device = dtype, device
         self._flat: dict[str, torch.Tensor] = {}
 
-    def __call__(self, name: str, *shape: int) -> torch.Tensor:
-        """Return the array of this name, with any content; valid until it is asked for again."""
+    def take(self, name: str, *shape: int) -> torch.Tensor:
+        """Return an array with any content, which is valid until its name is taken again."""
         size = math.prod(shape)
         if name not in self._flat or self._flat[name].numel() < size:
             self._flat[name] = torch.empty(size, dtype=self.dtype, device=self.device)
@@ -36,7 +38,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Targets:
-    """The clean rows that a batch is compared with, (rows, genes), and their sums."""
+    """The clean rows of a batch, (rows, genes), and their sums, which all members share."""
 
     rows: torch.Tensor
 
@@ -60,7 +62,7 @@ def square_sums(errors: torch.Tensor) -> torch.Tensor:
 
 
 def binary_cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return it elementwise, as Keras 2.2 has it.
+    """Return the elementwise cross-entropy as Keras 2.2 computes it.
 
     Outputs are clipped to [1e-7, 1 - 1e-7]; targets may be any number.
     """
@@ -69,35 +71,45 @@ def binary_cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Te
 
 
 class Stack:
-    """What dense and convolutional stacks share: the parameters, by member and by name."""
+    """The parameters of K networks of one architecture, and what is computed with them.
+
+    `flat` (K, P) holds all parameters, one row per member, so that an optimiser does one update;
+    `parameters` names its parts, {name: (K, *shape)}, without copying. The same holds for
+    `flat_gradients` and `gradients`, which `backward` fills.
+    """
+
+    code_units: int
+    """Numbers in the code that `reconstruct` returns."""
 
     def __init__(
         self,
-        network: Network,
+        network: Architecture,
         n_genes: int,
         n_members: int,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         loss: str = "mse",
     ):
-        self.loss = loss
+        self.network, self.n_genes, self.n_members, self.loss = network, n_genes, n_members, loss
         self.workspace = Workspace(dtype, device)
-        self.network, self.n_genes, self.n_members = network, n_genes, n_members
-        self.flat = FlatParameters(network.parameter_shapes(n_genes), n_members, dtype, device)
-        self.parameters = self.flat.views(self.flat.values)
-        self.gradients = self.flat.views(self.flat.gradients)
-
-    @property
-    def code_units(self) -> int:
-        """Units of the code."""
-        raise NotImplementedError
+        shapes = network.parameter_shapes(n_genes)
+        widths = [ALIGNMENT * math.ceil(math.prod(s) / ALIGNMENT) for s in shapes.values()]
+        self.flat = torch.zeros(n_members, sum(widths), dtype=dtype, device=device)
+        self.flat_gradients = torch.zeros_like(self.flat)
+        self.parameters, self.gradients = (
+            {
+                name: part[:, : math.prod(shape)].unflatten(1, shape)
+                for (name, shape), part in zip(shapes.items(), flat.split(widths, 1), strict=True)
+            }
+            for flat in (self.flat, self.flat_gradients)
+        )
 
     def reconstruct(
         self, members: slice, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the reconstructions of inputs (k, rows, genes), and their codes.
+        """Return reconstructions (k, rows, genes) and codes (k, rows, code_units).
 
-        Codes are activations, (k, rows, code_units).
+        inputs is (k, rows, genes).
         """
         raise NotImplementedError
 
@@ -114,10 +126,10 @@ class Stack:
     def squared_errors(
         self, members: slice, inputs: Iterable[torch.Tensor], targets: Targets
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield for each of the inputs (k, rows, genes) what the members make of them.
+        """Yield the members' errors and codes for each of the inputs (k, rows, genes).
 
-        That is the sum of squared errors over rows and genes, (k,) float64, and the code
-        activations (k, rows, code_units). The inputs have the targets in common.
+        The errors are sums of squares over rows and genes, (k,) float64; the codes are
+        (k, rows, code_units). The inputs have the targets in common.
         """
         for noisy in inputs:
             output, code = self.reconstruct(members, noisy)
@@ -129,8 +141,8 @@ class Stack:
             self.parameters[name][k].copy_(value)
 
     def member(self, k: int) -> dict[str, torch.Tensor]:
-        """A copy of member k's parameters on the CPU."""
+        """Return a copy of member k's parameters on the CPU."""
         return {name: value[k].detach().cpu().clone() for name, value in self.parameters.items()}
 
     def note_validation(self, mse: list[float]) -> None:
-        """Take note of each member's last validation MSE, (K,): a stack may compute by it."""
+        """Take note of each member's last validation MSE, (K,), on which arithmetic may depend."""

@@ -16,10 +16,9 @@ from data_utils.preparation import PreparedData, Split, ZScore
 from models.config import MemberConfig, Phase
 from models.denoisers.denoiser import Denoiser
 from models.denoisers.network import saved
-from models.engine.blocks import Block
 from models.engine.stack import Targets
 from models.halves.denoisers import Halves, Training
-from models.training import PackTraining, measures, train
+from models.training import Block, PackTraining, measures, train
 
 MODEL = "dense-256x128x256"
 #: At most so many epochs, or those of so many batches; training ends after that share of them
@@ -94,7 +93,7 @@ class TrainingOfHalves(PackTraining):
             moments[0, :, k] = torch.stack([code[0].mean(dim=0), code[0].square().mean(dim=0)])
         return measures(mse, moments)
 
-    def _measure_phase(self, epoch: int, phase: int) -> None:
+    def _measure_phase(self) -> None:
         """Measure nothing more at the end: fresh halves have no fixed training error."""
 
 

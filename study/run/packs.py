@@ -41,7 +41,7 @@ def pack_id(member_ids: Iterable[str]) -> str:
 
 
 def data_key(member: MemberConfig) -> tuple:
-    """Return what members that see the same data have in common (models/variants.py)."""
+    """Return what members that see the same data have in common (models/training.py)."""
     seeded = member.gene_order in ("random", "shuffled") or member.train_fraction < 1
     return (
         member.scaling,

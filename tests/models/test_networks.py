@@ -7,8 +7,7 @@ from scipy.signal import correlate2d
 
 from models.architecture import architecture
 from models.denoisers.network import NetworkDenoiser
-from models.engine.parameters import initial_parameters
-from models.networks import build
+from models.networks import build, initial_parameters
 
 
 def drawn(network, n_genes):

@@ -10,9 +10,9 @@ from models.denoisers.denoiser import Pairs
 from models.denoisers.linear import PCA, Wiener
 from models.denoisers.mixture_fit import fit_round
 from models.denoisers.network import NetworkDenoiser
-from models.engine.parameters import initial_parameters
 from models.folder import METRIC_COLUMNS, Model, gene_table
 from models.gauge import Gauge
+from models.networks import initial_parameters
 from tests.small import expression
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")

@@ -14,7 +14,7 @@ from data_utils.preparation import prepare
 from models import training as training_module
 from models.architecture import architecture
 from models.config import MemberConfig, Phase
-from models.engine.parameters import initial_parameters
+from models.networks import initial_parameters
 from models.training import PackTraining, train
 from tests.models import reference
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.training import PackTraining
-from models.variants import correlation_order, member_data
+from models.training import PackTraining, correlation_order, member_data
 from study.run.packs import data_key, stack_key
 from tests.small import member, prepared
 
@@ -96,13 +95,11 @@ def test_dead_units_are_those_that_do_not_vary():
     stack = training.stack
     for k, dead in ((0, 8), (1, 0)):
         stack.parameters["layer0.weight"][k, :dead] = 0
-    values = training._evaluate("validation", [training._phase_factors(0, None)])[0][2]
+    values = training._evaluate("validation", [training._factors()])[0][2]
     assert values == [8 / 64, 0.0]
 
 
 def test_a_member_that_is_not_finite_has_no_share_of_dead_units():
     training = PackTraining((member(epochs=1),), DATA)
     training.stack.parameters["layer0.weight"][0] = float("nan")
-    assert np.isnan(
-        training._evaluate("validation", [training._phase_factors(0, None)])[0][2]
-    ).all()
+    assert np.isnan(training._evaluate("validation", [training._factors()])[0][2]).all()

@@ -16,9 +16,9 @@ from models.config import MemberConfig, Phase
 from models.engine.conv import ConvStack
 from models.engine.dense import DenseStack
 from models.engine.optimizers import Adadelta
-from models.engine.parameters import initial_parameters
 from models.engine.sparsity import Sparsity
 from models.engine.stack import Targets
+from models.networks import initial_parameters
 from models.training import PackTraining
 from study.evidence.evidence import by_level
 from study.grids import NOISE_FACTORS, Narrowing, corrections, plan

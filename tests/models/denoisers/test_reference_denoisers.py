@@ -68,9 +68,9 @@ def test_errors_are_on_the_noise_that_the_networks_of_the_seed_see():
         block = training.seeds[0][1][0]
         for part, column in {"validation": "val_mse", "test": "test_mse"}.items():
             normal = torch.cat(list(training._fixed_noise(seed, part)))
-            inputs = training._inputs(
-                block, training._phase_factors(0, None), training.rows[part], normal
-            )[0].numpy()
+            inputs = training._inputs(block, training._factors(), training.rows[part], normal)[
+                0
+            ].numpy()
             assert np.array_equal(inputs, noisy_rows(getattr(data, part), part, 0.3, seed))
             row = table.query("reference == 'identity' and seed == @seed")
             assert row[column].item() == pytest.approx(mse(inputs, getattr(data, part)), rel=1e-12)

@@ -8,9 +8,9 @@ import torch
 from models.architecture import architecture
 from models.engine.conv import ConvStack
 from models.engine.dense import DenseStack
-from models.engine.parameters import initial_parameters
 from models.engine.sparsity import Sparsity
 from models.engine.stack import Targets
+from models.networks import initial_parameters
 from tests.models import reference
 
 DENSE = ["dense-2", "dense-4", "dense-6", "dense-8"]
@@ -87,13 +87,13 @@ def test_a_block_is_its_members_of_the_whole(model, n_genes):
     stack, _ = filled(model, n_genes)
     clean, inputs = gaussian(ROWS, n_genes, seed=1), gaussian(4, ROWS, n_genes, seed=2)
     losses = stack.backward(slice(0, 4), inputs, Targets(clean), mixed())
-    whole = stack.flat.gradients.clone()
-    stack.flat.gradients.zero_()
+    whole = stack.flat_gradients.clone()
+    stack.flat_gradients.zero_()
     block = slice(1, 3)
     some = stack.backward(block, inputs[block], Targets(clean), mixed().members(block))
     assert torch.equal(some, losses[block])
-    assert torch.equal(stack.flat.gradients[block], whole[block])
-    assert (stack.flat.gradients[[0, 3]] == 0).all()
+    assert torch.equal(stack.flat_gradients[block], whole[block])
+    assert (stack.flat_gradients[[0, 3]] == 0).all()
     assert torch.equal(
         stack.reconstruct(block, inputs[block])[0], stack.reconstruct(slice(0, 4), inputs)[0][block]
     )
@@ -104,8 +104,8 @@ def test_float32_is_near_float64_where_the_fit_is_good(model):
     """A tenth of the paper's best MSE: sums of squares may not cancel away the residual."""
     exact, _ = filled(model, 943, n_members=1)
     single = DenseStack(exact.network, 943, 1)
-    single.flat.values.copy_(exact.flat.values)
-    exact.flat.values.copy_(single.flat.values)
+    single.flat.copy_(exact.flat)
+    exact.flat.copy_(single.flat)
     inputs = gaussian(1, 64, 943, seed=1).float()
     answer, _ = exact.reconstruct(slice(0, 1), inputs.double())
     clean = (answer[0] + 0.2 * gaussian(64, 943, seed=2)).float()
@@ -136,7 +136,7 @@ def test_parameters_inputs_and_targets_are_left_alone(model, n_genes):
 def test_a_member_is_a_copy():
     stack, parameters = filled("dense-2", 60)
     copied = stack.member(2)
-    stack.flat.values.zero_()
+    stack.flat.zero_()
     assert all(torch.equal(copied[name], value) for name, value in parameters[2].items())
 
 
@@ -148,8 +148,9 @@ def test_flat_parameters_hold_each_number_once_at_aligned_offsets(model):
         stack.parameters[name].fill_(i + 1)
     sizes = [math.prod(shape) for shape in stack.network.parameter_shapes(61).values()]
     for i, size in enumerate(sizes):
-        assert (stack.flat.values == i + 1).sum(dim=1).tolist() == [size, size]
-    assert all(offset % 16 == 0 for offset in stack.flat.offsets.values())
+        assert (stack.flat == i + 1).sum(dim=1).tolist() == [size, size]
+    assert all(value.storage_offset() % 16 == 0 for value in stack.parameters.values())
+    assert stack.flat.shape[1] % 16 == 0
 
 
 @pytest.mark.parametrize("n_genes", [200, 943])

@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.sockets import listening
 from tests.cluster.stranger import calls
 from tests.small import ROOT
-from tests.study.run.test_ray import checkpoints, descendants, small_cohort, start, wait_for  # noqa: F401
+from tests.study.run.test_ray import checkpoints, descendants, start, wait_for
 
 #: A call that tells which machines a cluster has.
 NODES = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
@@ -34,7 +34,7 @@ def stranger(ports):
     return {found["port"]: found for found in map(json.loads, done.stdout.splitlines())}
 
 
-def test_a_local_run_listens_on_loopback_and_refuses_who_has_no_token(small_cohort, tmp_path):  # noqa: F811
+def test_a_local_run_listens_on_loopback_and_refuses_who_has_no_token(small_cohort, tmp_path):
     process = start(small_cohort, tmp_path / "run")
     try:
         wait_for(lambda: checkpoints(tmp_path / "run"))

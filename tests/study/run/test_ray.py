@@ -11,21 +11,12 @@ import sys
 import numpy as np
 import pytest
 
-from data_utils.cohort import simulate_cohort
-from data_utils.formats.registry import write_expression
 from models.config import MemberConfig
 from tests.processes import alive, descendants, training_workers, wait_for
 from tests.small import ROOT, assert_same_tables, tables
 
 STUDY = ["--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01", "--seeds", "1"]
 STUDY += ["--epochs", "400", "--checkpoint-seconds", "0.5", "--pack", "2", "--no-report"]
-
-
-@pytest.fixture(scope="module")
-def small_cohort(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "cohort.npz"
-    write_expression(simulate_cohort(n_samples=300, seed=1).matrix, path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ class Study:
                     f"{self.folder.path}: cannot be written ({error}): give another --out"
                 ) from None
             yield seconds_before
-            self.folder.publish()
+            self.folder.mirror.deliver_new()
 
     def _begin(self) -> float:
         """Check or write what the run is; return the seconds that it has taken so far."""

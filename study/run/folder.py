@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
-import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,16 +29,14 @@ from safetensors import SafetensorError
 
 from data_utils.arrays import load_arrays, load_metadata, save_arrays
 from data_utils.errors import InputError
-from data_utils.files import replacing, sha256, write_bytes
+from data_utils.files import sha256, write_bytes
 from models.config import MemberConfig
 from study.options import StudyOptions
 from study.run.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, member_table
-from study.run.storage import Storage, one_line
+from study.run.storage import KEPT, Mirror, Storage, one_line, open_storage
 
 #: What reading a file that was cut short or damaged may raise.
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
-#: Folders whose files do not change once they exist.
-KEPT = ("parts", "models", "checkpoints", "tensorboard")
 #: Seconds between two looks into the storage for a request to stop.
 STOP_SECONDS = 1.0
 
@@ -47,9 +45,9 @@ class RunFolder:
     """One run's folder; workers and the driver read and write it through this."""
 
     def __init__(self, path: Path | str, storage: Storage | None = None):
-        self.path, self.storage = Path(path).resolve(), storage
-        self._asked, self._stop = -STOP_SECONDS, False
-        self._sent: dict[Path, int] = {}
+        self.path = Path(path).resolve()
+        self.mirror = Mirror(self.path, storage)
+        self._asked = -math.inf
 
     @property
     def tensorboard(self) -> Path:
@@ -91,11 +89,11 @@ class RunFolder:
     @contextmanager
     def on_worker(self) -> Iterator[RunFolder]:
         """Yield what a worker writes to: this folder, or with a storage a scratch folder."""
-        if self.storage is None:
+        if self.mirror.storage is None:
             yield self
             return
         with tempfile.TemporaryDirectory(prefix="dae-study-") as scratch:
-            folder = RunFolder(scratch, self.storage)
+            folder = RunFolder(scratch, self.mirror.storage)
             folder.create()
             yield folder
 
@@ -106,22 +104,19 @@ class RunFolder:
                 shutil.rmtree(path)
             elif path.name != ".lock":
                 path.unlink()
-        if self.storage is not None:
-            for name in self.storage.sizes():
-                self.storage.delete(name)
+        self.mirror.clear()
 
     def request_stop(self, stop: bool) -> None:
         """Ask workers to save and stop, or take it back."""
-        self._write(".stop", Path.touch) if stop else self._remove(".stop")
+        self.write_bytes(".stop", b"") if stop else self._remove(".stop")
 
     def stop_requested(self) -> bool:
         """Whether workers are asked to save and stop."""
-        if self.storage is None:
-            return (self.path / ".stop").exists()
         now = time.monotonic()
         if now - self._asked > STOP_SECONDS:
-            self._asked, self._stop = now, self.storage.get(".stop") is not None
-        return self._stop
+            self._asked = now
+            self.mirror.fetch(".stop")
+        return (self.path / ".stop").exists()
 
     # files
 
@@ -150,31 +145,26 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a binary file."""
-        self._write(name, lambda path: path.write_bytes(content))
+        write_bytes(self.path / name, content)
+        self.mirror.deliver(name)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a table as Parquet, without its index."""
-        self._write(
-            name, lambda path: table.to_parquet(path, index=False, write_page_checksum=True)
-        )
+        self.write_bytes(name, table.to_parquet(index=False, write_page_checksum=True))
 
-    def _write(self, name: str, write: Callable[[Path], object]) -> None:
-        with replacing(self.path / name) as temporary:
-            write(temporary)
-        self._deliver(name)
+    def _save(self, path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> None:
+        save_arrays(path, arrays, metadata)
+        self.mirror.deliver(path.relative_to(self.path).as_posix())
 
     def _remove(self, name: str) -> None:
         (self.path / name).unlink(missing_ok=True)
-        if self.storage is not None:
-            self.storage.delete(name)
+        self.mirror.delete(name)
 
     # networks and checkpoints
 
     def save_model(self, member: MemberConfig, parameters: dict[str, np.ndarray]) -> None:
         """Write one network's parameters, with its configuration in the file's header."""
-        path = self._model(member.member_id)
-        save_arrays(path, parameters, {"member": member.as_dict()})
-        self._deliver(f"models/{path.name}")
+        self._save(self._model(member.member_id), parameters, {"member": member.as_dict()})
 
     def load_model(self, member_id: str) -> tuple[dict, dict[str, np.ndarray]]:
         """Read a network's configuration (for MemberConfig.from_dict) and parameters.
@@ -194,13 +184,11 @@ class RunFolder:
         self, pack_id: str, member_ids: list[str], arrays: dict[str, np.ndarray], facts: dict
     ) -> None:
         """Write the state of a pack's training."""
-        path = self._checkpoint(pack_id)
-        save_arrays(path, arrays, {"members": member_ids, "facts": facts})
-        self._deliver(f"checkpoints/{path.name}")
+        self._save(self._checkpoint(pack_id), arrays, {"members": member_ids, "facts": facts})
 
     def load_checkpoint(self, pack_id: str) -> tuple[dict[str, np.ndarray], dict] | None:
         """Read a checkpoint's arrays and facts; None if there is no readable one."""
-        self._fetch(f"checkpoints/{pack_id}.safetensors")
+        self.mirror.fetch(f"checkpoints/{pack_id}.safetensors")
         try:
             arrays, metadata = load_arrays(self._checkpoint(pack_id))
             return arrays, metadata["facts"]
@@ -213,7 +201,7 @@ class RunFolder:
 
     def standing(self, pack_id: str) -> tuple[int, int] | None:
         """Read the epoch and batch of a pack's checkpoint, which grow as it makes progress."""
-        self._fetch(f"checkpoints/{pack_id}.safetensors")
+        self.mirror.fetch(f"checkpoints/{pack_id}.safetensors")
         try:
             facts = load_metadata(self._checkpoint(pack_id))["facts"]
             return facts["epoch"], facts["batch"]
@@ -240,15 +228,11 @@ class RunFolder:
 
     def finish_pack(self, pack_id: str, members: pd.DataFrame, metrics: pd.DataFrame) -> None:
         """Record a pack's results, the members' part last, as it counts; drop its checkpoint."""
-        if self.storage is not None:
-            self._send_tensorboard()
-        parts = {
-            "metrics": metrics.to_parquet(index=False),
-            "members": members.to_parquet(index=False),
-        }
-        self.write_json(
-            f"parts/{pack_id}.sha256", {name: sha256(content) for name, content in parts.items()}
-        )
+        self.mirror.deliver_new("tensorboard")
+        tables = {"metrics": metrics, "members": members}
+        parts = {name: table.to_parquet(index=False) for name, table in tables.items()}
+        sums = {name: sha256(content) for name, content in parts.items()}
+        self.write_json(f"parts/{pack_id}.sha256", sums)
         for name, content in parts.items():
             self.write_bytes(f"parts/{pack_id}.{name}.parquet", content)
         self.drop_checkpoint(pack_id)
@@ -270,7 +254,7 @@ class RunFolder:
 
     def _parts(self) -> Iterable[tuple[pd.DataFrame, pd.DataFrame]]:
         for path in self.written("parts", ".members.parquet"):
-            part = self.part(path.name.removesuffix(".members.parquet"))
+            part = self.part(_pack_id(path.name))
             if part is not None:  # else its members count as unfinished
                 yield part
 
@@ -285,7 +269,7 @@ class RunFolder:
         """
         lines = []
         for path in self.written("parts", ".members.parquet"):
-            pack_id = path.name.removesuffix(".members.parquet")
+            pack_id = _pack_id(path.name)
             part = self.part(pack_id)
             if part is None:
                 _readable(path, path.with_name(f"{pack_id}.metrics.parquet"))
@@ -328,72 +312,25 @@ class RunFolder:
             for member in planned
             if member.member_id in lost
         ]
-        rows = member_table(failed)
-        tables = {
-            "members": _concat([members, rows], MEMBER_COLUMNS),
-            "metrics": _concat((part for _, part in parts), METRIC_COLUMNS),
-        }
-        for name, table in tables.items():
-            table = table[table["member_id"].isin(order)]
-            table = table.sort_values("member_id", key=lambda ids: ids.map(order), kind="stable")
-            tables[name] = table.reset_index(drop=True)
-            self.write_table(f"{name}.parquet", tables[name])
-        return tables["members"], tables["metrics"]
-
-    # the storage
+        members = _concat([members, member_table(failed)], MEMBER_COLUMNS)
+        metrics = _concat((part for _, part in parts), METRIC_COLUMNS)
+        members, metrics = (
+            table[table["member_id"].isin(order)]
+            .sort_values("member_id", key=lambda ids: ids.map(order), kind="stable")
+            .reset_index(drop=True)
+            for table in (members, metrics)
+        )
+        self.write_table("members.parquet", members)
+        self.write_table("metrics.parquet", metrics)
+        return members, metrics
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
-        """Fetch what the storage, if any, has `below` these folders that is new or missing here.
-
-        Raises InputError if the storage is not a run's.
-        """
-        if self.storage is None:
-            return
-        for name, size in self.storage.sizes().items():
-            if ".." in PurePosixPath(name).parts:
-                raise InputError(
-                    f"--storage {self.storage.url}: holds a file of the name {name!r}, so it is no "
-                    "run's storage: give another"
-                )
-            if not name.startswith(".") and name.startswith(below) and not self._has(name, size):
-                self._fetch(name)
-
-    def publish(self) -> None:
-        """Deliver to the storage, if any, what is new or missing there."""
-        if self.storage is None:
-            return
-        sizes = self.storage.sizes()
-        for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
-            name = path.relative_to(self.path).as_posix()
-            known = name.startswith(KEPT) and sizes.get(name) == path.stat().st_size
-            if not known and not path.name.startswith(".") and not name.startswith("."):
-                self._deliver(name)
-
-    def _fetch(self, name: str) -> None:
-        content = None if self.storage is None else self.storage.get(name)
-        if content is not None:
-            path = self.path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, content)
-
-    def _deliver(self, name: str) -> None:
-        if self.storage is not None:
-            self.storage.put(name, (self.path / name).read_bytes())
-
-    def _has(self, name: str, size: int) -> bool:
-        """Whether a file is here as it is in the storage."""
-        path = self.path / name
-        if not (name.startswith(KEPT) and path.exists() and path.stat().st_size == size):
-            return False
+        """Fetch what the storage, if any, has `below` these folders that is new or missing here."""
         # A part whose host died while delivering it comes again, in files of equal sizes.
-        return not name.startswith("parts/") or self.part(path.name.partition(".")[0]) is not None
-
-    def _send_tensorboard(self) -> None:
-        for path in sorted(path for path in self.tensorboard.rglob("*") if path.is_file()):
-            size = path.stat().st_size
-            if self._sent.get(path) != size:
-                self._deliver(path.relative_to(self.path).as_posix())
-                self._sent[path] = size
+        self.mirror.fetch_new(
+            below,
+            lambda name: not name.startswith("parts/") or self.part(_pack_id(name)) is not None,
+        )
 
 
 def open_folder(options: StudyOptions) -> RunFolder:
@@ -402,7 +339,7 @@ def open_folder(options: StudyOptions) -> RunFolder:
     Raises InputError for a folder or a storage that cannot be used, or that holds what is neither
     to be resumed nor to be replaced.
     """
-    storage = None if options.storage is None else _storage(options.storage, options.folder)
+    storage = None if options.storage is None else open_storage(options.storage, options.folder)
     folder = RunFolder(options.folder, storage)
     if storage is not None:
         names = {name for name in storage.sizes() if not name.startswith(".")}
@@ -411,7 +348,7 @@ def open_folder(options: StudyOptions) -> RunFolder:
         if options.resume and (is_run or folder.path.is_dir()):
             with held(folder.path):
                 folder.fetch()
-                folder.publish()
+                folder.mirror.deliver_new()
         elif is_run and not options.fresh:
             raise InputError(
                 f"--storage {storage.url}: holds a run already: give --resume to continue, "
@@ -421,22 +358,6 @@ def open_folder(options: StudyOptions) -> RunFolder:
             raise InputError(f"--storage {storage.url}: holds files already: give another")
     options.check_folder()
     return folder
-
-
-def _storage(url: str, folder: Path) -> Storage:
-    if re.match(r"\w+://(?!anonymous@)[^/]*@", url):
-        raise InputError(
-            "--storage: holds credentials: leave them out and set the store's environment variables"
-        )
-    storage = Storage(url)
-    if storage.is_path:
-        path, folder = Path(url).expanduser().resolve(), folder.resolve()
-        if path.is_relative_to(folder) or folder.is_relative_to(path):
-            raise InputError(
-                f"--storage {url}: is in --out, or the other way round: give another folder"
-            )
-    storage.check()
-    return storage
 
 
 @contextmanager
@@ -483,6 +404,10 @@ def _readable(*paths: Path) -> None:
             raise InputError(
                 f"{path}: cannot be read ({error.strerror}): repair the storage, then --resume"
             ) from None
+
+
+def _pack_id(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[0]
 
 
 def _concat(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

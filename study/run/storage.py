@@ -7,9 +7,10 @@ CLOUD_STORAGE_EMULATOR_ENDPOINT, use gs://anonymous@BUCKET/PATH.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pyarrow import ArrowException, fs
@@ -21,6 +22,9 @@ from data_utils.files import write_bytes
 WAITS = (0.5, 1, 2, 4, 8, 15, 30)
 #: Seconds in which Google's client retries: by default it takes 15 minutes to miss credentials.
 GOOGLE_SECONDS = 5
+
+#: Folders of a run whose files do not change once they exist.
+KEPT = ("parts", "models", "checkpoints", "tensorboard")
 
 T = TypeVar("T")
 
@@ -107,6 +111,85 @@ class Storage:
             except (ArrowException, OSError):
                 time.sleep(wait)
         return work()
+
+
+class Mirror:
+    """Keeps a run folder and its copy in a storage alike; does nothing without a storage."""
+
+    def __init__(self, path: Path, storage: Storage | None):
+        self.path, self.storage = path, storage
+        self._sizes: dict[str, int] = {}  # of the files that the storage is known to hold
+
+    def deliver(self, name: str) -> None:
+        """Write a file of the folder to the storage."""
+        if self.storage is not None:
+            content = (self.path / name).read_bytes()
+            self.storage.put(name, content)
+            self._sizes[name] = len(content)
+
+    def deliver_new(self, below: str = "") -> None:
+        """Deliver the files `below` a folder that are new or may have changed."""
+        if self.storage is None:
+            return
+        for path in sorted(path for path in (self.path / below).rglob("*") if path.is_file()):
+            name = path.relative_to(self.path).as_posix()
+            known = name.startswith(KEPT) and self._sizes.get(name) == path.stat().st_size
+            if not known and "/." not in f"/{name}":
+                self.deliver(name)
+
+    def fetch(self, name: str) -> None:
+        """Write a file of the storage, if it exists, to the folder."""
+        content = None if self.storage is None else self.storage.get(name)
+        if content is not None:
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, content)
+
+    def fetch_new(self, below: tuple[str, ...], sound: Callable[[str], bool]) -> None:
+        """Fetch what is `below` these folders, except files that are here already and `sound`.
+
+        Raises InputError if the storage is not a run's.
+        """
+        if self.storage is None:
+            return
+        self._sizes = self.storage.sizes()
+        for name, size in self._sizes.items():
+            if ".." in PurePosixPath(name).parts:
+                raise InputError(
+                    f"--storage {self.storage.url}: holds a file of the name {name!r}, so it is no "
+                    "run's storage: give another"
+                )
+            path = self.path / name
+            here = name.startswith(KEPT) and path.exists() and path.stat().st_size == size
+            if not name.startswith(".") and name.startswith(below) and not (here and sound(name)):
+                self.fetch(name)
+
+    def delete(self, name: str) -> None:
+        """Remove a file of the storage, if it exists."""
+        if self.storage is not None:
+            self.storage.delete(name)
+
+    def clear(self) -> None:
+        """Remove all files of the storage."""
+        for name in self.storage.sizes() if self.storage is not None else ():
+            self.delete(name)
+
+
+def open_storage(url: str, folder: Path) -> Storage:
+    """Return the storage of a run folder. Raises InputError if it cannot be used."""
+    if re.match(r"\w+://(?!anonymous@)[^/]*@", url):
+        raise InputError(
+            "--storage: holds credentials: leave them out and set the store's environment variables"
+        )
+    storage = Storage(url)
+    if storage.is_path:
+        path, folder = Path(url).expanduser().resolve(), folder.resolve()
+        if path.is_relative_to(folder) or folder.is_relative_to(path):
+            raise InputError(
+                f"--storage {url}: is in --out, or the other way round: give another folder"
+            )
+    storage.check()
+    return storage
 
 
 def one_line(error: Exception) -> str:

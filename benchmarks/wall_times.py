@@ -20,9 +20,9 @@ def training_seconds(run: Path) -> float:
 
 
 def _members(run: Path) -> list[list[Event]]:
-    """The events of each member's file. The one file at the top holds none of them."""
+    """The events of each member's file."""
     top = run / "tensorboard"
-    files = sorted(path for path in top.rglob("events.out.tfevents.*") if path.parent != top)
+    files = sorted(top.rglob("events.out.tfevents.*"))
     if not files:
         raise FileNotFoundError(f"{top}: no member has written there")
     return [

@@ -28,7 +28,6 @@ from study.run.jobs import Executor, Interruption, Workplace
 from study.run.packs import Pack, plan_packs
 from study.run.provenance import run_config
 from study.run.rows import FAILED
-from study.run.tensorboard import hparams, write_hparams_experiment
 
 #: Characters of a note on the screen.
 LONGEST_NOTE = 400
@@ -191,7 +190,7 @@ class Study:
         return {**config, "group": self.group}
 
     def _write_preparation(self) -> None:
-        """Write the split, the scaling of expression values, and the columns of HParams."""
+        """Write the split and the scaling of expression values."""
         matrix, scaling = self.dataset.matrix, self.data.scaling
         split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
         if self.group is not None:
@@ -204,9 +203,6 @@ class Study:
             "scale": scaling.scale.tolist(),
         }
         self.folder.write_json("models/scaling.json", content)
-        rows = [hparams(member) for member in self.planned]
-        domains = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-        write_hparams_experiment(self.folder.tensorboard, domains)
 
     def work_left(self) -> bool:
         """Whether there is anything to train."""

@@ -154,11 +154,9 @@ class ProgressLine:
         self, packs: list[Pack], n_genes: int, members_done: int, members_all: int, console: Console
     ):
         self.console, self.n_genes = console, n_genes
-        #: Of each pack: its work, the share of it that is done, and the share it began with.
+        #: Each pack's work, the share of it that it continued from, and the share that is done.
         self.packs: dict[str, tuple[float, float, float]] = {}
-        self.work = self.done = self.before = 0.0  # sums over the packs
-        for pack in packs:
-            self._add(pack)
+        self._add(packs)
         self.members_done, self.members_all = members_done, members_all
         self.best_mse, self.best_name = math.inf, ""
         self.started = self.last_line = time.monotonic()
@@ -178,51 +176,50 @@ class ProgressLine:
 
     def update(self, pack: Pack, progress: dict) -> None:
         """Show the epoch that a pack has reached, and the best error so far."""
-        epochs = pack.members[0].epochs
-        self._reached(pack, progress["epoch"] / epochs, progress["first_epoch"] / epochs)
+        epochs, (work, *_) = pack.members[0].epochs, self.packs[pack.pack_id]
+        shares = progress["first_epoch"] / epochs, progress["epoch"] / epochs
+        self.packs[pack.pack_id] = work, *shares
         if progress["best_mse"] < self.best_mse:
             self.best_mse, self.best_name = progress["best_mse"], progress["best_name"]
         self._show()
 
     def pack_done(self, pack: Pack) -> None:
         """Count all members of a pack as done."""
-        self._reached(pack, 1.0, self.packs[pack.pack_id][2])
+        self.packs[pack.pack_id] = *self.packs[pack.pack_id][:2], 1.0
         self.members_done += len(pack.members)
         self._show()
 
     def split(self, pack: Pack, parts: list[Pack], reason: str) -> None:
         """Count a pack's parts in its place: they train from the start."""
-        self._reached(pack, 0.0, 0.0)
-        self.work -= self.packs.pop(pack.pack_id)[0]
-        for part in parts:
-            self._add(part)
+        del self.packs[pack.pack_id]
+        self._add(parts)
         n_members = len(pack.members)
         say(self.console, f"a pack of {n_members} networks is split in two: {reason}")
 
+    @property
+    def share(self) -> float:
+        """The share of the work that is done."""
+        work = sum(work for work, _, _ in self.packs.values())
+        return sum(work * done for work, _, done in self.packs.values()) / work if work else 1.0
+
     def text(self) -> str:
         """Return the line."""
-        elapsed, new = time.monotonic() - self.started, self.done - self.before
-        left = max(0.0, self.work - self.done)
-        remaining = clock(elapsed * left / new) if new > 1e-9 * self.work else "-:--"
+        elapsed = time.monotonic() - self.started
+        left = sum(work * (1 - done) for work, _, done in self.packs.values())
+        new = sum(work * (done - first) for work, first, done in self.packs.values())
+        remaining = clock(elapsed * left / new) if new > 0 else "-:--"
         members = f"{self.members_done}/{self.members_all} members"
         best = f" · best {self.best_mse:.4f} {self.best_name}" if self.best_name else ""
         return f"{members} · {clock(elapsed)} · {remaining} left{best}"
 
-    def _add(self, pack: Pack) -> None:
-        work = sum(cost(member, self.n_genes) for member in pack.members)
-        self.packs[pack.pack_id] = work, 0.0, 0.0
-        self.work += work
-
-    def _reached(self, pack: Pack, share: float, first: float) -> None:
-        work, known_share, known_first = self.packs[pack.pack_id]
-        self.done += work * (share - known_share)
-        self.before += work * (first - known_first)
-        self.packs[pack.pack_id] = work, share, first
+    def _add(self, packs: list[Pack]) -> None:
+        for pack in packs:
+            work = sum(cost(member, self.n_genes) for member in pack.members)
+            self.packs[pack.pack_id] = work, 0.0, 0.0
 
     def _show(self, force: bool = False) -> None:
         if self.console.is_terminal:
-            share = self.done / self.work if self.work else 1.0
-            self.live.update(self.task, completed=share, description=self.text())
+            self.live.update(self.task, completed=self.share, description=self.text())
         elif force or time.monotonic() - self.last_line > QUIET_SECONDS:
             say(self.console, self.text())
             self.last_line = time.monotonic()

@@ -17,7 +17,7 @@ earlier attempt are removed first, so the curves are those of an unbroken run.
 
 import io
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -38,7 +38,6 @@ TAGS = {
     ("test", "mse"): "mse/test",
     ("validation", "mean_activation"): "code/mean_activation",
 }
-METRICS = ("mse/validation", "mse/test")
 HPARAMS = ("model", "noise_factor", "beta", "rho", "seed", "learning_rate")
 
 #: TensorBoard keeps only this of how a session ended; the reason is in members.parquet.
@@ -103,41 +102,14 @@ class MemberLog:
         _append(self.path, [event_pb2.Event(wall_time=time.time(), summary=summary)])
 
 
-def write_hparams_experiment(
-    logdir: Path, hparams_domains: Mapping[str, Sequence[HParamValue] | None]
-) -> None:
-    """Declare the columns of the HParams tab, once, at the top of the log folder.
-
-    `hparams_domains` has the values of each hyperparameter (a box each to filter by), or None for
-    any. Writing it again replaces it.
-    """
-    config = summary_v2.hparams_config_pb(
-        hparams=[
-            summary_v2.HParam(name, _domain(values or ()))
-            for name, values in hparams_domains.items()
-        ],
-        metrics=[summary_v2.Metric(tag, group="") for tag in METRICS],
-    )
-    path = _new_event_file(Path(logdir), ())
-    _append(path, [event_pb2.Event(wall_time=time.time(), summary=config)])
-
-
 def _is_nan(value: HParamValue) -> bool:
     return value != value
-
-
-def _domain(values: Sequence[HParamValue]) -> summary_v2.Discrete | None:
-    unique = {value for value in values if not _is_nan(value)}
-    if any(isinstance(value, float) for value in unique):  # a domain has one type
-        unique = {float(value) for value in unique}
-    return summary_v2.Discrete(unique) if unique else None
 
 
 def _new_event_file(logdir: Path, run: tuple[str, ...]) -> Path:
     """Make a run's one event file with its header; earlier files go."""
     folder = logdir
-    folder.mkdir(exist_ok=True)
-    for name in run:  # one by one: if the run folder has gone, no other is made in its place
+    for name in ("", *run):  # one by one: if the run folder has gone, no other is made in its place
         folder /= name
         folder.mkdir(exist_ok=True)
     for old in folder.glob(f"{PREFIX}*"):

@@ -22,7 +22,6 @@ from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES
 from study.run.folder import held
 from study.run.jobs import Executor, Interruption, Job
-from study.run.tensorboard import hparams, write_hparams_experiment
 from study.search.space import Space
 from study.search.trials import (
     Outcome,
@@ -239,11 +238,6 @@ class SearchStudy(Study):
     def _config(self) -> dict:
         search = self.space.identity()
         return super()._config() | {"search": search, "seeds": list(range(search["seeds"]))}
-
-    def _write_preparation(self) -> None:
-        super()._write_preparation()
-        names = hparams(self.space.members(self.space.first())[0])
-        write_hparams_experiment(self.folder.tensorboard, dict.fromkeys(names))
 
     def _plan(self) -> None:
         """Plan the networks of the chosen setting and, for comparison, with the paper's code."""

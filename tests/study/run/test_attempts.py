@@ -169,10 +169,10 @@ def test_the_line_counts_the_work_of_halves(attempts):
     line = attempts.line
     best = {"best_mse": 0.5, "best_name": "a", "first_epoch": 0}
     line.update(PACK.pack, {"epoch": 2, **best})
-    assert line.done / line.work == pytest.approx(4 / 5 * 2 / 3)
+    assert line.share == pytest.approx(4 / 5 * 2 / 3)
     attempts.failed(attempts.next(), MEMORY)
-    assert line.done == pytest.approx(0)
+    assert line.share == pytest.approx(0)
     for _ in range(2):
         attempts.ended(attempts.next(), result=True)
-    assert line.done / line.work == pytest.approx(4 / 5)
+    assert line.share == pytest.approx(4 / 5)
     assert line.members_done == 4

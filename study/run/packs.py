@@ -7,6 +7,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, pairwise
 
 from models.architecture import n_parameters
@@ -18,9 +19,8 @@ LARGEST_CPU_PACK = 44
 PACKS_PER_WORKER = (2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
 #: Overhead of a pack per epoch, in FLOPs per gene and training row: that of 4 members of dense-2.
 PACK_COST = 1300.0
-#: Bytes that a pack may take.
-CPU_PACK_BYTES = 1 << 30
-GPU_PACK_BYTES = 4 << 30
+#: Bytes that a pack may take, by device.
+PACK_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
 
 
 @dataclass(frozen=True)
@@ -86,26 +86,21 @@ def plan_packs(
     workers: int,
     size: int | None = None,
     device: str = "cpu",
-    pack_bytes: int | None = None,
 ) -> list[Pack]:
     """Plan packs for this many workers, the longest first.
 
-    `size` sets the number of members per pack. By default, a pack has one seed, takes at most
-    `pack_bytes` of memory (by default the device's) and on a CPU has at most LARGEST_CPU_PACK
-    members; of several plans, that which all workers complete soonest is taken.
+    `size` sets the number of members per pack. By default, a pack has one seed, takes at most the
+    device's PACK_BYTES of memory and on a CPU has at most LARGEST_CPU_PACK members; of several
+    plans, that which all workers complete soonest is taken.
     """
-    if pack_bytes is None:
-        pack_bytes = CPU_PACK_BYTES if device == "cpu" else GPU_PACK_BYTES
-
-    def largest(most: float = math.inf) -> Callable[[MemberConfig], int]:
-        return lambda member: _largest(member, n_genes, most, device, pack_bytes)
-
     if size is not None:
         return _cut(members, n_genes, lambda member: size, one_seed=False)
     share = sum(cost(member, n_genes) for member in members) / workers
-    plans = [_cut(members, n_genes, largest(share / n_packs)) for n_packs in PACKS_PER_WORKER]
-    if workers == 1:
-        plans.append(_cut(members, n_genes, largest()))
+    limits = [share / n_packs for n_packs in PACKS_PER_WORKER] + [math.inf] * (workers == 1)
+    plans = [
+        _cut(members, n_genes, partial(_largest, n_genes=n_genes, most=most, device=device))
+        for most in limits
+    ]
     return min(plans, key=lambda packs: time_of(packs, n_genes, workers))
 
 
@@ -134,8 +129,8 @@ def _cut(
     return sorted(packs, key=lambda pack: -sum(cost(member, n_genes) for member in pack.members))
 
 
-def _largest(member: MemberConfig, n_genes: int, most: float, device: str, pack_bytes: int) -> int:
-    """Return how many such members have at most `most` work and `pack_bytes`; at least 1."""
+def _largest(member: MemberConfig, n_genes: int, most: float, device: str) -> int:
+    """Return how many such members have at most `most` work and fit into memory; at least 1."""
     network = member.architecture
     numbers = 4 * n_parameters(network, n_genes)  # float32 values, gradients and two moments
     by_stack: float = LARGEST_CPU_PACK
@@ -143,4 +138,4 @@ def _largest(member: MemberConfig, n_genes: int, most: float, device: str, pack_
         by_stack = math.inf
         numbers += EVALUATION_ROWS * (2 * n_genes + sum(getattr(network, "hidden", ())))
     by_work = most / cost(member, n_genes)
-    return max(1, int(min(by_work, by_stack, pack_bytes // (4 * numbers))))
+    return max(1, int(min(by_work, by_stack, PACK_BYTES[device] // (4 * numbers))))

@@ -84,29 +84,23 @@ def git_state(project: Path = PROJECT) -> dict | None:
 
 def hardware() -> dict:
     """Return the cores this process may use, and what the machine has."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    memory = None
-    with suppress(AttributeError, ValueError, OSError):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     # The driver's program: importing torch would cost seconds and start CUDA in this process.
     gpus = _output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
     return {
         "cpu": _cpu_model(),
-        "cores": len(affinity(0)) if affinity is not None else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),
         "cores_of_machine": os.cpu_count(),
-        "memory_bytes": memory,
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "gpus": [name.strip() for name in (gpus or "").splitlines()],
     }
 
 
 def _cpu_model() -> str | None:
     with suppress(OSError):
-        found = re.search(
-            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE
-        )
-        if found:
+        cores = Path("/proc/cpuinfo").read_text()
+        if found := re.search(r"^model name\s*:\s*(.+)$", cores, re.MULTILINE):
             return found[1].strip()
-    return _output(["sysctl", "-n", "machdep.cpu.brand_string"]) or platform.processor() or None
+    return platform.processor() or None
 
 
 def _output(

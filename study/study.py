@@ -274,7 +274,7 @@ class Study:
 
     def _unfinished(self, interruption: Interruption) -> int:
         """Report the command that continues. Returns the exit status."""
-        self.say(f"go on with: {self.options.resume_command}")
+        self.say(f"continue with: {self.options.resume_command}")
         return 1 if interruption.number is None else 128 + interruption.number
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:

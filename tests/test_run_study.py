@@ -721,7 +721,7 @@ def test_a_fault_after_the_tables_loses_none_and_is_mended_by_resume(
         assert study() == 1
     said = capfd.readouterr().err
     assert "no report: MemoryError: no room to measure (log: " in said
-    assert "--resume" in re.search("go on with: (.*)", said)[1]
+    assert "--resume" in re.search("continue with: (.*)", said)[1]
     assert "Traceback" not in said
     assert "in broken" in (here / "run" / "log.txt").read_text()
     assert pd.read_parquet(here / "run" / "members.parquet")["status"].tolist() == ["finished"]
@@ -746,7 +746,7 @@ def test_an_interrupted_run_has_no_report(interrupted, here, monkeypatch, capfd)
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, signalled)
         assert study() == 130
-    assert "--resume" in re.search("go on with: (.*)", capfd.readouterr().err)[1]
+    assert "--resume" in re.search("continue with: (.*)", capfd.readouterr().err)[1]
     assert not {*REFERENCES, "report"} & {path.name for path in (here / "run").iterdir()}
     assert study("--resume") == 0
     assert {*REFERENCES, "report"} <= {path.name for path in (here / "run").iterdir()}
@@ -942,7 +942,7 @@ def test_a_failed_pack_is_kept_with_its_error_and_mended_by_resume(kind, here, m
         assert study(*words) == 1
     said = capfd.readouterr().err
     assert f"first error: {kind}: No space left on device" in said
-    assert "--resume" in re.search("go on with: (.*)", said)[1]
+    assert "--resume" in re.search("continue with: (.*)", said)[1]
     members = pd.read_parquet(here / "run" / "members.parquet")
     assert members["status"].tolist() == ["failed", "finished"]
     assert members["error"].tolist() == [f"{kind}: No space left on device", ""]

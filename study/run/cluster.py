@@ -47,7 +47,7 @@ def ray_executor(
     def last_words(reason: str) -> None:
         console.show_cursor()
         say(console, f"{reason}, and the run ends with it: what had ended is kept")
-        say(console, f"go on with: {options.resume_command}")
+        say(console, f"continue with: {options.resume_command}")
         keep()
 
     with chatter_to(log) as keep, cluster(options.address, options.workers, last_words) as ready:

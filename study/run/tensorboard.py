@@ -114,7 +114,7 @@ def _new_event_file(logdir: Path, run: tuple[str, ...]) -> Path:
         folder.mkdir(exist_ok=True)
     for old in folder.glob(f"{PREFIX}*"):
         old.unlink()
-    # A new name each time, later in the alphabet: an open TensorBoard goes on to the next name, but
+    # A new name each time, later in the alphabet: an open TensorBoard reads the next name, but
     # would keep reading the removed file behind an old one. Nanoseconds tell two attempts apart.
     path = folder / f"{PREFIX}{time.time_ns() / 1e9:.6f}"
     path.touch()

@@ -236,7 +236,7 @@ class Soak:
             )
         if kind in ("SIGINT", "SIGTERM"):
             self.slowest_end = max(self.slowest_end, took)
-            assert status == 0 or "go on with: " in said, "no command to go on with"
+            assert status == 0 or "continue with: " in said, "no command to continue with"
         left = run.end(LONG_GRACE if kind in ("driver killed", "file damaged") else GRACE)
         assert not left, f"{len(left)} processes left"
         if status != 0:

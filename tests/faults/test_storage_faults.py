@@ -85,7 +85,7 @@ def test_a_full_disk(data, unbroken, small_disk, capfd, free):
         assert not out.exists()
         return
     assert status == 1
-    assert "go on with: " in said
+    assert "continue with: " in said
     assert [path for path in contents(out) if ".tmp" in path] == []
     finished = RunFolder(out).finished_members()
     assert len(finished) == 2 * len(list(out.glob("parts/[!.]*.members.parquet"))) < 8
@@ -133,7 +133,7 @@ def test_a_folder_that_stays_away_is_an_error_and_no_other_is_made(
     assert not out.exists()
     said = capfd.readouterr().err
     assert "cannot be written" in said
-    assert "go on with: " in said
+    assert "continue with: " in said
     os.replace(elsewhere, out)
     assert len(RunFolder(out).finished_members()) == 2
     assert_resume_finishes(data, out, unbroken)

@@ -161,7 +161,7 @@ def test_interrupted_it_saves_and_the_printed_command_finishes(
         status, said = running.send(number)
     assert status == 128 + number
     assert "Traceback" not in said
-    [command] = re.findall(r"^go on with: (.*)$", said, flags=re.MULTILINE)
+    [command] = re.findall(r"^continue with: (.*)$", said, flags=re.MULTILINE)
     words = shlex.split(command)
     assert words[0] == "python"
     assert words[2:] == [*running.words, "--resume"]

@@ -65,7 +65,7 @@ def test_interrupted_run_saves_stops_and_goes_on_with_equal_tables(
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + number
-    command = shlex.split(re.search(r"go on with: python (.*)", errors)[1])
+    command = shlex.split(re.search(r"continue with: python (.*)", errors)[1])
     wait_for(lambda: not alive(ours), seconds=10)
     assert "--resume" in command
     assert checkpoints(tmp_path / "run")

@@ -424,7 +424,7 @@ def test_ctrl_c_keeps_the_state_and_says_how_to_go_on(opened, monkeypatch, capfd
         stopped = opened("stopped", epochs=6)
         assert stopped.run() == 130
     said = capfd.readouterr().err
-    assert "go on with: python run_study.py --x --resume" in said
+    assert "continue with: python run_study.py --x --resume" in said
     assert trials_of(stopped)["state"].tolist() == ["complete", "complete", "running"]
     assert list((stopped.trials.path / "checkpoints").glob("*.safetensors"))
     again = opened("stopped", epochs=6, resume=True)

@@ -25,7 +25,7 @@ from data_utils.sources import load_dataset
 from data_utils.versions import package_versions
 from models.config import MemberConfig
 from models.training import Training
-from study.evidence.evidence import Run, load_evidence
+from study.evidence.evidence import Run, load_run
 from study.run.folder import RunFolder
 from study.run.rows import FAILED, member_rows, metric_rows
 from study.run.worker import arrays_of, one_thread, training_of
@@ -57,7 +57,7 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     if everything is equal within TOLERANCE, else 1. Raises InputError for a folder that is no run,
     an id that matches none or several, and other data.
     """
-    run = load_evidence([path]).runs[0]
+    run = load_run(path)
     folder = RunFolder(run.path)
     member = find_member(run, folder, member_id)
     _, weights = folder.load_model(member.member_id)

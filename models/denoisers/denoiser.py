@@ -22,6 +22,8 @@ KINDS = {
     "mixture": "models.denoisers.mixture:Mixture",
     "pca": "models.denoisers.linear:PCA",
 }
+#: The errors of denoisers as a table.
+ERROR_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
 
 
 class Denoiser:

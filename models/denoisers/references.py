@@ -17,10 +17,8 @@ from data_utils.cohort import Cohort
 from data_utils.oracle import posterior_mean
 from data_utils.preparation import PreparedData, ZScore
 from models.architecture import LARGEST_COVARIANCE
-from models.denoisers.denoiser import Denoiser, Pairs, mse, noisy_rows
+from models.denoisers.denoiser import ERROR_COLUMNS, Denoiser, Pairs, mse, noisy_rows
 from models.denoisers.linear import PCA, GeneMean, Identity, Wiener
-
-ERROR_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
 
 
 class Oracle(Denoiser):

@@ -24,7 +24,7 @@ from models.denoisers.references import references
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table
 from models.gauge import Gauge
 from models.training import member_data
-from study.evidence.evidence import Run, load_evidence
+from study.evidence.evidence import Run, load_run
 from study.evidence.references import noise_factors_of
 from study.reproduce import find_member, planned_members, run_data
 from study.run.folder import RunFolder
@@ -56,7 +56,7 @@ def best_model(
         raise InputError(
             f"--member {member_id}: does not go together with --reference: leave one of them out"
         )
-    run = load_evidence([path]).runs[0]
+    run = load_run(path)
     folder = RunFolder(run.path)
     member = None if member_id is None else find_member(run, folder, member_id)
     if member is not None and (member.layout != "sample" or member.gene_order == "shuffled"):

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from data_utils.errors import InputError
+from models.denoisers.denoiser import ERROR_COLUMNS
 
-#: Tables for the report that the end of a run writes (study/evidence/references.py).
-REFERENCE_COLUMNS = [
-    *("reference", "noise_factor", "seed", "code_size", "choice"),
-    *("val_mse", "test_mse"),
-]
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
-_OPTIONAL = {"references": REFERENCE_COLUMNS, "genes": GENE_COLUMNS, "labels": LABEL_COLUMNS}
+#: Tables that study/evidence/references.py adds: their columns, of which the first are the key.
+_MEASURED = {
+    "references": (ERROR_COLUMNS, 4),
+    "genes": (GENE_COLUMNS, 4),
+    "labels": (LABEL_COLUMNS, 5),
+}
 #: Columns that the tables of a run must have.
 _NEEDED = {
     "members": ("member_id", "status", "noise_factor", "test_mse", "train_clean_mse"),
@@ -81,7 +82,7 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
 
     Raises InputError for a folder without a run, and for runs of different data or splits.
     """
-    runs = [_load_run(path) for path in dict.fromkeys(Path(f).resolve() for f in folders)]
+    runs = list({run.path: run for run in map(load_run, folders)}.values())
     first = runs[0]
     for run in runs[1:]:
         for key, word in _SHARED.items():
@@ -91,29 +92,31 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
                     f"report runs on the same {word} together"
                 )
 
-    def table(parts: list[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
-        named = [part.assign(run=run.name) for run, part in zip(runs, parts, strict=True)]
-        full = [part for part in named if len(part)] or named[:1]
-        return _once(pd.concat(full, ignore_index=True), keys)
+    def stacked(keys: list[str], of: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+        parts = [of(run).assign(run=run.name) for run in runs]
+        return _once(pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True), keys)
 
-    optional = {
-        name: [_optional(run.path / f"{name}.parquet", columns) for run in runs]
-        for name, columns in _OPTIONAL.items()
-    }
+    def measured(name: str) -> pd.DataFrame:
+        columns, n_keys = _MEASURED[name]
+
+        def of(run: Run) -> pd.DataFrame:
+            path = run.path / f"{name}.parquet"
+            return _table(path, columns) if path.exists() else pd.DataFrame(columns=columns)
+
+        return stacked(columns[:n_keys], of)
+
     return Evidence(
         runs=tuple(runs),
-        members=table([run.members for run in runs], ["member_id"]),
-        levels=table(
-            [by_level(run.members, run.metrics) for run in runs], ["member_id", "noise_factor"]
+        members=stacked(["member_id"], lambda run: run.members),
+        levels=stacked(
+            ["member_id", "noise_factor"], lambda run: by_level(run.members, run.metrics)
         ),
-        across=table(
-            [across_levels(run.members, run.metrics) for run in runs], ["member_id", "tested_at"]
+        across=stacked(
+            ["member_id", "tested_at"], lambda run: across_levels(run.members, run.metrics)
         ),
-        references=table(
-            optional["references"], ["reference", "noise_factor", "seed", "code_size"]
-        ),
-        genes=table(optional["genes"], GENE_COLUMNS[:-1]),
-        labels=table(optional["labels"], LABEL_COLUMNS[:-2]),
+        references=measured("references"),
+        genes=measured("genes"),
+        labels=measured("labels"),
     )
 
 
@@ -125,15 +128,14 @@ def _once(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return table.drop_duplicates(keys).sort_index().reset_index(drop=True)
 
 
-def _load_run(path: Path) -> Run:
+def load_run(folder: Path | str) -> Run:
+    """Read one run folder. Raises InputError for a folder without a run that has ended."""
+    path = Path(folder).resolve()
     config_file = path / "config.json"
     try:
         config = json.loads(config_file.read_text("utf-8"))
-        identity = config["identity"]
-        if "data" not in config or not {"data", "split_seed"} <= identity.keys():
+        if "data" not in config or not {"data", "split_seed"} <= config["identity"].keys():
             raise ValueError("the run's data are missing in it")
-    except FileNotFoundError:
-        raise _absent(config_file) from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(config_file, error) from None
     tables = {name: _table(path / f"{name}.parquet", needed) for name, needed in _NEEDED.items()}
@@ -147,23 +149,15 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         if missing:
             raise ValueError(f"it has no column {missing[0]}")
         return table
-    except FileNotFoundError:
-        raise _absent(path) from None
     except Exception as error:  # those of pyarrow share no class
         raise _unreadable(path, error) from None
 
 
-def _optional(path: Path, columns: list[str]) -> pd.DataFrame:
-    return _table(path, columns) if path.exists() else pd.DataFrame(columns=columns)
-
-
-def _absent(path: Path) -> InputError:
-    return InputError(
-        f"{path}: is missing: give the folder of a run that has ended, such as runs/paper"
-    )
-
-
 def _unreadable(path: Path, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(
+            f"{path}: is missing: give the folder of a run that has ended, such as runs/paper"
+        )
     reason = "".join(c if c.isprintable() else " " for c in str(error))[:120]
     return InputError(f"{path}: cannot be read ({reason}): finish the run with --resume")
 

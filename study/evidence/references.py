@@ -16,7 +16,9 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,10 +36,8 @@ from study.run.folder import RunFolder
 from study.run.rows import FINISHED
 
 TABLES = ("references.parquet", "genes.parquet", "labels.parquet")
-#: A label with more values than this names samples rather than groups of them.
-MOST_VALUES = 100
-#: Samples in examples.npz.
-N_EXAMPLES = 3
+MOST_VALUES = 100  # a label with more values names samples rather than groups of them
+N_EXAMPLES = 3  # samples in examples.npz
 #: A protocol ("" of references), a method and a noise factor.
 Key = tuple[str, str, float]
 #: MSE by gene, (genes,), and by test sample, (samples,), for each seed.
@@ -45,7 +45,7 @@ Errors = dict[Key, list[tuple[np.ndarray, np.ndarray]]]
 
 
 def up_to_date(folder: RunFolder) -> bool:
-    """Whether the tables are there and no pack has ended since they were written."""
+    """Whether the tables exist and no pack has ended since they were written."""
     paths = [folder.path / name for name in TABLES]
     if not all(path.exists() for path in paths):
         return False
@@ -69,8 +69,11 @@ def write_references(
     finished = [member for member in planned if member.member_id in validation]
     rows: list[dict] = []
     errors: Errors = {}
-    mixtures = _mixture_guesses(folder, data, finished, validation, noise_factors_of(finished))
-    for row, guess in chain(_reference_guesses(dataset, data, finished), mixtures):
+    mixtures = least_validation([m for m in finished if m.is_mixture], validation)
+    for row, guess in chain(
+        _reference_guesses(dataset, data, finished),
+        _mixture_guesses(folder, data, mixtures, noise_factors_of(finished)),
+    ):
         rows.append(row)
         key = ("", method_name(row["reference"], row["code_size"]), row["noise_factor"])
         errors.setdefault(key, []).append(mse_by_gene_and_sample(guess, data.test))
@@ -88,39 +91,32 @@ def write_references(
     return True
 
 
-def _reference_guesses(dataset: Dataset, data: PreparedData, finished: list[MemberConfig]):
-    """Return reference_guesses at the noise factors, seeds and code sizes of these networks."""
-    seeds = {member.seed for member in finished}
-    networks = [
-        member for member in finished if member.layout == "sample" and not member.is_mixture
-    ]
-    code_sizes = {member.architecture.code_size(data.n_genes) for member in networks} or {
-        PAPER_CODE
-    }
-    if not finished:
-        return ()
-    return reference_guesses(
-        data, dataset.cohort, noise_factors_of(finished), sorted(seeds), sorted(code_sizes)
-    )
-
-
 def noise_factors_of(members: Iterable[MemberConfig]) -> list[float]:
     """Return the noise factors on which any of these was trained, ascending."""
     return sorted({a for member in members for phase in member.phases for a in phase.noise_factors})
 
 
-def _mixture_guesses(
-    folder: RunFolder,
-    data: PreparedData,
-    finished: list[MemberConfig],
-    validation: dict[str, float],
-    noise_factors: list[float],
-) -> Iterator[tuple[dict, np.ndarray]]:
-    """Yield what reference_guesses yields for the run's mixtures of Wiener filters, if any.
+def _reference_guesses(
+    dataset: Dataset, data: PreparedData, finished: list[MemberConfig]
+) -> Iterable[tuple[dict, np.ndarray]]:
+    """Return reference_guesses at the noise factors, seeds and code sizes of these networks."""
+    if not finished:
+        return ()
+    code_sizes = {
+        member.architecture.code_size(data.n_genes)
+        for member in finished
+        if member.layout == "sample" and not member.is_mixture
+    }
+    seeds = sorted({member.seed for member in finished})
+    sizes = sorted(code_sizes or {PAPER_CODE})
+    return reference_guesses(data, dataset.cohort, noise_factors_of(finished), seeds, sizes)
 
-    Only the number of groups with the least mean validation MSE over seeds counts.
-    """
-    for member in least_validation([m for m in finished if m.is_mixture], validation):
+
+def _mixture_guesses(
+    folder: RunFolder, data: PreparedData, mixtures: list[MemberConfig], noise_factors: list[float]
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """Yield what reference_guesses yields, for the run's mixtures of Wiener filters."""
+    for member in mixtures:
         for noise_factor in noise_factors:
             row = {"reference": MIXTURE, "noise_factor": noise_factor, "seed": member.seed}
             row |= {"code_size": None, "choice": member.model}
@@ -139,11 +135,9 @@ def least_validation(
     A setting is all that makes a network except its seed: beta, rho, epochs ... `validation` is the
     MSE by member id.
     """
-    settings: dict[str, list[MemberConfig]] = {}
+    settings: dict[MemberConfig, list[MemberConfig]] = {}
     for member in members:
-        settings.setdefault(repr({**member.as_dict(), "seed": None, "grid": None}), []).append(
-            member
-        )
+        settings.setdefault(replace(member, seed=0), []).append(member)
 
     def mean_over_seeds(of_setting: list[MemberConfig]) -> float:
         return float(np.mean([validation[member.member_id] for member in of_setting]))
@@ -184,11 +178,10 @@ def network_errors(
 
 def gene_table(errors: Errors, gene_ids: np.ndarray) -> pd.DataFrame:
     """Return the MSE of each method on each gene, mean over seeds (GENE_COLUMNS)."""
-    parts = [
-        _of_method(key, gene_id=gene_ids, mse=_mean(by_gene for by_gene, _ in e))
-        for key, e in errors.items()
-    ]
-    return _joined(parts, GENE_COLUMNS)
+    columns = (
+        (key, {"gene_id": gene_ids, "mse": by_gene}) for key, by_gene, _ in _over_seeds(errors)
+    )
+    return _table(columns, GENE_COLUMNS)
 
 
 def label_table(errors: Errors, labels: pd.DataFrame) -> pd.DataFrame:
@@ -196,22 +189,25 @@ def label_table(errors: Errors, labels: pd.DataFrame) -> pd.DataFrame:
 
     `labels` is text, (test samples, labels).
     """
-    parts = []
-    for key, seeds in errors.items():
-        by_sample = pd.Series(_mean(of_sample for _, of_sample in seeds))
+    columns = []
+    for key, _, by_sample in _over_seeds(errors):
         for label, values in labels.items():
-            groups = by_sample.groupby(values.to_numpy())
-            sizes = groups.size()
-            parts.append(
-                _of_method(
-                    key,
-                    label=label,
-                    value=sizes.index,
-                    samples=sizes.array,
-                    mse=groups.mean().array,
-                )
-            )
-    return _joined(parts, LABEL_COLUMNS)
+            groups = pd.Series(by_sample).groupby(values.to_numpy())
+            found = groups.agg(samples="size", mse="mean").reset_index(names="value")
+            columns.append((key, {"label": label, **found}))
+    return _table(columns, LABEL_COLUMNS)
+
+
+def _over_seeds(errors: Errors) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
+    for key, seeds in errors.items():
+        by_gene, by_sample = (np.mean(parts, axis=0) for parts in zip(*seeds, strict=True))
+        yield key, by_gene, by_sample
+
+
+def _table(columns: Iterable[tuple[Key, dict]], names: list[str]) -> pd.DataFrame:
+    """Stack columns of each method below the other; `names` begin with the parts of Key."""
+    parts = [pd.DataFrame(dict(zip(names, key, strict=False)) | of) for key, of in columns]
+    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
 
 
 def grouping_labels(labels: pd.DataFrame) -> pd.DataFrame:
@@ -219,21 +215,6 @@ def grouping_labels(labels: pd.DataFrame) -> pd.DataFrame:
     text = labels.astype(object).where(labels.notna(), "").map(str)
     most = min(MOST_VALUES, len(labels) - 1)
     return text[[name for name in text if 2 <= text[name].nunique() <= most]]
-
-
-def _of_method(key: Key, **columns) -> pd.DataFrame:
-    protocol, method, noise_factor = key
-    return pd.DataFrame(
-        {"protocol": protocol, "method": method, "noise_factor": noise_factor, **columns}
-    )
-
-
-def _mean(of_seeds: Iterable[np.ndarray]) -> np.ndarray:
-    return np.mean(list(of_seeds), axis=0)
-
-
-def _joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def reconstructed(
@@ -267,23 +248,19 @@ def write_examples(folder: RunFolder, data: PreparedData, finished: Iterable[Mem
     chosen = one_of_each_order(finished)
     if len(chosen) < 2:
         return
-    shape = image_shape(data.n_genes)
-    arrays: dict[str, list] = {
-        name: [] for name in ("clean", "noisy", "denoised", "error", "filters")
-    }
+    shape, parts = image_shape(data.n_genes), []
     for member in chosen:
         clean, noisy, guess = reconstructed(folder, data, member)
-        for name, values in (("clean", clean), ("noisy", noisy), ("denoised", guess)):
-            arrays[name].append(as_images(values[:N_EXAMPLES], shape))
-        arrays["error"].append(
-            as_images(((guess - clean) ** 2).mean(axis=0, keepdims=True), shape)[0]
-        )
-        arrays["filters"].append(folder.load_model(member.member_id)[1]["conv0.weight"][:, 0])
-    content = {name: np.stack(values).astype(np.float32) for name, values in arrays.items()}
-    content |= {
-        "order": np.array([m.gene_order for m in chosen]),
-        "noise_factor": np.array(chosen[0].noise_factor),
+        rows = {"clean": clean, "noisy": noisy, "denoised": guess}
+        images = {name: as_images(of[:N_EXAMPLES], shape) for name, of in rows.items()}
+        error = as_images(((guess - clean) ** 2).mean(axis=0, keepdims=True), shape)[0]
+        filters = folder.load_model(member.member_id)[1]["conv0.weight"][:, 0]
+        parts.append(images | {"error": error, "filters": filters})
+    content: dict[str, Any] = {
+        name: np.stack([part[name] for part in parts]).astype(np.float32) for name in parts[0]
     }
+    content["order"] = np.array([member.gene_order for member in chosen])
+    content["noise_factor"] = np.array(chosen[0].noise_factor)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **content)
     folder.write_bytes("examples.npz", buffer.getvalue())

@@ -20,7 +20,8 @@ from optuna.trial import create_trial
 
 from data_utils.errors import InputError
 from models.config import PAPER_CODE
-from study.evidence.evidence import REFERENCE_COLUMNS, Run, load_evidence
+from models.denoisers.denoiser import ERROR_COLUMNS
+from study.evidence.evidence import Run, load_run
 from study.evidence.stats import Interval, Verdict, interval, verdict
 
 #: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
@@ -61,7 +62,7 @@ class SearchRun:
 
 def load_search(path: Path | str) -> SearchRun:
     """Read a search's folder. Raises InputError if it holds no run, or a run of a grid."""
-    run = load_evidence([path]).runs[0]
+    run = load_run(path)
     search = search_of(run)
     if search is None:
         raise InputError(
@@ -152,9 +153,9 @@ def front(run: SearchRun) -> pd.DataFrame:
 
 
 def references(run: SearchRun) -> pd.DataFrame:
-    """Return the MSE of PCA with the trials' code sizes, Wiener, oracle ... (REFERENCE_COLUMNS)."""
+    """Return the MSE of PCA with the trials' code sizes, Wiener, oracle ... (ERROR_COLUMNS)."""
     path = run.path / "references_by_size.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=REFERENCE_COLUMNS)
+    return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=ERROR_COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from models.architecture import architecture
 from models.config import Phase, Protocol
 from models.denoisers import network
 from models.denoisers.denoiser import noisy_rows
-from models.denoisers.references import reference_errors
-from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, REFERENCE_COLUMNS
+from models.denoisers.references import ERROR_COLUMNS, reference_errors
+from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS
 from study.evidence.references import (
     TABLES,
     best_settings,
@@ -205,7 +205,7 @@ def test_the_best_setting_is_that_of_least_mean_validation_mse():
 
 def test_the_references_are_at_every_noise_factor_seed_and_code_size_of_the_run(run):
     table = run.references
-    assert list(table.columns) == REFERENCE_COLUMNS
+    assert list(table.columns) == ERROR_COLUMNS
     expected = reference_errors(DATA, None, (0.0, 0.1, 0.5, 0.7, 1.0), (0, 1), (8, 32))
     pd.testing.assert_frame_equal(table, expected, check_exact=True)
     assert set(table["code_size"].dropna()) == {8, 32}  # conv: 8 x 1 x 1 of an 8 x 8 image
@@ -288,7 +288,7 @@ def test_data_without_labels_have_an_empty_table(run, tmp_path):
     folder = RunFolder(tmp_path)
     folder.create()
     assert write_references(folder, bare, DATA, [], run.members)
-    for name, columns in zip(TABLES, (REFERENCE_COLUMNS, GENE_COLUMNS, LABEL_COLUMNS), strict=True):
+    for name, columns in zip(TABLES, (ERROR_COLUMNS, GENE_COLUMNS, LABEL_COLUMNS), strict=True):
         table = pd.read_parquet(tmp_path / name)
         assert (list(table.columns), len(table)) == (columns, 0)
 

@@ -73,7 +73,10 @@ def measure(
     split = split_samples(len(counts.values), split_seed)
     training = Training.of(counts.values[split.train], share, numpy_stream(0, "thinning-train"))
     validation, test = (
-        [_thinned(counts.values[rows], training, f"thinning-{part}", seed) for seed in seeds]
+        [
+            training.thinning.halves(counts.values[rows], numpy_stream(seed, f"thinning-{part}"))
+            for seed in seeds
+        ]
         for part, rows in (("validation", split.validation), ("test", split.test))
     )
     fitted = [(name, denoiser.fit(training.rows)) for name, denoiser in denoisers(training).items()]
@@ -103,10 +106,6 @@ def denoisers(training: Training) -> dict[str, Denoiser]:
         WIENER: WienerOfHalves(*units),
         "Wiener mixture": MixtureOfHalves(*units),
     }
-
-
-def _thinned(counts: np.ndarray, training: Training, purpose: str, seed: int) -> Halves:
-    return Halves.of(counts, training.share, training.scale, numpy_stream(seed, purpose))
 
 
 def errors_of(

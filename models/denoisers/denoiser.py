@@ -6,6 +6,7 @@ guess = wiener.denoise(noisy, 0.5)  # (samples, genes)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Self
@@ -24,6 +25,8 @@ KINDS = {
 }
 #: The errors of denoisers as a table.
 ERROR_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
+#: Rows that are denoised together.
+ROWS = 1024
 
 
 class Denoiser:
@@ -97,6 +100,18 @@ def by_row(noise_factor: np.ndarray | float, n_rows: int) -> np.ndarray:
             f"noise_factor must be a number of at least 0, or one for each of {n_rows} rows"
         )
     return np.broadcast_to(factors, (n_rows,))[:, None]
+
+
+def by_blocks(
+    answer: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    noisy: np.ndarray,
+    noise_factor: np.ndarray | float,
+) -> np.ndarray:
+    """Return what `answer` makes of rows and noise factors (rows, 1), float64, ROWS at a time."""
+    factors, starts = by_row(noise_factor, len(noisy)), range(0, len(noisy), ROWS)
+    blocks = (slice(start, start + ROWS) for start in starts)
+    answers = [answer(np.asarray(noisy[its], np.float64), factors[its]) for its in blocks]
+    return np.concatenate(answers).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ sooner.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -69,11 +68,7 @@ class PCA(Denoiser):
 
     def __init__(self, code_size: int = 32, gain: bool = False):
         self.code_size, self.gain = code_size, gain
-
-    @property
-    def name(self) -> str:  # type: ignore[override]  # it depends on `gain`
-        """PCA or PCA with gain."""
-        return "PCA with gain" if self.gain else "PCA"
+        self.name = "PCA with gain" if gain else "PCA"
 
     def fit(self, train: np.ndarray) -> Self:
         """Find the components, at most as many as there are rows or genes."""
@@ -127,7 +122,7 @@ class Wiener(Denoiser):
 
     Every S has the eigenvectors of the training rows' covariance C, found once; the estimates
     differ in the eigenvalues, and for each noise factor the validation rows choose among them:
-    - (1 - s) C + s (mean variance) I, s from `shrinkages` or as Ledoit and Wolf (2004) estimate it.
+    - (1 - s) C + s (mean variance) I, s from SHRINKAGES or as Ledoit and Wolf (2004) estimate it.
       Shrinking towards diag(C) would be the same: the variances of z-scored genes are all alike;
     - "cross-validated": each eigenvalue is the variance of held-out rows along that eigenvector,
       averaged over folds of the training rows and made monotonic (Bartz 2016, "Cross-validation
@@ -140,13 +135,10 @@ class Wiener(Denoiser):
     kind = "wiener"
     description = "a Wiener filter, the best linear denoiser, tuned on validation rows"
     name = "Wiener"
-
-    def __init__(self, shrinkages: Sequence[float] = SHRINKAGES, n_folds: int = N_FOLDS):
-        self.shrinkages, self.n_folds = shrinkages, n_folds
-        #: Second moments of the components of validation rows and noise, or
-        self.moments_: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        #: noise factors and the names of what was chosen there.
-        self.chosen_: tuple[np.ndarray, list[str]] = np.zeros(1), [UNTUNED]
+    #: Second moments of the components of validation rows and noise, (genes,) each, or
+    moments_: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    #: noise factors and the names of what was chosen there.
+    chosen_: tuple[np.ndarray, list[str]] = np.zeros(1), [UNTUNED]
 
     def fit(self, train: np.ndarray) -> Self:
         """Estimate the spectra."""
@@ -157,12 +149,11 @@ class Wiener(Denoiser):
         centred = train - self.mean_
         eigenvalues, self.components_ = _eigen(centred)
         ledoit_wolf = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
-        named = {UNTUNED: ledoit_wolf} | {f"shrinkage {s:g}": s for s in self.shrinkages}
+        named = {UNTUNED: ledoit_wolf} | {f"shrinkage {s:g}": s for s in SHRINKAGES}
         self.spectra_ = {
             name: (1 - s) * eigenvalues + s * eigenvalues.mean() for name, s in named.items()
         }
-        if self.n_folds > 1:
-            self.spectra_["cross-validated"] = _cross_validated_spectrum(centred, self.n_folds)
+        self.spectra_["cross-validated"] = _cross_validated_spectrum(centred)
         return self
 
     def tune(self, validation: Pairs) -> Self:
@@ -250,16 +241,16 @@ def _eigen(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(eigenvalues, 0, None), components
 
 
-def _cross_validated_spectrum(centred: np.ndarray, n_folds: int) -> np.ndarray:
+def _cross_validated_spectrum(centred: np.ndarray) -> np.ndarray:
     """Return the variance of held-out rows along the components of the others, (genes,), ascending.
 
-    Fold f has the rows f, f + n_folds, ...: the split that made the training rows was random.
+    Fold f has the rows f, f + N_FOLDS, ...: the split that made the training rows was random.
     """
     from sklearn.isotonic import IsotonicRegression
 
     total = np.zeros(centred.shape[1])
-    fold = np.arange(len(centred)) % n_folds
-    for f in range(min(n_folds, len(centred))):
+    fold = np.arange(len(centred)) % N_FOLDS
+    for f in range(min(N_FOLDS, len(centred))):
         _, components = _eigen(centred[fold != f])
         total += ((centred[fold == f] @ components) ** 2).sum(0)
     return IsotonicRegression(y_min=0).fit_transform(np.arange(len(total)), total / len(centred))

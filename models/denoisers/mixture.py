@@ -24,10 +24,7 @@ import numpy as np
 from scipy.special import softmax
 
 from data_utils.noise import noise_variance
-from models.denoisers.denoiser import Denoiser, by_row
-
-#: Rows that are denoised together.
-ROWS = 1024
+from models.denoisers.denoiser import Denoiser, by_blocks
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,7 @@ class Mixture(Denoiser):
 
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
         """Return the posterior mean, float32."""
-        factors = by_row(noise_factor, len(noisy))[:, 0]
-        answers = np.empty(np.shape(noisy), dtype=np.float32)
-        for start in range(0, len(noisy), ROWS):
-            rows = slice(start, start + ROWS)
-            inputs = np.asarray(noisy[rows], dtype=np.float64)
-            answers[rows], _ = self.posterior_mean(inputs, factors[rows])
-        return answers
+        return by_blocks(lambda *block: self.posterior_mean(*block)[0], noisy, noise_factor)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the parameters by name, float32, as they are kept."""

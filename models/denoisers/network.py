@@ -13,11 +13,8 @@ from models.architecture import (
     MixtureArchitecture,
     architecture,
 )
-from models.denoisers.denoiser import Denoiser, by_row
+from models.denoisers.denoiser import Denoiser, by_blocks
 from models.denoisers.mixture import Mixture
-
-#: Rows that pass through the network together.
-ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,21 +47,18 @@ class NetworkDenoiser(Denoiser):
 
         from models.networks import build
 
-        factors = by_row(noise_factor, len(noisy))
         parameters = {
             name: torch.from_numpy(value.astype(np.float64))
             for name, value in self.parameters.items()
         }
         net = build(self.network, self.genes, parameters)
-        answers = np.empty(np.shape(noisy), dtype=np.float32)
-        for start in range(0, len(noisy), ROWS):
-            rows = slice(start, start + ROWS)
-            inputs = np.asarray(noisy[rows], dtype=np.float64)
-            if self.network.noise_input:
-                inputs = np.concatenate([inputs, factors[rows]], axis=1)
+
+        def answer(rows: np.ndarray, factors: np.ndarray) -> np.ndarray:
+            inputs = np.hstack([rows, factors]) if self.network.noise_input else rows
             with torch.no_grad():
-                answers[rows] = net(torch.from_numpy(inputs))[0].numpy()
-        return answers
+                return net(torch.from_numpy(inputs))[0].numpy()
+
+        return by_blocks(answer, noisy, noise_factor)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the parameters by name."""

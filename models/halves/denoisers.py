@@ -48,21 +48,6 @@ MIXTURE_GROUPS, MIXTURE_CLASSES, MIXTURE_ROUNDS = (1, 20), 12, 3
 LEAST_SHARE = 1e-12
 
 
-@dataclass(frozen=True)
-class Scale:
-    """The scale of the denoisers; `depth` is D, the median total of a training sample's half."""
-
-    depth: float
-
-    def stabilised(self, counts: np.ndarray) -> np.ndarray:
-        """Return the square root of counts at the common depth, (samples, genes) float64."""
-        return np.sqrt(counts * self.noise_factors(counts)[:, None] ** 2)
-
-    def noise_factors(self, counts: np.ndarray) -> np.ndarray:
-        """Return sqrt(D / s) of each sample, (samples,)."""
-        return np.sqrt(self.depth / np.maximum(counts.sum(axis=1), 1))
-
-
 @dataclass(frozen=True, eq=False)
 class Halves(Pairs):
     """Thinned samples: stabilised halves as inputs and targets, and the counts of both."""
@@ -71,12 +56,27 @@ class Halves(Pairs):
     kept: np.ndarray  # counts of the inputs, (samples, genes)
     other: np.ndarray  # counts of the targets
 
-    @classmethod
-    def of(cls, counts: np.ndarray, share: float, scale: Scale, rng: np.random.Generator) -> Halves:
-        """Thin the counts, and stabilise both halves."""
-        kept, other = thin(counts, share, rng)
-        stabilised = scale.stabilised(kept), scale.stabilised(other)
-        return cls(*stabilised, scale.noise_factors(kept), kept, other)
+
+@dataclass(frozen=True)
+class Thinning:
+    """How samples are thinned: the share that is denoised, and its depth D in a median sample."""
+
+    share: float
+    depth: float
+
+    def halves(self, counts: np.ndarray, rng: np.random.Generator) -> Halves:
+        """Thin counts, (samples, genes), and stabilise both halves."""
+        kept, other = thin(counts, self.share, rng)
+        stabilised = self.stabilised(kept), self.stabilised(other)
+        return Halves(*stabilised, self.noise_factors(kept), kept, other)
+
+    def stabilised(self, counts: np.ndarray) -> np.ndarray:
+        """Return the square root of counts at the common depth, (samples, genes) float64."""
+        return np.sqrt(counts * self.noise_factors(counts)[:, None] ** 2)
+
+    def noise_factors(self, counts: np.ndarray) -> np.ndarray:
+        """Return sqrt(D / s) of each sample, (samples,)."""
+        return np.sqrt(self.depth / np.maximum(counts.sum(axis=1), 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,7 @@ class Training:
     """
 
     counts: np.ndarray
-    share: float
-    scale: Scale
+    thinning: Thinning
     rows: np.ndarray
     noise: np.ndarray
     row_noise: float
@@ -103,18 +102,19 @@ class Training:
         average over R thinnings has the noise of the whole sample, p of that of its half, and 1 / R
         of what thinning adds, 1 - p.
         """
-        scale = Scale(max(1.0, share * float(np.median(counts.sum(axis=1)))))
+        depth = share * float(np.median(counts.sum(axis=1)))
+        thinning = Thinning(share, max(1.0, depth))
         rows, squares, levels = np.zeros(counts.shape), np.zeros(counts.shape[1]), 0.0
         for _ in range(DRAWS):
-            halves = Halves.of(counts, share, scale, rng)
+            halves = thinning.halves(counts, rng)
             rows += halves.inputs / DRAWS
             squares += ((halves.inputs - halves.targets) ** 2).sum(axis=0)
             for half in (halves.kept, halves.other):
-                levels += float((scale.noise_factors(half) ** 2).sum())
+                levels += float((thinning.noise_factors(half) ** 2).sum())
         noise = np.maximum(np.sqrt(squares / levels), LEAST_NOISE)
-        of_whole = float((scale.noise_factors(counts) ** 2).mean())
+        of_whole = float((thinning.noise_factors(counts) ** 2).mean())
         row_noise = of_whole * (1 + (1 - share) / (share * DRAWS))
-        return cls(counts, share, scale, rows, noise, row_noise)
+        return cls(counts, thinning, rows, noise, row_noise)
 
 
 class PCAOfHalves(PCA):
@@ -190,16 +190,14 @@ class MixtureOfHalves(Denoiser):
 
     name = "Wiener mixture"
 
-    def __init__(
-        self, noise: np.ndarray, row_noise: float, groups: tuple[int, ...] = MIXTURE_GROUPS
-    ):
-        self.noise, self.row_noise, self.groups = noise, row_noise, groups
+    def __init__(self, noise: np.ndarray, row_noise: float):
+        self.noise, self.row_noise = noise, row_noise
 
     def fit(self, train: np.ndarray) -> Self:
         """Fit a mixture for each number of groups of which the rows are at least three times."""
         rows = train / self.noise
         self.mixtures_: dict[int, Mixture] = {}
-        for groups in (g for g in self.groups if g == 1 or 3 * g <= len(rows)):
+        for groups in (g for g in MIXTURE_GROUPS if g == 1 or 3 * g <= len(rows)):
             mixture: Mixture | None = None
             for _ in range(MIXTURE_ROUNDS):
                 mixture = fit_round(rows, mixture, groups, MIXTURE_CLASSES, seed=0)

@@ -66,22 +66,22 @@ class TrainingOfHalves(PackTraining):
         super().__init__(members, data, tested=False)
         self.halves, self.scaling = training, scaling
         self.validation = [self._pair(halves) for halves in validation]
-        self._drawn: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None
+        self.drawn: tuple[torch.Tensor, torch.Tensor]
 
     def _pair(self, halves: Halves) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, targets = map(self.scaling.transform, (halves.inputs, halves.targets))
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
     def _batch(self, seed: int) -> tuple[torch.Tensor, Callable[[Block], torch.Tensor]]:
-        if self._drawn is None or self._drawn[0] != self.epoch:
+        if self.batch == 0:  # of an epoch
             rng = numpy_stream(0, "training-halves", self.epoch)
-            training = self.halves
-            halves = Halves.of(training.counts, training.share, training.scale, rng)
-            self._drawn = self.epoch, self._pair(halves)
+            self.drawn = self._pair(self.halves.thinning.halves(self.halves.counts, rng))
         start = self.batch * self.batch_size
         rows = self._order(0)[start : start + self.batch_size]
-        inputs, targets = (half[rows] for half in self._drawn[1])
-        return targets, lambda block: inputs.expand(_size(block), -1, -1)
+        inputs, targets = (half[rows] for half in self.drawn)
+        return targets, lambda block: inputs.expand(
+            block.members.stop - block.members.start, -1, -1
+        )
 
     def _evaluate(self, part, levels, clean_level=None):
         mse = torch.zeros(1, len(self.members), dtype=torch.float64)
@@ -95,10 +95,6 @@ class TrainingOfHalves(PackTraining):
 
     def _measure_phase(self) -> None:
         """Measure nothing more at the end: fresh halves have no fixed training error."""
-
-
-def _size(block: Block) -> int:
-    return block.members.stop - block.members.start
 
 
 def train_networks(

@@ -22,7 +22,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from models.denoisers.denoiser import Denoiser, Pairs, mse
 
-NEIGHBOURS, STEPS = (2, 4, 8, 16, 32), (1, 2, 3, 4, 6, 8)
 COMPONENTS = 50
 #: Neighbours that a node has, in units of k.
 REACH = 3
@@ -32,9 +31,7 @@ class NeighbourSmoothing(Denoiser):
     """kNN smoothing; validation chooses neighbours k and steps t."""
 
     name = "kNN smoothing"
-
-    def __init__(self, neighbours: tuple[int, ...] = NEIGHBOURS, steps: tuple[int, ...] = STEPS):
-        self.neighbours, self.steps = neighbours, steps
+    neighbours, steps = (2, 4, 8, 16, 32), (1, 2, 3, 4, 6, 8)
 
     def fit(self, train: np.ndarray) -> Self:
         """Find the training samples' neighbours and their random walks."""

@@ -8,7 +8,7 @@ from sklearn.covariance import ledoit_wolf
 
 from data_utils.noise import evaluation_noise
 from models.denoisers.denoiser import Pairs, mse, mse_by_gene_and_sample, noisy_rows
-from models.denoisers.linear import PCA, GeneMean, Identity, Wiener
+from models.denoisers.linear import PCA, SHRINKAGES, GeneMean, Identity, Wiener
 from models.denoisers.references import references
 from tests.small import prepared
 
@@ -60,6 +60,13 @@ def closed_form(covariance, mean, noisy, alpha):
 
 def noised(clean, alpha, seed=9):
     return clean + alpha * generator(seed).normal(size=clean.shape)
+
+
+def unshrunk(train, share=0.0):
+    """A Wiener filter of the training rows' covariance, shrunk by `share`."""
+    wiener = Wiener().fit(train)
+    wiener.chosen_ = np.zeros(1), [f"shrinkage {share:g}"]
+    return wiener
 
 
 def tuned(denoiser, train, validation, seed=0):
@@ -138,13 +145,12 @@ def test_wiener_without_validation_is_the_closed_form_with_ledoit_wolf(alpha):
     )
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("share", [0.0, SHRINKAGES[20], 1.0])
 def test_wiener_shrinks_towards_the_scaled_identity(share):
     train = Gaussian().rows(60, 1)
     c = np.cov(train.T, bias=True)
     shrunk = (1 - share) * c + share * np.trace(c) / len(c) * np.eye(len(c))
-    wiener = Wiener((share,), n_folds=0).fit(train)
-    wiener.spectra_ = {"Ledoit-Wolf": wiener.spectra_[f"shrinkage {share:g}"]}
+    wiener = unshrunk(train, share)
     expected = closed_form(shrunk, train.mean(0), noised(train, 0.5), 0.5)
     np.testing.assert_allclose(
         wiener.denoise(noised(train, 0.5), 0.5), expected, rtol=1e-9, atol=1e-10
@@ -168,14 +174,14 @@ def test_tuned_wiener_reaches_the_least_error_of_a_known_gaussian(alpha):
 def test_wiener_without_noise_leaves_the_input_alone_even_where_a_gene_is_constant():
     train = low_rank(n_samples=10)
     train[:, 0] = 2.0
-    for wiener in (Wiener().fit(train), tuned(Wiener((0.0,), n_folds=0), train, train)):
+    for wiener in (Wiener().fit(train), unshrunk(train)):
         np.testing.assert_allclose(wiener.denoise(train, 0.0), train, atol=1e-12)
 
 
 def test_a_direction_without_variance_has_no_gain_and_no_nan():
     train = np.zeros((10, 4))
     train[:, 0] = np.arange(10)
-    for reference in (PCA(3, gain=True).fit(train), tuned(Wiener((0.0,), n_folds=0), train, train)):
+    for reference in (PCA(3, gain=True).fit(train), unshrunk(train)):
         for alpha in (0.0, 1e-6):
             np.testing.assert_allclose(reference.denoise(train, alpha), train, atol=1e-6)
 

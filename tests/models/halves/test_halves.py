@@ -7,14 +7,7 @@ from data_utils.noise import numpy_stream
 from models.denoisers.denoiser import mse
 from models.denoisers.linear import GeneMean, Identity
 from models.denoisers.mixture import Mixture
-from models.halves.denoisers import (
-    Halves,
-    MixtureOfHalves,
-    PCAOfHalves,
-    Scale,
-    Training,
-    WienerOfHalves,
-)
+from models.halves.denoisers import MixtureOfHalves, PCAOfHalves, Thinning, Training, WienerOfHalves
 from models.halves.network import train_networks
 from models.halves.smoothing import NeighbourSmoothing
 
@@ -44,7 +37,7 @@ def training():
 @pytest.fixture(scope="module")
 def parts(training):
     return [
-        Halves.of(low_rank_counts(200, seed), 0.5, training.scale, numpy_stream(seed, "part"))
+        training.thinning.halves(low_rank_counts(200, seed), numpy_stream(seed, "part"))
         for seed in (1, 2)
     ]
 
@@ -65,10 +58,10 @@ def test_the_noise_of_thinning_is_found(share):
 
 
 def test_stabilised_counts_have_one_depth_and_noise_by_their_own():
-    scale = Scale(100.0)
+    thinning = Thinning(0.5, 100.0)
     counts = np.array([[16, 9], [64, 36], [0, 0]])
-    assert scale.stabilised(counts) == pytest.approx(np.array([[8, 6], [8, 6], [0, 0]]))
-    assert scale.noise_factors(counts)[:2] == pytest.approx([2, 1])
+    assert thinning.stabilised(counts) == pytest.approx(np.array([[8, 6], [8, 6], [0, 0]]))
+    assert thinning.noise_factors(counts)[:2] == pytest.approx([2, 1])
 
 
 def test_cross_validation_finds_the_true_rank(training, parts):
@@ -93,7 +86,7 @@ def test_what_each_denoiser_removes(training, parts):
         GeneMean(),
         PCAOfHalves(),
         WienerOfHalves(training.noise, training.row_noise),
-        MixtureOfHalves(training.noise, training.row_noise, (1,)),
+        MixtureOfHalves(training.noise, training.row_noise),
     ):
         denoiser.fit(training.rows).tune(validation)
         errors[denoiser.name] = mse(denoiser.denoise(test.inputs, test.noise_factor), test.targets)
@@ -133,8 +126,10 @@ def test_a_mixture_of_one_is_the_wiener_filter_of_what_noisy_rows_leave():
 def test_smoothing_over_all_neighbours_for_long_gives_the_mean():
     """Samples that are equally far from each other: no neighbour counts more than another."""
     rows = 3 * np.eye(12, 15)
-    training = Training(rows**2, 0.5, Scale(9.0), rows, np.ones(15), 0.5)
-    smoothing = NeighbourSmoothing(neighbours=(12,), steps=(60,)).fit(training.rows)
+    training = Training(rows**2, Thinning(0.5, 9.0), rows, np.ones(15), 0.5)
+    smoothing = NeighbourSmoothing()
+    smoothing.neighbours, smoothing.steps = (12,), (60,)
+    smoothing.fit(training.rows)
     inputs = np.random.default_rng(0).random((4, 15))
     assert smoothing.denoise(inputs, np.ones(4)) == pytest.approx(
         np.tile(rows.mean(axis=0), (4, 1)), abs=1e-9
@@ -144,7 +139,9 @@ def test_smoothing_over_all_neighbours_for_long_gives_the_mean():
 def test_smoothing_for_long_forgets_where_it_began_and_weighs_samples_by_their_affinities(
     training, parts
 ):
-    smoothing = NeighbourSmoothing(neighbours=(300,), steps=(60,)).fit(training.rows)
+    smoothing = NeighbourSmoothing()
+    smoothing.neighbours, smoothing.steps = (300,), (60,)
+    smoothing.fit(training.rows)
     answers = smoothing.denoise(parts[0].inputs[:5], parts[0].noise_factor[:5])
     assert np.ptp(answers, axis=0).max() < 1e-6
     walk = smoothing.walks_[smoothing.chosen_[0]].toarray()
@@ -161,7 +158,7 @@ def test_smoothing_finds_what_tight_groups_share():
     counts = rng.poisson(kinds[rng.integers(2, size=300)])
     training = Training.of(counts[:200], 0.5, numpy_stream(0, "train"))
     validation, test = (
-        Halves.of(counts[rows], 0.5, training.scale, numpy_stream(rows.start, "part"))
+        training.thinning.halves(counts[rows], numpy_stream(rows.start, "part"))
         for rows in (slice(200, 250), slice(250, 300))
     )
     smoothing = NeighbourSmoothing().fit(training.rows)

@@ -25,7 +25,7 @@ def cohort():
 def folder(cohort, tmp_path_factory):
     """A model folder of a Wiener filter on 560 samples of the simulated cohort, 200 genes."""
     data = prepare(cohort.select(genes=range(200)))
-    wiener = Wiener(n_folds=2).fit(data.train).tune(Pairs.noised(data.validation, seed=0))
+    wiener = Wiener().fit(data.train).tune(Pairs.noised(data.validation, seed=0))
     rows = []
     for name, of in ((OWN, wiener), ("Wiener", wiener), ("identity", Identity())):
         for a in (0.1, 0.5, 1.0):

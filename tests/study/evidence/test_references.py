@@ -13,7 +13,7 @@ from data_utils.noise import evaluation_noise
 from data_utils.preparation import prepare
 from models.architecture import architecture
 from models.config import Phase, Protocol
-from models.denoisers import network
+from models.denoisers import denoiser
 from models.denoisers.denoiser import noisy_rows
 from models.denoisers.references import ERROR_COLUMNS, reference_errors
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS
@@ -119,7 +119,7 @@ def test_the_mean_over_genes_or_samples_is_the_test_mse_of_the_run(config, run):
 
 def test_rows_in_blocks_change_nothing(run, monkeypatch):
     whole = [network_errors(run.folder, DATA, config)[0] for config in MEASURED]
-    monkeypatch.setattr(network, "ROWS", 5)
+    monkeypatch.setattr(denoiser, "ROWS", 5)
     for config, by_gene in zip(MEASURED, whole, strict=True):
         np.testing.assert_allclose(network_errors(run.folder, DATA, config)[0], by_gene, rtol=1e-6)
 

@@ -66,15 +66,15 @@ class TrainingOfHalves(PackTraining):
         super().__init__(members, data, tested=False)
         self.halves, self.scaling = training, scaling
         self.validation = [self._pair(halves) for halves in validation]
-        self.drawn: tuple[torch.Tensor, torch.Tensor]
+        self.drawn_in, self.drawn = -1, self.validation[0]  # an epoch, and its halves
 
     def _pair(self, halves: Halves) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, targets = map(self.scaling.transform, (halves.inputs, halves.targets))
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
     def _batch(self, seed: int) -> tuple[torch.Tensor, Callable[[Block], torch.Tensor]]:
-        if self.batch == 0:  # of an epoch
-            rng = numpy_stream(0, "training-halves", self.epoch)
+        if self.drawn_in != self.epoch:
+            rng, self.drawn_in = numpy_stream(0, "training-halves", self.epoch), self.epoch
             self.drawn = self._pair(self.halves.thinning.halves(self.halves.counts, rng))
         start = self.batch * self.batch_size
         rows = self._order(0)[start : start + self.batch_size]

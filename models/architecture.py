@@ -224,15 +224,7 @@ def image_shape(n_genes: int) -> tuple[int, int]:
     Three poolings need multiples of 8; sides in a ratio of at most 2 keep it an image. 943 genes
     give 24 x 40, padded by 17 zeros.
     """
-    best: tuple[int, int, int] | None = None
-    height = 8
-    while True:
-        width = 8 * math.ceil(n_genes / (8 * height))
-        if width < height:
-            break
-        if width <= 2 * height and (best is None or height * width < best[0]):
-            best = (height * width, height, width)
-        height += 8
-    if best is None:  # fewer than 64 genes: the smallest square will do
-        return (8, 8)
-    return best[1], best[2]
+    heights = range(8, math.isqrt(n_genes) + 16, 8)
+    shapes = [(height, 8 * math.ceil(n_genes / (8 * height))) for height in heights]
+    images = [(h * w, h, w) for h, w in shapes if h <= w <= 2 * h]
+    return min(images, default=(64, 8, 8))[1:]  # (8, 8): fewer than 64 genes

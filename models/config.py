@@ -47,10 +47,6 @@ PAPER_MODELS = {
 }
 DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 
-OPTIMIZERS = ("adam", "adadelta")
-INITIALISATIONS = ("centred", "glorot")
-SPARSITIES = ("kl", "l1")
-LOSSES = ("mse", "bce")
 #: Order of the genes in a network's input: models/training.py.
 GENE_ORDERS = ("given", "random", "correlation", "shuffled")
 
@@ -290,10 +286,10 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "rho": (lambda value: 0 < value < 1, "a mean activation lies between 0 and 1"),
 }
 _CHOICES = {
-    "sparsity": SPARSITIES,
-    "optimizer": OPTIMIZERS,
-    "initialisation": INITIALISATIONS,
-    "loss": LOSSES,
+    "sparsity": ("kl", "l1"),
+    "optimizer": ("adam", "adadelta"),
+    "initialisation": ("centred", "glorot"),
+    "loss": ("mse", "bce"),
     "scaling": SCALINGS,
     "layout": LAYOUTS,
     "gene_order": GENE_ORDERS,

@@ -16,7 +16,7 @@ a file, ONNX export, tests and benchmarks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -35,8 +35,8 @@ ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 class DenseNetwork(nn.Module):
     """Fig. 2: fully connected layers that narrow to the code and widen again.
 
-    Hidden layers are ReLU. The narrowest ones (both layers of 32 in the paper's networks) are the
-    code and sigmoid, so that their mean activation can be compared with rho (eq. 5).
+    Hidden layers are ReLU. The narrowest ones (both layers of 32) are the code and sigmoid, so that
+    their mean activation can be compared with rho (eq. 5).
     """
 
     def __init__(self, network: DenseArchitecture, n_genes: int):
@@ -53,8 +53,7 @@ class DenseNetwork(nn.Module):
 
         A network with `noise_input` expects the noise factor of each row as the last column.
         """
-        codes = []
-        h = noisy  # (rows, genes), or (rows, genes + 1) with the noise factor
+        codes, h = [], noisy  # (rows, genes), or (rows, genes + 1) with the noise factor
         for i in range(self.n_hidden):
             h = self.get_submodule(f"layer{i}")(h)  # (rows, width of layer i)
             if i in self.architecture.code_layers:
@@ -104,7 +103,7 @@ def _doubled(h: torch.Tensor) -> torch.Tensor:
 
 
 def build(
-    network: Architecture, n_genes: int, parameters: Mapping[str, torch.Tensor]
+    network: DenseArchitecture | ConvArchitecture, n_genes: int, parameters: dict[str, torch.Tensor]
 ) -> DenseNetwork | ConvNetwork:
     """Build the module of an architecture with these parameters, in their dtype, without a copy.
 
@@ -114,10 +113,8 @@ def build(
     with torch.device("meta"):  # no memory, and no draws from the global random state
         if isinstance(network, ConvArchitecture):
             net = ConvNetwork(network, n_genes)
-        elif isinstance(network, DenseArchitecture):
-            net = DenseNetwork(network, n_genes)
         else:
-            raise TypeError(f"{network.name} is not a network of the paper")
+            net = DenseNetwork(network, n_genes)
     net.load_state_dict(parameters, assign=True)
     return net
 

@@ -121,21 +121,32 @@ class Network(nn.Module):
         return self.network(torch.cat([z, noise_factor], dim=1) if self.needs_noise else z)[0]
 
 
-class Wiener(nn.Module):
-    """A Wiener filter with the spectrum of the nearest noise factor of its grid."""
+class Linear(nn.Module):
+    """A Wiener filter, or a projection on principal components, which a gain may shrink.
 
-    needs_noise = True
+    The gains are those of the variances at the nearest noise factor of a grid.
+    """
 
-    def __init__(self, denoiser: linear.Wiener):
+    def __init__(self, denoiser: linear.Wiener | linear.PCA):
         super().__init__()
         kept = denoiser.arrays()
         self.mean, self.components = map(_constant, (kept["mean"], kept["components"]))
-        self.grid, self.spectra = map(_constant, (kept["grid"], kept["spectra"][kept["choice"]]))
+        if isinstance(denoiser, linear.Wiener):
+            self.needs_noise = True
+            grid, variances = kept["grid"], kept["spectra"][kept["choice"]]
+        else:
+            self.needs_noise, self.components = denoiser.gain, self.components.T
+            grid, variances = np.zeros(1), kept["variances"][None]
+        self.grid, self.variances = map(_constant, (grid, variances))  # (grid,), (grid, components)
 
-    def forward(self, z, noise_factor):
+    def forward(self, z, noise_factor=None):
         """Return the denoised z-scores."""
-        nearest = (noise_factor - self.grid).abs().argmin(dim=1)  # (samples,)
-        code = (z - self.mean) @ self.components * _gain(self.spectra[nearest], noise_factor)
+        code = (z - self.mean) @ self.components
+        if self.needs_noise:
+            nearest = (noise_factor - self.grid).abs().argmin(dim=1)  # (samples,)
+            # A tiny number instead of 0 / 0.
+            variance = self.variances[nearest].clamp(min=torch.finfo(torch.float32).tiny)
+            code = code * (variance / (variance + noise_variance(noise_factor)))
         return code @ self.components.T + self.mean
 
 
@@ -168,30 +179,6 @@ class Mixture(nn.Module):
         return (guess @ self.components.T).float()
 
 
-class Projection(nn.Module):
-    """A projection on principal components, each shrunk by its gain if the model has one."""
-
-    def __init__(self, denoiser: linear.PCA):
-        super().__init__()
-        self.needs_noise = denoiser.gain
-        kept = denoiser.arrays()
-        self.mean, self.components = map(_constant, (kept["mean"], kept["components"]))
-        self.variances = _constant(kept["variances"])
-
-    def forward(self, z, noise_factor=None):
-        """Return the denoised z-scores."""
-        code = (z - self.mean) @ self.components.T
-        if self.needs_noise:
-            code = code * _gain(self.variances, noise_factor)
-        return code @ self.components + self.mean
-
-
-def _gain(variance: torch.Tensor, noise_factor: torch.Tensor) -> torch.Tensor:
-    """variance / (variance + noise_factor^2), with a tiny number instead of 0 / 0."""
-    variance = variance.clamp(min=torch.finfo(torch.float32).tiny)
-    return variance / (variance + noise_variance(noise_factor))
-
-
 def _constant(values: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.tensor(values, dtype=dtype)
 
@@ -199,7 +186,7 @@ def _constant(values: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.T
 #: The module of each kind of denoiser: z-scores and noise factors (samples, 1) to z-scores.
 MODULES: dict[str, Callable[..., nn.Module]] = {
     "network": Network,
-    "wiener": Wiener,
+    "wiener": Linear,
     "mixture": Mixture,
-    "pca": Projection,
+    "pca": Linear,
 }

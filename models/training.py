@@ -307,10 +307,10 @@ class PackTraining(Training):
         start = self.batch * self.batch_size
         order = self._order(seed)[start : start + self.batch_size]
         shape = (len(order), self.n_genes)
-        clean = self.stack.workspace.take("clean", *shape)
+        clean = self.stack.take("clean", *shape)
         torch.index_select(self.rows["train"], 0, order, out=clean)
         generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
-        normal = self.stack.workspace.take("normal", *shape)
+        normal = self.stack.take("normal", *shape)
         standard_normal(shape, generator, out=normal)
         factors = self._factors(self._factor_choice(seed, len(clean)))
         return clean, lambda block: self._inputs(block, factors, clean, normal)
@@ -327,7 +327,7 @@ class PackTraining(Training):
             factors = factors[block.members][: 1 if block.shares_input else n_members]
         factors = factors.unsqueeze(2)
         shape = (len(factors), len(clean), self.n_genes + self.noise_input)
-        inputs = self.stack.workspace.take("inputs", *shape)
+        inputs = self.stack.take("inputs", *shape)
         add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
         if self.noise_input:
             inputs[:, :, self.n_genes :] = factors

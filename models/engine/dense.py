@@ -61,7 +61,7 @@ class DenseStack(Stack):
         activations = [inputs]
         for i, width in enumerate(self.network.hidden):
             weight, bias = self._layer(i, members)
-            h = self.workspace.take(f"h{i}", *inputs.shape[:2], width)
+            h = self.take(f"h{i}", *inputs.shape[:2], width)
             torch.baddbmm(bias.unsqueeze(1), activations[-1], weight.mT, out=h)
             activations.append(_sigmoid_(h) if i in self.sigmoid_layers else h.relu_())
         return activations
@@ -69,7 +69,7 @@ class DenseStack(Stack):
     def _output(self, members: slice, h: torch.Tensor) -> torch.Tensor:
         """The reconstruction (k, rows, genes) from the last hidden layer."""
         weight, bias = self._layer(self.last, members)
-        output = self.workspace.take("output", *h.shape[:2], self.n_genes)
+        output = self.take("output", *h.shape[:2], self.n_genes)
         torch.baddbmm(bias.unsqueeze(1), h, weight.mT, out=output)
         return _sigmoid_(output) if self.network.output == "sigmoid" else output
 
@@ -159,20 +159,20 @@ class DenseStack(Stack):
             torch.bmm(delta.mT, activations[i], out=weight_gradient)
             torch.sum(delta, dim=1, out=bias_gradient)
             if i > 0:
-                below = self.workspace.take(f"delta{i - 1}", *activations[i].shape)
+                below = self.take(f"delta{i - 1}", *activations[i].shape)
                 delta = torch.bmm(delta, self._layer(i, members)[0], out=below)
         return loss
 
     def _times_slope_(self, delta: torch.Tensor, answers: torch.Tensor) -> None:
         """Multiply delta in place by a sigmoid's slope where it answered so, s (1 - s)."""
-        slope = torch.mul(answers, answers, out=self.workspace.take("slope", *answers.shape))
+        slope = torch.mul(answers, answers, out=self.take("slope", *answers.shape))
         delta *= torch.sub(answers, slope, out=slope)
 
     def _residual(
         self, members: slice, h: torch.Tensor, clean: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """The reconstruction (None if linear), and it minus `clean`, (k, rows, genes)."""
-        residual = self.workspace.take("residual", len(h), *clean.shape)
+        residual = self.take("residual", len(h), *clean.shape)
         if self.network.output == "linear":
             weight, bias = self._layer(self.last, members)
             return None, torch.sub(bias.unsqueeze(1), clean, out=residual).baddbmm_(h, weight.mT)
@@ -198,7 +198,7 @@ class DenseStack(Stack):
         weight_gradient, bias_gradient = self._layer_gradients(self.last, members)
         torch.baddbmm(weight_gradient, delta.mT, h, beta=0, alpha=scale, out=weight_gradient)
         torch.sum(delta, dim=1, out=bias_gradient).mul_(scale)
-        below = self.workspace.take(f"delta{self.last - 1}", *h.shape)
+        below = self.take(f"delta{self.last - 1}", *h.shape)
         weight, _ = self._layer(self.last, members)
         torch.baddbmm(below, delta, weight, beta=0, alpha=scale, out=below)
         return loss.to(delta.dtype), below
@@ -232,7 +232,7 @@ class DenseStack(Stack):
         """W^T W (k, H, H), b W (k, H) and x W (k, B, H) of the output layer, for any inputs."""
         weight, bias = self._layer(self.last, members)
         x = targets.rows.expand(len(weight), -1, -1)
-        xw = self.workspace.take(f"delta{self.last - 1}", *x.shape[:2], weight.shape[2])
+        xw = self.take(f"delta{self.last - 1}", *x.shape[:2], weight.shape[2])
         bw = self._weighted_sum(weight, bias.unsqueeze(2), dim=1)
         return torch.bmm(weight.mT, weight), bw, torch.bmm(x, weight, out=xw)
 
@@ -260,5 +260,5 @@ class DenseStack(Stack):
         It is a matrix times a vector, but the library's routine for that adds in another order when
         it is given one member alone.
         """
-        products = self.workspace.take("weighted", *weight.shape)
+        products = self.take("weighted", *weight.shape)
         return torch.mul(weight, factors, out=products).sum(dim=dim)

@@ -1,4 +1,4 @@
-"""What stacks of dense and of convolutional networks share: parameters, memory, targets, losses."""
+"""What stacks of dense and of convolutional networks share: parameters, memory, losses."""
 
 from __future__ import annotations
 
@@ -16,24 +16,6 @@ from models.engine.sparsity import Sparsity
 #: units load whole lines.
 ALIGNMENT = 16
 BCE_CLIP = 1e-7
-
-
-class Workspace:
-    """Arrays by name, whose memory every step uses again.
-
-    On a CPU the first touch of a large new array costs several times the arithmetic on it.
-    """
-
-    def __init__(self, dtype: torch.dtype = torch.float32, device: str = "cpu"):
-        self.dtype, self.device = dtype, device
-        self._flat: dict[str, torch.Tensor] = {}
-
-    def take(self, name: str, *shape: int) -> torch.Tensor:
-        """Return an array with any content, which is valid until its name is taken again."""
-        size = math.prod(shape)
-        if name not in self._flat or self._flat[name].numel() < size:
-            self._flat[name] = torch.empty(size, dtype=self.dtype, device=self.device)
-        return self._flat[name][:size].view(shape)
 
 
 @dataclass(frozen=True)
@@ -91,7 +73,7 @@ class Stack:
         loss: str = "mse",
     ):
         self.network, self.n_genes, self.n_members, self.loss = network, n_genes, n_members, loss
-        self.workspace = Workspace(dtype, device)
+        self._memory: dict[str, torch.Tensor] = {}
         shapes = network.parameter_shapes(n_genes)
         widths = [ALIGNMENT * math.ceil(math.prod(s) / ALIGNMENT) for s in shapes.values()]
         self.flat = torch.zeros(n_members, sum(widths), dtype=dtype, device=device)
@@ -103,6 +85,16 @@ class Stack:
             }
             for flat in (self.flat, self.flat_gradients)
         )
+
+    def take(self, name: str, *shape: int) -> torch.Tensor:
+        """Return an array with any content, which is valid until its name is taken again.
+
+        On a CPU the first touch of a large new array costs several times the arithmetic on it.
+        """
+        size = math.prod(shape)
+        if name not in self._memory or self._memory[name].numel() < size:
+            self._memory[name] = self.flat.new_empty(size)
+        return self._memory[name][:size].view(shape)
 
     def reconstruct(
         self, members: slice, inputs: torch.Tensor

@@ -51,6 +51,7 @@ DENOISERS = {
 }
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("transform", ["none", "log2p1"])
 @pytest.mark.parametrize("kind", DENOISERS)
 def test_the_same_numbers(kind, transform, tmp_path):

@@ -170,43 +170,6 @@ def test_padding_never_enters_the_conv_loss(n_genes):
     assert (activation == 0.5).all()  # sigmoid(0)
 
 
-def readers(model):
-    """Indices of the layers that read a dense network's sigmoid code."""
-    return [i + 1 for i in architecture(model).code_layers] if model != "conv" else []
-
-
-@pytest.mark.parametrize("model", [*DENSE, "conv", "dense-64x16x64"])
-def test_initial_weights_are_glorot_uniform(model):
-    """4 times that for what reads a dense code, where the slope is 1/4."""
-    for name, value in initial_parameters(architecture(model), 943, seed=1).items():
-        if not name.endswith("weight"):
-            continue
-        area = 9 if model == "conv" else 1
-        factor = 4 if name in [f"layer{i}.weight" for i in readers(model)] else 1
-        bound = factor * math.sqrt(6 / (area * (value.shape[0] + value.shape[1])))
-        assert value.abs().max() <= bound
-        assert value.abs().max() > 0.9 * bound
-        assert value.abs().mean().item() == pytest.approx(
-            bound / 2, rel=12 / math.sqrt(12 * value.numel())
-        )
-        assert abs(value.mean().item()) < 4 * bound / math.sqrt(3 * value.numel())
-
-
-@pytest.mark.parametrize("model", [*DENSE, "conv", "dense-64x16x64"])
-def test_initial_biases_are_zero_but_for_what_reads_a_dense_code(model):
-    start = initial_parameters(architecture(model), 943, seed=1)
-    assert len(readers(model)) == {"conv": 0, "dense-64x16x64": 1}.get(model, 2)
-    for name, value in start.items():
-        if name in [f"layer{i}.bias" for i in readers(model)]:
-            weight = start[name.replace("bias", "weight")]
-            torch.testing.assert_close(
-                value, -(weight @ torch.full((weight.shape[1],), 0.5)), rtol=1e-5, atol=1e-5
-            )
-            assert value.abs().max() > 0.1
-        elif name.endswith("bias"):
-            assert (value == 0).all()
-
-
 def test_a_code_at_one_half_starts_as_a_linear_code_at_zero():
     """Input 0 gives codes of exactly 1/2, and those an answer of 0."""
     stack = DenseStack(architecture("dense-2"), 60, 1)
@@ -214,42 +177,3 @@ def test_a_code_at_one_half_starts_as_a_linear_code_at_zero():
     answer, activation = stack.reconstruct(slice(0, 1), torch.zeros(1, 3, 60))
     torch.testing.assert_close(activation, torch.full((1, 3, 64), 0.5), rtol=0, atol=1e-6)
     torch.testing.assert_close(answer, torch.zeros(1, 3, 60), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("model", [*DENSE, "conv"])
-def test_a_seed_is_its_weights(model):
-    first, again, other = (initial_parameters(architecture(model), 100, seed) for seed in (3, 3, 4))
-    for name, value in first.items():
-        assert torch.equal(value, again[name])
-        assert name.endswith("weight") <= (not torch.equal(value, other[name]))
-
-
-def test_weights_of_one_network_differ_where_shapes_agree():
-    conv = initial_parameters(architecture("conv"), 943, seed=0)
-    same_shape = [value for value in conv.values() if value.shape == (8, 8, 3, 3)]
-    assert len(same_shape) == 3
-    assert not torch.equal(same_shape[0], same_shape[1])
-    assert not torch.equal(same_shape[1], same_shape[2])
-
-
-def test_depths_start_from_the_same_weights_where_shapes_agree():
-    weights = {}
-    for model in DENSE:
-        for name, value in initial_parameters(architecture(model), 943, seed=5).items():
-            if name.endswith("weight"):
-                weights.setdefault(tuple(value.shape), []).append(value)
-    assert len(weights[32, 32]) == 4
-    assert len(weights[32, 64]) == 3
-    assert len(weights[128, 64]) == 2
-    assert all(torch.equal(same[0], value) for same in weights.values() for value in same[1:])
-    linear, sigmoid = (
-        initial_parameters(architecture("dense-2", output), 60, 0)
-        for output in ("linear", "sigmoid")
-    )
-    assert all(torch.equal(value, sigmoid[name]) for name, value in linear.items())
-
-
-def test_initial_weights_leave_the_global_generator_alone():
-    before = torch.get_rng_state()
-    initial_parameters(architecture("dense-8"), 60, seed=0)
-    assert torch.equal(torch.get_rng_state(), before)

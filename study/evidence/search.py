@@ -246,8 +246,8 @@ def search_markdown(run: SearchRun) -> str:
     title = f"# Search {search['search']}{': simulated data' if data['simulated'] else ''}"
     none = "No answer yet: no setting has been chosen and tested."
     setting = (
-        f"Mode {search['mode']}, noise {noise}, {search['seeds']} seeds, {search['epochs']} epochs a "
-        f"network, sampler {search['sampler']} (seed {search['search_seed']}). "
+        f"Mode {search['mode']}, noise {noise}, {search['seeds']} seeds, {search['epochs']} epochs "
+        f"per network, sampler {search['sampler']} (seed {search['search_seed']}). "
         f"Trials: {counts or 'none'}."
     )
     heading = (

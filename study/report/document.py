@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import matplotlib
 import pandas as pd
@@ -132,6 +133,7 @@ class Section:
 
 
 Block = Words | Points | Command | Plot | Table | Fold | Section
+AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
 @dataclass(frozen=True)
@@ -178,14 +180,14 @@ def folded(exhibits: Iterable[Plot | Table]) -> tuple[Block, ...]:
     )
 
 
-def stamped(block: Block) -> Block:
+def stamped(block: AnyBlock) -> AnyBlock:
     """Return the block, with every exhibit of measurements marked as of simulated data."""
     if isinstance(block, (Fold, Section)):
         return replace(block, blocks=tuple(map(stamped, block.blocks)))
-    if not isinstance(block, Exhibit) or not block.measured:
-        return block
-    marked = replace(block, caption=f"{block.caption} Simulated data.".strip())
-    return replace(marked, stamp=SIMULATED) if isinstance(marked, Plot) else marked
+    if isinstance(block, (Plot, Table)) and block.measured:
+        block = replace(block, caption=f"{block.caption} Simulated data.".strip())
+        return replace(block, stamp=SIMULATED) if isinstance(block, Plot) else block
+    return block
 
 
 def anchor(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -38,11 +39,10 @@ TEMPLATES = Path(__file__).with_name("templates")
 MISSING = "–"
 MOST_ROWS = 200  # of a table on the page; its CSV has all
 #: Characters that LaTeX takes for markup.
-TEX = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+TEX = str.maketrans(
+    {mark: f"\\{mark}" for mark in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Cell:
         return self.text.removeprefix(self.link)
 
 
-def cell(value: object, form: str | Callable | None = None) -> Cell:
+def cell(value: Any, form: str | Callable | None = None) -> Cell:
     """Return a value as a cell; `form` is a format such as ".4f", or a function to text."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell(MISSING)
@@ -215,7 +215,7 @@ def latex(table: Table) -> str:
     """Return all rows as a LaTeX `table`, for the package booktabs and LuaLaTeX or XeLaTeX."""
 
     def tex(text: str) -> str:
-        return " ".join(text.split()).translate(str.maketrans(TEX))
+        return " ".join(text.split()).translate(TEX)
 
     rows = [[tex(entry.text) for entry in row] for row in cells(table)]
     frame = pd.DataFrame(rows, columns=[tex(str(name)) for name in table.frame])

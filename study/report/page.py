@@ -141,7 +141,8 @@ def _autopsy(evidence: Evidence) -> Section:
 
 def _questions(evidence: Evidence) -> Section:
     """Return the paper's open questions: those that these runs answer, and the others' commands."""
-    parts, missing = [], []
+    parts: list[Section] = []
+    missing: list[Block] = []
     for question in open_questions(evidence):
         command = Command(question.command)
         if question.answer:

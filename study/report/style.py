@@ -25,7 +25,7 @@ BLUE, RED, PINK = "#0072B2", "#D55E00", "#CC79A7"
 DARK, GREY, PALE = "#222222", "#6B6B6B", "#D9D9D9"
 LONG_DASHES = (0, (6, 3))
 
-RC = {
+RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10.5,

@@ -52,8 +52,8 @@ def summary_markdown(members: pd.DataFrame, config: dict, levels: pd.DataFrame) 
     )
     sections = [run]
     if len(levels):
-        blocks = (Words(READING), Words(PAPER, "paper:"), *_tables(levels))
-        sections.append(Section("Test MSE", blocks))
+        reading = (Words(READING), Words(PAPER, "paper:"))
+        sections.append(Section("Test MSE", (*reading, *_tables(levels))))
     scripts = levels[levels["protocol"] == AS_PUBLISHED]
     if len(scripts):
         tables = _tables(scripts.assign(test_mse=scripts["train_clean_mse"]), data["n_samples"])

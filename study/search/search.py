@@ -158,7 +158,7 @@ class Search:
         return self.study.get_trials(deepcopy=False)[trial.number]
 
     def _line(self, trial: optuna.Trial) -> str:
-        """For example `trial 12 of 40: code 118, validation MSE 0.3412, 21 s (best 0.3398 at 96)`."""
+        """Return a line such as `trial 2 of 40: code 118, validation MSE 0.3412, 21 s`."""
         known, best = self._known(trial), complete(self.trials())
         result = known.user_attrs.get("error") or state_of(known)
         if known.state == TrialState.COMPLETE:
@@ -218,7 +218,7 @@ class SearchStudy(Study):
         options, search = self.space.options, self.search
         search.start(interruption, executor.workers())
         self.say(
-            f"{search.left} of {options.trials} trials to run, {options.epochs} epochs a network"
+            f"{search.left} of {options.trials} trials to run, {options.epochs} epochs per network"
         )
         if search.wanted:
             executor.run_jobs(search, self.workplace(executor.device), interruption)

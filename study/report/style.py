@@ -48,6 +48,7 @@ RC: Any = {
     "ytick.color": DARK,
     "lines.linewidth": 1.8,  # unless a look has its own
     "lines.markersize": 6,
+    "text.hinting": "no_hinting",  # texts are as wide at any resolution: no label is cut
     "svg.hashsalt": "dae-study",  # the same drawing gives the same bytes
     "svg.fonttype": "path",  # the same picture on a machine with other fonts
 }

@@ -209,6 +209,15 @@ def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
     assert table["mse"].to_numpy() == pytest.approx(plots["fig-6"].data["mse"].to_numpy())
 
 
+def test_no_label_is_cut_at_the_resolution_of_the_png(plots):
+    figure = plots["by-label-1"].figure()
+    with matplotlib.rc_context(style.RC):
+        figure.set_dpi(2 * style.DPI)
+        figure.canvas.draw()
+    labels = figure.axes[0].get_yticklabels()
+    assert min(label.get_window_extent().x0 for label in labels) > 0
+
+
 def test_drawing_leaves_the_settings_of_matplotlib_alone(plots):
     before = dict(matplotlib.rcParams)
     plots["fig-6"].figure()

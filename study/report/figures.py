@@ -26,17 +26,8 @@ from models.architecture import (
 from models.config import AS_PUBLISHED, AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, PAPER_MODELS
 from study.evidence.evidence import Evidence
 from study.paper.published import N_SAMPLES, published_fig4, published_mse
-from study.report.curves import (
-    CLEAN,
-    NOISE,
-    NOISY,
-    RERUN,
-    lost_note,
-    network_curve,
-    published_curve,
-    published_points,
-    reference_curves,
-)
+from study.report import curves
+from study.report.curves import CLEAN, NOISE, NOISY, RERUN
 from study.report.document import Plot, Table
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_named, noise_limits, top
 from study.report.style import BLUE, GREY, ORANGE, PALE, RED, WIDTH, canvas, label
@@ -58,17 +49,16 @@ BLOCKS = {
     "pool": ("max-pool 2", GREY),
     "up": ("upsample 2", RED),
 }
+#: How the published curve is to be read, where it is not only a matter of precision.
 _READINGS = {
     "dense-8": (
         "the grey band is all that Fig. 9 shows: every tick of its axis is printed as 1, so the "
-        "curve lies within about 0.005 of 1; its shape, a fall at every step, most of it from 0.0 "
-        "to 0.1, has no scale"
+        "curve lies within about 0.005 of 1"
     ),
     "conv": (
         "grey bands are how exactly the plot can be read. The paper divides by n = 292, 584, ..., "
-        "2920 samples, one n for each noise factor: the top panel is C / n with C about 1, next to "
-        "any rerun divided by the same n; the next panel undoes the division. The paper has no "
-        "point at 1.0"
+        "2920 samples, one n for each noise factor: the top panel is C / n with C about 1, and the "
+        "next undoes the division. The paper has no point at 1.0"
     ),
 }
 
@@ -228,12 +218,12 @@ def depth_points(evidence: Evidence) -> pd.DataFrame:
     parts = []
     renamed = {"published": "published, Figs. 6–9"}
     for model in DENSE_MODELS:
-        curves = paper_curve(evidence, model).replace({"series": renamed, "method": renamed})
+        curve = paper_curve(evidence, model).replace({"series": renamed, "method": renamed})
         printed = [published_fig4()[model]]
-        table = published_points(printed, "published, Fig. 4", "digits printed")
-        curves = pd.concat([table, curves], ignore_index=True)
-        curves = curves[curves["noise_factor"] == NOISE]
-        parts.append(curves.assign(model=model, layers=int(model.partition("-")[2])))
+        table = curves.published_points(printed, "published, Fig. 4", "digits printed")
+        points = pd.concat([table, curve], ignore_index=True)
+        points = points[points["noise_factor"] == NOISE]
+        parts.append(points.assign(model=model, layers=int(model.partition("-")[2])))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -302,7 +292,7 @@ def _depth(evidence: Evidence) -> Plot:
             "The paper's 8 layers in Fig. 9 are only known to be about 1. Bars are 95 % intervals "
             "over seeds.",
             _absent(evidence, data, "dense-2", "layers", [2, 4, 6, 8]),
-            lost_note(evidence, DENSE_MODELS),
+            curves.lost_note(evidence, DENSE_MODELS),
         ),
         data.reset_index(drop=True),
         draw_depth,
@@ -330,14 +320,17 @@ def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
     rows and the references; for the conv network PRINTED holds MSE / n as the paper prints it, and
     the rerun divided by the same n.
     """
-    clean = [published_curve(model), network_curve(evidence, AS_PUBLISHED, model, CLEAN, RERUN)]
+    clean = [
+        curves.published_curve(model),
+        curves.network_curve(evidence, AS_PUBLISHED, model, CLEAN, RERUN),
+    ]
     code = architecture(model).code_size(evidence.data["n_genes"])
     parts = [
         *(_divided(curve, model) for curve in clean),
         *clean,
-        network_curve(evidence, AS_WRITTEN, model, NOISY, AS_WRITTEN),
-        network_curve(evidence, AS_PUBLISHED, model, NOISY, RERUN),
-        reference_curves(evidence, (code,)),
+        curves.network_curve(evidence, AS_WRITTEN, model, NOISY, AS_WRITTEN),
+        curves.network_curve(evidence, AS_PUBLISHED, model, NOISY, RERUN),
+        curves.reference_curves(evidence, (code,)),
     ]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
@@ -365,7 +358,7 @@ def _noise_curve(evidence: Evidence, model: str) -> Plot:
             f"95 % intervals over seeds, {reading}.",
             worse_note(data),
             _absent(evidence, data, model, "noise_factor", NOISE_FACTORS),
-            lost_note(evidence, [model]),
+            curves.lost_note(evidence, [model]),
         ),
         data,
         draw_curves,

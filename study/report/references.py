@@ -10,20 +10,8 @@ from matplotlib.ticker import PercentFormatter
 from data_utils.noise import identity_mse
 from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_MODELS
 from study.evidence.evidence import MIXTURE, Evidence
-from study.report.curves import (
-    CLEAN,
-    MISSING,
-    NOISY,
-    code_sizes,
-    lost_note,
-    main_protocol,
-    nearest,
-    network_curve,
-    of_protocol,
-    over_seeds,
-    reference_curves,
-    rounded,
-)
+from study.report import curves
+from study.report.curves import CLEAN, MISSING, NOISY
 from study.report.document import Plot, Table
 from study.report.drawing import (
     MSE_AXIS,
@@ -69,11 +57,11 @@ def all_curves(evidence: Evidence, gain: bool = False) -> pd.DataFrame:
 
     Models are as-written, or as-published if there is none. `gain` is as in reference_curves.
     """
-    protocol = main_protocol(evidence)
-    held = set(of_protocol(evidence, protocol)["model"])
+    protocol = curves.main_protocol(evidence)
+    held = set(curves.of_protocol(evidence, protocol)["model"])
     names = [model for model in PAPER_MODELS if model in held]
-    parts = [network_curve(evidence, protocol, model, NOISY, model) for model in names]
-    references = reference_curves(evidence, code_sizes(evidence, names), gain)
+    parts = [curves.network_curve(evidence, protocol, model, NOISY, model) for model in names]
+    references = curves.reference_curves(evidence, curves.code_sizes(evidence, names), gain)
     return pd.concat([*parts, references], ignore_index=True)
 
 
@@ -91,14 +79,14 @@ def noise_removed(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _all_models(evidence: Evidence, data: pd.DataFrame) -> Plot:
-    notes = [note for note in (worse_note(data), lost_note(evidence)) if note]
+    notes = (worse_note(data), curves.lost_note(evidence))
     return Plot(
         "all-models",
         "All models and all references, noisy test rows",
-        f"MSE against noise factor, networks in colour ({main_protocol(evidence)}, without a "
-        "sparsity term), references in black and grey. A network above the line of long dashes, "
+        f"MSE against noise factor, networks in colour ({curves.main_protocol(evidence)}, without "
+        "a sparsity term), references in black and grey. A network above the line of long dashes, "
         "α², does worse than leaving the input alone. Bars are 95 % intervals over seeds."
-        + "".join(f" {note}" for note in notes),
+        + "".join(f" {note}" for note in notes if note),
         data,
         draw_all_models,
     )
@@ -145,14 +133,14 @@ def draw_noise_removed(data: pd.DataFrame) -> Figure:
 
 def _mse_table(evidence: Evidence, protocol: str) -> Table | None:
     """Return MSE by model and noise factor next to the references; None without networks."""
-    rows = of_protocol(evidence, protocol)
+    rows = curves.of_protocol(evidence, protocol)
     if not len(rows):
         return None
     by = ["model", "noise_factor"]
-    table = over_seeds(rows, "test_mse", by)
+    table = curves.over_seeds(rows, "test_mse", by)
     columns = {"model": table["model"], "noise factor": table["noise_factor"]}
     if protocol == AS_PUBLISHED:
-        clean = over_seeds(rows, "train_clean_mse", by)
+        clean = curves.over_seeds(rows, "train_clean_mse", by)
         columns |= {f"MSE, {CLEAN}": clean["mse"], "its 95 % interval": intervals(clean)}
     worse = table["mse"] > identity_mse(table["noise_factor"])
     columns |= {
@@ -161,8 +149,10 @@ def _mse_table(evidence: Evidence, protocol: str) -> Table | None:
         "seeds": table["seeds"],
         "against the input": worse.map({True: "worse", False: "better"}),
     }
-    sizes = code_sizes(evidence, table["model"].unique())
-    for name, curve in reference_curves(evidence, sizes, gain=True).groupby("series", sort=False):
+    sizes = curves.code_sizes(evidence, table["model"].unique())
+    for name, curve in curves.reference_curves(evidence, sizes, gain=True).groupby(
+        "series", sort=False
+    ):
         at = curve.set_index("noise_factor")["mse"]
         columns[label(name)] = table["noise_factor"].map(at)
     frame = in_order(pd.DataFrame(columns))
@@ -172,7 +162,7 @@ def _mse_table(evidence: Evidence, protocol: str) -> Table | None:
         f"MSE by model and noise factor, {protocol}",
         "Mean over seeds with its 95 % interval, next to the references on the same noisy test "
         f"rows. In {worse.sum()} of {len(frame)} rows the network is worse than leaving the input "
-        f"alone (α²). {lost_note(evidence)} {MISSING}",
+        f"alone (α²). {MISSING} {curves.lost_note(evidence)}".rstrip(),
         frame,
         {**dict.fromkeys(numbers, ".4f"), "noise factor": "g"},
     )
@@ -190,8 +180,9 @@ def _removed_table(evidence: Evidence) -> Table | None:
         "noise-removed-table",
         "Share of the noise removed",
         "1 − MSE / α² on noisy test rows, by noise factor. Below 0 is worse than leaving the input "
-        f"alone. Networks: {main_protocol(evidence)}. PCA with gain also shrinks each component as "
-        f"a Wiener filter would: the best of linear networks with that code. {MISSING}",
+        f"alone. Networks: {curves.main_protocol(evidence)}. PCA with gain also shrinks each "
+        "component as a Wiener filter would: the best of linear networks with that code. "
+        f"{MISSING}",
         wide.reset_index(names="method"),
         dict.fromkeys(wide, ".1%"),
     )
@@ -206,8 +197,8 @@ def breakdown(table: pd.DataFrame) -> pd.DataFrame:
     The first series is the network with the least mean MSE, as-written before as-published; the
     noise factor is the one nearest to 0.5. No rows if these runs measured no network.
     """
-    table = table.assign(noise_factor=rounded(table["noise_factor"]), series=table["method"])
-    table = table[table["noise_factor"] == nearest(table["noise_factor"])]
+    table = table.assign(noise_factor=curves.rounded(table["noise_factor"]), series=table["method"])
+    table = table[table["noise_factor"] == curves.nearest(table["noise_factor"])]
     parts = [table[table["protocol"] == protocol] for protocol in (AS_WRITTEN, AS_PUBLISHED)]
     held = next((part for part in parts if len(part)), table[:0])
     if not len(held):
@@ -312,19 +303,17 @@ def _by_label(rows: pd.DataFrame, name: str, number: int) -> Plot:
     values, noise = rows["value"].unique(), rows["noise_factor"].iloc[0]
     columns = ["value", "samples", "series", "mse", "noise_factor", "method"]
     shown = rows[rows["value"].isin(values[:MOST_VALUES])]
-    caption = (
+    most = f" The worst {MOST_VALUES} of {len(values):,} values; the table's CSV has all."
+    return Plot(
+        f"by-label-{number}",
+        f"MSE by {name} at noise factor {noise:g}",
         f"Worst first, by {rows['series'].iloc[0]}; in brackets the number of test samples: of few "
         f"samples the MSE is rough. {_BEST} The dashed line is the MSE of leaving the input alone, "
-        f"{identity_mse(noise):g}."
+        f"{identity_mse(noise):g}. A gene mean that is far off leaves the figure on the right."
+        + (most if len(values) > MOST_VALUES else ""),
+        shown[columns].reset_index(drop=True),
+        draw_labels,
     )
-    if "gene mean" in set(rows["method"]):
-        caption += " The gene mean leaves the figure on the right where it is far off."
-    if len(values) > MOST_VALUES:
-        caption += f" The worst {MOST_VALUES} of {len(values):,} values; the CSV of the table has "
-        caption += "all."
-    title = f"MSE by {name} at noise factor {noise:g}"
-    data = shown[columns].reset_index(drop=True)
-    return Plot(f"by-label-{number}", title, caption, data, draw_labels)
 
 
 def draw_labels(data: pd.DataFrame) -> Figure:

@@ -13,7 +13,7 @@ import pandas as pd
 from data_utils import files
 from data_utils.counts import Counts
 from data_utils.errors import InputError
-from data_utils.noise import numpy_stream
+from data_utils.noise import noise_variance, numpy_stream
 from data_utils.preparation import Split, split_samples
 from models.architecture import LARGEST_COVARIANCE
 from models.denoisers.denoiser import Denoiser, mse
@@ -142,8 +142,8 @@ def predicted_counts(
     half, D / noise_factor^2, times (1 - p) / p.
     """
     normalised = np.maximum(guess, 0) ** 2 + spread
-    rates = normalised / halves.noise_factor[:, None] ** 2 * ((1 - share) / share)
-    return np.maximum(rates, LEAST_RATE)
+    scales = noise_variance(halves.noise_factor)[:, None]  # D / s
+    return np.maximum(normalised / scales * ((1 - share) / share), LEAST_RATE)
 
 
 def deviance(predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -162,8 +162,8 @@ def _noise_removed(errors: pd.DataFrame, test: dict[int, Halves], training: Trai
     that of training samples at the noise factor of each test sample.
     """
     none = errors[errors["method"] == NONE].set_index("seed")["mse"]
-    noise = float((training.noise**2).mean())
-    of_seed = {seed: noise * float((its.noise_factor**2).mean()) for seed, its in test.items()}
+    noise = noise_variance(training.noise).mean()  # of a gene
+    of_seed = {seed: noise * noise_variance(its.noise_factor).mean() for seed, its in test.items()}
     return (errors["seed"].map(none) - errors["mse"]) / errors["seed"].map(of_seed)
 
 

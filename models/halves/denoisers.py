@@ -68,15 +68,15 @@ class Thinning:
         """Thin counts, (samples, genes), and stabilise both halves."""
         kept, other = thin(counts, self.share, rng)
         stabilised = self.stabilised(kept), self.stabilised(other)
-        return Halves(*stabilised, self.noise_factors(kept), kept, other)
+        return Halves(*stabilised, np.sqrt(self.scales(kept)), kept, other)
 
     def stabilised(self, counts: np.ndarray) -> np.ndarray:
         """Return the square root of counts at the common depth, (samples, genes) float64."""
-        return np.sqrt(counts * self.noise_factors(counts)[:, None] ** 2)
+        return np.sqrt(counts * self.scales(counts)[:, None])
 
-    def noise_factors(self, counts: np.ndarray) -> np.ndarray:
-        """Return sqrt(D / s) of each sample, (samples,)."""
-        return np.sqrt(self.depth / np.maximum(counts.sum(axis=1), 1))
+    def scales(self, counts: np.ndarray) -> np.ndarray:
+        """Return D / s of each sample, (samples,): the square of its noise factor."""
+        return self.depth / np.maximum(counts.sum(axis=1), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +110,9 @@ class Training:
             rows += halves.inputs / DRAWS
             squares += ((halves.inputs - halves.targets) ** 2).sum(axis=0)
             for half in (halves.kept, halves.other):
-                levels += float((thinning.noise_factors(half) ** 2).sum())
+                levels += float(thinning.scales(half).sum())
         noise = np.maximum(np.sqrt(squares / levels), LEAST_NOISE)
-        of_whole = float((thinning.noise_factors(counts) ** 2).mean())
+        of_whole = float(thinning.scales(counts).mean())
         row_noise = of_whole * (1 + (1 - share) / (share * DRAWS))
         return cls(counts, thinning, rows, noise, row_noise)
 

@@ -1,6 +1,6 @@
 """A dense network that learns to answer one half of thinned counts with the other.
 
-The samples are thinned anew in every epoch, so that it never sees the same halves twice.
+The samples are thinned again in every epoch, so that it never sees the same halves twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """Linear denoisers: closed forms, exact cases, and what is chosen."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.covariance import ledoit_wolf
@@ -12,7 +10,6 @@ from models.denoisers.linear import PCA, SHRINKAGES, GeneMean, Identity, Wiener
 from models.denoisers.references import references
 from tests.small import prepared
 
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "l1000_a375_qnorm_n1119x943.gct.gz"
 ALPHAS = (0.1, 0.5, 1.0)
 
 

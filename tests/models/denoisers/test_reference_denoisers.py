@@ -30,10 +30,6 @@ REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "l1000_a375_qno
 ALPHAS = (0.1, 0.5, 1.0)
 
 
-def generator(seed=0):
-    return np.random.Generator(np.random.PCG64(seed))
-
-
 def tuned(denoiser, train, validation, seed=0):
     return denoiser.fit(train).tune(Pairs.noised(validation, seed))
 
@@ -41,7 +37,7 @@ def tuned(denoiser, train, validation, seed=0):
 def test_nothing_of_the_test_rows_reaches_the_fit():
     data = prepared()
     changed = replace(data, test=data.test * 3 + 7)
-    probe = generator().normal(size=(5, data.n_genes))
+    probe = np.random.default_rng(0).normal(size=(5, data.n_genes))
     for one, other in zip(references(data), references(changed), strict=True):
         assert np.array_equal(one.denoise(probe, 0.5), other.denoise(probe, 0.5)), one.name
     left, right = (reference_errors(d, None, ALPHAS, (0,)) for d in (data, changed))

@@ -61,7 +61,7 @@ def test_stabilised_counts_have_one_depth_and_noise_by_their_own():
     thinning = Thinning(0.5, 100.0)
     counts = np.array([[16, 9], [64, 36], [0, 0]])
     assert thinning.stabilised(counts) == pytest.approx(np.array([[8, 6], [8, 6], [0, 0]]))
-    assert thinning.noise_factors(counts)[:2] == pytest.approx([2, 1])
+    assert thinning.scales(counts)[:2] == pytest.approx([4, 1])
 
 
 def test_cross_validation_finds_the_true_rank(training, parts):

@@ -43,6 +43,7 @@ EXAMPLES = """examples:
   python run_study.py --data gtex-v8 --out runs/gtex  fetches the data first
   python run_study.py --data expression.gct.gz --seeds 1 --depths 2 4 --out runs/mine"""
 SHELLS = ("bash", "zsh", "fish")
+MOVED = "where the run's data file is now (default: where it was)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,16 +158,7 @@ class Report(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovedDataOptions(Options):
-    """Where the run's data are, for commands that need them again."""
-
-    data: str | None = option(
-        None, "where the run's data file is now (default: where it was)", metavar="PATH"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reproduce(MovedDataOptions):
+class Reproduce(Options):
     """Train one network of a run again, and compare.
 
     The run is left as it is.
@@ -180,6 +172,7 @@ class Reproduce(MovedDataOptions):
         help="as in members.parquet, or how it begins", metavar="MEMBER_ID", positional=True
     )
     run: Path = option(help="folder of the run", metavar="RUN")
+    data: str | None = option(None, MOVED, metavar="PATH")
 
     def execute(self, line: str) -> int:
         """Train it and print how it compares."""
@@ -189,7 +182,7 @@ class Reproduce(MovedDataOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(MovedDataOptions):
+class Export(Options):
     """Write a model folder or ONNX file of the best denoiser of a run.
 
     It is the network or linear denoiser with the least validation error over all noise factors.
@@ -213,6 +206,7 @@ class Export(MovedDataOptions):
         None, "one file for onnxruntime (pip install dae-study[onnx])", metavar="FILE"
     )
     force: bool = option(False, "replace what exists")
+    data: str | None = option(None, MOVED, metavar="PATH")
 
     def execute(self, line: str) -> int:
         """Write them."""
@@ -361,10 +355,6 @@ class Parser(argparse.ArgumentParser):
         """Raise InputError."""
         raise InputError(f"{message.removeprefix('argument ')}: see {self.prog} --help")
 
-    def parse_words(self, words: Sequence[str]) -> dict[str, Any]:
-        """The options that the words give, as text. Raises InputError."""
-        return vars(self.parse_args(words))
-
 
 #: What stands for a value in the help, by its type.
 METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME", Path: "FOLDER"}
@@ -389,34 +379,34 @@ def _words(its: Declared, hint: Any, default: Any) -> dict[str, Any]:
     return words
 
 
-def parser(everything: bool = False, prog: str = "") -> Parser:
-    """Make the parser of a study; with `everything`, its help lists the rare options, too."""
+def parser(
+    name: str = "", everything: bool = False, prog: str = "", make: Callable[..., Parser] = Parser
+) -> Parser:
+    """Make the parser of a command, or of a study; `everything` is as in Parser."""
     prog = prog or Path(sys.argv[0]).name
-    lines = {name: _explanation(kind)[0].splitlines()[0] for name, kind in COMMANDS.items()}
+    if name:
+        description, examples = _explanation(COMMANDS[name])
+        kinds = (COMMANDS[name],)
+        return make(prog=f"{prog} {name}", kinds=kinds, description=description, epilog=examples)
+    lines = [f"  {name:<10} {_line(name)[0].lower()}{_line(name)[1:-1]}" for name in COMMANDS]
     return Parser(
         prog,
         (About, StudyOptions, Narrowing, SearchOptions),
         everything,
         usage=f"{prog} [options] | {prog} COMMAND ...",
-        description=DESCRIPTION
-        + "\n".join(
-            f"  {name:<10} {line[0].lower()}{line[1:].rstrip('.')}" for name, line in lines.items()
-        ),
+        description=DESCRIPTION + "\n".join(lines),
         epilog=EXAMPLES,
     )
 
 
-def command_parser(name: str, prog: str = "", make: Callable[..., Parser] = Parser) -> Parser:
-    """Make the parser of a command."""
-    description, examples = _explanation(COMMANDS[name])
-    prog = f"{prog or Path(sys.argv[0]).name} {name}"
-    return make(prog=prog, kinds=(COMMANDS[name],), description=description, epilog=examples)
-
-
 def _explanation(kind: type[Options]) -> tuple[str, str]:
-    """What the docstring of a command says before its examples, and the examples."""
+    """Split the docstring of a command into what stands before its examples, and the examples."""
     text, heading, examples = (inspect.getdoc(kind) or "").partition("Examples:\n")
     return text.rstrip(), heading.lower() + examples
+
+
+def _line(name: str) -> str:
+    return _explanation(COMMANDS[name])[0].splitlines()[0]
 
 
 #: Metavars of options that a shell completes with the names of folders, and of files.
@@ -429,11 +419,10 @@ def completion(shell: str) -> str:
     import shtab
 
     prog = "dae-study"
-    root = parser(True, prog)
+    root = parser(everything=True, prog=prog)
     added = root.add_subparsers(metavar="COMMAND")
-    for name, kind in COMMANDS.items():
-        line = _explanation(kind)[0].splitlines()[0]
-        command_parser(name, prog, partial(added.add_parser, name, help=line))
+    for name in COMMANDS:
+        parser(name, prog=prog, make=partial(added.add_parser, name, help=_line(name)))
     for each in (root, *added.choices.values()):
         for action in each._actions:
             if action.metavar in FOLDERS:
@@ -463,8 +452,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0] if words and words[0] in COMMANDS else None
     try:
         if name is None:
-            return _study(parser().parse_words(words), line)
-        return COMMANDS[name].read(command_parser(name).parse_words(words[1:])).execute(line)
+            return _study(vars(parser().parse_args(words)), line)
+        return COMMANDS[name].read(vars(parser(name).parse_args(words[1:]))).execute(line)
     except InputError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

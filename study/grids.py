@@ -83,13 +83,9 @@ class Grid:
     """The section of the report that is made from it."""
     minutes: float
     """On 2 cores, on the simulated cohort."""
-    betas: bool
-    """Whether it has a sparsity term, which --betas narrows."""
 
     def __call__(self, narrowing: Narrowing) -> list[MemberConfig]:
-        """Return its networks. Raises InputError for --betas if it has no sparsity term."""
-        if narrowing.betas is not None and not self.betas:
-            raise InputError(f"--betas: does not vary in the grid {self.name}: leave it out")
+        """Return its networks."""
         return [m if m.grid else replace(m, grid=self.name) for m in self.members(narrowing)]
 
 
@@ -97,13 +93,11 @@ class Grid:
 GRIDS: dict[str, Grid] = {}
 
 
-def grid(
-    name: str, question: str, *, feeds: str, minutes: float, betas: bool = False
-) -> Callable[[Members], Members]:
+def grid(name: str, question: str, *, feeds: str, minutes: float) -> Callable[[Members], Members]:
     """Declare the decorated function as a grid, with the fields of `Grid`."""
 
     def declare(members: Members) -> Members:
-        GRIDS[name] = Grid(name, members, question, feeds, minutes, betas)
+        GRIDS[name] = Grid(name, members, question, feeds, minutes)
         return members
 
     return declare
@@ -114,14 +108,13 @@ def grid(
     "How do depth, noise and sparsity change the error, done as the text says?",
     feeds="Figs. 4-10",
     minutes=23,
-    betas=True,
 )
 def paper(narrowing: Narrowing) -> list[MemberConfig]:
     """Depth x noise {0.0, ..., 1.0} x beta {0, 1e-3, 1e-2} x 3 seeds; conv without beta."""
     return _vary(narrowing, _terms(narrowing, 0.0, 1e-3, 1e-2), noise=NOISE_FACTORS, seeds=3)
 
 
-@grid("smoke", "Does everything work here?", feeds="all, coarsely", minutes=0.5, betas=True)
+@grid("smoke", "Does everything work here?", feeds="all, coarsely", minutes=0.5)
 def smoke(narrowing: Narrowing) -> list[MemberConfig]:
     """Every model at two noise factors for a few epochs: within a minute on 2 cores."""
     few = replace(narrowing, epochs=_either(narrowing.epochs, 4))
@@ -187,7 +180,6 @@ def corrections(published: MemberConfig, epochs: int) -> list[MemberConfig]:
     "What does a wrong guess of the noise cost?",
     feeds="Noise across levels",
     minutes=16,
-    betas=True,
 )
 def cross_noise(narrowing: Narrowing) -> list[MemberConfig]:
     """Every model trained at each noise factor; every network is tested at all of them."""
@@ -207,7 +199,7 @@ def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
     return members
 
 
-@grid("sparsity", "Does sparsity help, and against what?", feeds="Sparsity", minutes=4, betas=True)
+@grid("sparsity", "Does sparsity help, and against what?", feeds="Sparsity", minutes=4)
 def sparsity(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models at noise 0.5 x {none, KL x beta x rho, L1 x beta} x 3 seeds."""
     betas = [beta for beta in _either(narrowing.betas, (1e-3, 1e-2, 1e-1)) if beta]
@@ -272,7 +264,7 @@ def best(narrowing: Narrowing) -> list[MemberConfig]:
     ]
 
 
-@grid("all", "All of the questions above", feeds="the whole report", minutes=75, betas=True)
+@grid("all", "All of the questions above", feeds="the whole report", minutes=75)
 def everything(narrowing: Narrowing) -> list[MemberConfig]:
     """The members of all other grids but smoke, each once and with the name of its grid."""
     members: dict[str, MemberConfig] = {}
@@ -296,7 +288,7 @@ def describe_grids() -> str:
 def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
     """The members of a grid by name, or of a user's own function (`own_grid`).
 
-    Raises InputError for an unknown name, or an empty or double choice.
+    Raises InputError for an unknown name, an empty or double choice, or useless --betas.
     """
     if ".py:" in grid:
         members = own_grid(grid, narrowing)
@@ -310,6 +302,8 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
         raise InputError(
             f"--grid {grid}: empty with these options: widen --depths, --noise or --betas"
         )
+    if narrowing.betas and not {member.beta for member in members} & set(narrowing.betas):
+        raise InputError(f"--betas: does not vary in the grid {grid}: leave it out")
     if len({member.run_name for member in members}) < len(members):
         raise InputError(
             f"--grid {grid}: holds a member twice: give each depth, noise factor and beta once"

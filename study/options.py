@@ -343,31 +343,24 @@ class SearchOptions(Options):
         metavar="P",
     )
     sizes: tuple[int, int] | None = _search(
-        None, "code sizes (default: 2 512)", metavar=("LO", "HI")
+        None, "code sizes (default: 2 512)", at_least(1), metavar=("LO", "HI")
     )
     confirm_seeds: int = _search(9, "seeds of the chosen setting's test", at_least(1))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sizes is not None:
-            low, high = self.sizes
-            if low < 1:
-                raise InputError(f"--sizes {low} {high}: a code has at least 1 unit")
-            if low > high:
-                raise InputError(
-                    f"--sizes {low} {high}: an empty range: give the smaller size first"
-                )
-        if self.mode != "all" and len(set(self.noise or ())) > 1:
+        low, high = self.sizes or (1, 1)
+        if low > high:
+            raise InputError(f"--sizes {low} {high}: an empty range: give the smaller size first")
+        if self.mode != "all" and len(self.noise_factors) > 1:
             raise InputError(
                 f"--noise: mode {self.mode} has one noise factor: give one, or --mode all"
             )
-        if len(set(self.noise_factors)) < len(self.noise_factors):
-            raise InputError("--noise: give each noise factor once")
 
     @property
     def noise_factors(self) -> tuple[float, ...]:
         """The noise factors that a trial is trained at, one network for each."""
-        return tuple(map(float, MODES[self.mode] if self.noise is None else self.noise))
+        return tuple(dict.fromkeys(MODES[self.mode] if self.noise is None else self.noise))
 
     @property
     def pareto(self) -> bool:

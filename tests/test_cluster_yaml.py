@@ -208,7 +208,7 @@ def test_the_header_s_study_can_be_run():
         "cluster.yaml",
         "run_study.py",
     )
-    options = StudyOptions.read(parser().parse_words(context.params["script_args"]))
+    options = StudyOptions.read(vars(parser().parse_args(context.params["script_args"])))
     assert (options.grid, options.address, str(options.out)) == (
         "paper",
         "auto",
@@ -216,7 +216,7 @@ def test_the_header_s_study_can_be_run():
     )
     for option in set(re.findall(r"(?<!\S)--[a-z-]+", HEADER.partition("What works today")[2])):
         assert option in parser(everything=True).format_help()
-    given = parser().parse_words(["--storage", "s3://bucket/x"])
+    given = vars(parser().parse_args(["--storage", "s3://bucket/x"]))
     assert StudyOptions.read(given).storage == "s3://bucket/x"
 
 

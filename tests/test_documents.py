@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from data_utils.errors import InputError
-from study.cli import COMMANDS, command_parser, parser, study_options
+from study.cli import COMMANDS, parser, study_options
 from tests.study.test_thinning import counts_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,8 +51,8 @@ def parse(words):
     """What the command line makes of them; InputError for what it refuses."""
     words = words[: words.index(">")] if ">" in words else words
     if words[0] in COMMANDS:
-        return COMMANDS[words[0]].read(command_parser(words[0]).parse_words(words[1:]))
-    return study_options(parser().parse_words(words))
+        return COMMANDS[words[0]].read(vars(parser(words[0]).parse_args(words[1:])))
+    return study_options(vars(parser().parse_args(words)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -73,7 +73,7 @@ def test_every_command_is_listed_and_has_an_example_of_itself():
     for name in COMMANDS:
         examples = [
             line
-            for line in command_parser(name).format_help().splitlines()
+            for line in parser(name).format_help().splitlines()
             if line.strip().startswith("python run_study.py")
         ]
         assert examples

@@ -89,4 +89,4 @@ def test_the_script_is_made_without_anything_heavy():
 
 
 def test_it_is_no_option_of_a_study():
-    assert parser().parse_words(["--grid", "smoke"]) == {"grid": "smoke"}
+    assert vars(parser().parse_args(["--grid", "smoke"])) == {"grid": "smoke"}

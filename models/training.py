@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -52,14 +52,55 @@ class Record:
     wall_time: float
 
 
+@dataclass(frozen=True)
+class Block:
+    """Members of one seed that are computed together, on one input if they share a schedule."""
+
+    members: slice
+    shares_input: bool
+    sparsity: Sparsity
+
+
+def blocks_by_seed(
+    members: tuple[MemberConfig, ...], largest: int, device: str = "cpu"
+) -> list[tuple[int, list[Block]]]:
+    """Return neighbours of one seed in blocks of at most `largest`.
+
+    Neighbours with one schedule stay together; those whose schedule no neighbour has share a block
+    without an input.
+    """
+    kinds, betas, rhos = (
+        [getattr(m, name) for m in members] for name in ("sparsity", "beta", "rho")
+    )
+    sparsity = Sparsity.of(kinds, betas, rhos, device=device)
+    result = []
+    for seed, same_seed in groupby(range(len(members)), key=lambda k: members[k].seed):
+        runs: list[tuple[list[int], bool]] = []  # members, and whether they share their input
+        for _, alike in groupby(same_seed, key=lambda k: members[k].phases):
+            run = list(alike)
+            for start in range(0, len(run), largest):
+                part = run[start : start + largest]
+                if len(part) == 1 and runs and not runs[-1][1] and len(runs[-1][0]) < largest:
+                    runs[-1][0].extend(part)
+                else:
+                    runs.append((part, len(part) > 1))
+        slices = [(slice(run[0], run[-1] + 1), shares_input) for run, shares_input in runs]
+        result.append((seed, [Block(*it, sparsity.members(it[0])) for it in slices]))
+    return result
+
+
 class Training:
     """The fit of a pack of members: its schedule, and what is measured of it.
 
     `advance` does one step, `finished` is true after all phases, and `state` and `restore` carry it
-    over an interruption between any two steps. Kinds of fit differ in the step and in `_evaluate`.
+    over an interruption between any two steps. Kinds of fit differ in the step and in `_answers`.
     The members' seeds name every random stream, so a member's numbers do not depend on its pack.
     Without `tested` the test rows are not used at all: a search chooses by validation only.
     """
+
+    #: The members in blocks that are computed together, by seed.
+    seeds: list[tuple[int, list[Block]]]
+    code_units: int
 
     def __init__(
         self,
@@ -79,6 +120,7 @@ class Training:
         self.diverged_epoch: list[int | None] = [None] * len(members)
         self.records: list[Record] = []
         self._orders: dict[int, torch.Tensor] = {}
+        self._validation_noise: dict[int, torch.Tensor] = {}
 
     def advance(self) -> bool:
         """Do one step; at the end of an epoch measure. Returns True when an epoch has ended."""
@@ -88,13 +130,12 @@ class Training:
         """Return a copy of member k's parameters, on the CPU."""
         raise NotImplementedError
 
-    def _evaluate(
-        self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
-    ) -> list[Measures]:
-        """Measure the members at each level.
+    def _answers(
+        self, block: Block, noisy: Iterable[tuple[torch.Tensor, torch.Tensor]], targets: Targets
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield a block's sums of squared errors, (k,) float64, and codes, (k, rows, units).
 
-        A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
-        per row. At `clean_level`, which comes last, the input has no noise.
+        `noisy` has noise factors and standard normal numbers; the targets are the clean rows.
         """
         raise NotImplementedError
 
@@ -147,6 +188,50 @@ class Training:
         chosen = [choice or 0] if not isinstance(choice, torch.Tensor) else choice
         return torch.tensor(factors, device=self.device)[:, chosen]
 
+    def _evaluate(
+        self, part: str, levels: list[torch.Tensor], without_noise: bool = False
+    ) -> list[Measures]:
+        """Measure the members at each level, and after those `without_noise`.
+
+        A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
+        per row.
+        """
+        # What depends on the targets only is computed once for all levels.
+        clean, n_members = self.rows[part], len(self.members)
+        n_levels = len(levels) + without_noise
+        squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
+        # sums of the code and its square
+        moments = squared_error.new_zeros(n_levels, 2, n_members, self.code_units)
+        for seed, blocks in self.seeds:
+            starts = range(0, len(clean), EVALUATION_ROWS)
+            for start, normal in zip(starts, self._fixed_noise(seed, part), strict=True):
+                rows = slice(start, start + EVALUATION_ROWS)
+                targets = Targets(clean[rows])
+                noisy = [(a if a.shape[1] == 1 else a[:, rows], normal) for a in levels]
+                if without_noise:
+                    noisy.append((self._factors(), torch.zeros(1, 1, device=self.device)))
+                for block in blocks:
+                    for level, (error, code) in enumerate(self._answers(block, noisy, targets)):
+                        squared_error[level, block.members] += error
+                        code = code.double()
+                        sums = [code.sum(dim=1), code.square().sum(dim=1)]
+                        moments[level, :, block.members] += torch.stack(sums)
+        return measures(squared_error / clean.numel(), moments / len(clean))
+
+    def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
+        """The evaluation noise of a seed, EVALUATION_ROWS rows at a time.
+
+        That of the validation rows, which are measured in every epoch, is kept.
+        """
+        n_rows, n_genes = self.rows[part].shape
+        if part != "validation":
+            blocks = evaluation_noise_blocks(seed, part, n_rows, n_genes, EVALUATION_ROWS)
+            return (normal.to(self.device) for normal in blocks)
+        if seed not in self._validation_noise:
+            normal = evaluation_noise(seed, part, n_rows, n_genes)
+            self._validation_noise[seed] = normal.to(self.device)
+        return self._validation_noise[seed].split(EVALUATION_ROWS)
+
     def _end_epoch(self) -> None:
         """Loss and validation of the epoch; after a phase, every part at each of its factors."""
         losses = (self.loss_sum / len(self.rows["train"])).tolist()
@@ -173,8 +258,7 @@ class Training:
         levels = [self._factors(i) for i in range(self._n_factors)]
         # With one noise factor the validation rows are measured in every epoch.
         parts = [part for part in self.parts if part != "validation" or len(levels) > 1]
-        clean_levels = {"train": self._factors()}
-        measured = {part: self._evaluate(part, levels, clean_levels.get(part)) for part in parts}
+        measured = {part: self._evaluate(part, levels, part == "train") for part in parts}
         for i in range(len(levels)):
             at = [member.phases[self.phase].noise_factors[i] for member in self.members]
             for part in parts:
@@ -215,39 +299,6 @@ class Training:
         self._orders.clear()
 
 
-@dataclass(frozen=True)
-class Block:
-    """Members of one seed that are computed together, on one input if they share a schedule."""
-
-    members: slice
-    shares_input: bool
-    sparsity: Sparsity
-
-
-def blocks_by_seed(
-    members: tuple[MemberConfig, ...], sparsity: Sparsity, largest: int
-) -> list[tuple[int, list[Block]]]:
-    """Return neighbours of one seed in blocks of at most `largest`.
-
-    Neighbours with one schedule stay together; those whose schedule no neighbour has share a block
-    without an input.
-    """
-    result = []
-    for seed, same_seed in groupby(range(len(members)), key=lambda k: members[k].seed):
-        runs: list[tuple[list[int], bool]] = []  # members, and whether they share their input
-        for _, alike in groupby(same_seed, key=lambda k: members[k].phases):
-            run = list(alike)
-            for start in range(0, len(run), largest):
-                part = run[start : start + largest]
-                if len(part) == 1 and runs and not runs[-1][1] and len(runs[-1][0]) < largest:
-                    runs[-1][0].extend(part)
-                else:
-                    runs.append((part, len(part) > 1))
-        slices = [(slice(run[0], run[-1] + 1), shares_input) for run, shares_input in runs]
-        result.append((seed, [Block(*it, sparsity.members(it[0])) for it in slices]))
-    return result
-
-
 class PackTraining(Training):
     """K networks in training, one batch per step."""
 
@@ -268,14 +319,8 @@ class PackTraining(Training):
             self.stack.set_member(k, initial)
         rates = [member.learning_rate for member in members]
         self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat, rates)
-        kinds, betas, rhos = (
-            [getattr(m, name) for m in members] for name in ("sparsity", "beta", "rho")
-        )
-        sparsity = Sparsity.of(kinds, betas, rhos, device=device)
-        self.seeds = blocks_by_seed(
-            members, sparsity, CPU_BLOCK if device == "cpu" else len(members)
-        )
-        self._validation_noise: dict[int, torch.Tensor] = {}
+        self.code_units = self.stack.code_units
+        self.seeds = blocks_by_seed(members, CPU_BLOCK if device == "cpu" else len(members), device)
 
     def parameters(self, k: int) -> dict[str, torch.Tensor]:
         """Return a copy of member k's parameters, on the CPU."""
@@ -333,46 +378,11 @@ class PackTraining(Training):
             inputs[:, :, self.n_genes :] = factors
         return inputs.expand(n_members, *inputs.shape[1:])
 
-    def _evaluate(
-        self, part: str, levels: list[torch.Tensor], clean_level: torch.Tensor | None = None
-    ) -> list[Measures]:
-        # What depends on the targets only is computed once for all levels.
-        clean, n_members = self.rows[part], len(self.members)
-        n_levels = len(levels) + (clean_level is not None)
-        squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
-        # sums of the code and its square
-        moments = squared_error.new_zeros(n_levels, 2, n_members, self.stack.code_units)
-        for seed, blocks in self.seeds:
-            starts = range(0, len(clean), EVALUATION_ROWS)
-            for start, normal in zip(starts, self._fixed_noise(seed, part), strict=True):
-                rows = slice(start, start + EVALUATION_ROWS)
-                targets = Targets(clean[rows])
-                noisy = [(a if a.shape[1] == 1 else a[:, rows], normal) for a in levels]
-                if clean_level is not None:
-                    noisy.append((clean_level, torch.zeros(1, 1, device=self.device)))
-                for block in blocks:
-                    inputs = (self._inputs(block, a, targets.rows, draws) for a, draws in noisy)
-                    measured = self.stack.squared_errors(block.members, inputs, targets)
-                    for level, (error, code) in enumerate(measured):
-                        squared_error[level, block.members] += error
-                        code = code.double()
-                        sums = [code.sum(dim=1), code.square().sum(dim=1)]
-                        moments[level, :, block.members] += torch.stack(sums)
-        return measures(squared_error / clean.numel(), moments / len(clean))
-
-    def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
-        """The evaluation noise of a seed, EVALUATION_ROWS rows at a time.
-
-        That of the validation rows, which are measured in every epoch, is kept.
-        """
-        n_rows, n_genes = self.rows[part].shape
-        if part != "validation":
-            blocks = evaluation_noise_blocks(seed, part, n_rows, n_genes, EVALUATION_ROWS)
-            return (normal.to(self.device) for normal in blocks)
-        if seed not in self._validation_noise:
-            normal = evaluation_noise(seed, part, n_rows, n_genes)
-            self._validation_noise[seed] = normal.to(self.device)
-        return self._validation_noise[seed].split(EVALUATION_ROWS)
+    def _answers(
+        self, block: Block, noisy: Iterable[tuple[torch.Tensor, torch.Tensor]], targets: Targets
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        inputs = (self._inputs(block, a, targets.rows, normal) for a, normal in noisy)
+        return self.stack.squared_errors(block.members, inputs, targets)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
         """Return the tensors and JSON-able facts from which `restore` continues."""

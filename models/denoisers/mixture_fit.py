@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -18,12 +19,13 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.isotonic import IsotonicRegression
 
-from data_utils.noise import add_noise, evaluation_noise_blocks, standard_normal, stream
+from data_utils.noise import add_noise, standard_normal, stream
 from data_utils.preparation import PreparedData
 from models.architecture import MixtureArchitecture
-from models.config import EVALUATION_ROWS, MemberConfig
+from models.config import MemberConfig
 from models.denoisers.mixture import PARAMETERS, Mixture, squared_distances
-from models.training import Training, measures
+from models.engine.stack import Targets, square_sums
+from models.training import Block, Training, blocks_by_seed
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on
 #: validation rows of the simulated cohort, and within 0.1 % of the best on real L1000 profiles; 30,
@@ -54,6 +56,8 @@ class MixtureFit(Training):
         networks = (member.architecture for member in members)
         self.networks = [its for its in networks if isinstance(its, MixtureArchitecture)]
         self.networks[0].parameter_shapes(self.n_genes)  # refuses too many genes
+        self.code_units = self.networks[0].groups
+        self.seeds = blocks_by_seed(members, largest=1)
         self.batch_size = len(self.rows["train"])
         self.mixtures: list[Mixture] = []  # empty before the first round
 
@@ -103,27 +107,15 @@ class MixtureFit(Training):
         guess, _ = _answer(fitted, add_noise(clean, factors[:, None], normal), factors)
         return Mixture.from_arrays(fitted.arrays(), {}), float(((guess - rows) ** 2).mean())
 
-    def _evaluate(self, part, levels, clean_level=None):
-        levels_and_clean = levels if clean_level is None else [*levels, clean_level]
-        rows, n_members = self.rows[part], len(self.members)
-        n_rows, n_genes = rows.shape
-        error = torch.zeros(len(levels_and_clean), n_members, dtype=torch.float64)
-        moments = error.new_zeros(*error.shape[:1], 2, n_members, self.networks[0].groups)
-        for k, member in enumerate(self.members):
-            noise = evaluation_noise_blocks(member.seed, part, n_rows, n_genes, EVALUATION_ROWS)
-            factors = (of.expand(n_members, n_rows)[k] for of in levels_and_clean)
-            by_block = (of_rows.split(EVALUATION_ROWS) for of_rows in factors)
-            blocks = zip(rows.split(EVALUATION_ROWS), noise, *by_block, strict=True)
-            for clean, normal, *of_levels in blocks:
-                for level, of_rows in enumerate(of_levels):
-                    noisy = add_noise(clean, of_rows[:, None], normal)
-                    inputs = clean if level == len(levels) else noisy
-                    guess, code = map(torch.from_numpy, _answer(self.mixtures[k], inputs, of_rows))
-                    left = torch.linalg.vector_norm(guess.float().sub_(clean)[None], dim=2)
-                    error[level, k] += left.double().square().sum(dim=1)[0]
-                    code = code.float().double()
-                    moments[level, :, k] += torch.stack([code.sum(dim=0), code.square().sum(dim=0)])
-        return measures(error / rows.numel(), moments / n_rows)
+    def _answers(
+        self, block: Block, noisy: Iterable[tuple[torch.Tensor, torch.Tensor]], targets: Targets
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        k, clean = block.members.start, targets.rows
+        for of_all, normal in noisy:
+            factors = of_all.expand(len(self.members), len(clean))[k]
+            inputs = add_noise(clean, factors[:, None], normal)
+            guess, code = map(torch.from_numpy, _answer(self.mixtures[k], inputs, factors))
+            yield square_sums(guess.float().sub_(clean)[None]), code.float()[None]
 
 
 def _answer(

@@ -83,7 +83,7 @@ def measure(
     networks = [] if epochs == 0 else train_networks(training, validation, seeds, epochs=epochs)
     rows, samples = [], []
     for i, seed in enumerate(seeds):
-        for name, denoiser in fitted + [("dense network", its) for its in networks[i : i + 1]]:
+        for name, denoiser in [*fitted, *((its.name, its) for its in networks[i : i + 1])]:
             denoiser.tune(validation[i])
             row, errors = errors_of(denoiser, validation[i], test[i], share)
             rows.append({"method": name, "seed": seed, "choice": denoiser.choice(1.0), **row})
@@ -98,14 +98,9 @@ def measure(
 def denoisers(training: Training) -> dict[str, Denoiser]:
     """Return all except the networks, which are trained for all seeds at once."""
     units = training.noise, training.row_noise
-    return {
-        NONE: Identity(),
-        "gene mean": GeneMean(),
-        "PCA": PCAOfHalves(),
-        "kNN smoothing": NeighbourSmoothing(),
-        WIENER: WienerOfHalves(*units),
-        "Wiener mixture": MixtureOfHalves(*units),
-    }
+    simple = GeneMean(), PCAOfHalves(), NeighbourSmoothing()
+    others = *simple, WienerOfHalves(*units), MixtureOfHalves(*units)
+    return {NONE: Identity(), **{its.name: its for its in others}}
 
 
 def errors_of(

@@ -29,10 +29,10 @@ class Oracle(Denoiser):
     def __init__(self, cohort: Cohort, scaling: ZScore):
         self.cohort, self.scaling = cohort, scaling
 
-    def denoise(self, noisy: np.ndarray, noise_factor: float) -> np.ndarray:  # type: ignore[override]  # one factor
+    def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
         """Return the posterior mean at one noise factor."""
         mixture = self.cohort.mixture.standardised(self.scaling.centre, self.scaling.scale)
-        return posterior_mean(mixture, noisy, noise_factor)
+        return posterior_mean(mixture, noisy, float(noise_factor))
 
 
 def references(

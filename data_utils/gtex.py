@@ -26,7 +26,7 @@ from data_utils.download import MOVE, Fetched, alone, cache_folder, download, sa
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_expression
 from data_utils.files import replacing, sha256, write_bytes
-from data_utils.formats.gct import read_gct_genes
+from data_utils.formats.gct import read_gct
 from data_utils.formats.parquet import write_parquet
 from data_utils.formats.text import shown
 from data_utils.genes import is_landmark, select_landmarks
@@ -281,7 +281,7 @@ def read_attributes(path: Path) -> pd.DataFrame:
 
 def _landmarks(path: Path, labels: pd.DataFrame) -> ExpressionMatrix:
     """Read the landmark genes of the expression file, and label its samples."""
-    matrix, _ = select_landmarks(read_gct_genes(path, is_landmark), str(path))
+    matrix, _ = select_landmarks(read_gct(path, is_landmark), str(path))
     check_expression(matrix, str(path))
     samples = matrix.sample_ids
     if not labels.index.isin(samples).any():

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, joined
 from data_utils.formats.text import (
-    BadCell,
-    Cells,
     as_text,
     bad_cell,
     is_number,
@@ -65,62 +64,44 @@ class _Header:
         )
 
 
-def read_gct(path: Path) -> ExpressionMatrix:
-    """Read a .gct or .gct.gz. Labels are text. Raises InputError if header and body disagree."""
-    header = _read_header(path)
-    if not read_lines(path, header.lines + 1)[header.lines :]:
-        raise _count_error(path, "gene rows", header.genes, 0)
-    is_text = [column < header.left for column in range(len(header.names))]
-    try:  # GCT has no quoting: a gene's description may hold 5" or 3'
-        table = Cells(path, "\t", header.lines, is_text, quoted=False).read()
-    except BadCell as bad:
-        raise bad.error(path, sample=header.names[bad.column], gene=bad.row[0]) from None
-    if table.num_rows != header.genes:
-        raise _count_error(path, "gene rows", header.genes, table.num_rows)
-    values = np.empty((header.samples, header.genes), dtype=np.float32)
-    for sample in range(header.samples):
-        values[sample] = table.column(header.left + sample).to_numpy()
-    return header.matrix(values, [table.column(i).to_pylist() for i in range(header.left)])
+def read_gct(path: Path, keep: Callable[[str], bool] | None = None) -> ExpressionMatrix:
+    """Read a .gct or .gct.gz, or those of its genes that `keep` selects by id.
 
-
-def read_gct_genes(path: Path, keep: Callable[[str], bool]) -> ExpressionMatrix:
-    """Read the genes that `keep` selects by id, with one line in memory at a time.
-
-    Raises as `read_gct` does; of the other genes only the number of cells is checked.
+    One line is in memory at a time, and of other genes only the number of cells is checked. Labels
+    are text. Raises InputError if header and body disagree.
     """
     header = _read_header(path)
-    cells: list[list[str]] = []
+    texts: list[list[str]] = []
     values: list[np.ndarray] = []
     rows = 0
     with open_bytes(path) as stream:
-        for _ in range(header.lines):
-            stream.readline()
-        for number, line in enumerate(stream, header.lines + 1):
-            if not line.strip():
+        for number, line in enumerate(stream, 1):
+            if number <= header.lines or not line.strip():
                 continue
             rows += 1
             found, name = line.count(b"\t") + 1, as_text(path, line.partition(b"\t")[0])
             if found != len(header.names):
                 raise ragged(path, number, name, found, len(header.names))
-            if keep(name):
-                row = as_text(path, line).split("\t")
-                cells.append(row[: header.left])
-                values.append(_numbers(path, header, row))
+            if keep is None or keep(name):
+                *labels, numbers = as_text(path, line).split("\t", header.left)
+                texts.append(labels)
+                values.append(_numbers(path, header, name, numbers))
     if rows != header.genes:
         raise _count_error(path, "gene rows", header.genes, rows)
     shape = (len(values), header.samples)
     table = np.ascontiguousarray(np.array(values, dtype=np.float32).reshape(shape).T)
-    return header.matrix(table, list(zip(*cells, strict=True)) or [()] * header.left)
+    return header.matrix(table, list(zip(*texts, strict=True)) or [()] * header.left)
 
 
-def _numbers(path: Path, header: _Header, row: list[str]) -> np.ndarray:
-    """The values of one gene, (samples,) float32, as Arrow reads them elsewhere."""
-    numbers = [cell.strip(" ") for cell in row[header.left :]]
+def _numbers(path: Path, header: _Header, gene: str, line: str) -> np.ndarray:
+    """Return the values of one gene, (samples,) float32, rounded once, as Arrow does elsewhere."""
+    cells = pc.utf8_trim(pc.split_pattern(pa.array([line]), "\t").flatten(), " ")
     try:
-        return pa.array(numbers).cast(pa.float32()).to_numpy()
+        return cells.cast(pa.float32()).to_numpy()
     except pa.ArrowInvalid:
-        column = next((i for i, cell in enumerate(numbers) if not is_number(cell)), 0)
-        raise bad_cell(path, numbers[column], header.names[header.left + column], row[0]) from None
+        texts = cells.to_pylist()
+        column = next((i for i, cell in enumerate(texts) if not is_number(cell)), 0)
+        raise bad_cell(path, texts[column], header.names[header.left + column], gene) from None
 
 
 def _read_header(path: Path) -> _Header:

@@ -11,8 +11,7 @@ import pytest
 
 from data_utils.download import alone
 from data_utils.errors import InputError
-from data_utils.formats.gct import read_gct, read_gct_genes
-from data_utils.genes import is_landmark, landmark_table, select_landmarks
+from data_utils.genes import landmark_table
 from data_utils.gtex import (
     RELEASES,
     addresses,
@@ -260,88 +259,3 @@ def test_attributes_are_texts(tmp_path):
     assert labels.loc["GTEX-ZZZZ-0001-SM-1"].tolist() == list(
         gtex.TISSUES[(len(gtex.sample_ids()) - 1) % 3]
     )
-
-
-# the streaming reader
-
-
-def assert_equal(one, other):
-    np.testing.assert_array_equal(one.values, other.values)
-    assert one.sample_ids.tolist() == other.sample_ids.tolist()
-    assert one.gene_ids.tolist() == other.gene_ids.tolist()
-    assert one.sample_labels.equals(other.sample_labels)
-    assert one.gene_labels.equals(other.gene_labels)
-
-
-@pytest.fixture(params=[".gct", ".gct.gz"])
-def file(request, tmp_path):
-    path = tmp_path / f"x{request.param}"
-    path.write_bytes(gzip.compress(gtex.gct()) if request.param.endswith("gz") else gtex.gct())
-    return path
-
-
-def test_the_streaming_reader_is_the_reader(file):
-    whole = read_gct(file)
-    assert_equal(read_gct_genes(file, lambda name: True), whole)
-    kept = [i for i, name in enumerate(whole.gene_ids) if is_landmark(name)]
-    assert len(kept) == gtex.N_LANDMARKS
-    assert_equal(read_gct_genes(file, is_landmark), whole.select(genes=kept))
-    assert_equal(*(select_landmarks(m, "x")[0] for m in (whole, read_gct_genes(file, is_landmark))))
-    assert read_gct_genes(file, lambda name: False).values.shape == (len(gtex.sample_ids()), 0)
-
-
-def test_the_streaming_reader_reads_numbers_as_the_reader_does(tmp_path):
-    cells = [
-        "+5",
-        " 7",
-        "7 ",
-        "1.",
-        ".5",
-        "-0",
-        "1e-50",
-        "1E3",
-        "16777217",
-        "0.100000001490116119384765625",
-        "3.4e38",
-    ]
-    path = tmp_path / "x.gct"
-    names, numbers = "\t".join(f"s{i}" for i in range(len(cells))), "\t".join(cells)
-    path.write_text(f"#1.2\n1\t{len(cells)}\nName\tDescription\t{names}\ng\td\t{numbers}\n")
-    assert_equal(read_gct_genes(path, lambda name: True), read_gct(path))
-
-
-def test_the_streaming_reader_reads_1_3(tmp_path):
-    path = tmp_path / "x.gct"
-    path.write_text(
-        "#1.3\n2\t3\t1\t1\nid\tsym\ta\tb\tc\ntissue\tna\tx\ty\tz\n"
-        "g1\tA\t1\t2.5\t1e-3\ng2\tB\t4\t5\t0.1\n"
-    )
-    assert_equal(read_gct_genes(path, lambda name: True), read_gct(path))
-    assert (
-        read_gct_genes(path, "g2".__eq__).values.tolist() == np.float32([[4], [5], [0.1]]).tolist()
-    )
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ((b"\tg2\t", b"\tg2\tx"), "'x5' at sample 'b', gene 'r2' is not a number"),
-        ((b"\tg2\t5", b"\tg2\tNA"), "a missing value 'NA' at sample 'b', gene 'r2'"),
-        ((b"r1\tg1\t1\t", b"r1\tg1\t"), "line 4, 'r1', has 4 cells where 5 are"),
-        ((b"\n2\t3\n", b"\n3\t3\n"), "promises 3 gene rows, the file has 2"),
-        ((b"r2", b"r\xff"), "is not UTF-8"),
-        ((b"#1.2", b"#1.9"), "not #1.2 or #1.3"),
-    ],
-)
-def test_the_streaming_reader_refuses_what_the_reader_does(change, words, tmp_path):
-    path = tmp_path / "x.gct"
-    good = b"#1.2\n2\t3\nName\tDescription\tb\tc\td\nr1\tg1\t1\t2\t3\nr2\tg2\t5\t6\t7\n"
-    assert change[0] in good
-    path.write_bytes(good.replace(*change))
-    with pytest.raises(InputError) as error:
-        read_gct_genes(path, lambda name: name != "r1")
-    assert str(error.value).startswith(f"{path}: ")
-    assert words in str(error.value)
-    if b"\xff" not in change[1]:  # that is found by read_expression, for all formats
-        with pytest.raises(InputError):
-            read_gct(path)

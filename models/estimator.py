@@ -17,7 +17,7 @@ from data_utils.errors import InputError
 from data_utils.noise import add_noise, standard_normal, stream
 from data_utils.preparation import PreparedData, Split, ZScore
 from models.config import NOISE_FACTORS, MemberConfig, Phase
-from models.denoisers.denoiser import mse
+from models.denoisers.denoiser import Denoiser, mse
 from models.denoisers.network import NetworkDenoiser, saved
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table, load_model, save_model
 from models.gauge import Gauge
@@ -40,7 +40,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     rows that it is given. beta, rho: weight and target of the sparsity term. patience: epochs
     without a lower validation MSE before training stops. validation_fraction: share of rows.
 
-    Fitted: denoiser_ (models.network), scaling_ (z-scores), gauge_ (noise and unlikeness),
+    Fitted: model_ (models.folder.Model, with the network, z-scores and gauge of the noise),
     validation_curve_ (MSE after every epoch), best_epoch_, n_features_in_, feature_names_in_.
     """
 
@@ -84,28 +84,36 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         [best] = train(training, self.patience)
         if best.epoch == 0:
             raise ValueError("the training diverged in its first epoch: give a lower learning_rate")
-        self.scaling_ = data.scaling
-        self.gauge_ = Gauge.fit(data.train, data.validation, member.seed)
-        parameters = {name: value.numpy() for name, value in best.parameters.items()}
-        self.denoiser_ = saved(member.architecture, data.n_genes, parameters)
         self.validation_curve_ = np.array(training.curve)[:, 0]
         self.best_epoch_ = best.epoch
-        self._metrics = self._measured(data.validation, member.seed)
-        self._training = {
-            "source": "DenoisingAutoencoder.fit",
-            "sha256": hashlib.sha256(values.astype("<f4").tobytes()).hexdigest(),
-            "n_samples": len(values),
-            "simulated": None,
-        }
+        parameters = {name: value.numpy() for name, value in best.parameters.items()}
+        denoiser = saved(member.architecture, data.n_genes, parameters)
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(data.n_genes)])
+        self.model_ = Model(
+            name=f"DenoisingAutoencoder, {self.model}",
+            denoiser=denoiser,
+            genes=gene_table(names),
+            scaling=data.scaling,
+            transform="none",
+            noise_factors=self._noise_factors(),
+            training={
+                "source": "DenoisingAutoencoder.fit",
+                "sha256": hashlib.sha256(values.astype("<f4").tobytes()).hexdigest(),
+                "n_samples": len(values),
+                "simulated": None,
+            },
+            metrics=_measured(denoiser, data.validation, member.seed),
+            gauge=Gauge.fit(data.train, data.validation, member.seed),
+        )
         return self
 
     def transform(self, X):
         """Return X denoised: of the same kind, shape and units."""
         check_is_fitted(self)
-        values = self._values(X, reset=False)
-        z = self.scaling_.transform(values)
-        factor = self.gauge_.noise_factor(z) if self.noise_input else 0.0
-        clean = self.scaling_.inverse_transform(self.denoiser_.denoise(z, factor))
+        values, model = self._values(X, reset=False), self.model_
+        z = model.scaling.transform(values)
+        factor = model.gauge.noise_factor(z) if self.noise_input else 0.0
+        clean = model.scaling.inverse_transform(model.denoiser.denoise(z, factor))
         clean = clean.astype(values.dtype, copy=False)
         if not _is_anndata(X):
             return clean
@@ -119,28 +127,16 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         It is in units of a gene's variance. The noise is the same in every call.
         """
         check_is_fitted(self)
-        z = self.scaling_.transform(self._values(X, reset=False))
+        z = self.model_.scaling.transform(self._values(X, reset=False))
         normal = standard_normal(z.shape, stream(0, "score")).numpy()
         factors = self._noise_factors()
-        guesses = (self.denoiser_.denoise(add_noise(z, a, normal), a) for a in factors)
+        guesses = (self.model_.denoiser.denoise(add_noise(z, a, normal), a) for a in factors)
         return -float(np.mean([mse(guess, z) for guess in guesses]))
 
     def save(self, folder: str | Path, force: bool = False) -> None:
         """Write a model folder for `run_study.py denoise`. Raises InputError if it exists."""
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
-        model = Model(
-            name=f"DenoisingAutoencoder, {self.model}",
-            denoiser=self.denoiser_,
-            genes=gene_table(names),
-            scaling=self.scaling_,
-            transform="none",
-            noise_factors=self._noise_factors(),
-            training=self._training,
-            metrics=self._metrics,
-            gauge=self.gauge_,
-        )
-        save_model(model, Path(folder), force)
+        save_model(self.model_, folder, force)
 
     @classmethod
     def load(cls, folder: str | Path) -> DenoisingAutoencoder:
@@ -152,8 +148,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             )
         factors = model.noise_factors[0] if len(model.noise_factors) == 1 else model.noise_factors
         it = cls(model.denoiser.network.name, factors, model.denoiser.network.noise_input)
-        it.denoiser_, it.scaling_, it.gauge_ = model.denoiser, model.scaling, model.gauge
-        it._metrics, it._training = model.metrics, model.training
+        it.model_ = model
         it.feature_names_in_ = model.genes["ensembl_id"].to_numpy(dtype=object)
         it.n_features_in_ = len(it.feature_names_in_)
         return it
@@ -192,16 +187,17 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             )
         return member
 
-    def _measured(self, validation: np.ndarray, seed: int) -> pd.DataFrame:
-        """MSE on validation rows, and that of leaving them alone, at 0.1 ... 1.0."""
-        normal = standard_normal(validation.shape, stream(seed, "measured")).numpy()
-        rows = []
-        for a in NOISE_FACTORS[1:]:
-            noisy = add_noise(validation, a, normal)
-            answer = self.denoiser_.denoise(noisy, a)
-            guesses = {OWN: answer, "identity": noisy, "gene mean": np.zeros_like(noisy)}.items()
-            rows += [("validation", name, a, mse(guess, validation)) for name, guess in guesses]
-        return pd.DataFrame(rows, columns=METRIC_COLUMNS)
+
+def _measured(denoiser: Denoiser, validation: np.ndarray, seed: int) -> pd.DataFrame:
+    """MSE on validation rows, and that of leaving them alone, at 0.1 ... 1.0."""
+    normal = standard_normal(validation.shape, stream(seed, "measured")).numpy()
+    rows = []
+    for a in NOISE_FACTORS[1:]:
+        noisy = add_noise(validation, a, normal)
+        answer, means = denoiser.denoise(noisy, a), np.zeros_like(noisy)
+        guesses = {OWN: answer, "identity": noisy, "gene mean": means}.items()
+        rows += [("validation", name, a, mse(guess, validation)) for name, guess in guesses]
+    return pd.DataFrame(rows, columns=METRIC_COLUMNS)
 
 
 def _prepared(values: np.ndarray, split: Split) -> PreparedData:

@@ -41,7 +41,7 @@ def test_it_trains_as_a_run_does(noise):
     ).fit(X)
     seed = int(np.random.RandomState(3).randint(2**31 - 1))
     order = torch.randperm(len(X), generator=stream(seed, "validation-rows")).numpy()
-    z = fitted.scaling_.transform(X)
+    z = fitted.model_.scaling.transform(X)
     rows = [z[np.sort(part)] for part in (order[15:], order[:15])]
     data = replace(prepared(), train=rows[0], validation=rows[1])
     of_run = member(
@@ -53,7 +53,7 @@ def test_it_trains_as_a_run_does(noise):
     assert fitted.best_epoch_ == 4  # still falling, so the weights are those at the end
     assert fitted.validation_curve_.tolist() == [mse for [mse] in training.curve]
     for name, value in training.parameters(0).items():
-        np.testing.assert_array_equal(fitted.denoiser_.parameters[name], value.numpy())
+        np.testing.assert_array_equal(fitted.model_.denoiser.parameters[name], value.numpy())
 
 
 def test_training_stops_early_and_keeps_the_best():

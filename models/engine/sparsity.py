@@ -20,7 +20,7 @@ def kl_divergence(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
 
 
 def kl_gradient(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
-    """d KL(rho || rho_hat) / d rho_hat, elementwise; 0 where rho_hat is clamped."""
+    """Return d KL(rho || rho_hat) / d rho_hat, elementwise; 0 where rho_hat is clamped."""
     clamped = rho_hat.clamp(CLAMP, 1 - CLAMP)
     return ((1 - rho) / (1 - clamped) - rho / clamped) * (clamped == rho_hat)
 

@@ -1,0 +1,199 @@
+"""Networks next to references, genes and labels: each number against what the runs are made of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.config import PAPER_MODELS
+from study.evidence.evidence import load_evidence
+from study.grids import Narrowing
+from study.report import curves, references
+from study.report.curves import NOISY
+from study.report.document import Plot
+from study.report.exports import cell, save
+from study.report.references import all_curves, draw_labels, gene_exhibits
+from tests.study.report.made import LABEL, as_seen, line, mean, reference_tables, row
+from tests.study.runs import effect_as_published, effect_as_written, fake_run
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return load_evidence(
+        [fake_run(folder / "paper", "paper"), fake_run(folder / "published", "as-published")]
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(scripts):
+    return {table.key: table for table in reference_tables(scripts)}
+
+
+def test_which_tables_there_are(tables):
+    keys = ["mse-as-written", "mse-as-published", "noise-removed-table", "genes", "labels-1"]
+    assert list(tables) == keys
+    for table in tables.values():
+        assert table.measured  # marked if the data are simulated
+        assert set(table.formats) <= set(table.frame) | {"rho"}
+        for name in table.frame:  # every value can be shown
+            assert all(cell(value, table.formats.get(name)) for value in table.frame[name])
+
+
+def test_mse_beside_the_references(tables):
+    one = row(tables["mse-as-written"], model="dense-4", noise_factor=0.6)
+    assert one["MSE, noisy test rows"] == pytest.approx(mean("dense-4", effect_as_written, 0.6))
+    assert one["against the input"] == "worse"
+    assert one[LABEL] == pytest.approx(0.36)
+    assert one["PCA 32"] == pytest.approx(0.45 + 0.036 + 1e-4)
+    assert one["PCA with gain 32"] == pytest.approx(0.45 + 0.018 + 1e-4)
+    assert one["seeds"] == 3
+    assert (
+        row(tables["mse-as-written"], model="dense-4", noise_factor=0.7)["against the input"]
+        == "better"
+    )
+    assert (
+        len(tables["mse-as-written"].frame) == 55
+    )  # without a sparsity term: betas are in another table
+    assert list(tables["mse-as-written"].frame["model"].unique()) == [
+        "dense-2",
+        "dense-4",
+        "dense-6",
+        "dense-8",
+        "conv",
+    ]
+    worse = (tables["mse-as-written"].frame["against the input"] == "worse").sum()
+    assert f"In {worse} of 55 rows the network is worse" in tables["mse-as-written"].caption
+
+
+def test_as_published_has_both_measures(tables):
+    one = row(tables["mse-as-published"], model="conv", noise_factor=1.0)
+    value = mean("conv", effect_as_published, 1.0, phases=11)
+    assert one["MSE, noisy test rows"] == pytest.approx(value)
+    assert one["MSE, clean training rows"] == pytest.approx(value - 0.03)
+
+
+def test_shares_by_method(tables):
+    removed = tables["noise-removed-table"].frame.set_index("method")
+    assert removed.loc["Wiener", "α = 1"] == pytest.approx(0.7499)
+    assert removed.loc["dense-2", "α = 0.5"] == pytest.approx(
+        1 - mean("dense-2", effect_as_written, 0.5) / 0.25
+    )
+    assert "α = 0" not in removed
+    assert (
+        cell(removed.loc["Wiener", "α = 1"], tables["noise-removed-table"].formats["α = 1"]).text
+        == "75.0%"
+    )
+
+
+def test_worst_and_best_genes(tables):
+    genes = tables["genes"].frame
+    assert len(genes) == 20
+    assert genes["rank"].tolist() == [*range(1, 11), *range(21, 31)]
+    assert genes.loc[0, "gene"] == "<script>alert('gene')</script>"
+    assert genes.loc[0, "Wiener"] == pytest.approx(0.59)
+    assert genes["gene"].iloc[-1] == "ENSG00000000000"
+    labels = tables["labels-1"].frame
+    assert labels["tissue"].tolist() == ["<b>Blood</b>", "Brain - Cortex", "Liver"]
+    assert labels["samples"].tolist() == [30, 20, 10]
+
+
+def test_old_runs_have_fewer_tables(tmp_path):
+    found = load_evidence(
+        [fake_run(tmp_path / "run", "as-published", seeds=1, tables=False, simulated=False)]
+    )
+    tables = {table.key: table for table in reference_tables(found)}
+    assert list(tables) == ["mse-as-published", "noise-removed-table"]
+    assert "imulated" not in tables["mse-as-published"].caption
+    columns = set(tables["mse-as-published"].frame)
+    assert LABEL in columns
+    assert not columns & {"Wiener", "PCA 32", "gene mean", "oracle, best possible"}
+
+
+def test_lost_networks_are_counted_in_the_table(tmp_path):
+    narrow = Narrowing(seeds=2, depths=["2"], betas=[0])
+    found = load_evidence([fake_run(tmp_path / "run", lost={0: "diverged"}, narrowing=narrow)])
+    [table] = [table for table in reference_tables(found) if table.key == "mse-as-written"]
+    assert "Left out: 1 of 22 networks" in table.caption
+    assert row(table, noise_factor=0.0)["seeds"] == 1
+
+
+def test_share_of_the_noise_removed():
+    points = pd.DataFrame(
+        {"series": ["net", "net", "net", "identity"], "noise_factor": [0.0, 0.5, 1.0, 0.5]}
+    )
+    points = points.assign(mse=[0.1, 0.3, 0.25, 0.25], low=0.2, high=[0.1, 0.4, 0.5, 0.25])
+    points = points.assign(seeds=3, bounds="", method=points["series"])
+    shares = references.noise_removed(points).set_index("noise_factor")
+    assert shares["removed"].to_dict() == pytest.approx({0.5: 1 - 0.3 / 0.25, 1.0: 0.75})
+    assert shares.loc[1.0, ["low", "high"]].tolist() == pytest.approx([0.5, 0.8])
+
+
+def test_all_curves_prefers_as_written(evidence, tmp_path):
+    points = references.all_curves(evidence)
+    assert list(points["series"].drop_duplicates())[:5] == list(PAPER_MODELS)
+    values = as_seen("conv", effect_as_written, 1.0)
+    assert line(points, NOISY, "conv").loc[1.0, "mse"] == pytest.approx(np.mean(values))
+    assert "PCA with gain 32" not in set(points["series"])
+    assert "PCA with gain 32" in set(references.all_curves(evidence, gain=True)["series"])
+    found = load_evidence([fake_run(tmp_path / "run", "as-published", seeds=2)])
+    assert curves.main_protocol(found) == "as-published"
+    values = as_seen("dense-8", effect_as_published, 1.0, phases=11, seeds=2)
+    assert line(references.all_curves(found), NOISY, "dense-8").loc[1.0, "mse"] == pytest.approx(
+        np.mean(values)
+    )
+
+
+def test_by_gene_and_by_label(evidence):
+    genes = references.breakdown(evidence.genes)
+    assert genes["noise_factor"].unique().tolist() == [0.5]
+    assert genes["series"].unique()[1:].tolist() == list(references.REFERENCES)
+    one = genes[genes["gene_id"] == "<script>alert('gene')</script>"]
+    assert one["mse"].tolist() == pytest.approx([0.59] * 8)
+    labels = references.label_exhibits(evidence)[0].data
+    worst_first = ["<b>Blood</b>", "Brain - Cortex", "Liver"]
+    assert labels["value"].unique().tolist() == worst_first
+    assert labels["samples"].unique().tolist() == [30, 20, 10]
+    quantiles = references.gene_quantiles(genes)
+    worst = quantiles[quantiles["percent_of_genes"] == 100]
+    assert worst["mse"].tolist() == pytest.approx([0.59] * 8)
+    assert len(quantiles) == 8 * 101
+
+
+def test_the_nearest_noise_factor_and_the_best_network():
+    assert curves.nearest([0.1, 0.3, 1.0]) == 0.3
+    assert np.isnan(curves.nearest([]))
+    rows = [
+        ("as-published", "conv", 0.1),
+        ("as-written", "dense-2", 0.3),
+        ("as-written", "dense-4", 0.2),
+    ]
+    table = pd.DataFrame(rows, columns=["protocol", "method", "mse"])
+    table = table.assign(noise_factor=0.5, gene_id="a")
+
+    def best(rows):
+        return references.breakdown(rows)["series"].tolist()
+
+    assert best(table) == ["dense-4"]
+    assert best(table[:1]) == ["conv, as-published"]
+    assert best(table[:0]) == []
+
+
+def test_foreign_text_is_drawn_as_it_is(tmp_path):
+    """No formula is made of a tissue that is called like one."""
+    data = pd.DataFrame({"value": ["$x^$", "<b>" + 60 * "long "], "samples": [3, 2000]})
+    data = data.assign(series="dense-2", method="dense-2", mse=[0.3, 0.2], noise_factor=0.5)
+    plot = Plot("tissues", "t", "c", data, draw_labels)
+    save(plot, tmp_path)
+    names = [text.get_text() for text in plot.figure().axes[0].get_yticklabels()]
+    assert names[0] == "$x^$ (3)"
+    assert names[1].startswith("<b>long")
+    assert names[1].endswith("… (2,000)")
+
+
+def test_an_as_published_network_and_pca_of_any_size_keep_their_looks(tmp_path):
+    found = load_evidence([fake_run(tmp_path / "run", "as-published", seeds=2)])
+    data = gene_exhibits(found)[0].data
+    assert data["series"].iloc[0] == "conv, as-published"
+    assert data["method"].iloc[0] == "conv"
+    points = all_curves(found)
+    assert set(points.loc[points["series"] == "PCA 32", "method"]) == {"PCA"}

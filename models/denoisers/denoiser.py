@@ -123,11 +123,11 @@ class Pairs:
     noise_factor: np.ndarray | float  # a number or (samples,)
 
     @classmethod
-    def noised(cls, clean: np.ndarray, seed: int, noise_factor: float = 1.0) -> Pairs:
-        """Add to validation rows the noise on which the networks of `seed` are validated."""
+    def noised(cls, clean: np.ndarray, seed: int) -> Pairs:
+        """Add to validation rows the noise of `seed`'s networks, with noise factor 1."""
         clean = np.asarray(clean, dtype=np.float64)
         normal = evaluation_noise(seed, "validation", *clean.shape).numpy().astype(np.float64)
-        return cls(add_noise(clean, noise_factor, normal), clean, noise_factor)
+        return cls(add_noise(clean, 1.0, normal), clean, 1.0)
 
 
 def noisy_rows(clean: np.ndarray, part: str, noise_factor: float, seed: int) -> np.ndarray:

@@ -101,7 +101,6 @@ def train_networks(
     training: Training,
     validation: Sequence[Halves],
     seeds: Sequence[int],
-    model: str = MODEL,
     epochs: int | None = None,
 ) -> list[NetworkOfHalves]:
     """Train a network for each seed; the halves of each in `validation` choose its epoch."""
@@ -110,7 +109,7 @@ def train_networks(
     batch_size = MemberConfig.batch_size
     epochs = epochs or max(EPOCHS, math.ceil(UPDATES / math.ceil(n_samples / batch_size)))
     phases = (Phase((0.0,), epochs),)
-    members = tuple(MemberConfig(model, phases, seed) for seed in seeds)
+    members = tuple(MemberConfig(MODEL, phases, seed) for seed in seeds)
     best = train(
         TrainingOfHalves(members, training, scaling, validation), math.ceil(PATIENCE * epochs)
     )

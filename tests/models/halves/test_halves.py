@@ -98,7 +98,7 @@ def test_what_each_denoiser_removes(training, parts):
 
 
 def test_a_network_learns_from_halves(training, parts):
-    first, second = train_networks(training, parts, seeds=(0, 1), model="dense-32x16x32", epochs=60)
+    first, second = train_networks(training, parts, seeds=(0, 1), epochs=60)
     mean = GeneMean().fit(training.rows)
     test = parts[1]
     errors = [
@@ -106,7 +106,7 @@ def test_a_network_learns_from_halves(training, parts):
     ]
     assert max(errors[:2]) < 0.5 * errors[2]
     assert errors[0] != errors[1]
-    [alone] = train_networks(training, parts[:1], seeds=(0,), model="dense-32x16x32", epochs=60)
+    [alone] = train_networks(training, parts[:1], seeds=(0,), epochs=60)
     np.testing.assert_array_equal(
         *(d.denoise(test.inputs, test.noise_factor) for d in (first, alone))
     )

@@ -75,7 +75,7 @@ class ConvArchitecture:
 
     conv 16 - pool - conv 8 - pool - conv 8 - pool (the code) - conv 8 - up - conv 8 - up - conv 16
     - up - conv 1, kernels 3 x 3, padded to keep the size. The paper's zero-padding before the layer
-    of 16 is that layer's "same" padding. ReLU, but for the code (sigmoid) and the output.
+    of 16 is that layer's "same" padding. ReLU, except the code (sigmoid) and the output.
     """
 
     name: str = "conv"

@@ -34,10 +34,10 @@ def matrix(n_samples=150, n_genes=40):
 @pytest.mark.parametrize("noise", [(0.5,), (0.2, 0.8)])
 def test_it_trains_as_a_run_does(noise):
     X = matrix().to_numpy()
-    told = len(noise) > 1
+    noise_input = len(noise) > 1
     settings = {"beta": 0.01, "rho": 0.1, "learning_rate": 3e-3, "batch_size": 32}
     fitted = DenoisingAutoencoder(
-        "dense-16x8x16", noise, told, max_epochs=4, random_state=3, **settings
+        "dense-16x8x16", noise, noise_input, max_epochs=4, random_state=3, **settings
     ).fit(X)
     seed = int(np.random.RandomState(3).randint(2**31 - 1))
     order = torch.randperm(len(X), generator=stream(seed, "validation-rows")).numpy()
@@ -45,7 +45,7 @@ def test_it_trains_as_a_run_does(noise):
     rows = [z[np.sort(part)] for part in (order[15:], order[:15])]
     data = replace(prepared(), train=rows[0], validation=rows[1])
     of_run = member(
-        "dense-16x8x16", phases=(Phase(noise, 4),), seed=seed, noise_input=told, **settings
+        "dense-16x8x16", phases=(Phase(noise, 4),), seed=seed, noise_input=noise_input, **settings
     )
     training = PackTraining((of_run,), data, tested=False)
     while not training.finished:

@@ -45,7 +45,7 @@ DENOISERS = {
     "dense, relu code, sigmoid output": lambda: network(
         "dense-16x8", code_activation="relu", output="sigmoid"
     ),
-    "dense, told": lambda: network("dense-16x8x16", noise_input=True),
+    "dense with noise input": lambda: network("dense-16x8x16", noise_input=True),
     "conv": lambda: network("conv"),
     "mixture": lambda: mixture(),
 }

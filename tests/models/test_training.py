@@ -181,7 +181,7 @@ def test_evaluation_in_parts_is_the_whole(monkeypatch):
 
 
 @pytest.mark.parametrize("noise_factors", [(0.5,), (0.1, 0.5, 1.0)])
-def test_members_that_are_told_the_noise_equal_a_plain_loop(noise_factors):
+def test_members_with_the_noise_as_an_input_equal_a_plain_loop(noise_factors):
     phases = (Phase(noise_factors, 3),)
     training = trained(
         [member("dense-4", phases=phases, noise_input=True, seed=seed) for seed in (0, 0, 1)]
@@ -251,7 +251,7 @@ def test_blocks_do_not_change_a_number(monkeypatch, model, block):
         assert outcome(other, k) == outcome(usual, k)
 
 
-def test_members_of_small_error_take_the_exact_path_and_keep_their_numbers(monkeypatch):
+def test_members_of_small_error_are_computed_exactly_and_keep_their_numbers(monkeypatch):
     """A block mixes members that have learnt the data with others; each equals itself alone."""
     monkeypatch.setattr("models.engine.dense.RESIDUAL_FREE_MSE", 0.8)
     pack = tuple(
@@ -382,7 +382,7 @@ def test_resumed_twice_equals_unbroken():
     assert all(outcome(training, k) == outcome(whole, k) for k in range(3))
 
 
-def test_restored_into_an_object_that_has_gone_on():
+def test_restored_into_a_training_that_is_further_on():
     members = tuple(BROKEN["dense-2"])
     training = PackTraining(members, DATA["dense"])
     training.advance()
@@ -538,7 +538,7 @@ def test_data_that_overflow_diverge_all_and_end():
 
 
 @pytest.mark.parametrize("model", ["dense-2", "conv"])
-def test_test_rows_change_the_test_records_alone(model):
+def test_test_rows_change_only_the_test_records(model):
     pack = [member(model, beta=0.1), member(model, 0.1)]
     before = trained(pack)
     changed = replace(data_of(model), test=data_of(model).test[::-1] + np.float32(3))

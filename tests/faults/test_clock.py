@@ -9,20 +9,7 @@ import pytest
 
 from tests.small import ROOT, assert_same_tables, expression_file, models
 
-STUDY = [
-    "--grid",
-    "smoke",
-    "--depths",
-    "2",
-    "4",
-    "--noise",
-    "0.1",
-    "0.5",
-    "--betas",
-    "0",
-    "--epochs",
-    "20",
-]
+STUDY = "--grid smoke --depths 2 4 --noise 0.1 0.5 --betas 0 --epochs 20".split()
 STUDY += ["--checkpoint-seconds", "0.2", "--no-report"]
 HOOKS = Path(__file__).parent / "hooks"
 

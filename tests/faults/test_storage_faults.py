@@ -139,7 +139,7 @@ def test_a_folder_that_stays_away_is_an_error_and_no_other_is_made(
     assert_resume_finishes(data, out, unbroken)
 
 
-def test_what_cannot_be_read_now_is_not_taken_for_damaged(
+def test_an_unreadable_file_is_not_taken_for_a_damaged_one(
     data, unbroken, tmp_path, monkeypatch, capfd
 ):
     """An error of the storage at --resume: nothing is deleted for it."""

@@ -63,14 +63,14 @@ def test_packs_come_in_turn_until_all_have_ended(attempts):
     assert attempts.errors == []
 
 
-def test_a_pack_that_raises_is_given_up_after_some_tries_and_the_others_go_on(attempts):
+def test_a_pack_that_raises_is_given_up_after_some_tries_and_the_others_continue(attempts):
     assert tried(attempts, "ValueError: no") == (1 + RETRIES, OTHER)
     assert attempts.errors == [(PACK.pack, "ValueError: no")]
     attempts.ended(OTHER, result=True)
     assert attempts.over
 
 
-def test_a_pack_that_came_on_is_not_given_up(attempts):
+def test_a_pack_that_makes_progress_is_not_given_up(attempts):
     """Killed a hundred times, each time after another checkpoint."""
     for epoch in range(100):
         pack = attempts.next()

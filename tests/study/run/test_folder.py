@@ -127,13 +127,13 @@ def test_an_unreadable_json_file_is_bad_input_with_a_way_out(folder, content):
         folder.read_json("config.json")
 
 
-def test_create_says_what_cannot_be_written(tmp_path):
+def test_create_reports_what_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be written .*another --out"):
         RunFolder(tmp_path / "file").create()
 
 
-def test_clear_keeps_the_lock_alone(folder):
+def test_clear_keeps_only_the_lock(folder):
     (folder.path / ".lock").touch()
     folder.write_json("config.json", {})
     folder.save_model(MEMBERS[0], PARAMETERS)
@@ -244,7 +244,7 @@ def test_one_bit_of_a_checkpoint_or_a_network_is_noticed(folder, at):
 
 @pytest.mark.parametrize("name", ["members.parquet", "metrics.parquet", "sha256"])
 @pytest.mark.parametrize("at", [0.0, 0.1, 0.5, 0.9, 1.0])
-def test_one_bit_of_a_part_is_noticed_and_its_pack_alone_is_forgotten(folder, name, at):
+def test_one_bit_of_a_part_is_noticed_and_only_its_pack_is_forgotten(folder, name, at):
     broken, whole = finish(folder, MEMBERS[:2]), finish(folder, MEMBERS[2:4])
     assert folder.drop_damaged() == []
     flipped(folder.path / "parts" / f"{broken.pack_id}.{name}", at)
@@ -256,7 +256,7 @@ def test_one_bit_of_a_part_is_noticed_and_its_pack_alone_is_forgotten(folder, na
     assert folder.drop_damaged() == []
 
 
-def test_a_damaged_network_trains_again_alone(folder):
+def test_only_a_damaged_network_trains_again(folder):
     pack = finish(folder, MEMBERS[:3])
     for config in pack.members[:2]:
         folder.save_model(config, PARAMETERS)
@@ -318,7 +318,7 @@ def test_tables_are_in_the_order_of_the_plan_whatever_the_packs(tmp_path):
         pd.testing.assert_frame_equal(metrics, merged[0][1], check_exact=True)
 
 
-def test_the_members_table_says_what_each_member_is_and_how_it_did(folder):
+def test_the_members_table_describes_each_member_and_its_result(folder):
     config = member("dense-4", noise=0.3, beta=0.01, seed=2, rho=0.1, grid="smoke")
     training = trained([config])
     [row] = member_rows(training).to_dict("records")

@@ -20,20 +20,7 @@ from study.study import Study
 from tests.small import ROOT, assert_same_tables, contents, expression_file, flipped, models
 
 EPOCHS = 120  # seconds, where a checkpoint follows every batch
-STUDY = [
-    "--grid",
-    "smoke",
-    "--local",
-    "--depths",
-    "2",
-    "4",
-    "--noise",
-    "0.1",
-    "0.5",
-    "--betas",
-    "0",
-    "0.01",
-]
+STUDY = "--grid smoke --local --depths 2 4 --noise 0.1 0.5 --betas 0 0.01".split()
 STUDY += ["--no-report"]
 STUDY += ["--pack", "2", "--epochs", str(EPOCHS)]
 
@@ -207,7 +194,7 @@ def test_only_what_is_unfinished_is_trained_again(data, tmp_path):
     ("pattern", "trained_again"),
     [("parts/[!.]*.metrics.parquet", 2), ("models/[!.]*.safetensors", 1)],
 )
-def test_a_flipped_bit_is_told_and_costs_what_it_hit_alone(
+def test_a_flipped_bit_is_reported_and_costs_only_what_it_hit(
     pattern, trained_again, data, unbroken, tmp_path, capfd
 ):
     out = tmp_path / "run"

@@ -16,19 +16,7 @@ from study.run.storage import Storage
 from study.search.search import open_search
 from tests.small import ROOT, assert_same_tables, contents, expression_file, models
 
-STUDY = [
-    "--grid",
-    "smoke",
-    "--depths",
-    "2",
-    "--betas",
-    "0",
-    "--epochs",
-    "4",
-    "--pack",
-    "1",
-    "--local",
-]
+STUDY = "--grid smoke --depths 2 --betas 0 --epochs 4 --pack 1 --local".split()
 
 
 def study(data, out, *further):
@@ -64,7 +52,7 @@ def settled(storage):
     return {name: content for name, content in contents(storage).items() if content is not None}
 
 
-def test_a_run_is_whole_in_its_storage_and_goes_on_elsewhere_from_there(data, plain, tmp_path):
+def test_a_run_is_whole_in_its_storage_and_continues_from_it_elsewhere(data, plain, tmp_path):
     storage = tmp_path / "storage"
     done = study(data, tmp_path / "here", "--storage", str(storage))
     assert done.returncode == 0, done.stderr
@@ -120,7 +108,7 @@ def test_a_storage_that_is_taken_is_left_alone(data, plain, tmp_path):
         ("OUT/storage", "is in --out"),
     ],
 )
-def test_a_storage_that_cannot_be_one_is_refused_in_a_line(storage, words, tmp_path):
+def test_an_unusable_storage_is_refused_in_one_line(storage, words, tmp_path):
     options = StudyOptions(
         out=tmp_path / "run", storage=storage.replace("OUT", str(tmp_path / "run"))
     )
@@ -222,7 +210,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path):
     assert not (tmp_path / "outside").exists()
 
 
-def test_a_mark_is_seen_by_who_shares_the_folder_and_is_gone_afterwards(tmp_path):
+def test_a_mark_is_visible_wherever_the_folder_is_shared_and_is_removed_afterwards(tmp_path):
     for options in (
         StudyOptions(out=tmp_path / "a" / "b"),
         StudyOptions(storage=str(tmp_path / "storage")),

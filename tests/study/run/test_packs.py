@@ -82,7 +82,7 @@ def test_one_worker_gets_whole_stacks():
     assert [len(pack.members) for pack in plan_packs(FORTY_FOUR, 943, 1)] == [11, 11, 11, 11]
 
 
-def test_a_small_pack_is_dear():
+def test_a_small_pack_is_costly():
     """Measured, dense-2: 59 ms a member alone, 16 in a pack of 4, 12.6 in one of 44."""
     twos = [m for m in PAPER if m.model == "dense-2"][:44]
     a_member = {n: pack_cost(twos[:n], 943) / n for n in (1, 4, 44)}
@@ -135,7 +135,7 @@ def test_the_plan_does_not_depend_on_the_order_of_the_members():
     assert [pack.pack_id for pack in forward] == [pack.pack_id for pack in backward]
 
 
-def test_stack_key_parts_what_cannot_share_a_stack():
+def test_stack_key_separates_what_cannot_share_a_stack():
     one = MemberConfig("dense-2", (Phase((0.5,), 4),))
     for other in (
         {"model": "dense-4"},

@@ -117,7 +117,7 @@ def test_a_program_that_hangs_is_given_up():
     assert module._output(["sleep", "30"], timeout=0.2) is None
 
 
-def test_gpu_names_as_the_driver_says(tmp_path, monkeypatch):
+def test_gpu_names_are_those_of_the_driver(tmp_path, monkeypatch):
     fake = tmp_path / "nvidia-smi"
     fake.write_text("#!/bin/sh\necho 'NVIDIA H100 80GB HBM3'\necho 'NVIDIA L4'\n")
     fake.chmod(0o755)

@@ -53,7 +53,7 @@ def checkpoints(out):
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_interrupted_run_saves_stops_and_goes_on_with_equal_tables(
+def test_interrupted_run_saves_stops_and_resumes_with_equal_tables(
     number, small_cohort, unbroken, tmp_path
 ):
     process = start(small_cohort, tmp_path / "run")

@@ -14,19 +14,7 @@ from tests.buckets import BUCKET, KEYS, make_bucket, server_program
 from tests.processes import wait_for
 from tests.small import ROOT, assert_same_tables, expression_file, models
 
-STUDY = [
-    "--grid",
-    "smoke",
-    "--depths",
-    "2",
-    "--betas",
-    "0",
-    "--epochs",
-    "4",
-    "--pack",
-    "1",
-    "--no-report",
-]
+STUDY = "--grid smoke --depths 2 --betas 0 --epochs 4 --pack 1 --no-report".split()
 
 
 def study(data, out, *further, **environment):
@@ -113,7 +101,7 @@ def data(tmp_path_factory):
     return expression_file(tmp_path_factory.mktemp("data"), n_samples=60)
 
 
-def test_workers_of_ray_deliver_through_a_bucket_and_another_machine_goes_on_from_it(
+def test_workers_of_ray_deliver_through_a_bucket_and_another_machine_continues_from_it(
     data, bucket, tmp_path
 ):
     url, environment = f"{bucket[0]}/runs/small", bucket[1]
@@ -141,7 +129,7 @@ def test_workers_of_ray_deliver_through_a_bucket_and_another_machine_goes_on_fro
 
 
 @pytest.mark.parametrize("name", ["no-such-bucket", BUCKET])
-def test_a_bucket_that_is_not_there_or_not_reached_is_said_in_a_line(name, data, bucket, tmp_path):
+def test_a_missing_or_unreachable_bucket_is_reported_in_one_line(name, data, bucket, tmp_path):
     url, environment = f"{bucket[0].replace(BUCKET, name)}/x", bucket[1]
     if name == BUCKET:
         environment = {

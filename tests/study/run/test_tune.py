@@ -120,7 +120,7 @@ def test_bad_input_while_ray_starts_leaves_no_ray_behind(ray_calls):
     assert calls == ["init", "shutdown"]
 
 
-def test_what_stops_ray_from_starting_is_told_to_who_waits_for_it(ray_calls, monkeypatch):
+def test_a_failed_start_of_ray_is_raised_where_it_is_awaited(ray_calls, monkeypatch):
     def init(**options):
         raise ConnectionError("nobody\nanswers")
 

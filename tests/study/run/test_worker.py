@@ -102,7 +102,7 @@ def test_stopped_at_every_batch(unbroken, tmp_path):
     assert_same_run(unbroken["dense"], folder, pack)
 
 
-def test_killed_it_goes_on_from_its_last_checkpoint(unbroken, tmp_path):
+def test_after_a_kill_it_continues_from_its_last_checkpoint(unbroken, tmp_path):
     """A kill is an exception from which nothing is saved."""
     pack, folder = PACKS["dense"], opened(tmp_path)
 
@@ -155,7 +155,7 @@ def test_checkpoints_come_as_often_as_asked(tmp_path, monkeypatch):
     assert saved == []
 
 
-def test_a_diverged_member_is_kept_as_such_and_the_others_go_on(tmp_path):
+def test_a_diverged_member_is_kept_as_such_and_the_others_continue(tmp_path):
     wild = member("dense-4", 0.1, learning_rate=1e30)
     tame = member("dense-4", 0.1)
     folder = finished(Pack((wild, tame)), tmp_path / "both")
@@ -213,7 +213,7 @@ def test_progress_is_reported(tmp_path, monkeypatch):
     )
 
 
-def test_progress_after_a_break_says_where_it_began(tmp_path, monkeypatch):
+def test_progress_after_a_break_reports_where_it_began(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "REPORT_SECONDS", 0.0)
     reports = []
     run_pack(PACKS["dense"], Workplace(DATA, opened(tmp_path)), should_stop=after(4))

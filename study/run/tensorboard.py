@@ -17,7 +17,7 @@ earlier attempt are removed first, so the curves are those of an unbroken run.
 
 import io
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -58,22 +58,31 @@ def hparams(member: MemberConfig) -> dict[str, HParamValue]:
 class MemberLog:
     """One TensorBoard run: the curves of one member, its hyperparameters and how it ended."""
 
-    def __init__(self, logdir: Path, run_name: str, hparams: Mapping[str, HParamValue]):
-        """Remove an earlier attempt's event files and write the session's start.
+    def __init__(self, logdir: Path, run_name: str, hparams: dict[str, HParamValue]):
+        """Remove an earlier attempt's event files, and begin a new one with the session's start.
 
         A NaN (the noise factor of mixed noise) is left out: an empty cell in HParams.
         """
-        parts = Path(run_name).parts
-        if not parts or Path(run_name).is_absolute() or ".." in parts:
-            raise ValueError(f"run_name {run_name!r} must name a folder below the log folder")
-        self.path = _new_event_file(Path(logdir), parts)
+        folder = logdir
+        for name in ("", *run_name.split("/")):
+            folder /= name
+            folder.mkdir(exist_ok=True)  # not parents: if the run folder has gone, this fails
+        for old in folder.glob(f"{PREFIX}*"):
+            old.unlink()
+        # A new name each time, later in the alphabet: an open TensorBoard reads the next name, but
+        # would keep reading the removed file behind an old one. Nanoseconds: no two are alike.
+        self.path = folder / f"{PREFIX}{time.time_ns() / 1e9:.6f}"
+        self.path.touch()
         # The run's name as trial id: each member is its own row of HParams, with a readable name.
         start = summary_v2.hparams_pb(
-            {name: value for name, value in hparams.items() if not _is_nan(value)},
+            {name: value for name, value in hparams.items() if value == value},
             trial_id=run_name,
             start_time_secs=time.time(),
         )
-        _append(self.path, [event_pb2.Event(wall_time=time.time(), summary=start)])
+        self._append(
+            event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"),
+            event_pb2.Event(wall_time=time.time(), summary=start),
+        )
 
     def scalars(self, rows: Iterable[Row]) -> None:
         """Append values. NaN and inf are written as they are: TensorBoard marks them."""
@@ -86,7 +95,7 @@ class MemberLog:
             summary = summary_pb2.Summary(value=values)
             events.append(event_pb2.Event(wall_time=wall_time, step=epoch, summary=summary))
         if events:
-            _append(self.path, events)
+            self._append(*events)
 
     def close(self, status: str = FINISHED) -> None:
         """Write the session's end. The scalars need no close: they are in the file already."""
@@ -99,39 +108,18 @@ class MemberLog:
             tensor=metadata.NULL_TENSOR,
         )
         summary = summary_pb2.Summary(value=[value])
-        _append(self.path, [event_pb2.Event(wall_time=time.time(), summary=summary)])
+        self._append(event_pb2.Event(wall_time=time.time(), summary=summary))
 
+    def _append(self, *events: event_pb2.Event) -> None:
+        """Add records in one go and close: a killed process leaves whole records, no open file.
 
-def _is_nan(value: HParamValue) -> bool:
-    return value != value
-
-
-def _new_event_file(logdir: Path, run: tuple[str, ...]) -> Path:
-    """Make a run's one event file with its header; earlier files go."""
-    folder = logdir
-    for name in ("", *run):  # one by one: if the run folder has gone, no other is made in its place
-        folder /= name
-        folder.mkdir(exist_ok=True)
-    for old in folder.glob(f"{PREFIX}*"):
-        old.unlink()
-    # A new name each time, later in the alphabet: an open TensorBoard reads the next name, but
-    # would keep reading the removed file behind an old one. Nanoseconds tell two attempts apart.
-    path = folder / f"{PREFIX}{time.time_ns() / 1e9:.6f}"
-    path.touch()
-    _append(path, [event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")])
-    return path
-
-
-def _append(path: Path, events: Iterable[event_pb2.Event]) -> None:
-    """Add records in one go and close: a killed process leaves whole records and no open file.
-
-    "r+b", not "ab": if the run folder was moved or removed, an append fails rather than making a
-    file without a header.
-    """
-    buffer = io.BytesIO()
-    records = RecordWriter(buffer)
-    for event in events:
-        records.write(event.SerializeToString())
-    with open(path, "r+b") as file:
-        file.seek(0, io.SEEK_END)
-        file.write(buffer.getvalue())
+        "r+b", not "ab": if the run folder was moved or removed, an append fails rather than making
+        a file without a header.
+        """
+        buffer = io.BytesIO()
+        records = RecordWriter(buffer)
+        for event in events:
+            records.write(event.SerializeToString())
+        with open(self.path, "r+b") as file:
+            file.seek(0, io.SEEK_END)
+            file.write(buffer.getvalue())

@@ -9,22 +9,14 @@ import pytest
 
 from tests.small import ROOT, assert_same_tables, expression_file, models
 
-STUDY = "--grid smoke --depths 2 4 --noise 0.1 0.5 --betas 0 --epochs 20".split()
-STUDY += ["--checkpoint-seconds", "0.2", "--no-report"]
+STUDY = ["--grid", "smoke", "--depths", "2", "4", "--noise", "0.1", "0.5"]
+STUDY += ["--betas", "0", "--epochs", "20", "--checkpoint-seconds", "0.2", "--no-report"]
 HOOKS = Path(__file__).parent / "hooks"
 
 
 def run(data, out, *words, **environment):
-    command = [
-        sys.executable,
-        "run_study.py",
-        *STUDY,
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        *words,
-    ]
+    words = [*STUDY, "--data", str(data), "--out", str(out), *words]
+    command = [sys.executable, "run_study.py", *words]
     done = subprocess.run(
         command,
         cwd=ROOT,

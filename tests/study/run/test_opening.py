@@ -16,21 +16,13 @@ from study.run.storage import Storage
 from study.search.search import open_search
 from tests.small import ROOT, assert_same_tables, contents, expression_file, models
 
-STUDY = "--grid smoke --depths 2 --betas 0 --epochs 4 --pack 1 --local".split()
+STUDY = ["--grid", "smoke", "--depths", "2", "--betas", "0", "--epochs", "4"]
+STUDY += ["--pack", "1", "--local", "--no-report"]
 
 
 def study(data, out, *further):
-    command = [
-        sys.executable,
-        "run_study.py",
-        *STUDY,
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        "--no-report",
-        *further,
-    ]
+    words = [*STUDY, "--data", str(data), "--out", str(out), *further]
+    command = [sys.executable, "run_study.py", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 

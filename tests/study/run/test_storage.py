@@ -14,20 +14,13 @@ from tests.buckets import BUCKET, KEYS, make_bucket, server_program
 from tests.processes import wait_for
 from tests.small import ROOT, assert_same_tables, expression_file, models
 
-STUDY = "--grid smoke --depths 2 --betas 0 --epochs 4 --pack 1 --no-report".split()
+STUDY = ["--grid", "smoke", "--depths", "2", "--betas", "0", "--epochs", "4"]
+STUDY += ["--pack", "1", "--no-report"]
 
 
 def study(data, out, *further, **environment):
-    command = [
-        sys.executable,
-        "run_study.py",
-        *STUDY,
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        *further,
-    ]
+    words = [*STUDY, "--data", str(data), "--out", str(out), *further]
+    command = [sys.executable, "run_study.py", *words]
     variables = {**os.environ, **KEYS, **environment}
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=200, env=variables

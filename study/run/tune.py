@@ -48,6 +48,7 @@ class TuneExecutor:
             tune.with_parameters(run_job, workplace=workplace), {"cpu": 1, "gpu": self.gpus_per_job}
         )
         jobs = Jobs(queue, interruption)
+        follower = Follower(jobs)
         with (
             tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as path,
             stoppable(workplace.folder, jobs),
@@ -62,11 +63,7 @@ class TuneExecutor:
                     trial_dirname_creator=lambda trial: trial.trial_id,
                 ),
                 run_config=tune.RunConfig(
-                    name="tune",
-                    storage_path=path,
-                    verbose=0,
-                    callbacks=[Follower(jobs)],
-                    stop=Stop(jobs),
+                    name="tune", storage_path=path, verbose=0, callbacks=[follower], stop=follower
                 ),
             ).fit()
 
@@ -89,7 +86,6 @@ class Jobs(Searcher):
         super().__init__()
         self.queue, self.interruption = queue, interruption
         self.begun: dict[str, Job] = {}
-        self.running: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """Begin the next job as a trial; FINISHED ends the search, None asks to wait."""
@@ -113,11 +109,12 @@ class Jobs(Searcher):
         return {}
 
 
-class Follower(tune.Callback):
-    """Reports to the queue what happens to its jobs."""
+class Follower(tune.Callback, tune.Stopper):
+    """Reports to the queue what happens to its jobs, and ends Tune after an interruption."""
 
     def __init__(self, jobs: Jobs):
-        self.jobs = jobs
+        self.jobs, self.deadline = jobs, 0.0
+        self.running: set[str] = set()
 
     def __getstate__(self) -> dict:
         """Keep nothing: Tune pickles callbacks into its snapshot, which is not used."""
@@ -125,7 +122,7 @@ class Follower(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """Take note that a worker has the job."""
-        self.jobs.running.add(trial.trial_id)
+        self.running.add(trial.trial_id)
 
     def on_trial_result(
         self, iteration: int, trials: list, trial: Any, result: dict, **info: Any
@@ -149,26 +146,19 @@ class Follower(tune.Callback):
             self.jobs.queue.failed(job, *reason_of(text))
 
     def _over(self, trial: Any) -> Job | None:
-        self.jobs.running.discard(trial.trial_id)
+        self.running.discard(trial.trial_id)
         return self.jobs.begun.pop(trial.trial_id, None)
-
-
-class Stop(tune.Stopper):
-    """Ends Tune when an interrupted run's workers have saved and returned, or after a while."""
-
-    def __init__(self, jobs: Jobs):
-        self.jobs, self.deadline = jobs, 0.0
 
     def __call__(self, trial_id: str, result: dict) -> bool:
         """Whether this trial is to stop: its worker decides that itself."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether everything is to stop."""
+        """Whether an interrupted run's workers have saved and returned, or had their time."""
         if not self.jobs.interruption:
             return False
         self.deadline = self.deadline or time.monotonic() + GRACE_SECONDS
-        return not self.jobs.running or time.monotonic() > self.deadline
+        return not self.running or time.monotonic() > self.deadline
 
 
 @contextmanager

@@ -10,30 +10,38 @@ this writer mean it.
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.text import (
     MISSING,
-    BadCell,
-    Cells,
     bad_cell,
     is_number,
     number_texts,
+    open_bytes,
     plain,
+    ragged,
     read_lines,
     shown,
     write_rows,
 )
 from data_utils.genes import match_landmarks
 
+T = TypeVar("T")
+
+BLOCK_BYTES = 32 << 20  # a line must fit into a block: this holds a sample of two million genes
 PEEK_ROWS = 10  # rows that tell which columns are text
 #: Landmark names that cannot be chance; the other side must have a tenth of them at most.
 CLEAR_MATCHES = 10
@@ -42,39 +50,92 @@ ID_NAMES = ("", "id", "ids", "sample", "sample_id", "gene", "gene_id", "name")
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Names of the columns of a file, and which of them are text; the others are float32."""
+
+    path: Path
+    delimiter: str
+    names: list[str]
+    text: list[bool]
+    genes_in: str | None
+
+    def arrow_options(self) -> dict[str, Any]:
+        """Arguments of Arrow's readers; columns are "0", "1", ..., since names may repeat."""
+        columns = [str(i) for i in range(len(self.text))]
+        kinds = [pa.string() if is_text else pa.float32() for is_text in self.text]
+        return {
+            "read_options": arrow_csv.ReadOptions(
+                skip_rows=1, column_names=columns, block_size=BLOCK_BYTES
+            ),
+            "parse_options": arrow_csv.ParseOptions(delimiter=self.delimiter),
+            "convert_options": arrow_csv.ConvertOptions(
+                column_types=dict(zip(columns, kinds, strict=True)),
+                null_values=list(MISSING),
+                strings_can_be_null=False,
+            ),
+        }
+
+    def checked(self, read: Callable[[], T]) -> T:
+        """Return what `read` does; raise InputError naming the row or cell at fault, if it is one.
+
+        Raises ArrowInvalid if the file is no text, for instance.
+        """
+        try:
+            found = read()
+            if any(column.null_count for column in getattr(found, "columns", ())):
+                raise pa.ArrowInvalid("a number is missing")
+        except pa.ArrowInvalid:
+            self._find_fault()
+            raise
+        return found
+
+    def _find_fault(self) -> None:
+        """Read the file a second time, slowly."""
+        mostly_genes = sum(_is_gene(self.names[1:])) * 2 > len(self.names) - 1
+        in_rows = self.genes_in == "rows" or (self.genes_in is None and not mostly_genes)
+        with (
+            open_bytes(self.path) as stream,
+            io.TextIOWrapper(stream, "utf-8", errors="replace", newline="") as lines,
+        ):
+            rows = csv.reader(islice(lines, 1, None), delimiter=self.delimiter)
+            for number, row in enumerate(rows, 2):
+                if row and len(row) != len(self.text):
+                    raise ragged(self.path, number, row[0], len(row), len(self.text))
+                for name, cell, is_text in zip(self.names, row, self.text, strict=False):
+                    if not is_text and not is_number(cell):
+                        sample, gene = (name, row[0])[:: 1 if in_rows else -1]
+                        raise bad_cell(self.path, cell, sample, gene)
+
+
 def read_table(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
     """Read a .csv, .tsv or .txt table, plain or .gz; ids lie in its first line and first column.
 
     Raises InputError for an orientation that cannot be found, letters among the numbers, empty
     cells, rows of unequal length, and a table without numbers.
     """
-    names, cells = _layout(path)
-    try:
-        columns = cells.read().columns
-    except BadCell as bad:
-        raise _named(path, names, bad, genes_in) from None
-    return assemble(path, columns, names, cells.text, genes_in)
+    layout = _layout(path, genes_in)
+    with open_bytes(path) as stream:
+        table = layout.checked(lambda: arrow_csv.read_csv(stream, **layout.arrow_options()))
+    return assemble(path, table.columns, layout.names, layout.text, genes_in)
 
 
 def table_blocks(path: Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
     """Read some samples at a time, in order; all at once if samples do not lie in rows."""
-    names, cells = _layout(path)
-    if not samples_in_rows(names, genes_in):
+    layout = _layout(path, genes_in)
+    if not samples_in_rows(layout.names, genes_in):
         yield read_table(path, genes_in)
         return
-    try:
-        for batch in cells.blocks():
-            yield assemble(path, batch.columns, names, cells.text, "columns")
-    except BadCell as bad:
-        raise _named(path, names, bad, genes_in) from None
-
-
-def _named(path: Path, names: list[str], bad: BadCell, genes_in: str | None) -> InputError:
-    """The error for a bad cell, with its sample and its gene."""
-    mostly_genes = sum(_is_gene(names[1:])) * 2 > len(names) - 1
-    in_rows = genes_in == "rows" or (genes_in is None and not mostly_genes)
-    sample, gene = (names[bad.column], bad.row[0])[:: 1 if in_rows else -1]
-    return bad.error(path, sample, gene)
+    with open_bytes(path) as stream:
+        reader = layout.checked(lambda: arrow_csv.open_csv(stream, **layout.arrow_options()))
+        with reader:
+            while True:
+                try:
+                    block = layout.checked(reader.read_next_batch)
+                except StopIteration:
+                    return
+                if block.num_rows:
+                    yield assemble(path, block.columns, layout.names, layout.text, "columns")
 
 
 def samples_in_rows(names: Sequence[str], genes_in: str | None) -> bool:
@@ -134,8 +195,7 @@ def _genes_in_rows(
     )
 
 
-def _layout(path: Path) -> tuple[list[str], Cells]:
-    """The names of the columns, and where the cells below them lie."""
+def _layout(path: Path, genes_in: str | None) -> _Layout:
     header, *rows = read_lines(path, 1 + PEEK_ROWS)
     usual = _usual_delimiter(path)
     delimiter = next((mark for mark in (usual, ",", "\t", ";") if mark in header), usual)
@@ -157,7 +217,7 @@ def _layout(path: Path) -> tuple[list[str], Cells]:
                 "name them all"
             )
         names = ["id", *names]  # write.table of R leaves out the name of the id column
-    return names, Cells(path, delimiter, 1, _text_columns(path, names, cells), quoted=True)
+    return _Layout(path, delimiter, names, _text_columns(path, names, cells), genes_in)
 
 
 def _usual_delimiter(path: Path) -> str:
@@ -165,7 +225,7 @@ def _usual_delimiter(path: Path) -> str:
 
 
 def _text_columns(path: Path, names: list[str], cells: list[list[str]]) -> list[bool]:
-    """Whether each column is text: ids, and what is quoted or holds no number in first rows."""
+    """Tell which columns are text: ids, quoted ones, and those of no number in the first rows."""
     genes = _is_gene(names)
     if genes[0] and all(is_number(row[0]) for row in cells):
         raise InputError(
@@ -189,7 +249,7 @@ def _text_columns(path: Path, names: list[str], cells: list[list[str]]) -> list[
 
 
 def _is_gene(names: Sequence[str]) -> list[bool]:
-    """Which names are Ensembl gene ids or landmark genes: their columns must hold numbers."""
+    """Tell which names are genes (Ensembl or landmark): their columns must hold numbers."""
     landmarks = set(match_landmarks(names).rows)
     return [i in landmarks or ENSEMBL.match(name) is not None for i, name in enumerate(names)]
 

@@ -1,30 +1,23 @@
-"""Text with cells: opening it, reading typed cells, naming the bad one, and writing rows."""
+"""Text with cells, as GCT and tables have it: lines, numbers, faults of cells, and writing rows."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv as arrow_csv
 
 from data_utils.errors import InputError
-
-T = TypeVar("T")
 
 # Pandas takes a gene named NA or NAN for missing; here these spellings count only among numbers.
 MISSING = ("", "NA", "N/A", "#N/A", "na", "null", "NULL")
 # What Arrow reads as a number: not "1_000" and "0x10", which Python's float() and int() would take.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
-BLOCK_BYTES = 32 << 20  # a line must fit into a block: this holds a sample of two million genes
 
 
 def shown(value: object) -> str:
@@ -53,102 +46,6 @@ def as_text(path: Path, line: bytes, encoding: str = "utf-8") -> str:
         raise InputError(
             f"{path}: is not UTF-8 text ({shown(line[:60])}): save it as UTF-8"
         ) from error
-
-
-class BadCell(Exception):
-    """Raised for the first cell that is not the number it should be."""
-
-    def __init__(self, row: list[str], column: int):
-        """Take the cells of its row, and its place among them."""
-        super().__init__(row, column)
-        self.row, self.column = row, column
-
-    def error(self, path: Path, sample: str, gene: str) -> InputError:
-        """Return the InputError that names the cell."""
-        return bad_cell(path, self.row[self.column], sample, gene)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Where the cells of a table lie, and which of its columns are text.
-
-    skip: lines before the first row. text: whether a column is text, else it is float32.
-    """
-
-    path: Path
-    delimiter: str
-    skip: int
-    text: Sequence[bool]
-    quoted: bool
-
-    def read(self) -> pa.Table:
-        """Read all rows; columns are named "0", "1", ..., because names in a file may repeat.
-
-        Raises BadCell, InputError for a row of another length, or ArrowInvalid.
-        """
-        with open_bytes(self.path) as stream:
-            return self._complete(lambda: arrow_csv.read_csv(stream, **self._arrow_options()))
-
-    def blocks(self) -> Iterator[pa.RecordBatch]:
-        """Read some rows at a time, in order; raises as `read` does."""
-        with open_bytes(self.path) as stream:
-            reader = self._complete(lambda: arrow_csv.open_csv(stream, **self._arrow_options()))
-            with reader:
-                while True:
-                    try:
-                        block = self._complete(reader.read_next_batch)
-                    except StopIteration:
-                        return
-                    if block.num_rows:
-                        yield block
-
-    def _complete(self, read: Callable[[], T]) -> T:
-        """Return what `read` does; raises if a cell is at fault, or its table lacks a number."""
-        try:
-            found = read()
-            if any(column.null_count for column in getattr(found, "columns", ())):
-                raise pa.ArrowInvalid("a number is missing")
-        except pa.ArrowInvalid:
-            self._find_bad_cell()
-            raise  # not text, for instance
-        return found
-
-    def _arrow_options(self) -> dict[str, Any]:
-        names = [str(i) for i in range(len(self.text))]
-        kinds = [pa.string() if is_text else pa.float32() for is_text in self.text]
-        return {
-            "read_options": arrow_csv.ReadOptions(
-                skip_rows=self.skip, column_names=names, block_size=BLOCK_BYTES
-            ),
-            "parse_options": arrow_csv.ParseOptions(
-                delimiter=self.delimiter, quote_char='"' if self.quoted else False
-            ),
-            "convert_options": arrow_csv.ConvertOptions(
-                column_types=dict(zip(names, kinds, strict=True)),
-                null_values=list(MISSING),
-                strings_can_be_null=False,
-            ),
-        }
-
-    def _find_bad_cell(self) -> None:
-        """Read the file a second time, slowly, and raise BadCell or InputError at what is wrong."""
-        with (
-            open_bytes(self.path) as stream,
-            io.TextIOWrapper(stream, "utf-8", errors="replace", newline="") as lines,
-        ):
-            rows = csv.reader(
-                islice(lines, self.skip, None),
-                delimiter=self.delimiter,
-                quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
-            )
-            for number, row in enumerate(rows, self.skip + 1):
-                if not row:
-                    continue
-                if len(row) != len(self.text):
-                    raise ragged(self.path, number, row[0], len(row), len(self.text))
-                for column, (cell, is_text) in enumerate(zip(row, self.text, strict=True)):
-                    if not is_text and not is_number(cell):
-                        raise BadCell(row, column)
 
 
 def ragged(path: Path, number: int, name: str, found: int, expected: int) -> InputError:

@@ -10,9 +10,8 @@ from scipy.sparse import csc_matrix, csr_matrix
 from data_utils import expression as expression_module
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, joined
-from data_utils.formats import parquet
+from data_utils.formats import parquet, tables
 from data_utils.formats import registry as formats
-from data_utils.formats import text as textio
 from data_utils.formats.registry import read_blocks, read_expression, write_blocks, write_expression
 from data_utils.genes import landmark_table
 
@@ -24,7 +23,7 @@ STREAMED = ["gctx", "h5ad", "csv", "tsv.gz", "parquet"]
 def small_blocks(monkeypatch):
     for module in (expression_module, parquet):
         monkeypatch.setattr(module, "BLOCK", 30 * 16)
-    monkeypatch.setattr(textio, "BLOCK_BYTES", 1 << 13)
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 1 << 13)
 
 
 def matrix(n_samples=100, n_genes=30, seed=0):

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Comparison, Measurement
-from data_utils.versions import package_versions
+from data_utils.files import package_versions
 from study.run.provenance import git_state, hardware
 
 NARROWEST, WIDEST = 80, 120

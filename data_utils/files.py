@@ -1,4 +1,4 @@
-"""Files and folders that are replaced whole, what may be replaced, and checksums."""
+"""Files and folders: replaced whole, and what records keep of them and of installed packages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,15 +20,10 @@ T = TypeVar("T")
 
 #: Errors of a storage that may be back in a while: a mount, a network file system, a moved folder.
 PASSING = {
-    errno.ENOENT,
-    errno.EIO,
-    errno.ENXIO,
-    errno.ENODEV,
-    errno.ESTALE,
-    errno.ENOTCONN,
-    errno.EROFS,
+    *(errno.ENOENT, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN),
+    *(errno.EROFS, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO),
+    errno.EAGAIN,
 }
-PASSING |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.EAGAIN}
 #: Seconds to wait for it.
 PATIENCE_SECONDS = 60.0
 
@@ -156,3 +152,9 @@ def sha256(content: bytes | Path) -> str:
         with content.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     return hashlib.sha256(content).hexdigest()
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str | None]:
+    """Return the versions of packages, without importing them; None if not installed."""
+    installed = {name: list(metadata.distributions(name=name)) for name in names}
+    return {name: found[0].version if found else None for name, found in installed.items()}

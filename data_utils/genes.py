@@ -1,4 +1,4 @@
-"""The 943 L1000 landmark genes that GTEx measures, too, found by whatever name they have."""
+"""The 943 L1000 landmark genes that GTEx measures, too, found by any of their names."""
 
 import re
 from collections.abc import Sequence

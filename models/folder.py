@@ -22,10 +22,9 @@ from safetensors import SafetensorError
 from data_utils.arrays import load_arrays, save_arrays
 from data_utils.errors import InputError
 from data_utils.expression import TRANSFORMS
-from data_utils.files import check_folder, replacing_folder, sha256
+from data_utils.files import check_folder, package_versions, replacing_folder, sha256
 from data_utils.genes import landmark_table
 from data_utils.preparation import ZScore
-from data_utils.versions import package_versions
 from models.denoisers.denoiser import Denoiser, denoiser_class
 from models.gauge import Gauge
 

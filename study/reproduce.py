@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from data_utils.errors import InputError
+from data_utils.files import package_versions
 from data_utils.preparation import PreparedData, prepare
 from data_utils.sources import load_dataset
-from data_utils.versions import package_versions
 from models.config import MemberConfig
 from models.training import Training
 from study.evidence.evidence import Run, load_run

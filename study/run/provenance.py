@@ -14,8 +14,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from data_utils.files import package_versions
 from data_utils.sources import Dataset
-from data_utils.versions import package_versions
 from models.config import MemberConfig
 from study.options import StudyOptions
 

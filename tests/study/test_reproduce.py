@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from data_utils.errors import InputError
+from data_utils.files import package_versions
 from data_utils.formats.registry import write_expression
 from data_utils.preparation import prepare
 from data_utils.sources import load_dataset
-from data_utils.versions import package_versions
 from models.config import Phase
 from study.reproduce import _difference, reproduce
 from study.run.folder import RunFolder

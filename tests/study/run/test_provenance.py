@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from data_utils.versions import package_versions
+from data_utils.files import package_versions
 from study.run import provenance as module
 from study.run.provenance import git_state, hardware, provenance
 

@@ -163,10 +163,25 @@ def test_the_readme_is_short_and_begins_with_what_to_type():
     assert max(map(len, lines)) <= 100
 
 
-def test_the_names_in_the_reference_and_the_notebook_exist():
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist_and_its_lines_are_short(page):
+    text = page.read_text(encoding="utf-8")
+    folders = "data_utils|models|study|tests|benchmarks|clusters"
+    for name in re.findall(rf"(?<![\w/])(?:{folders})/[\w/.-]*\w", text):
+        assert (ROOT / name).exists() or (ROOT / f"{name}.py").exists(), name
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S).splitlines()
+    prose = [line for line in prose if not line.startswith(("|", "!", "    "))]
+    assert max(map(len, prose)) <= 100
+
+
+def test_the_names_in_the_reference_the_architecture_and_the_notebook_exist():
     reference = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
     names = re.findall(r"^::: (\S+)$", reference, flags=re.M)
     assert len(names) > 20
+    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"(?<!/)\b(?:data_utils|models|study)(?:\.\w+)+", architecture)
+    assert len(named) > 10
+    names += named
     notebook = json.loads((ROOT / "docs/notebooks/own_data.ipynb").read_text(encoding="utf-8"))
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     imports = [node for cell in code for node in ast.walk(ast.parse(cell))]

@@ -71,7 +71,7 @@ class Forked:
         return self.process.exitcode
 
     def wait(self) -> int | None:
-        """The same, once it has ended."""
+        """Wait for the end; the exit status."""
         self.process.join()
         return self.process.exitcode
 

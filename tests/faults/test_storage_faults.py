@@ -46,7 +46,7 @@ def finished_parts(out):
 
 
 def assert_resume_finishes(data, out, unbroken):
-    """And leaves alone what was finished."""
+    """Resume, and check that finished packs were left alone."""
     before = finished_parts(out)
     assert run(data, out, "--resume") == 0
     assert {path: path.read_bytes() for path in before} == before

@@ -29,7 +29,7 @@ def study(data, out, *further, **environment):
 
 @contextmanager
 def serving(*command):
-    """The command with a free port of loopback added, as a running server; yields its address."""
+    """Run a server command with a free port of loopback added; yield the server's address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -56,7 +56,7 @@ def s3():
 
 @pytest.fixture(scope="module")
 def google():
-    """The same of Google's kind."""
+    """Serve an empty Google bucket; return its URL and a study's environment variables for it."""
     program = server_program("gcp-storage-emulator")
     command = [
         program,
@@ -76,7 +76,7 @@ def google():
 
 
 def reached(url):
-    """The bucket answers."""
+    """Whether the bucket answers."""
     try:
         Storage(f"{url}?retry_limit_seconds=1", waits=()).check()
     except InputError:

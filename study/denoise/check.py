@@ -50,10 +50,9 @@ def write_check(page: Path, task: Task, source: Path, out: Path) -> str:
     )
     document = Document(f"Check of {out.name}", subtitle, None if trusted else verdict, sections)
     with tempfile.TemporaryDirectory() as folder:
-        images = {}
-        for plot in document.plots():
-            saved = exports.save(plot, folder)
-            images[plot.key] = exports.embedded(saved["png"], saved["width"], saved["height"])
+        images = {
+            plot.key: exports.save(plot, Path(folder), largest_svg=0) for plot in document.plots()
+        }
     with replacing(page) as temporary:
         temporary.write_text(exports.html(document, images, files=False), "utf-8")
     return f"{verdict.lead} {verdict.text}".lstrip()

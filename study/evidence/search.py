@@ -234,37 +234,3 @@ def answer_text(found: Answer) -> str:
         f"The smallest code within {100 * NEAR:.0f} % of the best has {found.smallest_near} units."
     )
     return f"{text} {near} {test}."
-
-
-def search_markdown(run: SearchRun) -> str:
-    """Return the text of a search's summary.md."""
-    search, data = run.search, run.config["data"]
-    found = answer(run)
-    counts = ", ".join(f"{n} {state}" for state, n in run.trials["state"].value_counts().items())
-    noise = ", ".join(f"{a:g}" for a in search["noise_factors"])
-    table = by_code_size(run)[["code_size", "val_mse", "low", "high", "difference"]]
-    title = f"# Search {search['search']}{': simulated data' if data['simulated'] else ''}"
-    none = "No answer yet: no setting has been chosen and tested."
-    setting = (
-        f"Mode {search['mode']}, noise {noise}, {search['seeds']} seeds, {search['epochs']} epochs "
-        f"per network, sampler {search['sampler']} (seed {search['search_seed']}). "
-        f"Trials: {counts or 'none'}."
-    )
-    heading = (
-        "Validation MSE by code size, 95 % interval over seeds, and paired difference to "
-        f"{PAPER_CODE} units:"
-    )
-    rows = [
-        "| code size | validation MSE | low | high | difference |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for size, *values in table.to_numpy():
-        rows.append(f"| {size:.0f} | " + " | ".join(f"{value:.4f}" for value in values) + " |")
-    parts = [
-        title,
-        none if found is None else answer_text(found),
-        setting,
-        heading,
-        "\n".join(rows),
-    ]
-    return "\n\n".join(parts) + "\n"

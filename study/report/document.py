@@ -180,6 +180,15 @@ def folded(exhibits: Iterable[Plot | Table]) -> tuple[Block, ...]:
     )
 
 
+def simulated_warning(simulated: bool) -> Words | None:
+    """Return what stands at the top of a document if the data are simulated."""
+    text = (
+        "They come from a mixture model with GTEx's correlations and difficulty. Every number that "
+        "is not marked as published is a property of that simulation, not a measurement of tissue."
+    )
+    return Words(text, "The data are SIMULATED.") if simulated else None
+
+
 def stamped(block: AnyBlock) -> AnyBlock:
     """Return the block, with every exhibit of measurements marked as of simulated data."""
     if isinstance(block, (Fold, Section)):

@@ -38,6 +38,7 @@ from study.report.wording import Span, escaped
 TEMPLATES = Path(__file__).with_name("templates")
 MISSING = "–"
 MOST_ROWS = 200  # of a table on the page; its CSV has all
+LARGEST_SVG = 200_000  # bytes; the page shows a larger drawing as PNG
 #: Characters that LaTeX takes for markup.
 TEX = str.maketrans(
     {mark: f"\\{mark}" for mark in "&%$#_{}"}
@@ -113,30 +114,24 @@ class Image:
     height: int
 
 
-def save(plot: Plot, folder: Path | str) -> dict:
-    """Write KEY.png (two pixels for one), KEY.svg and KEY.csv into `folder`.
+def save(plot: Plot, folder: Path, largest_svg: int = LARGEST_SVG) -> Image:
+    """Write KEY.png (two pixels for one), KEY.svg and KEY.csv; the same plot gives the same bytes.
 
-    Returns the paths "png", "svg", "csv", and "width" and "height" in CSS pixels. The same plot
-    gives the same bytes.
+    Returns the SVG or, if it has more than `largest_svg` bytes, the PNG.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {ending: folder / f"{plot.key}.{ending}" for ending in ("png", "svg", "csv")}
+    png, svg, csv = (folder / f"{plot.key}.{ending}" for ending in ("png", "svg", "csv"))
     figure = plot.figure()
     with matplotlib.rc_context(RC):
-        figure.savefig(paths["png"], dpi=2 * DPI, metadata={"Software": None})
-        figure.savefig(paths["svg"], metadata={"Date": None, "Title": plot.title})
+        figure.savefig(png, dpi=2 * DPI, metadata={"Software": None})
+        figure.savefig(svg, metadata={"Date": None, "Title": plot.title})
     data = plot.data.assign(data=plot.stamp) if plot.stamp else plot.data
-    data.to_csv(paths["csv"], index=False, lineterminator="\n")
+    data.to_csv(csv, index=False, lineterminator="\n")
+    small = svg.stat().st_size <= largest_svg
+    kind, content = ("svg+xml", svg) if small else ("png", png)
+    uri = f"data:image/{kind};base64,{base64.b64encode(content.read_bytes()).decode()}"
     width, height = (round(side * DPI) for side in figure.get_size_inches())
-    return {**paths, "width": width, "height": height}
-
-
-def embedded(path: Path, width: int, height: int) -> Image:
-    """Return an SVG or PNG file as an image that needs no file."""
-    kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
-    content = base64.b64encode(path.read_bytes()).decode()
-    return Image(f"data:{kind};base64,{content}", width, height)
+    return Image(uri, width, height)
 
 
 def html(document: Document, images: Mapping[str, Image], files: bool = True) -> str:

@@ -16,11 +16,10 @@ from data_utils.files import check_folder, replacing_folder
 from study.evidence.evidence import Evidence, load_evidence
 from study.paper.claims import judge_claims
 from study.report import exports
-from study.report.document import Document, Plot
+from study.report.document import Document
 from study.report.page import build
 
 PAGE, CRATE = "index.html", "ro-crate-metadata.json"
-LARGEST_SVG = 200_000  # bytes; the page shows a larger drawing as PNG
 FORMATS = MimeTypes()  # Python's own table: the same on every machine
 FORMATS.add_type("text/markdown", ".md")
 
@@ -37,7 +36,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     document = build(evidence, judge_claims(evidence))
     with replacing_folder(out) as folder:
         _write_tables(document, folder / "tables")
-        images = {plot.key: _write_figure(plot, folder / "figures") for plot in document.plots()}
+        images = {plot.key: exports.save(plot, folder / "figures") for plot in document.plots()}
         (folder / PAGE).write_text(exports.html(document, images), "utf-8")
         (folder / "report.md").write_text(exports.markdown(document), "utf-8")
         _write_crate(evidence, folder, out, document.title)
@@ -49,12 +48,6 @@ def _write_tables(document: Document, folder: Path) -> None:
     for table in document.tables():
         table.frame.to_csv(folder / f"{table.key}.csv", index=False, lineterminator="\n")
         (folder / f"{table.key}.tex").write_text(exports.latex(table), "utf-8")
-
-
-def _write_figure(plot: Plot, folder: Path) -> exports.Image:
-    saved = exports.save(plot, folder)
-    small = saved["svg"].stat().st_size <= LARGEST_SVG
-    return exports.embedded(saved["svg" if small else "png"], saved["width"], saved["height"])
 
 
 def _write_crate(evidence: Evidence, folder: Path, out: Path, title: str) -> None:

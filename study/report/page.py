@@ -26,6 +26,7 @@ from study.report.document import (
     Words,
     folded,
     shown,
+    simulated_warning,
     stamped,
 )
 from study.report.figures import paper_figures
@@ -33,7 +34,7 @@ from study.report.headline import in_short
 from study.report.other import other_figures
 from study.report.questions import open_questions
 from study.report.references import gene_exhibits, label_exhibits, reference_exhibits
-from study.report.wording import SIMULATED, span
+from study.report.wording import span
 
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
 
@@ -56,7 +57,7 @@ def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
         "Denoising autoencoders on gene expression: the paper's results and ours",
         "P. Sharma, “Loss Analysis of Denoising Autoencoders on Gene Expression Data” (2019), run "
         f"again. {len(evidence.members):,} networks. Runs: {runs}.",
-        Words(SIMULATED, "The data are SIMULATED.") if evidence.simulated else None,
+        simulated_warning(evidence.simulated),
         tuple(stamped(s) if evidence.simulated else s for s in sections if s.blocks),
     )
 

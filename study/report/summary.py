@@ -1,4 +1,4 @@
-"""summary.md: the test MSE of a run by model, noise and beta, next to the paper's number."""
+"""summary.md: a grid's test MSE next to the paper's numbers, or what a search has found."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from data_utils.noise import identity_mse
-from models.config import AS_PUBLISHED, PLAIN, Protocol
+from models.config import AS_PUBLISHED, PAPER_CODE, PLAIN, Protocol
+from study.evidence.search import SearchRun, answer, answer_text, by_code_size
 from study.paper.published import N_SAMPLES, PublishedValue, published_fig4, published_mse
 from study.report.checklist import data_facts, lost_members, run_facts
-from study.report.document import Command, Document, Section, Table, Words
+from study.report.document import Command, Document, Section, Table, Words, simulated_warning
 from study.report.exports import markdown
-from study.report.wording import SIMULATED, in_order
+from study.report.wording import in_order
 
 KIND = ["protocol", "changed", "model"]
 #: What else networks of one kind can differ in: these are never averaged together.
@@ -63,8 +64,35 @@ def summary_markdown(members: pd.DataFrame, config: dict, levels: pd.DataFrame) 
     if len(lost):
         table = Table("lost", "Networks that failed or diverged", "", lost)
         sections.append(Section("Networks that did not finish", (table,)))
-    warning = Words(SIMULATED, "The data are SIMULATED.") if data["simulated"] else None
+    warning = simulated_warning(data["simulated"])
     return markdown(Document(f"Results of the grid {config['grid']}", "", warning, tuple(sections)))
+
+
+def search_markdown(run: SearchRun) -> str:
+    """Return the text of a search's summary.md."""
+    search, found = run.search, answer(run)
+    counts = run.trials["state"].value_counts()
+    ended = ", ".join(f"{n} {state}" for state, n in counts.items()) or "none"
+    noise = ", ".join(f"{noise_factor:g}" for noise_factor in search["noise_factors"])
+    setting = (
+        f"Mode {search['mode']}, noise {noise}, {search['seeds']} seeds, {search['epochs']} epochs "
+        f"per network, sampler {search['sampler']} (seed {search['search_seed']}). Trials: {ended}."
+    )
+    columns = ["code_size", "val_mse", "low", "high", "difference"]
+    names = {"code_size": "code size", "val_mse": "validation MSE"}
+    frame = by_code_size(run)[columns].rename(columns=names)
+    caption = f"95 % interval over seeds, and paired difference to {PAPER_CODE} units."
+    title = "Validation MSE by code size"
+    formats = dict.fromkeys(frame, ".4f") | {"code size": "d"}
+    none = "No answer yet: no setting has been chosen and tested."
+    blocks = (
+        Words(none if found is None else answer_text(found)),
+        Words(setting),
+        Table("mse", title, caption, frame, formats),
+    )
+    warning = simulated_warning(run.config["data"]["simulated"])
+    sections = (Section("What was found", blocks),)
+    return markdown(Document(f"Search {search['search']}", "", warning, sections))
 
 
 def summarise(levels: pd.DataFrame) -> pd.DataFrame:

@@ -12,11 +12,6 @@ import pandas as pd
 
 from models.config import PAPER_MODELS
 
-SIMULATED = (
-    "They come from a mixture model with GTEx's correlations and difficulty. Every number that is "
-    "not marked as published is a property of that simulation, not a measurement of tissue."
-)
-
 
 @dataclass(frozen=True)
 class Span:

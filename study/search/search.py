@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data_utils.errors import InputError
 from models.config import PAPER_CODE, MemberConfig
 from models.denoisers.references import reference_errors
-from study.evidence.search import RUNNING, answer, answer_text, load_search, search_markdown
+from study.evidence.search import RUNNING, answer, answer_text, load_search
 from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES
 from study.run.folder import held
@@ -294,6 +294,8 @@ class SearchStudy(Study):
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
         """Write the tables, summary and report, and say how it ended. Returns the exit status."""
+        from study.report.summary import search_markdown  # loads what draws
+
         trials = trials_table(self.search.trials(), self.space)
         self.folder.write_table("trials.parquet", trials)
         members = self._tables()

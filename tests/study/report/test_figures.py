@@ -1,7 +1,5 @@
 """The paper's figures: which there are, their numbers and captions, and what is drawn."""
 
-import hashlib
-
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -16,7 +14,7 @@ from study.report import figures, style
 from study.report.autopsy import autopsy_figures
 from study.report.curves import CLEAN, NOISY
 from study.report.document import Document, Plot, Section, Table, stamped
-from study.report.exports import cell, embedded, html, save
+from study.report.exports import cell, html, save
 from study.report.figures import PANELS, PRINTED, fig4_table, paper_figures
 from study.report.references import (
     draw_all_models,
@@ -86,7 +84,8 @@ def test_simulated_data_are_marked_except_where_nothing_was_measured(plots, tmp_
         assert marked.caption.endswith("Simulated data.") == (key not in KEYS[:3])
         if isinstance(plot, Plot):
             assert ("simulated data" in texts(marked.figure())) == (key not in KEYS[:3])
-    table = pd.read_csv(save(stamped(plots["fig-6"]), tmp_path)["csv"])
+    save(stamped(plots["fig-6"]), tmp_path)
+    table = pd.read_csv(tmp_path / "fig-6.csv")
     assert set(table["data"]) == {"simulated data"}
 
 
@@ -163,21 +162,18 @@ def test_lost_networks_are_counted(tmp_path):
 
 
 def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
-    first, second = (save(plots["fig-6"], tmp_path / name) for name in ("a", "b"))
+    image, again = (save(plots["fig-6"], tmp_path / name) for name in ("a", "b"))
+    assert image == again
     for ending in ("png", "svg", "csv"):
-        assert first[ending].name == f"fig-6.{ending}"
-        digests = {
-            hashlib.sha256(saved[ending].read_bytes()).hexdigest() for saved in (first, second)
-        }
-        assert len(digests) == 1
-    head = first["png"].read_bytes()[16:24]
-    assert (first["width"], first["height"]) == (
-        640,
-        plots["fig-6"].figure().get_size_inches()[1] * 96,
-    )
-    assert int.from_bytes(head[:4], "big") == 2 * first["width"]
-    assert int.from_bytes(head[4:], "big") == pytest.approx(2 * first["height"], abs=1)
-    table = pd.read_csv(first["csv"])
+        first, second = (tmp_path / name / f"fig-6.{ending}" for name in ("a", "b"))
+        assert first.read_bytes() == second.read_bytes()
+    head = (tmp_path / "a" / "fig-6.png").read_bytes()[16:24]
+    assert image.uri.startswith("data:image/svg+xml;base64,")
+    assert (image.width, image.height) == (640, plots["fig-6"].figure().get_size_inches()[1] * 96)
+    assert int.from_bytes(head[:4], "big") == 2 * image.width
+    assert int.from_bytes(head[4:], "big") == pytest.approx(2 * image.height, abs=1)
+    assert save(plots["fig-6"], tmp_path, largest_svg=0).uri.startswith("data:image/png;base64,")
+    table = pd.read_csv(tmp_path / "a" / "fig-6.csv")
     assert len(table) == len(plots["fig-6"].data)
     assert table["mse"].to_numpy() == pytest.approx(plots["fig-6"].data["mse"].to_numpy())
 
@@ -212,7 +208,7 @@ def test_a_figure_of_any_key_appears_where_its_section_puts_it(tmp_path):
     plot = Plot("my-own", "Mine", "A caption.", data, draw_all_models)
     document = Document("t", "s", None, (Section("Own", (Section("Inner", (plot,)),)),))
     assert document.plots() == [plot]
-    image = embedded(save(plot, tmp_path)["png"], 640, 540)
+    image = save(plot, tmp_path)
     assert 'id="figure-my-own"' in html(document, {"my-own": image})
 
 

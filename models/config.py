@@ -123,9 +123,7 @@ class MemberConfig:
             (f"protocol {name}", "str", value) for name, value in vars(self.protocol).items()
         ]
         for name, kind, value in values:
-            if kind in _TYPES and (
-                not isinstance(value, _TYPES[kind]) or (kind == "int" and isinstance(value, bool))
-            ):
+            if kind in ("str", "int", "bool") and type(value).__name__ != kind:
                 raise InputError(f"{name} is {value!r:.60}: give a value of type {kind}")
 
     def _check_choices(self) -> None:
@@ -276,7 +274,6 @@ PLAIN: dict[str, object] = {
     for field in fields(MemberConfig)
     if field.name not in ("model", "phases", "seed", "beta", "protocol", "grid")
 }
-_TYPES = {"str": str, "int": int, "bool": bool}
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "beta": (lambda value: 0 <= value < math.inf, "give a number of at least 0"),
     "learning_rate": (lambda value: 0 <= value < math.inf, "give a number of at least 0"),

@@ -27,7 +27,7 @@ def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
     """
     # Not read_table: it refuses columns of one name, and takes a folder called a=b for a column.
     with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-        return _matrix(path, file.read(use_pandas_metadata=True), genes_in)
+        return matrix_of(path, file.read(use_pandas_metadata=True), genes_in)
 
 
 def parquet_blocks(path: Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
@@ -36,12 +36,13 @@ def parquet_blocks(path: Path, genes_in: str | None = None) -> Iterator[Expressi
         n_rows = max(1, BLOCK // max(1, len(file.schema_arrow)))
         if file.metadata.num_rows > n_rows and samples_in_rows(file.schema_arrow.names, genes_in):
             for batch in file.iter_batches(n_rows, use_pandas_metadata=True):
-                yield _matrix(path, pa.Table.from_batches([batch]), "columns")
+                yield matrix_of(path, pa.Table.from_batches([batch]), "columns")
             return
     yield read_parquet(path, genes_in)
 
 
-def _matrix(path: Path, table: pa.Table, genes_in: str | None) -> ExpressionMatrix:
+def matrix_of(path: Path, table: pa.Table, genes_in: str | None) -> ExpressionMatrix:
+    """Make a matrix of an Arrow table from a file."""
     own = json.loads((table.schema.metadata or {}).get(OWN, b"null"))
     if own is not None:
         return _read_own(path, table, own)
@@ -105,7 +106,7 @@ def write_parquet(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
     with ExitStack() as stack:
         writer = None
         for block in blocks:
-            table = _table(block)
+            table = table_of(block)
             if writer is None:
                 writer = stack.enter_context(
                     parquet.ParquetWriter(path, table.schema, write_page_checksum=True)
@@ -113,7 +114,8 @@ def write_parquet(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
             writer.write_table(table.cast(writer.schema), row_group_size=max(1, len(table)))
 
 
-def _table(matrix: ExpressionMatrix) -> pa.Table:
+def table_of(matrix: ExpressionMatrix) -> pa.Table:
+    """Make an Arrow table of samples in rows; its schema holds what a plain table cannot."""
     labels, gene_labels = matrix.sample_labels, matrix.gene_labels
     columns = [pa.array(matrix.sample_ids, pa.string())]
     columns += [pa.array(labels[name].to_numpy(), from_pandas=False) for name in labels.columns]

@@ -14,23 +14,12 @@ from pyarrow import parquet
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.formats.registry import read_expression, write_expression
+from data_utils.formats.registry import FORMATS, TABLE, read_expression, write_expression
 from data_utils.genes import landmark_table
 
-ENDINGS = [
-    ".gct",
-    ".gct.gz",
-    ".gctx",
-    ".h5ad",
-    ".csv",
-    ".csv.gz",
-    ".tsv",
-    ".txt.gz",
-    ".parquet",
-    ".npz",
-]
-CARRY_GENE_LABELS = [".gct", ".gctx", ".h5ad", ".parquet", ".npz"]
-KEEP_NUMBERS = [".gctx", ".h5ad", ".parquet", ".npz"]  # labels of the text formats are text
+ENDINGS = [*FORMATS, ".gct.gz", ".csv.gz", ".txt.gz"]
+CARRY_GENE_LABELS = [ending for ending, its in FORMATS.items() if its is not TABLE]
+KEEP_NUMBERS = [e for e, its in FORMATS.items() if its.content != "text"]  # else labels are text
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data"
 GENES = landmark_table()["ensembl_id"].tolist()
 SYMBOLS = landmark_table()["gene_symbol"].tolist()
@@ -86,9 +75,7 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 
 
-@pytest.mark.parametrize(
-    "ending", [".gct", ".gctx", ".csv", ".tsv.gz", ".parquet", ".npz", ".h5ad"]
-)
+@pytest.mark.parametrize("ending", FORMATS)
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -118,7 +105,7 @@ def test_equal_data_give_equal_gzip_bytes(tmp_path):
     assert (tmp_path / "a.gct.gz").read_bytes() == (tmp_path / "b.gct.gz").read_bytes()
 
 
-@pytest.mark.parametrize("ending", [".gct", ".gctx", ".csv", ".parquet", ".npz", ".h5ad"])
+@pytest.mark.parametrize("ending", FORMATS)
 def test_a_writer_that_fails_leaves_the_old_file_alone(tmp_path, ending, monkeypatch):
     path = tmp_path / f"x{ending}"
     path.write_text("old")

@@ -409,9 +409,8 @@ def _line(name: str) -> str:
     return _explanation(COMMANDS[name])[0].splitlines()[0]
 
 
-#: Metavars of options that a shell completes with the names of folders, and of files.
-FOLDERS = ("FOLDER", "RUN")
-FILES = ("FILE", "PATH", "DATA", "COUNTS", "SOURCE", "IN", "OUT")
+#: Metavars of options that a shell completes with the names of files and folders.
+PATHS = ("FOLDER", "RUN", "FILE", "PATH", "DATA", "COUNTS", "SOURCE", "IN", "OUT")
 
 
 def completion(shell: str) -> str:
@@ -425,9 +424,7 @@ def completion(shell: str) -> str:
         parser(name, prog=prog, make=partial(added.add_parser, name, help=_line(name)))
     for each in (root, *added.choices.values()):
         for action in each._actions:
-            if action.metavar in FOLDERS:
-                vars(action)["complete"] = shtab.DIRECTORY
-            elif action.metavar in FILES:
+            if action.metavar in PATHS:
                 vars(action)["complete"] = shtab.FILE
             elif isinstance(action.metavar, str) and action.metavar.startswith("{"):
                 action.choices = action.metavar.strip("{}").split(",")

@@ -78,8 +78,6 @@ class Declared:
     rare: bool = False
     """Listed by --help-all only."""
     positional: bool = False
-    auto: bool = False
-    """Whether the word auto stands for None."""
     shown: bool = True
     """Whether the help shows the default."""
 
@@ -139,13 +137,10 @@ class Options:
 def _value(name: str, its: Declared, kind: type, value: Any) -> Any:
     """Convert a text and check the value. Raises InputError."""
     if isinstance(value, str) and kind is not str:
-        if its.auto and value == "auto":
-            return None
         try:
             value = kind(value)
         except ValueError:
-            way_out = KINDS[kind] + (", or auto" if its.auto else "")
-            raise InputError(f"{flag(name)} {value}: give {way_out}") from None
+            raise InputError(f"{flag(name)} {value}: give {KINDS[kind]}") from None
     elif kind is float:
         value = float(value)
     if its.check is not None and not its.check.passes(value):
@@ -226,7 +221,7 @@ class StudyOptions(DataOptions):
     checkpoint_seconds: float = _detail(20.0, "seconds between checkpoints", between(0, 3600))
     no_report: bool = _detail(False, "leave out the references and the report")
     pack: int | None = _detail(
-        None, "networks trained as one stack (default: auto)", at_least(1), auto=True
+        None, "networks trained as one stack (default: automatic)", at_least(1)
     )
     gpus_per_pack: float | None = _detail(
         None, "share of a GPU per pack, such as 0.25", at_least(0)
@@ -262,10 +257,6 @@ class StudyOptions(DataOptions):
         run = shlex.quote(str(self.folder))
         last = f"report {run}" if self.no_report else f"export {run} --out denoiser"
         return f"python run_study.py {last}"
-
-    def resolve_group(self, usual: str | None) -> str | None:
-        """The sample label whose samples stay in one part of the split: the data's `usual` one."""
-        return {None: usual, "none": None}.get(self.group, self.group)
 
     def check_folder(self) -> None:
         """Raise InputError if the run folder is in the way, is no run to resume or is read-only."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import textwrap
 import time
 import traceback
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ class Study:
         switches = ("genes_in", "transform", "all_genes", "data_seed")
         dataset = load_dataset(options.data, **{name: getattr(options, name) for name in switches})
         matrix = dataset.matrix
-        self.group = options.resolve_group(dataset.group)
+        self.group = {None: dataset.group, "none": None}.get(options.group, options.group)
         self.data = prepare(matrix, options.split_seed, self.group)
         notes = split_notes(self.data.split, matrix.sample_labels, self.group)
         names = matrix.without_values()  # from here on they are enough
@@ -88,8 +89,7 @@ class Study:
     def _note(self) -> None:
         """Report what was found out about the data: on the screen in short, in the log in full."""
         for note in self.dataset.notes:
-            short = len(note) <= LONGEST_NOTE
-            self.say(note if short else f"{note[:LONGEST_NOTE]} ... (more in log.txt)")
+            self.say(textwrap.shorten(note, LONGEST_NOTE, placeholder=" ... (more in log.txt)"))
         with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
             print(*self.dataset.notes, sep="\n", file=log)
 

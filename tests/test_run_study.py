@@ -260,7 +260,7 @@ BAD_OPTIONS = {
     "empty grid": (["--depths", "conv", "--betas", "0.1"], ["empty"]),
     "pack": (["--pack", "0"], ["--pack 0"]),
     "pack negative": (["--pack", "-1"], ["--pack -1"]),
-    "pack word": (["--pack", "x"], ["--pack x", "auto"]),
+    "pack word": (["--pack", "x"], ["--pack x", "a whole number"]),
     "pack superscript": (["--pack", "²"], ["--pack ²"]),
     "workers": (["--workers", "0"], ["--workers 0"]),
     "local workers": (["--workers", "2"], ["--local", "--workers"]),

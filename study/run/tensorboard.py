@@ -26,7 +26,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summ
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from models.config import MemberConfig
-from study.run.rows import DIVERGED, FAILED, FINISHED
+from study.run.rows import DIVERGED, FINISHED
 
 HParamValue = str | float | int | bool
 Row = tuple[int, str, float, float]  # epoch, tag, value, wall time in seconds since 1970
@@ -41,11 +41,7 @@ TAGS = {
 HPARAMS = ("model", "noise_factor", "beta", "rho", "seed", "learning_rate")
 
 #: TensorBoard keeps only this of how a session ended; the reason is in members.parquet.
-STATUS = {
-    FINISHED: api_pb2.STATUS_SUCCESS,
-    DIVERGED: api_pb2.STATUS_FAILURE,
-    FAILED: api_pb2.STATUS_FAILURE,
-}
+STATUS = {FINISHED: api_pb2.STATUS_SUCCESS, DIVERGED: api_pb2.STATUS_FAILURE}
 
 PREFIX = "events.out.tfevents."  # TensorBoard recognizes an event file by "tfevents" in its name
 

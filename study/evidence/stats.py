@@ -144,13 +144,6 @@ class Verdict:
     seeds_needed: int | None = None  # if undecided: about how many would decide
 
     @property
-    def head(self) -> str:
-        """The outcome; if it is undecided, also how many seeds would decide."""
-        if self.outcome != UNDECIDED:
-            return self.outcome
-        return f"{self.outcome}: {self.doubt}"
-
-    @property
     def doubt(self) -> str:
         """Why a claim is undecided, and how many seeds would decide."""
         if self.seeds_needed is None:

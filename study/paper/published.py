@@ -100,11 +100,9 @@ def division_by_n() -> pd.DataFrame:
 @cache
 def _figures() -> dict[tuple[str, str, int | None], PublishedValue]:
     """Map (figure, model, noise key) to the values of the paper's figures."""
-    table = published_table()
-    rows = table[table["figure"].str.startswith("Fig.")].to_dict("records")
     return {
         (row["figure"], row["model"], _key(row["noise_factor"])): PublishedValue(**row)
-        for row in rows
+        for row in published_table().to_dict("records")
     }
 
 

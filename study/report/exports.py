@@ -55,13 +55,8 @@ class Cell:
     """The number that a column is sorted by."""
     outcome: bool = False
     """Whether it is an outcome, which is printed in its colour."""
-    link: str = ""
-    """The name of the fold that it begins with and links to."""
-
-    @property
-    def rest(self) -> str:
-        """The text after the link."""
-        return self.text.removeprefix(self.link)
+    link: Link | None = None
+    """What it links to; `text` is all of it."""
 
 
 def cell(value: Any, form: str | Callable | None = None) -> Cell:
@@ -69,7 +64,7 @@ def cell(value: Any, form: str | Callable | None = None) -> Cell:
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return Cell(MISSING)
     if isinstance(value, Link):
-        return Cell(str(value), link=value.name)
+        return Cell(str(value), link=value)
     if isinstance(value, Outcome):
         return Cell(value, outcome=True)
     if isinstance(value, Span):

@@ -268,12 +268,13 @@ def test_three_seeds_cannot_decide_and_six_can():
     assert (three.outcome, three.p, three.n) == (UNDECIDED, 0.25, 3)
     # t with two degrees of freedom 4.302653 times .001 / sqrt(3) is .0025
     assert three.size == "+0.0110 (95 % +0.0085 to +0.0135)"
-    assert three.head == "undecided: 3 seeds; --seeds 6 would decide"
+    assert three.outcome == "undecided"
+    assert three.doubt == "3 seeds; --seeds 6 would decide"
     six = verdict(differences * 2)
     assert (six.outcome, six.p, six.seeds_needed) == (HOLDS, 2 / 64, None)
     assert six.effect == pytest.approx(0.011)
     assert six.interval.low <= 0.011 <= six.interval.high
-    assert six.head == "holds"
+    assert six.outcome == "holds"
     # t with five degrees of freedom 2.570582 times .000894 / sqrt(6) is .00094
     assert six.size == "+0.01100 (95 % +0.01006 to +0.01194)"
 
@@ -281,7 +282,7 @@ def test_three_seeds_cannot_decide_and_six_can():
 def test_a_claim_is_false_where_the_differences_are_below_zero():
     false = verdict([-0.010, -0.012, -0.011] * 2)
     assert false.outcome == FAILS
-    assert (false.head, false.effect) == ("does not hold", pytest.approx(-0.011))
+    assert (false.outcome, false.effect) == ("does not hold", pytest.approx(-0.011))
 
 
 @pytest.mark.parametrize(
@@ -301,10 +302,13 @@ def test_a_size_has_the_digits_that_its_interval_supports(differences, size):
 
 
 def test_undecided_differences_say_what_would_help():
-    assert verdict([0.0, 0.0]).head == "undecided: 2 seeds without a difference"
-    assert verdict([1.0]).head == "undecided: 1 seed; --seeds 6 would decide"
+    assert verdict([0.0, 0.0]).outcome == "undecided"
+    assert verdict([0.0, 0.0]).doubt == "2 seeds without a difference"
+    assert verdict([1.0]).outcome == "undecided"
+    assert verdict([1.0]).doubt == "1 seed; --seeds 6 would decide"
     small = verdict([1.0, -0.99, 1.01, -1.0])
-    assert small.head == "undecided: 4 seeds; the difference is too small for 100 seeds to decide"
+    assert small.outcome == "undecided"
+    assert small.doubt == "4 seeds; the difference is too small for 100 seeds to decide"
 
 
 def test_more_seeds_than_there_are_are_asked_for():
@@ -322,5 +326,5 @@ def test_a_family_asks_for_more():
     assert judged.outcome == UNDECIDED
     assert judged.p == pytest.approx(14 / 64)
     assert judged.seeds_needed == 9
-    assert replace(judged, seeds_needed=101).head.endswith("too small for 100 seeds to decide")
+    assert replace(judged, seeds_needed=101).doubt.endswith("too small for 100 seeds to decide")
     assert isinstance(judged, Verdict)

@@ -115,7 +115,8 @@ def test_the_error_of_a_true_claim_with_a_claim_within_stays_at_five_percent():
 
 def test_too_few_seeds_say_how_many_would_decide():
     three = judge(parts([0.9, 1.0, 1.1], [0.95, 1.0, 1.05]), "MSE")
-    assert three.head == "undecided: 3 seeds; --seeds 6 would decide"
+    assert three.outcome == "undecided"
+    assert three.doubt == "3 seeds; --seeds 6 would decide"
     assert three.tends
     # t with two degrees of freedom 4.302653 times .075 / sqrt(3) is .186
     assert (
@@ -123,8 +124,9 @@ def test_too_few_seeds_say_how_many_would_decide():
         == f"{three.doubt}; so far on average +1.00 (95 % +0.81 to +1.19) MSE; least a: +1"
     )
     reversed_ = judge(parts(around(-1, 3), *[around(1, 3)] * 3))
-    assert (
-        reversed_.head == "undecided: 3 seeds; --seeds 8 would decide"
+    assert (reversed_.outcome, reversed_.doubt) == (
+        "undecided",
+        "3 seeds; --seeds 8 would decide",
     )  # 4 parts: 4 x 2^(1-8) = .031
     assert not reversed_.tends
     # the part that needs most decides: d = 1, ((1.96 + 0.84) / 1)^2 + 1.96^2 / 2 = 9.8
@@ -132,13 +134,15 @@ def test_too_few_seeds_say_how_many_would_decide():
     one = judge(parts([1.0], [2.0]))
     assert (one.n, one.seeds_needed, math.isnan(one.interval.low)) == (1, 6, True)
     assert "so far on average +1.5 (no interval)" in one.details
-    assert judge(parts([0.0, 0.0])).head == "undecided: 2 seeds without a difference"
+    assert judge(parts([0.0, 0.0])).outcome == "undecided"
+    assert judge(parts([0.0, 0.0])).doubt == "2 seeds without a difference"
 
 
 def test_parts_that_were_not_measured_keep_a_claim_from_holding_but_not_from_failing():
     some = judge(parts(around(1, 8), [], [np.nan]))
     assert (some.outcome, some.seeds_needed, some.tends) == (UNDECIDED, None, False)
-    assert some.head == "undecided: 8 seeds; 2 of 3 parts are not measured"
+    assert some.outcome == "undecided"
+    assert some.doubt == "8 seeds; 2 of 3 parts are not measured"
     assert some.parts["outcome"].tolist() == [HOLDS, NOT_MEASURED, NOT_MEASURED]
     assert some.parts["n"].tolist() == [8, 0, 0]
     assert judge(parts(around(-1, 8), [], [])).outcome == FAILS
@@ -272,7 +276,7 @@ def test_c2_fails_where_the_order_breaks_elsewhere_and_c1_holds(tmp_path):
     found = judged(fake_run(tmp_path / "paper", narrowing=few(10, betas=(0.0,)), mse=mse))
     assert found["C1"].verdicts[WRITTEN].outcome == HOLDS
     assert found["C2"].verdicts[WRITTEN].outcome == FAILS
-    assert "27" not in found["C2"].verdicts[WRITTEN].head
+    assert "27" not in found["C2"].verdicts[WRITTEN].doubt
     assert set(MIDDLE_PARTS) == {
         Part(f"dense-{b} above dense-{a}", 0.5) for a, b in pairwise((2, 4, 6, 8))
     }
@@ -282,14 +286,16 @@ def test_three_seeds_are_undecided_and_say_so(autopsy):
     found = judged(autopsy)
     verdict = found["C1"].verdicts[PUBLISHED]
     assert verdict.details.startswith("3 seeds; --seeds 6 would decide; so far on average +0.0399")
-    assert found["C5"].verdicts[PUBLISHED].head == "undecided: 3 seeds; --seeds 6 would decide"
+    assert found["C5"].verdicts[PUBLISHED].outcome == "undecided"
+    assert found["C5"].verdicts[PUBLISHED].doubt == "3 seeds; --seeds 6 would decide"
 
 
 def test_one_seed_has_an_effect_and_no_interval(tmp_path):
     found = judged(fake_run(tmp_path / "one", "as-published", narrowing=few(1)))
     verdict = found["C3"].verdicts[PUBLISHED]
     assert verdict.effect == pytest.approx(0.2)
-    assert verdict.head == "undecided: 1 seed; --seeds 6 would decide"
+    assert verdict.outcome == "undecided"
+    assert verdict.doubt == "1 seed; --seeds 6 would decide"
     assert "(no interval)" in verdict.details
 
 
@@ -316,8 +322,9 @@ def test_without_noise_one_half_c1_and_c5_are_missing(tmp_path):
     for name in ("C1", "C5"):
         assert found[name].verdicts[WRITTEN] is None
         assert "noise factor 0.5" in found[name].missing[WRITTEN]
-    assert (
-        found["C2"].verdicts[WRITTEN].head == "undecided: 2 seeds; 27 of 33 parts are not measured"
+    assert (found["C2"].verdicts[WRITTEN].outcome, found["C2"].verdicts[WRITTEN].doubt) == (
+        "undecided",
+        "2 seeds; 27 of 33 parts are not measured",
     )
     assert len(found["C3"].verdicts[WRITTEN].parts) == 4
 
@@ -334,7 +341,8 @@ def test_one_noise_factor_has_no_slope(tmp_path):
 def test_some_depths_alone_cannot_make_the_order(tmp_path):
     run = fake_run(tmp_path / "run", narrowing=few(8, depths=("2", "4"), betas=(0.0,)))
     found = judged(run)
-    assert found["C1"].verdicts[WRITTEN].head == "undecided: 8 seeds; 2 of 3 parts are not measured"
+    assert found["C1"].verdicts[WRITTEN].outcome == "undecided"
+    assert found["C1"].verdicts[WRITTEN].doubt == "8 seeds; 2 of 3 parts are not measured"
     assert found["C1"].missing[WRITTEN] == "the other parts: --grid paper with noise factor 0.5"
     assert found["C3"].verdicts[WRITTEN].outcome == FAILS  # one reversed depth is enough
     assert found["C4"].verdicts[WRITTEN] is None
@@ -424,7 +432,8 @@ def test_c6_does_not_hold_by_its_half_about_the_code_alone(tmp_path):
     )
     levels = evidence.levels.assign(train_mse=evidence.levels["test_mse"] - gap)
     verdict = judge_claims(replace(evidence, levels=levels))[5].verdicts[WRITTEN]
-    assert verdict.head == "undecided: 9 seeds; 1 of 2 parts are not measured"
+    assert verdict.outcome == "undecided"
+    assert verdict.doubt == "9 seeds; 1 of 2 parts are not measured"
     assert verdict.parts["comparison"].tolist() == [
         "sparsity (not measured)",
         "codexcode, code 64 against 16",

@@ -18,10 +18,9 @@ from optuna.distributions import json_to_distribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
-from data_utils.errors import InputError
 from models.config import PAPER_CODE
 from models.denoisers.denoiser import ERROR_COLUMNS
-from study.evidence.evidence import Run, load_run
+from study.evidence.evidence import Run
 from study.evidence.stats import Interval, Verdict, interval, verdict
 
 #: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
@@ -60,19 +59,8 @@ class SearchRun:
         return np.exp(np.log(chosen[measure].astype(float)).groupby(chosen["seed"]).mean())
 
 
-def load_search(path: Path | str) -> SearchRun:
-    """Read a search's folder. Raises InputError if it holds no run, or a run of a grid."""
-    run = load_run(path)
-    search = search_of(run)
-    if search is None:
-        raise InputError(
-            f"{run.path}: not a search: give the folder of one, such as runs/search-bottleneck"
-        )
-    return search
-
-
 def search_of(run: Run) -> SearchRun | None:
-    """Return a run that is already loaded as a search; None if it is none."""
+    """Return a run as a search; None if it is none."""
     table = run.path / "trials.parquet"
     if "search" not in run.config or not table.exists():
         return None
@@ -116,7 +104,7 @@ def by_code_size(run: SearchRun) -> pd.DataFrame:
     )
 
 
-def importance(run: SearchRun, seed: int = 0) -> pd.DataFrame:
+def importance(run: SearchRun) -> pd.DataFrame:
     """Return the columns parameter and importance, most important first.
 
     fANOVA (Hutter et al. 2014): the share of the objective's variance over the space that a
@@ -130,9 +118,7 @@ def importance(run: SearchRun, seed: int = 0) -> pd.DataFrame:
         study.add_trial(create_trial(params=row, distributions=distributions, value=value))
     if len(study.trials) < 4:
         return pd.DataFrame(columns=["parameter", "importance"])
-    shares = get_param_importances(
-        study, evaluator=FanovaImportanceEvaluator(seed=seed), params=names
-    )
+    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0), params=names)
     return pd.DataFrame(shares.items(), columns=["parameter", "importance"])
 
 

@@ -44,7 +44,6 @@ class Interval:
 
     low: float
     high: float
-    level: float
 
 
 def interval(values: ArrayLike, level: float = 0.95) -> Interval:
@@ -58,9 +57,9 @@ def interval(values: ArrayLike, level: float = 0.95) -> Interval:
     x = _finite(values)
     n, mean = len(x), float(x.mean())
     if n == 1:
-        return Interval(math.nan, math.nan, level)
+        return Interval(math.nan, math.nan)
     if np.ptp(x) <= 1e-12 * np.abs(x).max():
-        return Interval(mean, mean, level)
+        return Interval(mean, mean)
     low = high = math.nan
     if n >= BCA_FROM:
         with warnings.catch_warnings():
@@ -75,7 +74,7 @@ def interval(values: ArrayLike, level: float = 0.95) -> Interval:
             ).confidence_interval
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = t.interval(level, n - 1, mean, x.std(ddof=1) / math.sqrt(n))
-    return Interval(float(low), float(high), level)
+    return Interval(float(low), float(high))
 
 
 def sign_flip_test(differences: ArrayLike) -> float:
@@ -160,8 +159,7 @@ class Verdict:
             return f"{self.effect:+.3g} (no interval)"
         half = (high - low) / 2  # shown with two digits, and so is the rest: others are noise
         digits = f"+.{max(0, 1 - math.floor(math.log10(half)))}f" if half > 1e-6 else "+.3g"
-        within = f"{100 * self.interval.level:g} % {low:{digits}} to {high:{digits}}"
-        return f"{self.effect:{digits}} ({within})"
+        return f"{self.effect:{digits}} (95 % {low:{digits}} to {high:{digits}})"
 
     @property
     def seeds(self) -> str:
@@ -174,23 +172,21 @@ def n_seeds(n: int) -> str:
     return "1 seed" if n == 1 else f"{n} seeds"
 
 
-def verdict(
-    differences: ArrayLike, p: float | None = None, alpha: float = ALPHA, family: int = 1
-) -> Verdict:
+def verdict(differences: ArrayLike, p: float | None = None, family: int = 1) -> Verdict:
     """Judge one claim by its differences; the test is two-sided, so that a claim can be false.
 
     For a family of tests pass to each its p from `holm`, and how many they are: `seeds_needed` then
-    counts on alpha / family. "holds" and "does not hold" need p <= alpha; all else is undecided.
+    counts on ALPHA / family. "holds" and "does not hold" need p <= ALPHA; all else is undecided.
     """
     d = _finite(differences)
     p = sign_flip_test(d) if p is None else p
     effect, needed, outcome = float(d.mean()), None, UNDECIDED
-    if p <= alpha:
+    if p <= ALPHA:
         outcome = HOLDS if effect > 0 else FAILS
     else:
-        needed = seeds_needed(d, alpha / family)
+        needed = seeds_needed(d, ALPHA / family)
         needed = None if needed is None else max(needed, len(d) + 1)
-    return Verdict(outcome, effect, interval(d, 1 - alpha), p, len(d), needed)
+    return Verdict(outcome, effect, interval(d), p, len(d), needed)
 
 
 def _finite(values: ArrayLike) -> np.ndarray:

@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 from data_utils.errors import InputError
 from models.config import PAPER_CODE, MemberConfig
 from models.denoisers.references import reference_errors
-from study.evidence.search import RUNNING, answer, answer_text, load_search
+from study.evidence.evidence import load_run
+from study.evidence.search import RUNNING, answer, answer_text, search_of
 from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES
 from study.run.folder import held
@@ -301,7 +302,8 @@ class SearchStudy(Study):
         members = self._tables()
         n_members, chosen = len(members), self.chosen
         self._record(wall_seconds=seconds, device=self.device, n_members=n_members, chosen=chosen)
-        run = load_search(self.folder.path)
+        run = search_of(load_run(self.folder.path))
+        assert run is not None
         self.folder.write_text("summary.md", search_markdown(run))
         ended = trials[trials["state"] != RUNNING]
         n_complete = len(run.complete)

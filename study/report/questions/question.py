@@ -101,4 +101,4 @@ def outcome(verdict: Verdict | None, holds: str, fails: str) -> str:
     if verdict.outcome in (HOLDS, FAILS):
         meaning = holds if verdict.outcome == HOLDS else fails
         return f"{meaning} (p = {verdict.p:.2g}, {verdict.seeds})"
-    return verdict.head
+    return f"{verdict.outcome}: {verdict.doubt}"

@@ -13,7 +13,7 @@ import pytest
 import run_study
 from data_utils.errors import InputError
 from study.evidence import search as search_results
-from study.evidence.evidence import load_evidence
+from study.evidence.evidence import load_evidence, load_run
 from study.evidence.search import (
     SearchRun,
     answer,
@@ -21,7 +21,7 @@ from study.evidence.search import (
     by_code_size,
     front,
     importance,
-    load_search,
+    search_of,
 )
 from study.options import SearchOptions, StudyOptions
 from study.search import trials as search_trials
@@ -214,7 +214,7 @@ def test_a_suggestion_depends_on_the_trials_and_not_on_how_often_the_search_was_
 def test_a_search_chooses_by_validation_and_tests_the_chosen_setting_alone(opened):
     study = opened()
     assert study.run() == 0
-    run = load_search(study.folder.path)
+    run = search_of(load_run(study.folder.path))
     trials = run.trials
     assert trials["state"].tolist() == ["complete"] * 5
     assert trials["code_size"].iloc[0] == 32
@@ -285,7 +285,8 @@ def test_the_test_rows_play_no_part_in_the_search(opened, monkeypatch):
     assert one.run() == other.run() == 0
     assert_same_trials(one, other)
     tables = [
-        load_search(study.folder.path).members.set_index("member_id") for study in (one, other)
+        search_of(load_run(study.folder.path)).members.set_index("member_id")
+        for study in (one, other)
     ]
     assert tables[0]["val_mse"].equals(tables[1]["val_mse"])
     assert (tables[0]["test_mse"].dropna() != tables[1]["test_mse"].dropna()).all()
@@ -556,7 +557,7 @@ def test_two_objectives_give_a_front_and_stop_no_trial(opened, monkeypatch):
     monkeypatch.setattr(search_trials, "LEAST_TRIALS", 1)
     study = opened(mode="pareto", trials=9, epochs=6)
     assert study.run() == 0
-    run = load_search(study.folder.path)
+    run = search_of(load_run(study.folder.path))
     assert run.trials["state"].eq("complete").all()
     found = front(run)
     assert found["code_size"].is_monotonic_increasing
@@ -574,7 +575,7 @@ def test_two_objectives_give_a_front_and_stop_no_trial(opened, monkeypatch):
 def test_all_noise_factors_make_one_pack(opened):
     study = opened(mode="all", trials=2, confirm_seeds=2)
     assert study.run() == 0
-    run = load_search(study.folder.path)
+    run = search_of(load_run(study.folder.path))
     assert [len(members) for members in run.trials["members"]] == [10, 10]
     first = run.members[run.members["member_id"].isin(list(run.trials["members"].iloc[0]))]
     means = first.groupby("noise_factor")["val_mse"].mean()
@@ -683,12 +684,11 @@ def test_importance_finds_the_parameter_that_matters():
     ).empty
 
 
-def test_a_run_that_is_no_search_is_refused(opened):
+def test_a_run_without_trials_is_no_search(opened):
     study = opened(trials=1)
     assert study.run() == 0
     (study.folder.path / "trials.parquet").unlink()
-    with pytest.raises(InputError, match="not a search"):
-        load_search(study.folder.path)
+    assert search_of(load_run(study.folder.path)) is None
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def _weights(recorded: dict[str, np.ndarray], again: dict[str, np.ndarray]) -> C
 
 
 def _difference(then: ArrayLike, now: ArrayLike, of_largest: bool = False) -> tuple[float, float]:
-    """The largest absolute and relative difference.
+    """Return the largest absolute and relative difference.
 
     Equal values, NaN and infinite ones included, differ by 0; a NaN in only one of them by inf.
     """
@@ -188,7 +188,7 @@ def _difference(then: ArrayLike, now: ArrayLike, of_largest: bool = False) -> tu
 
 
 def _circumstances(run: Run, device: str) -> str:
-    """Versions and device that differ from the run's and may be the cause."""
+    """Return the versions and the device that differ from the run's."""
     recorded = run.config["provenance"]["packages"]
     now = package_versions(tuple(recorded))
     different = [f"{n} {then} (now {now[n]})" for n, then in recorded.items() if now[n] != then]

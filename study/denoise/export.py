@@ -114,7 +114,7 @@ def _best(
         wiener = np.array(_errors(able[Wiener.name], data, "validation"))
 
     def score(choice: Choice) -> tuple[float, str, MemberConfig | None]:
-        """The denoiser is left out: those of all networks may not fit into memory."""
+        """Return no denoiser: those of all networks may not fit into memory."""
         ratios = np.array(_errors(choice.denoiser, data, "validation")) / wiener
         return float(np.exp(np.mean(np.log(ratios)))), choice.name, choice.member
 

@@ -46,7 +46,7 @@ class Search:
     """
 
     def __init__(self, space: Space, folder: TrialsFolder, say: Callable[[str], None]):
-        """Raises InputError if the journal is damaged, or is another search's."""
+        """Open the journal. Raises InputError if it is damaged, or is another search's."""
         self.space, self.options, self.say = space, space.options, say
         self.study, storage = open_journal(folder.run.path / "optuna.journal", space)
         self.begun: dict[str, optuna.Trial] = {}

@@ -32,7 +32,7 @@ class Space:
     """The space of a search on data of `n_genes` genes, and the networks of its points."""
 
     def __init__(self, options: SearchOptions, n_genes: int):
-        """Raises InputError if a code may have more units than there are genes."""
+        """Check the sizes. Raises InputError if a code may have more units than genes."""
         self.options, self.n_genes = options, n_genes
         low, high = options.sizes or (SIZES[0], min(SIZES[1], n_genes))
         if high > n_genes:
@@ -46,7 +46,7 @@ class Space:
         self.members(self.first())  # refuse now what networks refuse, such as bad noise factors
 
     def identity(self) -> dict:
-        """What distinguishes this search from others; JSON-able."""
+        """Return what distinguishes this search from others, as JSON can hold it."""
         options = self.options
         return {
             "search": options.search,
@@ -63,7 +63,7 @@ class Space:
         }
 
     def first(self) -> dict[str, float]:
-        """The paper's code size and the usual values of the rest, or the nearest in the space."""
+        """Return the paper's code size and the usual values, or the nearest in the space."""
         usual = {"code_size": PAPER_CODE, **USUAL}
         return {
             name: min(max(usual[name], distribution.low), distribution.high)
@@ -79,7 +79,7 @@ class Space:
                 trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
 
     def model(self, params: dict[str, float]) -> str:
-        """The name of a point's network; its narrowest layers are the code."""
+        """Return the name of a point's network; its narrowest layers are the code."""
         values = {**USUAL, **params}
         code, depth = int(params["code_size"]), int(values["depth"])
         if "width" in params and "depth" not in params:
@@ -93,7 +93,7 @@ class Space:
     def members(
         self, params: dict[str, float], seeds: Sequence[int] | None = None
     ) -> tuple[MemberConfig, ...]:
-        """The networks of a point, in the order of a pack: seeds (None: the search's) x noise."""
+        """Return the networks of a point: seeds (None: the search's) x noise factors."""
         values = {**USUAL, **params}
         seeds = range(self.options.seeds) if seeds is None else seeds
         return tuple(
@@ -110,7 +110,7 @@ class Space:
 
 
 def objective(mse: Sequence[float], noise_factors: Sequence[float]) -> float:
-    """What a search lowers, from its networks' MSE, (K,), and their noise factors, (K,).
+    """Return what a search minimises, of its networks' MSE and their noise factors, (K,) each.
 
     It is the mean over seeds for each noise factor, and the geometric mean of those: a noise factor
     counts by ratios, or the one with the largest errors would decide alone. NaN unless all are

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from data_utils.errors import InputError
 from models.training import Training
-from study.evidence.search import COMPLETE, DIVERGED, FAILED, PRUNED, RUNNING
+from study.evidence.search import COMPLETE, DIVERGED, FAILED, NEAR, PRUNED, RUNNING
 from study.run import rows
 from study.run.folder import RunFolder
 from study.run.jobs import Workplace
@@ -40,6 +40,7 @@ STARTUP = 10
 LOOKS = (0.5, 0.75)
 #: Complete trials before the first is pruned.
 LEAST_TRIALS = 10
+#: Of a trial, by Optuna's state; see `state_of`.
 STATES = {
     TrialState.RUNNING: RUNNING,
     TrialState.COMPLETE: COMPLETE,
@@ -128,7 +129,7 @@ def chosen_trial(trials: Iterable[FrozenTrial], pareto: bool) -> FrozenTrial | N
     found = complete(trials)
     if not pareto or not found:
         return found[0] if found else None
-    near = [trial for trial in found if trial.values[0] <= 1.01 * found[0].values[0]]
+    near = [trial for trial in found if trial.values[0] <= (1 + NEAR) * found[0].values[0]]
     return min(near, key=lambda trial: trial.params["code_size"])
 
 

@@ -80,7 +80,7 @@ def best_model(
 def _network(member: MemberConfig, folder: RunFolder, data: PreparedData) -> Choice:
     _, arrays = folder.load_model(member.member_id)
     try:
-        denoiser = saved(member.architecture, data.n_genes, arrays)
+        denoiser = saved(member.architecture, data.n_genes, arrays, exact=False)
     except ValueError:
         raise InputError(
             f"{member.member_id}: its weights do not fit the run's genes: --resume trains it again"

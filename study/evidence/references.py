@@ -232,7 +232,7 @@ def reconstructed(
     clean = getattr(member_data(data, member), part)
     rows = noisy_rows(clean, part, noise_factor, member.seed)
     _, arrays = folder.load_model(member.member_id)
-    denoiser = saved(member.architecture, clean.shape[1], arrays)
+    denoiser = saved(member.architecture, clean.shape[1], arrays, exact=False)
     return clean, rows, denoiser.denoise(rows, noise_factor)
 
 

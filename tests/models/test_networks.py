@@ -104,6 +104,18 @@ def test_a_denoiser_answers_with_the_plain_network(noise_input):
     np.testing.assert_array_equal(denoiser.denoise(noisy, factors), expected)
 
 
+@pytest.mark.parametrize(("model", "told"), [("conv", False), ("dense-16x8x16", True)])
+def test_a_denoiser_that_is_not_exact_answers_alike(model, told):
+    network = architecture(model, noise_input=told)
+    parameters = {name: value.float().numpy() for name, value in drawn(network, 70).items()}
+    noisy = np.random.default_rng(3).normal(size=(5, 70)).astype(np.float32)
+    exact, fast = (
+        NetworkDenoiser(network, 70, parameters, its).denoise(noisy, 0.3) for its in (True, False)
+    )
+    np.testing.assert_allclose(fast, exact, atol=2e-6)
+    assert exact.std() > 0.01
+
+
 def readers(model):
     """Indices of the layers that read a dense network's sigmoid code."""
     return [i + 1 for i in architecture(model).code_layers] if model != "conv" else []

@@ -21,7 +21,7 @@ from optuna.trial import create_trial
 from models.config import PAPER_CODE
 from models.denoisers.denoiser import ERROR_COLUMNS
 from study.evidence.evidence import Run
-from study.evidence.stats import Interval, Verdict, interval, verdict
+from study.evidence.stats import Verdict, interval, verdict
 
 #: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
 RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
@@ -89,13 +89,11 @@ def by_code_size(run: SearchRun) -> pd.DataFrame:
     curves = {row.code_size: run.by_seed(row.members) for row in best.itertuples()}
     rows = []
     for mse in curves.values():
-        its = interval(mse)
-        row = {"seeds": len(mse), "low": its.low, "high": its.high}
+        row = {"seeds": len(mse), **vars(interval(mse))}
         if PAPER_CODE in curves:
             difference = mse - curves[PAPER_CODE]
-            its = interval(difference)
-            row |= {"difference": difference.mean()}
-            row |= {"difference_low": its.low, "difference_high": its.high}
+            row["difference"] = difference.mean()
+            row |= {f"difference_{end}": at for end, at in vars(interval(difference)).items()}
         rows.append(row)
     columns = ["number", "code_size", "seeds", "val_mse", "low", "high"]
     columns += ["difference", "difference_low", "difference_high"]
@@ -157,7 +155,6 @@ class Answer:
 
     code_size: int
     val_mse: float
-    interval: Interval
     smallest_near: int
     at_edge: bool
     gain: Verdict | None
@@ -187,7 +184,6 @@ def answer(run: SearchRun) -> Answer | None:
     return Answer(
         code_size=chosen["code_size"],
         val_mse=float(val.loc[counted].mean()),
-        interval=interval(val.loc[counted].dropna()),
         smallest_near=int(near["code_size"].min()),
         at_edge=not EDGE * sizes.low < chosen["code_size"] < sizes.high / EDGE,
         gain=verdict(gains) if len(gains) else None,

@@ -16,7 +16,7 @@ study: env
 
 # Files of tests side by side on two cores, each process with one thread.
 test: env $(TOOLS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: env $(TOOLS)
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
-from optuna.distributions import json_to_distribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.trial import create_trial
 
 from models.config import PAPER_CODE
 from models.denoisers.denoiser import ERROR_COLUMNS
@@ -108,6 +104,11 @@ def importance(run: SearchRun) -> pd.DataFrame:
     fANOVA (Hutter et al. 2014): the share of the objective's variance over the space that a
     parameter explains; the shares sum to 1. Empty below 4 complete trials.
     """
+    # The summary of every run loads this module, and Optuna's importance takes a second to load.
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.trial import create_trial
+
     distributions = searched(run)
     names = list(distributions)
     study = optuna.create_study()
@@ -122,6 +123,8 @@ def importance(run: SearchRun) -> pd.DataFrame:
 
 def searched(run: SearchRun) -> dict[str, Any]:
     """Return Optuna's distributions of the searched parameters by name."""
+    from optuna.distributions import json_to_distribution  # as in `importance`
+
     space = run.search["space"]
     return {name: json_to_distribution(json.dumps(space[name])) for name in space}
 

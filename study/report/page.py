@@ -32,9 +32,25 @@ from study.report.document import (
 from study.report.figures import paper_figures
 from study.report.headline import in_short
 from study.report.other import other_figures
-from study.report.questions import open_questions
+from study.report.questions.bottleneck import bottleneck_question
+from study.report.questions.cross_noise import cross_question
+from study.report.questions.gene_order import order_question
+from study.report.questions.mixed_noise import mixed_question
+from study.report.questions.question import Question
+from study.report.questions.samples import samples_question
+from study.report.questions.sparsity import sparsity_question
 from study.report.references import gene_exhibits, label_exhibits, reference_exhibits
 from study.report.wording import span
+
+#: What asks the paper's open questions, in the order of the page.
+ASKERS = (
+    cross_question,
+    mixed_question,
+    sparsity_question,
+    bottleneck_question,
+    order_question,
+    samples_question,
+)
 
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
 
@@ -138,6 +154,11 @@ def _autopsy(evidence: Evidence) -> Section:
     found = found or (Words("Not in these runs:"), Command("python run_study.py --grid autopsy"))
     networks = frozenset(autopsy_rows(evidence)["member_id"])
     return Section("Autopsy", (Words(AUTOPSY), *found), networks)
+
+
+def open_questions(evidence: Evidence) -> list[Question]:
+    """Return the paper's open questions, each answered or with the command that would answer it."""
+    return [ask(evidence) for ask in ASKERS]
 
 
 def _questions(evidence: Evidence) -> Section:

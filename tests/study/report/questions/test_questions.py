@@ -9,7 +9,7 @@ from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report.document import Plot, Table, stamped
 from study.report.exports import save
-from study.report.questions import open_questions
+from study.report.page import open_questions
 from study.report.style import look
 from tests.study.runs import fake_run
 

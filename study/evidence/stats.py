@@ -31,11 +31,13 @@ class Outcome(StrEnum):
 
     HOLDS = "holds"
     FAILS = "does not hold"
+    REVERSED = "reversed"
+    NO_DIFFERENCE = "no difference"
     UNDECIDED = "undecided"
     NOT_MEASURED = "not measured"
 
 
-HOLDS, FAILS, UNDECIDED, NOT_MEASURED = Outcome
+HOLDS, FAILS, REVERSED, NO_DIFFERENCE, UNDECIDED, NOT_MEASURED = Outcome
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,249 @@
+"""Effects over replicates in percent, with intervals and outcomes that cannot disagree.
+
+A replicate (a seed of a study) has its own split of the samples, weights, batches and noise. An
+effect is a log ratio of two MSE of the same replicate, above 0 in favour of a claim: for "MSE grows
+with depth", log(MSE of the deeper network / MSE of the other). It is shown in percent.
+
+Replicates that split one data set differently share samples, so their effects are correlated and
+s^2 / J is too small a variance of a mean over J of them. Nadeau and Bengio (2003, Machine Learning
+52:239) take (1 / J + n_test / n_train) s^2 and Student's t with J - 1 degrees of freedom. `overlap`
+is n_test / n_train; it is 0 if all replicates have one fixed split, and the interval then covers
+weights, batches and noise, but no other split.
+
+Of several effects in a family each has the interval of the level at which Holm's (1979) procedure
+tests it, and the outcome is read off that interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import norm, t
+
+from study.evidence.stats import (
+    ALPHA,
+    HOLDS,
+    NO_DIFFERENCE,
+    NOT_MEASURED,
+    POWER,
+    REVERSED,
+    UNDECIDED,
+    Outcome,
+)
+
+Key = TypeVar("Key", bound=Hashable)
+
+#: The smallest effect of interest, in percent of MSE.
+SMALLEST = 1.0
+#: Fewer replicates give no verdict: they show too little of their spread.
+FEWEST = 3
+#: Beyond so many replicates nobody is advised to run more.
+MOST = 100
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A mean effect over replicates in percent, the interval that decides on it, and the outcome.
+
+    low and high are NaN below FEWEST replicates. `level` is that of the interval: 0.95 for an
+    effect by itself, more for one of a family. `needed` is the number of replicates that would
+    decide, if it is undecided; None if no number up to MOST would.
+    """
+
+    outcome: Outcome
+    effect: float
+    low: float
+    high: float
+    level: float
+    p: float
+    n: int
+    needed: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """The effect with its interval, e.g. `+1.1 % (95 % +0.8 to +1.3)`."""
+        if not math.isfinite(self.low):
+            return "not measured" if self.n == 0 else f"{_signed(self.effect, 1)} % (no interval)"
+        digits = shown_digits(self.low, self.high)
+        ends = f"{_signed(self.low, digits)} to {_signed(self.high, digits)}"
+        return f"{_signed(self.effect, digits)} % ({100 * self.level:.3g} % {ends})"
+
+    @property
+    def doubt(self) -> str:
+        """Why an effect is undecided, and how many replicates would decide."""
+        if self.n < FEWEST:
+            return f"{n_replicates(self.n)}: --seeds 1 and 2 give no verdict"
+        if self.needed is None:
+            return f"{n_replicates(self.n)}, and not even {MOST} would decide"
+        return f"{n_replicates(self.n)}; --seeds {self.needed} would decide"
+
+
+#: What was not measured.
+UNMEASURED = Effect(NOT_MEASURED, math.nan, math.nan, math.nan, math.nan, math.nan, n=0)
+
+
+def n_replicates(n: int) -> str:
+    """Return "1 replicate" or "5 replicates"."""
+    return "1 replicate" if n == 1 else f"{n} replicates"
+
+
+def effects(
+    differences: Mapping[Key, ArrayLike],
+    overlap: float,
+    smallest: float = SMALLEST,
+    alpha: float = ALPHA,
+) -> dict[Key, Effect]:
+    """Judge a family of effects: by key the log ratios, one per replicate, to by key an Effect.
+
+    Keys without a value are not measured. If all effects were 0, the chance that any is given a
+    sign is at most `alpha`. Raises ValueError for values that are not finite numbers in a row.
+    """
+    rows = {key: _row(values) for key, values in differences.items()}
+    measured = {key: row for key, row in rows.items() if len(row)}
+    p = {key: t_test(row, overlap) for key, row in measured.items()}
+    levels = dict(zip(measured, holm_levels(p.values(), alpha), strict=True))
+    strictest = alpha / max(1, sum(not math.isnan(value) for value in p.values()))
+    return {
+        key: _effect(row, overlap, smallest, levels[key], strictest) if len(row) else UNMEASURED
+        for key, row in rows.items()
+    }
+
+
+def effect_of(
+    differences: ArrayLike, overlap: float, smallest: float = SMALLEST, alpha: float = ALPHA
+) -> Effect:
+    """Judge one effect by its log ratios, one per replicate."""
+    return effects({"": differences}, overlap, smallest, alpha)[""]
+
+
+def at_level(
+    differences: ArrayLike, overlap: float, smallest: float, alpha: float, strictest: float
+) -> Effect:
+    """Judge one effect at the level that its families give it.
+
+    `alpha` is 1 less the level of the interval, `strictest` the alpha that `needed` counts on.
+    """
+    return _effect(_row(differences), overlap, smallest, alpha, strictest)
+
+
+def _effect(
+    row: np.ndarray, overlap: float, smallest: float, alpha: float, strictest: float
+) -> Effect:
+    low, high = (percent(end) for end in mean_interval(row, overlap, 1 - alpha))
+    found = outcome(low, high, smallest)
+    needed = replicates_needed(row, overlap, smallest, strictest) if found == UNDECIDED else None
+    mean = percent(row.mean())
+    return Effect(found, mean, low, high, 1 - alpha, t_test(row, overlap), len(row), needed)
+
+
+def outcome(low: float, high: float, smallest: float = SMALLEST) -> Outcome:
+    """Return what an interval in percent shows; without an interval it is undecided."""
+    if -smallest < low and high < smallest:
+        return NO_DIFFERENCE
+    if low > 0:
+        return HOLDS
+    return REVERSED if high < 0 else UNDECIDED
+
+
+def percent(log_ratio: float) -> float:
+    """Return a log ratio as a change in percent."""
+    return 100 * math.expm1(min(log_ratio, 700.0))
+
+
+def mean_interval(values: ArrayLike, overlap: float, level: float) -> tuple[float, float]:
+    """Return the corrected t interval of a mean over replicates; NaN below FEWEST of them.
+
+    Equal values have an interval of no width.
+    """
+    row = _row(values)
+    if len(row) < FEWEST:
+        return math.nan, math.nan
+    half = _spread(row, overlap) * float(t.ppf((1 + level) / 2, len(row) - 1))
+    return float(row.mean()) - half, float(row.mean()) + half
+
+
+def t_test(values: ArrayLike, overlap: float) -> float:
+    """Return the two-sided p of the corrected t test of a mean of 0; NaN below FEWEST values."""
+    row = _row(values)
+    if len(row) < FEWEST:
+        return math.nan
+    mean, spread = abs(float(row.mean())), _spread(row, overlap)
+    if spread == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * t.sf(mean / spread, len(row) - 1))
+
+
+def _spread(row: np.ndarray, overlap: float) -> float:
+    """Return the standard error of a mean; 0 for values that differ by rounding alone."""
+    if np.ptp(row) <= 1e-12 * np.abs(row).max():
+        return 0.0
+    return float(row.std(ddof=1)) * math.sqrt(1 / len(row) + overlap)
+
+
+def holm_levels(pvalues: Iterable[float], alpha: float = ALPHA) -> list[float]:
+    """Return the level at which Holm's step-down procedure tests each of m p-values.
+
+    The j-th least is tested at alpha / (m - j + 1) as long as all before it were rejected; the
+    first that is not, and all after it, have the level of the first. So p <= level is the decision,
+    and an interval of level 1 - that leaves out 0 just then. A p of NaN is not tested.
+    """
+    p = np.array(list(pvalues), dtype=np.float64)
+    levels = np.full(len(p), alpha)
+    tested = np.argsort(p, kind="stable")[: int(np.sum(~np.isnan(p)))]
+    level = 0.0
+    for j, i in enumerate(tested):
+        if j == 0 or p[tested[j - 1]] <= level:
+            level = alpha / (len(tested) - j)
+        levels[i] = level
+    return [float(level) for level in levels]
+
+
+def replicates_needed(
+    values: ArrayLike, overlap: float, smallest: float = SMALLEST, alpha: float = ALPHA
+) -> int | None:
+    """Estimate how many replicates would decide, if others differ like these.
+
+    It is the least J above their number at which the interval of a mean like theirs leaves out 0,
+    or lies within the smallest effect, with a chance of POWER. None if no J up to MOST does: with
+    overlapping splits the variance of the mean never falls below overlap x s^2, however many
+    replicates there are.
+    """
+    row = _row(values)
+    if len(row) < 2:
+        return None
+    mean, sd = float(row.mean()), float(row.std(ddof=1))
+    within = min(math.log1p(smallest / 100) - mean, mean - math.log1p(-smallest / 100))
+    counts = np.arange(max(FEWEST, len(row) + 1), MOST + 1)
+    half = t.ppf(1 - alpha / 2, counts - 1) + norm.ppf(POWER)
+    half = half * sd * np.sqrt(1 / counts + overlap)
+    enough = counts[half < max(abs(mean), within)]
+    return int(enough[0]) if len(enough) else None
+
+
+def shown_digits(low: float, high: float, smallest: float = SMALLEST) -> int:
+    """Return the digits that an interval in percent is shown with: two of its half width.
+
+    There are more if the outcome of the rounded interval would be another.
+    """
+    half = (high - low) / 2
+    digits = 1 if half <= 0 else min(8, max(0, 1 - math.floor(math.log10(half))))
+    wanted = outcome(low, high, smallest)
+    while digits < 15 and outcome(round(low, digits), round(high, digits), smallest) != wanted:
+        digits += 1
+    return digits
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}"
+
+
+def _row(values: ArrayLike) -> np.ndarray:
+    row = np.asarray(values, dtype=np.float64)
+    if row.ndim != 1 or not np.isfinite(row).all():
+        raise ValueError(f"expected finite numbers, one per replicate; got {row.tolist()}")
+    return row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -14,19 +15,22 @@ from models.denoisers.denoiser import ERROR_COLUMNS
 
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
-#: Tables that study/evidence/references.py adds: their columns, of which the first are the key.
-_MEASURED = {
+REPLICATE_COLUMNS = ["seed", "split", "samples", "mean_square"]
+SAMPLE_COLUMNS = ["member_id", "noise_factor", "sample_id", "squared_error"]
+#: Tables that a run may have: their columns, of which the first are the key.
+_OPTIONAL = {
     "references": (ERROR_COLUMNS, 4),
     "genes": (GENE_COLUMNS, 4),
     "labels": (LABEL_COLUMNS, 5),
+    "replicates": (REPLICATE_COLUMNS, 2),
 }
 #: Columns that the tables of a run must have.
 _NEEDED = {
     "members": ("member_id", "status", "noise_factor", "test_mse", "train_clean_mse"),
     "metrics": ("member_id", "epoch", "split", "metric", "noise_factor", "value"),
 }
-#: What the runs of a report must share, by the entry of config.json's identity.
-_SHARED = {"data": "data", "split_seed": "split", "group": "split", "split": "split"}
+#: What the runs of one cohort share: entries of config.json's identity.
+_SHARED = ("data", "split_seed", "fixed_split", "group", "groups")
 #: The name of the best of the grid `best`: it serves all noise levels, as the references do.
 MIXTURE = "Wiener mixture"
 
@@ -48,16 +52,21 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The tables of all runs, each with a column `run`; all have the same data and split.
+    """The tables of one cohort's runs, which have the same data and are split alike.
 
-    members: as members.parquet, one row per network. levels: one row per network x noise factor
-    that it was tested at after training on it (by_level). across: one row per network x noise
-    factor of the study, `tested_at`. references: MSE of identity, gene mean, PCA, Wiener, oracle
-    by noise factor, seed and code size. genes, labels: MSE by gene, and by value of a sample label
-    such as tissue, of networks (mean over seeds) and references ("method"; a reference's protocol
-    is ""). A network that two runs share is kept once.
+    Each table has a column `run`; a network that two runs share is kept once.
+
+    name: what the cohort is called where several are compared. members: as members.parquet, one row
+    per network. levels: one row per network x noise factor that it was tested at after training on
+    it (by_level). across: one row per network x noise factor of the study, `tested_at`. references:
+    MSE of identity, gene mean, PCA, Wiener, oracle by noise factor, seed and code size. genes,
+    labels: MSE by gene, and by value of a sample label such as tissue, of networks (mean over
+    seeds) and references ("method"; a reference's protocol is ""). replicates: the samples of each
+    part of each seed's split, and the mean square of their scaled values, which is the MSE of
+    answering 0.
     """
 
+    name: str
     runs: tuple[Run, ...]
     members: pd.DataFrame
     levels: pd.DataFrame
@@ -65,6 +74,7 @@ class Evidence:
     references: pd.DataFrame
     genes: pd.DataFrame
     labels: pd.DataFrame
+    replicates: pd.DataFrame
 
     @property
     def data(self) -> dict:
@@ -76,28 +86,74 @@ class Evidence:
         """Whether the data are simulated."""
         return bool(self.data["simulated"])
 
+    @property
+    def fixed_split(self) -> bool:
+        """Whether all seeds share one split of the samples."""
+        return bool(self.runs[0].config.get("fixed_split"))
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """The squared error of every network on each of its own test rows (SAMPLE_COLUMNS).
+
+        It is a mean over genes. There are as many rows as networks x noise factors x test samples,
+        so they are read when they are asked for.
+        """
+        parts, seen = [], pd.Index([])
+        for run in self.runs:
+            path = run.path / "samples.parquet"
+            if path.exists():
+                table = _table(path, SAMPLE_COLUMNS)
+                parts.append(table[~table["member_id"].isin(seen)])
+                seen = seen.union(parts[-1]["member_id"].unique())
+        return (
+            pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SAMPLE_COLUMNS)
+        )
+
+
+def load_cohorts(folders: Sequence[Path | str]) -> tuple[Evidence, ...]:
+    """Read run folders, and return one Evidence for each set of data and way of splitting them.
+
+    Cohorts stand in the order of their first folders. Raises InputError for a folder without a run.
+    """
+    cohorts: dict[tuple, list[Run]] = {}
+    for run in {run.path: run for run in map(load_run, folders)}.values():
+        cohorts.setdefault(tuple(map(run.config["identity"].get, _SHARED)), []).append(run)
+    return tuple(
+        _evidence(tuple(runs), name)
+        for runs, name in zip(cohorts.values(), _names(list(cohorts.values())), strict=True)
+    )
+
 
 def load_evidence(folders: Sequence[Path | str]) -> Evidence:
-    """Read run folders.
+    """Read run folders of one cohort.
 
-    Raises InputError for a folder without a run, and for runs of different data or splits.
+    Raises InputError for folders of several cohorts, and for a folder without a run.
     """
-    runs = list({run.path: run for run in map(load_run, folders)}.values())
-    first = runs[0]
-    for run in runs[1:]:
-        for key, word in _SHARED.items():
-            if run.config["identity"].get(key) != first.config["identity"].get(key):
-                raise InputError(
-                    f"{run.path}: has other {word} than {first.path}: "
-                    f"report runs on the same {word} together"
-                )
+    first, *others = load_cohorts(folders)
+    if others:
+        raise InputError(
+            f"{others[0].runs[0].path}: has other data or another split than {first.runs[0].path}: "
+            "give runs on the same data, split alike"
+        )
+    return first
 
+
+def _names(cohorts: list[list[Run]]) -> list[str]:
+    """Name each cohort by its data; where that is not enough, by the folder of its first run."""
+    sources = [run.config["data"]["source"] for run, *_ in cohorts]
+    names = [Path(source).name.partition(".")[0] for source in sources]
+    folders = [run.name for run, *_ in cohorts]
+    paths = [str(run.path) for run, *_ in cohorts]
+    return next((found for found in (names, folders) if len(set(found)) == len(found)), paths)
+
+
+def _evidence(runs: tuple[Run, ...], name: str) -> Evidence:
     def stacked(keys: list[str], of: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
         parts = [of(run).assign(run=run.name) for run in runs]
         return _once(pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True), keys)
 
-    def measured(name: str) -> pd.DataFrame:
-        columns, n_keys = _MEASURED[name]
+    def optional(name: str) -> pd.DataFrame:
+        columns, n_keys = _OPTIONAL[name]
 
         def of(run: Run) -> pd.DataFrame:
             path = run.path / f"{name}.parquet"
@@ -106,7 +162,8 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
         return stacked(columns[:n_keys], of)
 
     return Evidence(
-        runs=tuple(runs),
+        name=name,
+        runs=runs,
         members=stacked(["member_id"], lambda run: run.members),
         levels=stacked(
             ["member_id", "noise_factor"], lambda run: by_level(run.members, run.metrics)
@@ -114,9 +171,7 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
         across=stacked(
             ["member_id", "tested_at"], lambda run: across_levels(run.members, run.metrics)
         ),
-        references=measured("references"),
-        genes=measured("genes"),
-        labels=measured("labels"),
+        **{name: optional(name) for name in _OPTIONAL},
     )
 
 

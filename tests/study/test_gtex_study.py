@@ -148,7 +148,7 @@ def test_files_are_split_by_samples_unless_a_label_is_named(here):
     assert config(here / "plain")["group"] is None
     assert plain["split"].tolist() == split_samples(60, 0).labels().tolist()
     assert together["split"].tolist() == split_samples(60, 0, np.array(donors())).labels().tolist()
-    with pytest.raises(ValueError, match="other split than"):
+    with pytest.raises(ValueError, match="another split than"):
         load_evidence([here / "plain", here / "grouped"])
 
 

@@ -128,7 +128,7 @@ def simulate_cohort(n_samples: int = 2921, seed: int = 0) -> Cohort:
     another draw of the same population. Sites have samples in proportion to their sizes in GTEx V6:
     the smallest are empty below about 850 samples. Rows are in random order.
     """
-    genes = pd.read_csv(LANDMARKS, index_col="ensembl_id")
+    genes = pd.read_csv(LANDMARKS, index_col="ensembl_id")[["gene_symbol", "probe_id"]]
     streams = np.random.SeedSequence(seed).spawn(2)
     population, rows = (np.random.Generator(np.random.PCG64(stream)) for stream in streams)
     counts = _proportional_counts(n_samples)

@@ -37,7 +37,11 @@ class LandmarkMatch:
 
 
 def landmark_table() -> pd.DataFrame:
-    """Return the landmark genes: 943 rows of ensembl_id, gene_symbol and probe_id, as a copy."""
+    """Return the landmark genes: 943 rows of text, as a copy.
+
+    The columns are ensembl_id, gene_symbol, probe_id, and the place on the human genome GRCh38:
+    chromosome ("1" to "22", "X") and start, from GENCODE 48 and HGNC of June 2026.
+    """
     return _table().copy()
 
 
@@ -45,6 +49,18 @@ def landmark_table() -> pd.DataFrame:
 def _table() -> pd.DataFrame:
     path = Path(__file__).with_name("landmark_genes.csv")
     return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def chromosome_order(ids: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Return the order of genes along the chromosomes, (genes,) positions in `ids`.
+
+    Genes whose place is not in the table come last, in the order given.
+    """
+    match = match_landmarks(list(ids))
+    table = _table().iloc[match.landmarks]
+    number = table["chromosome"].replace({"X": "23"}).astype(int)
+    placed = match.rows[np.lexsort((table["start"].astype(int), number))]
+    return np.concatenate([placed, np.setdiff1d(np.arange(len(ids)), placed)])
 
 
 def is_landmark(ensembl_id: str) -> bool:

@@ -48,7 +48,7 @@ PAPER_MODELS = {
 DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 
 #: Order of the genes in a network's input: models/training.py.
-GENE_ORDERS = ("given", "random", "correlation", "shuffled")
+GENE_ORDERS = ("given", "random", "correlation", "chromosome", "shuffled")
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,40 @@ class Phase:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a network is trained; `changed` names the one item of `as-published` put right."""
+    """How a network is trained; `changed` names the items of `as-published` that are put right.
+
+    The items are sorted, each once. In tables they are one text (`changes`), which `items_of`
+    takes apart.
+    """
 
     name: str = AS_WRITTEN
-    changed: str = ""
+    changed: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if isinstance(self.changed, str) or not all(
+            isinstance(item, str) and item and _PLUS not in item for item in self.changed
+        ):
+            raise InputError(
+                f"protocol changed is {self.changed!r:.60}: give a tuple of names without {_PLUS!r}"
+            )
+        object.__setattr__(self, "changed", tuple(sorted(set(self.changed))))
+
+    @property
+    def changes(self) -> str:
+        """Return the items as one text: `` or `fresh network per level + linear output`."""
+        return _PLUS.join(self.changed)
 
     def __str__(self) -> str:
         """For display: `as-written`, or `as-published, linear output`."""
-        return f"{self.name}, {self.changed}" if self.changed else self.name
+        return f"{self.name}, {self.changes}" if self.changed else self.name
+
+
+_PLUS = " + "  # between the items of a protocol
+
+
+def items_of(changes: str) -> tuple[str, ...]:
+    """Return the items in a text of `Protocol.changes`."""
+    return tuple(changes.split(_PLUS)) if changes else ()
 
 
 @dataclass(frozen=True)
@@ -119,9 +145,7 @@ class MemberConfig:
             raise InputError(f"protocol is {self.protocol!r:.60}: give a Protocol")
         values = [(field.name, field.type, getattr(self, field.name)) for field in fields(self)]
         values += [("epochs", "int", phase.epochs) for phase in self.phases]
-        values += [
-            (f"protocol {name}", "str", value) for name, value in vars(self.protocol).items()
-        ]
+        values += [("protocol name", "str", self.protocol.name)]
         for name, kind, value in values:
             if kind in ("str", "int", "bool") and type(value).__name__ != kind:
                 raise InputError(f"{name} is {value!r:.60}: give a value of type {kind}")
@@ -243,7 +267,7 @@ class MemberConfig:
             switches = [f"{name}-{getattr(self, name)}" for name in different]
             first = [self.model, f"noise-{noise}", *switches]
         else:
-            parts = [part for part in (self.protocol.name, self.protocol.changed) if part]
+            parts = [part for part in (self.protocol.name, *self.protocol.changed) if part]
             first = [self.model, *(part.replace(" ", "-") for part in parts), f"noise-{noise}"]
         return "/".join([*first, f"beta-{_short(self.beta)}", f"seed-{self.seed}"])
 
@@ -256,7 +280,7 @@ class MemberConfig:
         """Invert `as_dict`, also after JSON. Raises InputError if the content is no network."""
         try:
             phases = tuple(Phase(tuple(p["noise_factors"]), p["epochs"]) for p in content["phases"])
-            protocol = Protocol(**content["protocol"])
+            protocol = Protocol(content["protocol"]["name"], tuple(content["protocol"]["changed"]))
             return cls(**{**content, "phases": phases, "protocol": protocol})
         except InputError:
             raise

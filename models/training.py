@@ -15,6 +15,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
+from data_utils.genes import chromosome_order
 from data_utils.noise import (
     add_noise,
     evaluation_noise,
@@ -447,6 +448,7 @@ def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
     """Return `data` as a member's switches change it.
 
     gene_order "random" is one order per seed, "correlation" that of `correlation_order`,
+    "chromosome" that of the genes' places on the genome,
     "shuffled" the negative control: every gene's values shuffled over the samples, so that genes
     have nothing to do with each other. train_fraction f keeps the first f of a random order of the
     training rows: a larger f adds rows to a smaller.
@@ -456,6 +458,8 @@ def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
         data = data.with_genes(_permutation(data.n_genes, member.seed, "gene-order"))
     elif member.gene_order == "correlation":
         data = data.with_genes(correlation_order(data.train, image_shape(data.n_genes)[1]))
+    elif member.gene_order == "chromosome":
+        data = data.with_genes(chromosome_order(data.gene_ids))
     elif member.gene_order == "shuffled":
         key = int(torch.randint(2**62, (1,), generator=stream(member.seed, "shuffled-values")))
         data = data.shuffled(np.random.Generator(np.random.PCG64(key)))

@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import os
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,15 @@ PUBLISHED_DENSE: dict[str, Any] = {
 #: With conv, too: images are cuts of the stream of all numbers, and the loss is binary
 #: cross-entropy.
 PUBLISHED_CONV: dict[str, Any] = {**PUBLISHED_DENSE, "layout": "stream", "loss": "bce"}
+
+#: Items of the scripts that a correction puts right; `Protocol.changed` names them.
+FRESH_NETWORK, LINEAR_OUTPUT, ADAM = FACTORS = (
+    "fresh network per level",
+    "linear output",
+    "Adam to convergence",
+)
+#: Noise factors at which the autopsy trains fresh networks: the ends and the middle.
+AUTOPSY_NOISE = (0.0, 0.5, 1.0)
 
 #: Groups of samples in a mixture of Wiener filters, among which validation chooses; and the
 #: rounds of its fit.
@@ -136,43 +145,71 @@ def as_published(narrowing: Narrowing) -> list[MemberConfig]:
 
 @grid(
     "autopsy",
-    "Which step of the scripts makes each of the paper's results?",
+    "Which steps of the scripts make each of the paper's results?",
     feeds="Autopsy",
     minutes=20,
 )
 def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
-    """As published, and with one item at a time set right, which shows what makes each claim."""
+    """As published, and dense models with every set of FACTORS put right, 3 seeds.
+
+    The other items, and all items of the conv network, are put right one at a time. A fresh network
+    is trained for each of a few levels only.
+    """
+    levels = _either(narrowing.noise, AUTOPSY_NOISE)
     return [
         member
-        for published in as_published(narrowing)
-        for member in (published, *corrections(published, _epochs(narrowing, published.model)))
+        for network in as_published(narrowing)
+        for member in (network, *corrections(network, _epochs(narrowing, network.model), levels))
     ]
 
 
-def corrections(published: MemberConfig, epochs: int) -> list[MemberConfig]:
-    """Copies of the published network with one item corrected each; `protocol.changed` names it.
+def corrections(
+    published: MemberConfig, epochs: int, levels: Sequence[float]
+) -> list[MemberConfig]:
+    """Copies of the published network with items corrected, which `protocol.changed` names.
 
-    `epochs` are those that Adam needs to converge. Evaluation on noisy test rows needs no network
-    of its own: every network is measured both ways.
+    `epochs` are those that Adam needs to converge. A network that is carried along starts each
+    further level from converged weights, and trains a quarter as long there. Fresh networks are
+    trained at those of `levels` that the published one was carried through. Evaluation on noisy
+    test rows needs no network of its own: every network is measured both ways.
     """
-    changes: dict[str, dict[str, Any]] = {
-        "linear output": {"output": "linear", "loss": "mse"},
-        "Adam to convergence": {
-            "optimizer": "adam",
-            "learning_rate": 1e-3,
-            "phases": tuple(replace(phase, epochs=epochs) for phase in published.phases),
-        },
-        "scaled on training rows": {"scaling": "train"},
-    }
-    if published.model == "conv":
-        changes["one image per sample"] = {"layout": "sample"}
-    else:
-        changes["two code layers"] = {"code_layers": 2}
-    named = [("fresh network per level", {"phases": (phase,)}) for phase in published.phases]
-    return [
-        replace(published, protocol=Protocol(AS_PUBLISHED, name), **change)
-        for name, change in (*named, *changes.items())
+    dense = published.model != "conv"
+    alone = ["scaled on training rows", "two code layers" if dense else "one image per sample"]
+    sets = [
+        items
+        for size in (range(1, len(FACTORS) + 1) if dense else [1])
+        for items in combinations(FACTORS, size)
     ]
+    sets += [(item,) for item in alone]
+    return [
+        member for items in sets for member in _corrected(published, items, epochs, set(levels))
+    ]
+
+
+def _corrected(
+    published: MemberConfig, items: tuple[str, ...], epochs: int, levels: Collection[float]
+) -> list[MemberConfig]:
+    """Copies of the published network with all of these items corrected."""
+    changes: dict[str, dict[str, Any]] = {
+        LINEAR_OUTPUT: {"output": "linear", "loss": "mse"},
+        ADAM: {"optimizer": "adam", "learning_rate": 1e-3},
+        "scaled on training rows": {"scaling": "train"},
+        "one image per sample": {"layout": "sample"},
+        "two code layers": {"code_layers": 2},
+    }
+    content: dict[str, Any] = {"protocol": Protocol(published.protocol.name, items)}
+    for item in items:
+        content |= changes.get(item, {})
+    phases, fresh = published.phases, FRESH_NETWORK in items
+    if fresh:
+        phases = tuple(phase for phase in phases if phase.noise_factor in levels)
+    if ADAM in items:
+        further = epochs if fresh else max(1, round(epochs / 4))
+        phases = tuple(
+            replace(phase, epochs=further if i else epochs) for i, phase in enumerate(phases)
+        )
+    schedules = [(phase,) for phase in phases] if fresh else [phases]
+    return [replace(published, phases=schedule, **content) for schedule in schedules]
 
 
 @grid(
@@ -213,7 +250,7 @@ def sparsity(narrowing: Narrowing) -> list[MemberConfig]:
 def gene_order(narrowing: Narrowing) -> list[MemberConfig]:
     """Conv and a dense network as small at noise 0.5 x orders of the genes x 6 seeds."""
     orders = {
-        "conv": ("given", "random", "correlation", "shuffled"),
+        "conv": ("given", "random", "correlation", "chromosome", "shuffled"),
         SMALL_DENSE: ("given", "shuffled"),
     }
     chosen = {model if model == "conv" else SMALL_DENSE for model in _models(narrowing)}

@@ -11,7 +11,7 @@ from functools import partial
 
 import pandas as pd
 
-from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS
+from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, items_of
 from study.evidence.evidence import Evidence
 from study.evidence.stats import FAILS, HOLDS, NOT_MEASURED
 from study.paper.comparisons import (
@@ -244,7 +244,8 @@ def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.Data
     if not claim.in_scripts or published.empty:
         return
     yield NOISY_ROWS, published.assign(mse=published["test_mse"])
-    for item, rows in levels[levels["changed"] != ""].groupby("changed", sort=False):
+    single = levels.loc[levels["changed"].map(items_of).map(len) == 1]
+    for item, rows in single.groupby("changed", sort=False):
         kind = ONE_KIND.get(item, claim.models)
         yield item, pd.concat([rows, published[~published["model"].isin(kind)]])
     if CONV in claim.models:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.config import AS_PUBLISHED
+from models.config import AS_PUBLISHED, items_of
 from study.evidence.evidence import Evidence
+from study.grids import FRESH_NETWORK
 from study.report.curves import networks, over_seeds
 from study.report.document import Plot
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, multiples, name_all, named_rows
 from study.report.style import DARK, PALE, look
 from study.report.wording import in_order, listed
 
-FRESH = "fresh network per level"
-
 
 def autopsy_figures(evidence: Evidence) -> list[Plot]:
     """Return the curves of the published protocol and its corrections, and how they change."""
     rows = autopsy_rows(evidence)
+    rows = rows.loc[rows["changed"].map(items_of).map(len) < 2]
     points = over_seeds(rows, "train_clean_mse", ["model", "series", "noise_factor"])
     if not len(points):
         return []
@@ -71,7 +71,7 @@ def autopsy_change(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _by_item(points: pd.DataFrame, *then: str) -> pd.DataFrame:
     """Sort by model; as-published, then the fresh networks, then the other items by name."""
-    rank = points["series"].map({AS_PUBLISHED: 0, FRESH: 1}).fillna(2)
+    rank = points["series"].map({AS_PUBLISHED: 0, FRESH_NETWORK: 1}).fillna(2)
     points = in_order(points.assign(_item=rank), "_item", "series", *then)
     return points.drop(columns="_item").assign(method=points["series"])
 

@@ -126,7 +126,7 @@ def reproduce_command(run: Run) -> str | None:
 def search_bounds(evidence: Evidence) -> pd.DataFrame:
     """Return every value that the grids gave a setting: a column `setting`, one per protocol."""
     levels = evidence.levels
-    kinds = levels["protocol"].where(levels["changed"] == "", f"{AS_PUBLISHED}, one item put right")
+    kinds = levels["protocol"].where(levels["changed"] == "", f"{AS_PUBLISHED}, items put right")
     names = {name: name.replace("_", " ") for name in SETTINGS}
     bounds = levels[[*names]].groupby(kinds.rename(None)).agg(values).T
     return bounds.rename(index=names).reset_index(names="setting")

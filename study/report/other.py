@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.config import AS_WRITTEN, Protocol
+from models.config import AS_WRITTEN, Protocol, items_of
 from study.evidence.evidence import Evidence
 from study.report.curves import NOISE, SETTINGS, UNCHANGED, nearest, over_seeds, plain, rounded
 from study.report.document import Plot, Table
@@ -75,7 +75,7 @@ def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
 
 def _kind(row: dict, several: bool) -> str:
     """Name a network by its model, what differs from the plain one, and its epochs."""
-    protocol = Protocol(row["protocol"], row["changed"])
+    protocol = Protocol(row["protocol"], items_of(row["changed"]))
     written = protocol == Protocol(AS_WRITTEN)
     parts = [row["model"]] if written else [row["model"], str(protocol)]
     for name in SETTINGS if written else ("beta", *UNCHANGED):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data_utils.noise import identity_mse
-from models.config import AS_PUBLISHED, PAPER_CODE, PLAIN, Protocol
+from models.config import AS_PUBLISHED, PAPER_CODE, PLAIN, Protocol, items_of
 from study.evidence.search import SearchRun, answer, answer_text, by_code_size
 from study.paper.published import N_SAMPLES, PublishedValue, published_fig4, published_mse
 from study.report.checklist import data_facts, lost_members, run_facts
@@ -143,7 +143,7 @@ def _tables(levels: pd.DataFrame, n_samples: int | None = None) -> list[Table]:
     several = len(table.drop_duplicates(KIND[:2])) > 1
     found = []
     for (protocol, changed, model, setting), rows in table.groupby([*KIND, "setting"], sort=False):
-        title = f"{model} (protocol {Protocol(protocol, changed)})" if several else model
+        title = f"{model} (protocol {Protocol(protocol, items_of(changed))})" if several else model
         title += f": {setting}" if setting else ""
         found.append(_table(title, model, rows, n_samples))
     return found

@@ -39,7 +39,7 @@ def describe(member: MemberConfig) -> dict:
         **member.as_dict(),
         "member_id": member.member_id,
         "protocol": member.protocol.name,
-        "changed": member.protocol.changed,
+        "changed": member.protocol.changes,
         "noise_factor": member.noise_factor,
         "carried": member.carried,
         "mixed": member.mixed,

@@ -6,7 +6,13 @@ import pytest
 
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.genes import MIN_LANDMARKS, landmark_table, match_landmarks, select_landmarks
+from data_utils.genes import (
+    MIN_LANDMARKS,
+    chromosome_order,
+    landmark_table,
+    match_landmarks,
+    select_landmarks,
+)
 
 TABLE = landmark_table()
 
@@ -19,8 +25,14 @@ def matrix(ids, labels=None):
 def test_table_has_943_genes_and_is_the_callers_own():
     copy = landmark_table()
     copy.iloc[0, 0] = "changed"
-    assert landmark_table().shape == (943, 3)
-    assert landmark_table().iloc[0].tolist() == ["ENSG00000175063", "UBE2C", "202954_at"]
+    assert landmark_table().shape == (943, 5)
+    assert landmark_table().iloc[0].tolist() == [
+        "ENSG00000175063",
+        "UBE2C",
+        "202954_at",
+        "20",
+        "45812576",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -100,3 +112,16 @@ def test_too_few_landmarks_say_how_many_matched_and_the_way_out():
 def test_no_ids_match_nothing():
     assert match_landmarks([]).matched == 0
     assert len(match_landmarks(["a"]).missing) == 943
+
+
+def test_the_order_along_the_chromosomes():
+    table = TABLE.set_index("ensembl_id")
+    symbols = ["UBE2C", "made-up", "TP53", "BRCA1", "RBKS"]  # 20; nowhere; 17 at 7.7 and 43 Mb; 2
+    order = chromosome_order(symbols)
+    assert [symbols[i] for i in order] == ["RBKS", "TP53", "BRCA1", "UBE2C", "made-up"]
+    whole = table.iloc[chromosome_order(table.index)]
+    names = whole["chromosome"].drop_duplicates().tolist()
+    assert names == [*map(str, range(1, 23)), "X"]
+    for _, genes in whole.groupby("chromosome"):
+        assert genes["start"].astype(int).is_monotonic_increasing
+    assert list(chromosome_order(["b", "a"])) == [0, 1]

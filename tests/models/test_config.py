@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_utils.errors import InputError
-from models.config import PLAIN, MemberConfig, Phase, Protocol
+from models.config import PLAIN, MemberConfig, Phase, Protocol, items_of
 from study.grids import Narrowing, plan
 
 
@@ -27,7 +27,7 @@ DIFFERENT = {
     "learning_rate": 2e-3,
     "batch_size": 128,
     "output": "sigmoid",
-    "protocol": Protocol("as-published", "linear output"),
+    "protocol": Protocol("as-published", ("linear output",)),
     "code_layers": 1,
     "code_activation": "relu",
     "initialisation": "glorot",
@@ -110,6 +110,16 @@ def test_plain_is_every_switch_at_its_default():
 def test_protocol_for_display():
     assert str(member().protocol) == "as-written"
     assert str(DIFFERENT["protocol"]) == "as-published, linear output"
+    several = Protocol("as-published", ("two", "one", "two"))
+    assert several == Protocol("as-published", ("one", "two"))
+    assert (str(several), items_of(several.changes)) == ("as-published, one + two", ("one", "two"))
+    assert items_of(Protocol().changes) == ()
+
+
+@pytest.mark.parametrize("wrong", ["linear output", ("a + b",), ("",), (1,)])
+def test_items_of_a_protocol_are_names_without_a_plus(wrong):
+    with pytest.raises(InputError, match="protocol changed"):
+        Protocol("as-published", wrong)
 
 
 def test_run_name():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data_utils.genes import landmark_table
 from models.training import PackTraining, correlation_order, member_data
 from study.run.packs import data_key, stack_key
 from tests.small import member, prepared
@@ -28,6 +29,16 @@ def test_an_order_moves_whole_genes(order):
     for part in PARTS:
         assert np.array_equal(getattr(data, part), getattr(DATA, part)[:, where])
     assert np.array_equal(data.scaling.centre, DATA.scaling.centre[where])
+
+
+def test_the_order_of_the_chromosomes_is_that_of_the_gene_table():
+    table = landmark_table()[: DATA.n_genes]
+    named = replace(DATA, gene_ids=table["ensembl_id"].to_numpy())
+    data = member_data(named, member(gene_order="chromosome"))
+    place = table.set_index("ensembl_id").loc[data.gene_ids]
+    number = place["chromosome"].replace({"X": "23"}).astype(int)
+    assert (number * 10**9 + place["start"].astype(int)).is_monotonic_increasing
+    assert len(set(place["chromosome"])) > 10
 
 
 def test_a_random_order_is_the_seeds():

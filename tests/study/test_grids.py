@@ -72,7 +72,7 @@ def test_narrowed_published(grid):
     members = plan(grid, Narrowing(seeds=2, epochs=7, depths=["2", "conv"], noise=[0.0, 0.35]))
     carried = [m for m in members if m.protocol == Protocol("as-published")]
     assert Counter(m.model for m in carried) == {"dense-2": 2, "conv": 2}
-    assert {phase.epochs for m in members for phase in m.phases} == {7}
+    assert {phase.epochs for m in members for phase in m.phases} <= {7, 2}  # a quarter: 2
     assert {a for m in members for phase in m.phases for a in phase.noise_factors} == {0.0, 0.35}
     assert {m.grid for m in members} == {grid}
     with pytest.raises(InputError, match="--betas"):
@@ -111,7 +111,10 @@ def test_sparsity_grid():
 def test_gene_order_grid_has_a_dense_network_as_small():
     members = plan("gene-order", Narrowing(seeds=1))
     assert [(m.model, m.gene_order) for m in members] == [
-        *(("conv", order) for order in ("given", "random", "correlation", "shuffled")),
+        *(
+            ("conv", order)
+            for order in ("given", "random", "correlation", "chromosome", "shuffled")
+        ),
         *(("dense-2x2", order) for order in ("given", "shuffled")),
     ]
     sizes = {m.model: n_parameters(m.architecture, 943) for m in members}

@@ -1,6 +1,8 @@
 """Protocol as-published: its items one by one, and the autopsy that corrects one at a time."""
 
+from collections import defaultdict
 from dataclasses import asdict
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,16 @@ from models.engine.stack import Targets
 from models.networks import initial_parameters
 from models.training import PackTraining
 from study.evidence.evidence import by_level
-from study.grids import NOISE_FACTORS, Narrowing, corrections, plan
+from study.grids import (
+    ADAM,
+    FACTORS,
+    FRESH_NETWORK,
+    LINEAR_OUTPUT,
+    NOISE_FACTORS,
+    Narrowing,
+    corrections,
+    plan,
+)
 from study.run.rows import member_rows, metric_rows
 
 NO_PENALTY = Sparsity.of(["kl"], [0.0], [0.05], dtype=torch.float64)
@@ -65,8 +76,9 @@ def test_without_the_second_code_layer(model, hidden):
 
 def test_grids():
     assert len(plan("as-published", Narrowing())) == 5 * 3
-    # each of 15 published members, 11 fresh networks and 4 further corrections
-    assert len(plan("autopsy", Narrowing())) == 15 * (1 + 11 + 4)
+    # each of 12 dense members, 2 items alone, and 7 sets of factors, 4 of them fresh at 3 levels;
+    # each of 3 conv members, 5 items alone, one of them fresh at 3 levels
+    assert len(plan("autopsy", Narrowing())) == 12 * (1 + 2 + 3 + 4 * 3) + 3 * (1 + 4 + 3)
     [member] = plan("as-published", Narrowing(depths=["4"], seeds=1))
     assert [phase.noise_factors for phase in member.phases] == [(alpha,) for alpha in NOISE_FACTORS]
     assert {phase.epochs for phase in member.phases} == {10}
@@ -80,27 +92,50 @@ def test_grids():
     assert shorter.phases == (Phase((0.0,), 2), Phase((0.5,), 2))
 
 
+CHANGES = {
+    FRESH_NETWORK: {"phases"},
+    LINEAR_OUTPUT: {"output"},
+    ADAM: {"optimizer", "learning_rate", "phases"},
+    "scaled on training rows": {"scaling"},
+    "two code layers": {"code_layers"},
+    "one image per sample": {"layout"},
+}
+
+
 @pytest.mark.parametrize("model", ["dense-2", "conv"])
 def test_a_correction_changes_what_it_names_and_nothing_else(model):
     [published] = as_published(model, (0.0, 0.5))
     whole = asdict(published)
-    changed = {}
-    for member in corrections(published, 7):
+    found = set()
+    for member in corrections(published, 8, (0.0, 0.5)):
         content = asdict(member)
-        name = member.protocol.changed
-        changed.setdefault(name, set()).update(key for key in whole if content[key] != whole[key])
-    item = (
-        {"one image per sample": {"layout"}}
-        if model == "conv"
-        else {"two code layers": {"code_layers"}}
-    )
-    assert {name: keys - {"protocol"} for name, keys in changed.items()} == {
-        "fresh network per level": {"phases"},
-        "linear output": {"output", "loss"} if model == "conv" else {"output"},
-        "Adam to convergence": {"optimizer", "learning_rate", "phases"},
-        "scaled on training rows": {"scaling"},
-        **item,
-    }
+        changed = {key for key in whole if content[key] != whole[key]} - {"protocol"}
+        items = member.protocol.changed
+        found.add(items)
+        expected = set().union(*(CHANGES[item] for item in items))
+        if model == "conv" and LINEAR_OUTPUT in items:
+            expected |= {"loss"}
+        assert changed == expected
+    if model == "conv":
+        single = {(item,) for item in (*FACTORS, "scaled on training rows", "one image per sample")}
+        assert found == single
+    else:
+        sets = [tuple(sorted(s)) for n in (1, 2, 3) for s in combinations(FACTORS, n)]
+        assert found == {*sets, ("scaled on training rows",), ("two code layers",)}
+
+
+def test_the_schedules_of_the_autopsy():
+    """Fresh networks at a few levels only; Adam converges at the first level, then trains less."""
+    [published] = as_published("dense-4", (0.0, 0.25, 0.5, 1.0))
+    by_items = defaultdict(list)
+    for member in corrections(published, 8, (0.0, 0.5)):
+        by_items[member.protocol.changed].append(
+            [(phase.noise_factor, phase.epochs) for phase in member.phases]
+        )
+    assert by_items[(LINEAR_OUTPUT,)] == [[(0.0, 10), (0.25, 10), (0.5, 10), (1.0, 10)]]
+    assert by_items[(ADAM,)] == [[(0.0, 8), (0.25, 2), (0.5, 2), (1.0, 2)]]
+    assert by_items[(FRESH_NETWORK,)] == [[(0.0, 10)], [(0.5, 10)]]
+    assert by_items[tuple(sorted((ADAM, FRESH_NETWORK)))] == [[(0.0, 8)], [(0.5, 8)]]
 
 
 def test_adadelta_is_torchs_in_float64():
@@ -232,7 +267,7 @@ def test_more_noise_less_error_is_the_network_that_is_carried_along(data):
     noise = (0.0, 0.3, 0.6, 0.9)
     [published] = as_published("dense-2", noise, epochs=20)
     carried = levels(trained([published], data))["train_clean_mse"].to_numpy()
-    fresh = [member for member in corrections(published, 1) if "fresh" in member.protocol.changed]
+    fresh = [m for m in corrections(published, 1, noise) if m.protocol.changed == (FRESH_NETWORK,)]
     alone = levels(trained(fresh, data))["train_clean_mse"].to_numpy()
     assert (np.diff(carried) < -0.005).all()
     assert np.ptp(alone) < 0.25 * np.ptp(carried)

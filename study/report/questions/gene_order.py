@@ -30,9 +30,10 @@ ORDERS = {
     GIVEN: "given order",
     "random": "random orders",
     "correlation": "placed by correlation",
+    "chromosome": "by chromosome",
     SHUFFLED: "shuffled values",
 }
-#: By order the two questions: what is compared, and what it means if the given order is better or
+#: By order the question: what is compared, and what it means if the given order is better or
 #: worse.
 ASKED = {
     "random": (
@@ -44,6 +45,11 @@ ASKED = {
         "Genes placed by correlation change it",
         "the given order is better than this one",
         "a better order than the given can be made from the training rows",
+    ),
+    "chromosome": (
+        "Genes in the order of their chromosomes change it",
+        "the given order is better than that of the genome",
+        "neighbours on the genome carry information that the given order does not use",
     ),
 }
 STAGES = ("clean", "noisy", "denoised")
@@ -190,8 +196,9 @@ def _table(rows: pd.DataFrame, differences: Differences) -> Table:
         "gene-order-table",
         "Order of the genes",
         "The difference to the given order is paired by seed, above 0 if the given order is "
-        "better. p is that of the two-sided sign-flip test of the two questions: is the given "
-        f"order spatial, and can a better one be made? Controls have intervals only. {MISSING}",
+        "better. p is that of the two-sided sign-flip test of the questions: is the given order "
+        "spatial, can a better one be made, and is that of the chromosomes better? Controls have "
+        f"intervals only. {MISSING}",
         frame,
         {"parameters": ",d", "train MSE": ".4f", "test MSE": ".4f", "p": ".3g"},
     )

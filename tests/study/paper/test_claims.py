@@ -528,7 +528,7 @@ def test_an_item_makes_what_it_leaves_less_than_a_tenth_of_or_reverses(tmp_path,
 
     def mse(member, noise):
         depth = DEPTH[member.model]
-        share = left[depth] if member.protocol.changed == "linear output" else 1.0
+        share = left[depth] if member.protocol.changed == ("linear output",) else 1.0
         return 0.9 - 0.1 * share * noise + own(member)
 
     members = [{"2": "dense-2", "4": "dense-4"}[depth] for depth in ("2", "4")]
@@ -571,7 +571,7 @@ def test_a_small_reversal_that_seeds_are_sure_of_is_enough(published):
 
 def test_an_item_can_make_a_claim_appear(tmp_path):
     def mse(member, noise):
-        right = member.protocol.changed == "scaled on training rows"
+        right = member.protocol.changed == ("scaled on training rows",)
         return 0.5 + (0.01 if right else -0.01) * DEPTH[member.model] + own(member)
 
     found = judged(fake_run(tmp_path / "run", "autopsy", narrowing=few(), mse=mse))

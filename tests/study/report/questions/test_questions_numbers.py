@@ -274,12 +274,12 @@ def test_a_given_order_that_is_better_than_random_ones_is_spatial(tmp_path):
     evidence = made(
         tmp_path / "run",
         "gene-order",
-        by_order(given=0.5, random=0.6, correlation=0.7, shuffled=0.9),
+        by_order(given=0.5, random=0.6, correlation=0.7, chromosome=0.55, shuffled=0.9),
         depths=["conv"],
     )
     differences = against_given(order_errors(evidence))
     assert {order: d.mean() for (_, order), d in differences.items()} == pytest.approx(
-        {"random": 0.1, "correlation": 0.2, "shuffled": 0.4}
+        {"random": 0.1, "correlation": 0.2, "chromosome": 0.05, "shuffled": 0.4}
     )
     answer = order_question(evidence).answer
     assert "0.5000 on the given order, 0.9000 on shuffled values" in answer
@@ -297,7 +297,7 @@ def test_a_given_order_like_any_other_is_not_spatial_and_a_better_one_can_be_mad
     evidence = made(
         tmp_path / "run",
         "gene-order",
-        by_order(given=0.5, random=0.5, correlation=0.4, shuffled=0.9),
+        by_order(given=0.5, random=0.5, correlation=0.4, chromosome=0.45, shuffled=0.9),
     )
     question = order_question(evidence)
     assert "spatial features (C5), change it by 0.0000" in question.answer
@@ -307,14 +307,15 @@ def test_a_given_order_like_any_other_is_not_spatial_and_a_better_one_can_be_mad
         "a better order than the given can be made from the training rows (p = 0.031"
         in question.answer
     )
+    assert "Genes in the order of their chromosomes change it by −0.0500" in question.answer
     assert (
         "A dense network of the same size, which sees no order, differs from it by 0.0000"
         in question.answer
     )
     table = exhibit(question, "gene-order-table").frame
-    assert table["p"].notna().tolist() == [False, True, True, False, False, False]
+    assert table["p"].notna().tolist() == [False, True, True, True, False, False, False]
     drawn = exhibit(question, "gene-order").data
-    assert (drawn["kind"] == "seed").sum() == 36
+    assert (drawn["kind"] == "seed").sum() == 42
     references = drawn[drawn["kind"] == "reference"].set_index("series")["mse"]
     assert references["identity"] == 0.25
 

@@ -26,6 +26,7 @@ class LandmarkMatch:
     id_kind: kind of the names ("Ensembl id", or "gene symbol in column Description").
     duplicates: rows left out because another row is the same gene.
     rows, landmarks: (matched,) positions in the ids given and in the table; in the table's order.
+    named: positions in the ids given of all rows that name a landmark gene, also the duplicates.
     """
 
     matched: int
@@ -34,6 +35,7 @@ class LandmarkMatch:
     duplicates: int
     rows: np.ndarray = field(repr=False, compare=False)
     landmarks: np.ndarray = field(repr=False, compare=False)
+    named: np.ndarray = field(repr=False, compare=False)
 
 
 def landmark_table() -> pd.DataFrame:
@@ -107,6 +109,7 @@ def _match_kind(
         duplicates=len(hits) - len(kept),
         rows=kept.index.to_numpy(dtype=np.intp),
         landmarks=landmarks,
+        named=hits.index.to_numpy(dtype=np.intp),
     )
 
 
@@ -161,3 +164,9 @@ def select_landmarks(matrix: ExpressionMatrix, name: str) -> tuple[ExpressionMat
     labels = table[["gene_symbol", "probe_id"]].set_axis(table["ensembl_id"])
     landmarks = replace(picked, gene_ids=table["ensembl_id"], gene_labels=labels)
     return landmarks, match
+
+
+def select_others(matrix: ExpressionMatrix, match: LandmarkMatch) -> ExpressionMatrix:
+    """Return the genes of `matrix` that are no landmark genes, in their order."""
+    others = np.setdiff1d(np.arange(matrix.n_genes), match.named)
+    return matrix.select(genes=others)

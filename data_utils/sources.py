@@ -14,10 +14,11 @@ from data_utils.expression import (
     ExpressionMatrix,
     apply_transform,
     check_expression,
+    check_finite,
     choose_transform,
 )
 from data_utils.files import sha256
-from data_utils.genes import LandmarkMatch, landmark_table, select_landmarks
+from data_utils.genes import LandmarkMatch, landmark_table, select_landmarks, select_others
 from data_utils.gtex import DONOR, RELEASES, addresses, open_release
 
 SIMULATED = "simulated"
@@ -35,6 +36,7 @@ class Dataset:
     group: the label whose samples should stay together in a split; None if no such label is known.
     origin: of a release, where its files came from and when; None for others.
     cohort: the simulated Cohort, whose best denoiser is known; None for others.
+    others: the file's genes besides the landmark genes, transformed; None unless asked for.
     """
 
     matrix: ExpressionMatrix
@@ -50,6 +52,7 @@ class Dataset:
     group: str | None = None
     origin: dict | None = None
     cohort: Cohort | None = None
+    others: ExpressionMatrix | None = None
 
     def facts(self) -> dict:
         """Return what a run's record keeps of it, JSON-able; `sha256` is that of the values."""
@@ -66,6 +69,8 @@ class Dataset:
             "n_samples": self.matrix.n_samples,
             "n_genes": self.matrix.n_genes,
             "sha256": self.matrix.content_hash(),
+            "n_other_genes": None if self.others is None else self.others.n_genes,
+            "others_sha256": None if self.others is None else self.others.content_hash(),
         }
 
 
@@ -75,16 +80,19 @@ def load_dataset(
     genes_in: str | None = None,
     transform: str = "auto",
     all_genes: bool = False,
+    other_genes: bool = False,
     data_seed: int = 0,
 ) -> Dataset:
     """Load "simulated" (drawn from `data_seed`), a release of GTEx, or an expression file's path.
 
     A release (gtex.RELEASES) is fetched if the cache does not hold it; it has only its landmark
     genes. genes_in: see `formats.read_expression`; transform: "auto", "none" or "log2p1";
-    all_genes: keep every gene of a file, not only its landmark genes. The simulated cohort has only
-    landmark genes, on a log2 scale; none of the three changes it. Raises InputError for whatever is
-    wrong with the file or the arguments.
+    all_genes: keep every gene of a file, not only its landmark genes. other_genes: keep the others
+    next to the landmark genes, in Dataset.others. The simulated cohort has only landmark genes, on
+    a log2 scale; genes_in, transform and all_genes do not change it. Raises InputError for whatever
+    is wrong with the file or the arguments.
     """
+    check_genes(data, all_genes, other_genes)
     if data == SIMULATED:
         return _simulated(data_seed)
     from data_utils.formats.registry import read_expression  # the simulated cohort needs no h5py
@@ -92,7 +100,6 @@ def load_dataset(
     path = Path(os.path.expanduser(data)).absolute()
     origin = None
     if data in RELEASES:
-        fetch(data, all_genes)
         cached = open_release(data)
         path = cached.path
         names = ("title", "unit", "stored", "expression", "attributes")
@@ -103,12 +110,17 @@ def load_dataset(
             "path"
         )
     matrix = read_expression(path, genes_in)
-    match = None
+    match = others = None
     if not all_genes:
-        matrix, match = select_landmarks(matrix, str(path))
+        whole = matrix
+        matrix, match = select_landmarks(whole, str(path))
+        others = _others(whole, match, str(path)) if other_genes else None
+        del whole
     check_expression(matrix, str(path))
     chosen, reason = choose_transform(matrix.values, transform)
     matrix = apply_transform(matrix, chosen, str(path))
+    if others is not None:
+        others = apply_transform(others, chosen, str(path))
     return Dataset(
         matrix=matrix,
         source=str(path) if origin is None else data,
@@ -117,27 +129,56 @@ def load_dataset(
         transform_reason=reason,
         genes_matched=None if match is None else match.matched,
         genes_missing=() if match is None else match.missing,
-        notes=_notes(matrix, match, f"transform {chosen}: {reason}"),
+        notes=_notes(matrix, match, others, f"transform {chosen}: {reason}"),
         file_size=path.stat().st_size if origin is None else origin["expression"]["size"],
         file_sha256=sha256(path) if origin is None else origin["expression"]["sha256"],
         group=None if origin is None else DONOR,
         origin=origin,
+        others=others,
     )
 
 
-def fetch(data: str, all_genes: bool = False) -> None:
+def check_genes(data: str, all_genes: bool, other_genes: bool = False) -> None:
+    """Raise InputError if `data` are known to lack the genes that are asked for.
+
+    Arguments are as in `load_dataset`.
+    """
+    if not other_genes and (not all_genes or data not in RELEASES):
+        return
+    predicts = "this grid predicts the other genes of a file from its landmark genes"
+    if all_genes and other_genes:
+        raise InputError(f"--all-genes: {predicts}: leave it out")
+    if data == SIMULATED:
+        raise InputError(
+            f"--data {data}: {predicts}, and simulated data have none: give a file with more genes"
+        )
+    if data in RELEASES:
+        wanted = f"--data {data}: {predicts}: of it" if other_genes else f"--all-genes: of {data}"
+        raise InputError(
+            f"{wanted} only the landmark genes are kept (all would take gigabytes): "
+            f"get {addresses(RELEASES[data].expression)[0]} by hand and give its path as --data"
+        )
+
+
+def fetch(data: str) -> None:
     """Download a GTEx release into the cache; do nothing for other data.
 
     Raises InputError if the download fails.
     """
-    if data not in RELEASES:
-        return
-    if all_genes:
+    if data in RELEASES:
+        open_release(data)
+
+
+def _others(matrix: ExpressionMatrix, match: LandmarkMatch, name: str) -> ExpressionMatrix:
+    """Return the checked genes that are no landmark genes. Raises InputError if there are none."""
+    others = select_others(matrix, match)
+    if not others.n_genes:
         raise InputError(
-            f"--all-genes: of {data} only the landmark genes are kept (all would take gigabytes): "
-            f"get {addresses(RELEASES[data].expression)[0]} by hand and give its path as --data"
+            f"{name}: has no gene besides its {match.matched} landmark genes, so none can be "
+            "predicted from them: give a file with more genes"
         )
-    open_release(data)
+    check_finite(others, name, f" of {others.values.size}")
+    return others
 
 
 def _simulated(seed: int) -> Dataset:
@@ -158,7 +199,10 @@ def _simulated(seed: int) -> Dataset:
 
 
 def _notes(
-    matrix: ExpressionMatrix, match: LandmarkMatch | None, transform: str
+    matrix: ExpressionMatrix,
+    match: LandmarkMatch | None,
+    others: ExpressionMatrix | None,
+    transform: str,
 ) -> tuple[str, ...]:
     notes = [f"{matrix.n_samples} samples x {matrix.n_genes} genes"]
     if match is not None:
@@ -170,6 +214,8 @@ def _notes(
         if match.duplicates:
             left_out = "rows left out: other rows name the same landmark genes"
             notes.append(f"{match.duplicates} {left_out}")
+    if others is not None:
+        notes.append(f"other genes, predicted from the landmark genes: {others.n_genes}")
     notes.append(transform)
     constant = int((np.ptp(matrix.values, axis=0) == 0).sum())
     if constant:

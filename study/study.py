@@ -18,7 +18,7 @@ from rich.console import Console
 from data_utils.errors import InputError
 from data_utils.files import patiently
 from data_utils.preparation import PreparedData, group_values, prepare, split_notes
-from data_utils.sources import Dataset, fetch, load_dataset
+from data_utils.sources import Dataset, check_genes, fetch, load_dataset
 from models.config import MemberConfig
 from study.evidence.evidence import by_level
 from study.grids import plan
@@ -321,5 +321,6 @@ def open_study(
         from study.run.cluster import check_address
 
         check_address(options.address)
-    fetch(options.data, options.all_genes)  # before Ray begins: it may take an hour
+    check_genes(options.data, options.all_genes)
+    fetch(options.data)  # before Ray begins: it may take an hour
     return Study(options, planned, folder, console, device)

@@ -12,6 +12,7 @@ from data_utils.genes import (
     landmark_table,
     match_landmarks,
     select_landmarks,
+    select_others,
 )
 
 TABLE = landmark_table()
@@ -125,3 +126,15 @@ def test_the_order_along_the_chromosomes():
     for _, genes in whole.groupby("chromosome"):
         assert genes["start"].astype(int).is_monotonic_increasing
     assert list(chromosome_order(["b", "a"])) == [0, 1]
+
+
+def test_other_genes_are_those_that_name_no_landmark_gene():
+    symbols = ["MYC-A", "UBE2C", "ube2c", "other", "RBKS"]
+    ids = [*symbols, *TABLE["gene_symbol"][2:60]]
+    given = matrix(ids)
+    _, match = select_landmarks(given, "f")
+    assert match.duplicates == 1
+    others = select_others(given, match)
+    assert others.gene_ids.tolist() == ["MYC-A", "other"]
+    assert others.values[0].tolist() == [0, 3]
+    assert others.sample_ids.tolist() == list("abc")

@@ -63,6 +63,44 @@ def test_all_genes_keeps_every_gene_and_its_id(file):
     )
 
 
+def test_other_genes_are_kept_next_to_the_landmark_genes(file):
+    data = load_dataset(str(file), other_genes=True)
+    assert data.matrix.content_hash() == load_dataset(str(file)).matrix.content_hash()
+    assert data.others.gene_ids.tolist() == counts().gene_ids[100:].tolist()
+    expected = np.log2(counts().values[:, 100:].astype(np.float64) + 1).astype(np.float32)
+    np.testing.assert_allclose(data.others.values, expected, rtol=2e-7)
+    assert "other genes, predicted from the landmark genes: 5" in data.notes
+    facts = data.facts()
+    assert (facts["n_genes"], facts["n_other_genes"]) == (100, 5)
+    assert facts["others_sha256"] == data.others.content_hash()
+    assert load_dataset(str(file)).others is None
+
+
+def test_other_genes_that_are_missing_or_no_numbers_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    write_expression(counts().select(genes=range(100)), path)
+    with pytest.raises(InputError, match=r"x\.npz: has no gene besides its 100 landmark genes"):
+        load_dataset(str(path), other_genes=True)
+    write_expression(spoilt(put((4, 102), np.nan)), path)
+    assert load_dataset(str(path)).matrix.n_genes == 100
+    with pytest.raises(InputError, match=r"1 of 120 values are NaN .* gene 'ENSG90000000002'"):
+        load_dataset(str(path), other_genes=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "all_genes", "words"),
+    [
+        ("simulated", False, "--data simulated: .*simulated data have none: give a file with more"),
+        ("gtex-v8", False, "--data gtex-v8: .* of it only the landmark genes are kept .* by hand"),
+        ("x.npz", True, "--all-genes: this grid predicts the other genes .*: leave it out"),
+    ],
+)
+def test_data_without_other_genes_are_refused_before_they_are_read(data, all_genes, words):
+    with pytest.raises(InputError, match=words) as error:
+        load_dataset(data, all_genes=all_genes, other_genes=True)
+    assert "\n" not in str(error.value)
+
+
 def test_relative_path_becomes_absolute(file, monkeypatch):
     monkeypatch.chdir(file.parent)
     assert load_dataset("counts.csv").source == str(file)

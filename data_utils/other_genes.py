@@ -1,0 +1,63 @@
+"""The genes of a file besides the landmark genes, scaled as these are: what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_utils.preparation import GENE_BLOCK, Split, ZScore
+
+#: A gene with one value in more than this share of the training rows is left out: a few samples
+#: would decide its scale, and one test sample the error of all genes.
+MOST_ALIKE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class OtherGenes:
+    """Genes z-scored by the training rows of a split, which scales them when they are asked for.
+
+    A file may have 20,000 genes: there is one copy of the values, (samples, all genes) float32.
+    kept: (genes,) columns of the genes that vary enough over the training rows.
+    """
+
+    values: np.ndarray
+    split: Split
+    kept: np.ndarray
+    scaling: ZScore
+
+    @classmethod
+    def of(cls, values: np.ndarray, split: Split) -> OtherGenes:
+        """Choose the genes that vary, and find their centres and scales, by training rows alone."""
+        kept, fits = [np.empty(0, dtype=np.intp)], []
+        for start in range(0, values.shape[1], GENE_BLOCK):
+            train = np.take(values[:, start : start + GENE_BLOCK], split.train, axis=0)
+            alike = (train == np.median(train, axis=0)).mean(axis=0)  # of a majority, the median
+            varies = np.flatnonzero(alike <= MOST_ALIKE)
+            kept.append(start + varies)
+            fits.append(ZScore.fit(train[:, varies]))
+        centre, scale = (
+            np.concatenate([np.empty(0), *(getattr(fit, name) for fit in fits)])
+            for name in ("centre", "scale")
+        )
+        return cls(values, split, np.concatenate(kept), ZScore(centre, scale))
+
+    @property
+    def n_genes(self) -> int:
+        """Genes that are kept."""
+        return len(self.kept)
+
+    def scaled(
+        self, part: str, rows: slice = slice(None), genes: slice = slice(None)
+    ) -> np.ndarray:
+        """Return some rows and genes of a part of the split, (rows, genes) float32."""
+        columns = self.kept[genes]
+        values = self.values[np.ix_(getattr(self.split, part)[rows], columns)]
+        scaling = ZScore(self.scaling.centre[genes], self.scaling.scale[genes])
+        return scaling.transform(values)
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield slices of the kept genes, each of few enough to be scaled together."""
+        starts = range(0, self.n_genes, GENE_BLOCK)
+        return (slice(start, start + GENE_BLOCK) for start in starts)

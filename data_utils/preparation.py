@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ IMAGE_PIXELS = 24 * 24
 STD_OFFSET = 1e-3
 #: Genes whose scaling is found together: sums are float64, and a matrix of all genes may be large.
 GENE_BLOCK = 1024
+#: Bytes of scaled values that are kept for replicates that are asked for again; at least one is.
+KEPT_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,12 @@ class PreparedData:
         parts = change(self.train), change(self.validation), change(self.test)
         return replace(self, train=parts[0], validation=parts[1], test=parts[2])
 
+    def mean_square(self, part: str) -> float:
+        """Return the mean square of a part's values, which is the MSE of answering 0."""
+        rows = getattr(self, part)
+        blocks = (np.square(rows[its], dtype=np.float64) for its in row_blocks(rows.shape))
+        return sum(float(block.sum()) for block in blocks) / rows.size
+
     @property
     def nbytes(self) -> int:
         """Bytes of all parts' values."""
@@ -237,6 +246,72 @@ def _stream(values: np.ndarray) -> np.ndarray:
     return np.pad(stream, (0, -len(stream) % IMAGE_PIXELS)).reshape(-1, IMAGE_PIXELS)
 
 
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """The data as each replicate of a study sees them: one copy of the values, split by seed.
+
+    Replicate r is split with the seed split_seed + r, or with split_seed itself if the split is
+    `fixed`, and scaled by its own training rows. values: (samples, genes) float32; groups:
+    (samples,) texts, of which samples of one text come into one part of every split, or None.
+    Workers get a pickled copy, of which the values alone are large.
+    """
+
+    values: np.ndarray
+    gene_ids: np.ndarray
+    groups: np.ndarray | None = None
+    split_seed: int = 0
+    fixed: bool = False
+    _kept: dict[int, PreparedData] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        matrix: ExpressionMatrix,
+        split_seed: int = 0,
+        group: str | None = None,
+        fixed: bool = False,
+    ) -> Replicates:
+        """Make them of a matrix; samples with one value of the label `group` stay together.
+
+        Raises InputError if the label is missing.
+        """
+        groups = group_values(matrix.sample_labels, group)
+        return cls(matrix.values, np.asarray(matrix.gene_ids), groups, split_seed, fixed)
+
+    def __getstate__(self) -> dict:
+        return vars(self) | {"_kept": {}}
+
+    @property
+    def n_genes(self) -> int:
+        """Columns of the values."""
+        return self.values.shape[1]
+
+    def identity(self) -> dict:
+        """Return what all splits follow from, JSON-able: with equal values they are equal."""
+        groups = None
+        if self.groups is not None:
+            groups = hashlib.sha256(json.dumps(self.groups.tolist()).encode()).hexdigest()
+        return {"split_seed": self.split_seed, "fixed_split": self.fixed, "groups": groups}
+
+    def split(self, seed: int) -> Split:
+        """Return the split of a replicate."""
+        return split_samples(len(self.values), self._split_seed(seed), self.groups)
+
+    def data(self, seed: int) -> PreparedData:
+        """Return the scaled parts of a replicate; those last asked for are kept."""
+        key = self._split_seed(seed)
+        data = self._kept.pop(key, None)
+        if data is None:
+            while self._kept and (len(self._kept) + 1) * self.values.nbytes > KEPT_BYTES:
+                del self._kept[next(iter(self._kept))]
+            data = _prepared(self.values, self.gene_ids, self.split(seed))
+        self._kept[key] = data  # the last in the order
+        return data
+
+    def _split_seed(self, seed: int) -> int:
+        return self.split_seed if self.fixed else self.split_seed + seed
+
+
 def prepare(
     matrix: ExpressionMatrix, split_seed: int = 0, group: str | None = None
 ) -> PreparedData:
@@ -244,15 +319,17 @@ def prepare(
 
     group: a sample label whose samples stay together. Raises InputError if it is missing.
     """
-    split = split_samples(matrix.n_samples, split_seed, group_values(matrix.sample_labels, group))
-    values = matrix.values
-    blocks = [slice(at, at + GENE_BLOCK) for at in range(0, matrix.n_genes, GENE_BLOCK)]
+    return Replicates.of(matrix, split_seed, group, fixed=True).data(0)
+
+
+def _prepared(values: np.ndarray, gene_ids: np.ndarray, split: Split) -> PreparedData:
+    blocks = [slice(at, at + GENE_BLOCK) for at in range(0, values.shape[1], GENE_BLOCK)]
     fits = [ZScore.fit(np.take(values[:, block], split.train, axis=0)) for block in blocks]
     scaling = ZScore(
         np.concatenate([fit.centre for fit in fits]), np.concatenate([fit.scale for fit in fits])
     )
     parts = {part: _scaled(values, getattr(split, part), scaling) for part in SPLITS}
-    return PreparedData(**parts, scaling=scaling, split=split, gene_ids=np.asarray(matrix.gene_ids))
+    return PreparedData(**parts, scaling=scaling, split=split, gene_ids=gene_ids)
 
 
 def _scaled(values: np.ndarray, rows: np.ndarray, scaling: ZScore) -> np.ndarray:

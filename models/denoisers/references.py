@@ -107,4 +107,6 @@ def reference_errors(
 
 def error_table(rows: Sequence[dict]) -> pd.DataFrame:
     """Return rows with ERROR_COLUMNS; code_size is <NA> and choice is "" if there is none."""
-    return pd.DataFrame(rows, columns=ERROR_COLUMNS).astype({"code_size": "Int64"})
+    numbers = dict.fromkeys(("noise_factor", "val_mse", "test_mse"), "float64")
+    types = numbers | {"seed": "int64", "code_size": "Int64"}
+    return pd.DataFrame(rows, columns=ERROR_COLUMNS).astype(types)

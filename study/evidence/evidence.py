@@ -12,11 +12,10 @@ import pandas as pd
 
 from data_utils.errors import InputError
 from models.denoisers.denoiser import ERROR_COLUMNS
+from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, typed_table
 
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
-REPLICATE_COLUMNS = ["seed", "split", "samples", "mean_square"]
-SAMPLE_COLUMNS = ["member_id", "noise_factor", "sample_id", "squared_error"]
 #: Tables that a run may have: their columns, of which the first are the key.
 _OPTIONAL = {
     "references": (ERROR_COLUMNS, 4),
@@ -105,9 +104,7 @@ class Evidence:
                 table = _table(path, SAMPLE_COLUMNS)
                 parts.append(table[~table["member_id"].isin(seen)])
                 seen = seen.union(parts[-1]["member_id"].unique())
-        return (
-            pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SAMPLE_COLUMNS)
-        )
+        return pd.concat(parts, ignore_index=True) if parts else typed_table([], SAMPLE_COLUMNS)
 
 
 def load_cohorts(folders: Sequence[Path | str]) -> tuple[Evidence, ...]:
@@ -157,7 +154,7 @@ def _evidence(runs: tuple[Run, ...], name: str) -> Evidence:
 
         def of(run: Run) -> pd.DataFrame:
             path = run.path / f"{name}.parquet"
-            return _table(path, columns) if path.exists() else pd.DataFrame(columns=columns)
+            return _table(path, columns) if path.exists() else typed_table([], columns)
 
         return stacked(columns[:n_keys], of)
 

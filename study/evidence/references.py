@@ -33,7 +33,7 @@ from models.denoisers.references import error_table, reference_guesses
 from models.training import member_data
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
 from study.run.folder import RunFolder
-from study.run.rows import FINISHED
+from study.run.rows import FINISHED, typed_table
 
 TABLES = ("references.parquet", "genes.parquet", "labels.parquet")
 MOST_VALUES = 100  # a label with more values names samples rather than groups of them
@@ -207,7 +207,7 @@ def _over_seeds(errors: Errors) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
 def _table(columns: Iterable[tuple[Key, dict]], names: list[str]) -> pd.DataFrame:
     """Stack columns of each method below the other; `names` begin with the parts of Key."""
     parts = [pd.DataFrame(dict(zip(names, key, strict=False)) | of) for key, of in columns]
-    return pd.concat(parts, ignore_index=True)[names] if parts else pd.DataFrame(columns=names)
+    return pd.concat(parts, ignore_index=True)[names] if parts else typed_table([], names)
 
 
 def grouping_labels(labels: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from models.config import PAPER_CODE
 from models.denoisers.denoiser import ERROR_COLUMNS
 from study.evidence.evidence import Run
 from study.evidence.stats import Verdict, interval, verdict
+from study.run.rows import typed_table
 
 #: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
 RUNNING, COMPLETE, PRUNED, DIVERGED, FAILED = "running", "complete", "pruned", "diverged", "failed"
@@ -142,7 +143,7 @@ def front(run: SearchRun) -> pd.DataFrame:
 def references(run: SearchRun) -> pd.DataFrame:
     """Return the MSE of PCA with the trials' code sizes, Wiener, oracle ... (ERROR_COLUMNS)."""
     path = run.path / "references_by_size.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=ERROR_COLUMNS)
+    return pd.read_parquet(path) if path.exists() else typed_table([], ERROR_COLUMNS)
 
 
 @dataclass(frozen=True)

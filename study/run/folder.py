@@ -32,7 +32,14 @@ from data_utils.errors import InputError
 from data_utils.files import sha256, write_bytes
 from models.config import MemberConfig
 from study.options import StudyOptions
-from study.run.rows import FAILED, MEMBER_COLUMNS, METRIC_COLUMNS, describe, member_table
+from study.run.rows import (
+    FAILED,
+    MEMBER_COLUMNS,
+    METRIC_COLUMNS,
+    describe,
+    member_table,
+    typed_table,
+)
 from study.run.storage import KEPT, Mirror, Storage, one_line, open_storage
 
 #: What reading a file that was cut short or damaged may raise.
@@ -413,5 +420,5 @@ def _pack_id(name: str) -> str:
 def _concat(tables: Iterable[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     tables = [table for table in tables if len(table)]
     if not tables:
-        return pd.DataFrame(columns=columns)
+        return typed_table([], columns)
     return pd.concat(tables, ignore_index=True).reindex(columns=columns)

@@ -25,12 +25,24 @@ MEMBER_COLUMNS = [
     *("gene_order", "train_fraction", "noise_input", "dead_units", "changed", "carried", "mixed"),
 ]
 METRIC_COLUMNS = ["member_id", "epoch", "split", "metric", "noise_factor", "value"]
-#: Columns with gaps keep one type in every part, so that parts can be joined.
+SAMPLE_COLUMNS = ["member_id", "noise_factor", "sample_id", "squared_error"]
+REPLICATE_COLUMNS = ["seed", "split", "samples", "mean_square"]
+#: Types of all columns of tables that are not text, so that parts and empty tables have them, too.
 TYPES = {
-    **dict.fromkeys(("best_epoch", "diverged_epoch", "n_parameters"), "Int64"),
+    **dict.fromkeys(("best_epoch", "diverged_epoch", "n_parameters", "code_size"), "Int64"),
+    **dict.fromkeys(("seed", "epochs", "batch_size", "code_layers", "epoch", "samples"), "int64"),
+    **dict.fromkeys(("carried", "mixed", "noise_input"), "bool"),
+    **dict.fromkeys(("noise_factor", "beta", "rho", "learning_rate", "train_fraction"), "float64"),
     **dict.fromkeys(("train_mse", "val_mse", "test_mse", "train_clean_mse"), "float64"),
     **dict.fromkeys(("best_val_mse", "mean_activation", "dead_units", "seconds"), "float64"),
+    **dict.fromkeys(("value", "mse", "mean_square", "squared_error"), "float64"),
 }
+
+
+def typed_table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
+    """Return a table of these rows in TYPES; what a row lacks is empty."""
+    types = {name: kind for name, kind in TYPES.items() if name in columns}
+    return pd.DataFrame(rows, columns=columns).astype(types)
 
 
 def describe(member: MemberConfig) -> dict:
@@ -53,7 +65,7 @@ def describe(member: MemberConfig) -> dict:
 
 def member_table(rows: list[dict]) -> pd.DataFrame:
     """Return a members table of these rows; what a row lacks is empty."""
-    return pd.DataFrame(rows, columns=MEMBER_COLUMNS).astype(TYPES)
+    return typed_table(rows, MEMBER_COLUMNS)
 
 
 def member_rows(training: Training) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Splits lose nothing and use nothing twice, and scaling uses only the training rows."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 from data_utils import expression, preparation
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
-from data_utils.preparation import SPLITS, ZScore, group_values, prepare, split_notes, split_samples
+from data_utils.preparation import (
+    SPLITS,
+    Replicates,
+    ZScore,
+    group_values,
+    prepare,
+    split_notes,
+    split_samples,
+)
 
 
 @pytest.mark.parametrize(
@@ -309,3 +318,79 @@ def test_blocks_of_rows_and_genes_change_no_bit(monkeypatch):
         assert np.array_equal(getattr(in_blocks, part), getattr(whole, part))
     assert np.array_equal(in_blocks.scaling.centre, whole.scaling.centre)
     assert np.array_equal(in_blocks.scaling.scale, whole.scaling.scale)
+
+
+def test_each_replicate_has_its_own_split_and_scaling():
+    replicates = Replicates.of(matrix(values()), split_seed=4)
+    for seed in (0, 1, 5):
+        expected = prepare(matrix(values()), split_seed=4 + seed)
+        data = replicates.data(seed)
+        assert data.split.digest() == replicates.split(seed).digest() == expected.split.digest()
+        assert np.array_equal(data.scaling.centre, expected.scaling.centre)
+        for part in SPLITS:
+            assert np.array_equal(getattr(data, part), getattr(expected, part))
+    digests = {replicates.split(seed).digest() for seed in range(10)}
+    assert len(digests) == 10
+
+
+def test_a_fixed_split_is_that_of_every_replicate():
+    replicates = Replicates.of(matrix(values()), split_seed=4, fixed=True)
+    assert replicates.data(0) is replicates.data(7)
+    expected = prepare(matrix(values()), split_seed=4)
+    assert np.array_equal(replicates.data(7).test, expected.test)
+
+
+def test_groups_stay_together_in_every_replicate():
+    labels = pd.DataFrame({"donor": [f"donor-{i % 17}" for i in range(200)]})
+    data = values(200)
+    names = [f"s{i}" for i in range(200)], [f"g{i}" for i in range(data.shape[1])]
+    replicates = Replicates.of(ExpressionMatrix(data, *names, labels), group="donor")
+    donors = labels["donor"].to_numpy()
+    for seed in range(8):
+        parts = [set(donors[getattr(replicates.split(seed), part)]) for part in SPLITS]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 17
+    assert len({replicates.split(seed).digest() for seed in range(8)}) == 8
+
+
+def test_only_the_replicates_last_asked_for_are_kept(monkeypatch):
+    replicates = Replicates.of(matrix(values()))
+    monkeypatch.setattr(preparation, "KEPT_BYTES", 2 * replicates.values.nbytes)
+    first, second = replicates.data(0), replicates.data(1)
+    assert replicates.data(0) is first
+    replicates.data(2)
+    assert replicates.data(0) is first
+    assert replicates.data(1) is not second
+    monkeypatch.setattr(preparation, "KEPT_BYTES", 0)
+    last = replicates.data(3)
+    assert replicates.data(3) is last
+
+
+def test_equal_identities_are_equal_splits():
+    rows, genes, donors = values(30), np.arange(12), np.array(list("abcdefghij") * 3, dtype=object)
+    first = Replicates(rows, genes, donors).identity()
+    assert first == Replicates(rows, genes, donors.copy()).identity()
+    others = [
+        Replicates(rows, genes),
+        Replicates(rows, genes, donors[::-1]),
+        Replicates(rows, genes, donors, split_seed=1),
+        Replicates(rows, genes, donors, fixed=True),
+    ]
+    assert all(other.identity() != first for other in others)
+
+
+def test_the_mean_square_of_a_part_is_the_error_of_answering_0(monkeypatch):
+    data = prepare(matrix(values()))
+    monkeypatch.setattr(preparation, "row_blocks", lambda shape: (slice(0, 7), slice(7, None)))
+    for part in SPLITS:
+        expected = np.mean(getattr(data, part).astype(float) ** 2)
+        assert data.mean_square(part) == pytest.approx(expected, rel=1e-12)
+    assert data.mean_square("train") == pytest.approx(1, abs=0.02)
+
+
+def test_a_pickled_copy_has_the_values_once():
+    replicates = Replicates.of(matrix(values()), split_seed=2)
+    before = [replicates.data(seed) for seed in range(5)]
+    copy = pickle.loads(pickle.dumps(replicates))
+    assert len(pickle.dumps(replicates)) < 1.5 * replicates.values.nbytes + 2000
+    for seed, data in enumerate(before):
+        assert np.array_equal(copy.data(seed).validation, data.validation)

@@ -40,6 +40,8 @@ from study.report.document import (
 from study.report.folder import write_report
 from study.report.headline import in_short
 from study.report.wording import Span
+from study.run.folder import RunFolder
+from tests.small import member
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -410,3 +412,11 @@ def test_effects_of_the_made_up_runs_are_those_that_the_tests_count_on():
 
     assert effect_as_written(Member, 0.5) == pytest.approx(0.42, abs=0.002)
     assert effect_as_published(Member, 0.0) == pytest.approx(0.94, abs=0.002)
+
+
+def test_a_run_that_was_stopped_before_any_network_ended_has_a_page(tmp_path):
+    folder = RunFolder(fake_run(tmp_path / "run", members=[member()], tables=False))
+    folder.merge([member()], {})
+    page = write_report([folder.path], tmp_path / "report")
+    assert "not measured" in re.sub(r"<[^>]+>", " ", page.read_text())
+    assert not load_evidence([folder.path]).levels["test_mse"].count()

@@ -406,8 +406,14 @@ def test_members_of_another_plan_are_left_out(folder):
     assert set(metrics["member_id"]) == {MEMBERS[1].member_id}
 
 
-def test_a_run_in_which_nothing_has_ended_has_empty_tables(folder):
+def test_a_run_in_which_nothing_has_ended_has_empty_tables_of_the_usual_types(folder, tmp_path):
+    other = RunFolder(tmp_path / "other")
+    other.create()
+    finish(other, MEMBERS[:2])
+    usual = other.merge(MEMBERS, {})
     members, metrics = folder.merge(MEMBERS, {})
+    for empty, table in zip((members, metrics), usual, strict=True):
+        pd.testing.assert_series_equal(empty.dtypes, table.dtypes)
     assert (list(members.columns), len(members)) == (MEMBER_COLUMNS, 0)
     assert (list(metrics.columns), len(metrics)) == (METRIC_COLUMNS, 0)
     assert len(pd.read_parquet(folder.path / "members.parquet")) == 0

@@ -3,8 +3,8 @@
 Every peer trains what models/training.py trains: the same initial weights, batch order and noise
 draws (the random streams are part of a member, and cost a peer nothing), Adam, MSE plus the KL
 term, and validation after every epoch. The networks are those of models/networks.py; losses and
-gradients come from torch.nn and autograd. Members must have the protocol `as-written` with one
-noise factor; a pack has one seed.
+gradients come from torch.nn and autograd. Members must have the protocol `as-written`, one noise
+factor, fresh noise draws and a constant rate; a pack has one seed.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Engine:
     """This project's pack with the interface of a peer (benchmarks.peers.Peer)."""
 
     def __init__(self, members: Members, data: PreparedData, device: str = "cpu"):
-        self.training = PackTraining(tuple(members), data, device)
+        self.training = PackTraining(tuple(members), lambda seed: data, device)
 
     def epoch(self) -> list[float]:
         """Train one epoch; validation MSE of each member after it."""

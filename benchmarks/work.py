@@ -46,8 +46,14 @@ def dense_grid(epochs: int, seeds: int = 3) -> list[MemberConfig]:
 def _members(
     model: str, epochs: int, betas: tuple[float, ...], seed: int = 0
 ) -> list[MemberConfig]:
+    """Networks with fresh noise in every batch, as the peers draw it."""
     return [
-        MemberConfig(model, (Phase((noise_factor,), epochs),), seed, beta=beta, grid="benchmark")
+        MemberConfig(
+            *(model, (Phase((noise_factor,), epochs),), seed),
+            beta=beta,
+            grid="benchmark",
+            noise_draws="fresh",
+        )
         for noise_factor, beta in product(NOISE_FACTORS, betas)
     ]
 

@@ -5,8 +5,9 @@ in `add_noise`, and say what it does to variances in `noise_variance` and `noisy
 
 Common random numbers: a stream is named by a seed, a purpose and counters, never by the network
 that uses it. So members that differ only in the factor under study see the same initial weights
-(where shapes agree), the same batch order and the same noise draws; and a run that continues after
-a fault draws what it would have drawn, without any generator's state being saved.
+(where shapes agree), the same batch order and the same noise draws (a training set that is drawn
+once has a draw of its own for each noise factor); and a run that continues after a fault draws what
+it would have drawn, without any generator's state being saved.
 
 torch is imported where it is used, because reports need the cost of the noise but no torch.
 """
@@ -69,6 +70,17 @@ def add_noise(clean: Any, noise_factor: Any, normal: Any, out: torch.Tensor | No
     if not torch.is_tensor(noise_factor):
         noise_factor = torch.tensor(float(noise_factor), device=clean.device)
     return torch.addcmul(clean, noise_factor, normal, out=out)
+
+
+def noisy_set(clean: torch.Tensor, seed: int, noise_factor: float) -> torch.Tensor:
+    """Return the noisy training set of a seed and noise factor, (rows, genes), where `clean` is.
+
+    Each noise factor has a draw of its own, made on the CPU: every device trains on the same set.
+    """
+    if not noise_factor:
+        return clean
+    normal = standard_normal(tuple(clean.shape), stream(seed, f"noise-set-{noise_factor!r}"))
+    return add_noise(clean, noise_factor, normal.to(clean.device))
 
 
 def noise_variance(noise_factor: Any) -> Any:

@@ -49,6 +49,11 @@ DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 
 #: Order of the genes in a network's input: models/training.py.
 GENE_ORDERS = ("given", "random", "correlation", "chromosome", "shuffled")
+#: Noise of the training rows: one set per noise factor for all epochs, as in the paper (section 5:
+#: "ten additional training and test datasets were created"), or new draws in every batch.
+NOISE_DRAWS = ("once", "fresh")
+#: Learning rates over the steps: models/engine/optimizers.py.
+RATE_SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ class MemberConfig:
     gene_order: str = "given"
     train_fraction: float = 1.0
     noise_input: bool = False
+    noise_draws: str = "once"
+    rate_schedule: str = "constant"
 
     def __post_init__(self):
         self._check_types()
@@ -163,7 +170,7 @@ class MemberConfig:
             )
         network = self.architecture
         if isinstance(network, MixtureArchitecture):
-            if self.beta or not self.is_plain(except_=("rho", "scaling", "gene_order", "layout")):
+            if self.beta or not self.is_plain(except_=_OF_MIXTURES):
                 raise InputError(
                     f"{self.model}: a mixture has no setting of a network's training: leave it out"
                 )
@@ -314,7 +321,11 @@ _CHOICES = {
     "scaling": SCALINGS,
     "layout": LAYOUTS,
     "gene_order": GENE_ORDERS,
+    "noise_draws": NOISE_DRAWS,
+    "rate_schedule": RATE_SCHEDULES,
 }
+#: The switches that a mixture of Wiener filters may have.
+_OF_MIXTURES = ("rho", "scaling", "gene_order", "layout", "noise_draws")
 
 
 def _short(number: float) -> str:

@@ -80,7 +80,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             np.sort(rows.numpy()) for rows in (order[:n_held_out], order[n_held_out:])
         )
         data = _prepared(values, Split(kept, held_out, np.array([], dtype=int)))
-        training = PackTraining((member,), data, tested=False)
+        training = PackTraining((member,), lambda seed: data, tested=False)
         [best] = train(training, self.patience)
         if best.epoch == 0:
             raise ValueError("the training diverged in its first epoch: give a lower learning_rate")
@@ -179,6 +179,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             noise_input=self.noise_input,
+            noise_draws="fresh",
         )
         if member.is_mixture or not self.learning_rate:
             raise ValueError(

@@ -20,16 +20,17 @@ from data_utils.noise import (
     add_noise,
     evaluation_noise,
     evaluation_noise_blocks,
+    noisy_set,
     standard_normal,
     stream,
 )
 from data_utils.preparation import SPLITS, PreparedData
 from models.architecture import image_shape
 from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig
-from models.engine import stack_class
-from models.engine.optimizers import OPTIMIZERS
+from models.engine.optimizers import OPTIMIZERS, Schedule
 from models.engine.sparsity import Sparsity
 from models.engine.stack import Targets
+from models.engine.stacks import stack_class
 from models.networks import initial_parameters
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
@@ -60,6 +61,65 @@ class Block:
     members: slice
     shares_input: bool
     sparsity: Sparsity
+
+
+class Noisy:
+    """Noisy rows of a seed, made for some members at a time.
+
+    `factors` are the noise factors, (K or 1, 1 or rows).
+    """
+
+    factors: torch.Tensor
+
+    def own(self, members: slice) -> torch.Tensor:
+        """Return the noise factors of some members, (k or 1, 1 or rows, 1)."""
+        return (self.factors if len(self.factors) == 1 else self.factors[members]).unsqueeze(2)
+
+    def write(self, members: slice, out: torch.Tensor) -> None:
+        """Write the noisy rows of some members to `out`, (k, rows, genes)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class NoisyNow(Noisy):
+    """Clean rows and a draw from N(0, 1), (rows, genes), that is scaled by the factors (eq. 9)."""
+
+    factors: torch.Tensor
+    clean: torch.Tensor
+    normal: torch.Tensor
+
+    def write(self, members: slice, out: torch.Tensor) -> None:
+        """Write the noisy rows of some members to `out`, (k, rows, genes)."""
+        add_noise(self.clean, self.own(members), self.normal, out=out)
+
+
+@dataclass(frozen=True)
+class NoiseSets:
+    """The noisy training sets of a seed in one phase, one under the other.
+
+    `rows` is (sets * training rows, genes); `first` is the first row of a member's set of each of
+    its noise factors, (K, factors), 0 for members of other seeds.
+    """
+
+    rows: torch.Tensor
+    first: torch.Tensor
+
+
+@dataclass(frozen=True)
+class NoisyOnce(Noisy):
+    """Rows of sets that were drawn once: `at` are their places in the sets, (K, rows)."""
+
+    factors: torch.Tensor
+    sets: NoiseSets
+    at: torch.Tensor
+
+    def write(self, members: slice, out: torch.Tensor) -> None:
+        """Write the noisy rows of some members to `out`, (k, rows, genes)."""
+        for rows, at in zip(out, self.at[members], strict=True):
+            if rows.is_contiguous():
+                torch.index_select(self.sets.rows, 0, at, out=rows)
+            else:
+                rows.copy_(self.sets.rows[at])
 
 
 def blocks_by_seed(
@@ -96,7 +156,8 @@ class Training:
     `advance` does one step, `finished` is true after all phases, and `state` and `restore` carry it
     over an interruption between any two steps. Kinds of fit differ in the step and in `_answers`.
     The members' seeds name every random stream, so a member's numbers do not depend on its pack.
-    Without `tested` the test rows are not used at all: a search chooses by validation only.
+    `data` gives the data of each seed: a seed is a replicate with a split of its own. Without
+    `tested` the test rows are not used at all: a search chooses by validation only.
     """
 
     #: The members in blocks that are computed together, by seed.
@@ -106,22 +167,29 @@ class Training:
     def __init__(
         self,
         members: tuple[MemberConfig, ...],
-        data: PreparedData,
+        data: Callable[[int], PreparedData],
         device: str = "cpu",
         tested: bool = True,
     ):
         self.members, self.device = members, device
         self.ends = np.cumsum([phase.epochs for phase in members[0].phases])
-        data = member_data(data, members[0])
+        self.draws_once = members[0].noise_draws == "once"
         self.parts = [part for part in SPLITS if tested or part != "test"]
-        self.rows = {part: _tensor(getattr(data, part), device) for part in self.parts}
-        self.n_genes = data.n_genes
+        #: By seed and part, (rows, genes).
+        self.rows: dict[int, dict[str, torch.Tensor]] = {}
+        for member in members:
+            if member.seed not in self.rows:
+                own = member_data(data(member.seed), member)
+                parts = {part: _tensor(getattr(own, part), device) for part in self.parts}
+                self.rows[member.seed] = parts
+        self.n_genes = self.rows[members[0].seed]["train"].shape[1]
         self.epoch, self.batch, self.seconds = 0, 0, 0.0
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
         self.diverged_epoch: list[int | None] = [None] * len(members)
         self.records: list[Record] = []
         self._orders: dict[int, torch.Tensor] = {}
         self._validation_noise: dict[int, torch.Tensor] = {}
+        self._noise_sets: dict[int, NoiseSets] = {}
 
     def advance(self) -> bool:
         """Do one step; at the end of an epoch measure. Returns True when an epoch has ended."""
@@ -132,11 +200,11 @@ class Training:
         raise NotImplementedError
 
     def _answers(
-        self, block: Block, noisy: Iterable[tuple[torch.Tensor, torch.Tensor]], targets: Targets
+        self, block: Block, noisy: Iterable[Noisy], targets: Targets
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield a block's sums of squared errors, (k,) float64, and codes, (k, rows, units).
 
-        `noisy` has noise factors and standard normal numbers; the targets are the clean rows.
+        The targets are the clean rows of the noisy ones.
         """
         raise NotImplementedError
 
@@ -164,11 +232,16 @@ class Training:
         """Noise factors that this phase mixes."""
         return len(self.members[0].phases[self.phase].noise_factors)
 
+    def _n_rows(self, part: str) -> torch.Tensor:
+        """Rows that each member has in a part, (K,) float64."""
+        n_rows = [len(self.rows[member.seed][part]) for member in self.members]
+        return torch.tensor(n_rows, dtype=torch.float64, device=self.device)
+
     def _order(self, seed: int) -> torch.Tensor:
         """The order of the training rows in this epoch, (rows,)."""
         if seed not in self._orders:
             generator = stream(seed, "order", self.epoch)
-            order = torch.randperm(len(self.rows["train"]), generator=generator)
+            order = torch.randperm(len(self.rows[seed]["train"]), generator=generator)
             self._orders[seed] = order.to(self.device)
         return self._orders[seed]
 
@@ -189,42 +262,98 @@ class Training:
         chosen = [choice or 0] if not isinstance(choice, torch.Tensor) else choice
         return torch.tensor(factors, device=self.device)[:, chosen]
 
+    def _empty(self, name: str, *shape: int) -> torch.Tensor:
+        """Return an array with any content, which is valid until its name is requested again."""
+        return torch.empty(shape, device=self.device)
+
+    def _noisy_batch(self, seed: int, order: torch.Tensor, clean: torch.Tensor) -> Noisy:
+        """Noisy versions of the training rows `order`, (B,), which are `clean`, (B, genes)."""
+        choice = self._factor_choice(seed, len(clean))
+        factors = self._factors(choice)
+        if self.draws_once:
+            sets = self._sets(seed)
+            return NoisyOnce(
+                factors, sets, sets.first[:, [0] if choice is None else choice] + order
+            )
+        generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
+        normal = self._empty("normal", *clean.shape)
+        return NoisyNow(factors, clean, standard_normal(clean.shape, generator, out=normal))
+
+    def _sets(self, seed: int) -> NoiseSets:
+        """The noisy training sets of a seed for this phase, which are made when first needed."""
+        if seed not in self._noise_sets:
+            clean, n_factors = self.rows[seed]["train"], self._n_factors
+            places: dict[float, int] = {}
+            for member in self.members:
+                if member.seed == seed:
+                    for a in member.phases[self.phase].noise_factors:
+                        places.setdefault(a, len(clean) * len(places))
+            rows = clean.new_empty(len(clean) * len(places), self.n_genes)
+            for a, start in places.items():
+                rows[start : start + len(clean)] = noisy_set(clean, seed, a)
+            first = [
+                [places[a] for a in member.phases[self.phase].noise_factors]
+                if member.seed == seed
+                else [0] * n_factors
+                for member in self.members
+            ]
+            self._noise_sets[seed] = NoiseSets(rows, torch.tensor(first, device=self.device))
+        return self._noise_sets[seed]
+
     def _evaluate(
         self, part: str, levels: list[torch.Tensor], without_noise: bool = False
     ) -> list[Measures]:
         """Measure the members at each level, and after those `without_noise`.
 
         A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
-        per row.
+        per row. Training rows have those of the phase, in its order.
         """
-        # What depends on the targets only is computed once for all levels.
-        clean, n_members = self.rows[part], len(self.members)
-        n_levels = len(levels) + without_noise
+        n_members, n_levels = len(self.members), len(levels) + without_noise
         squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
         # sums of the code and its square
         moments = squared_error.new_zeros(n_levels, 2, n_members, self.code_units)
         for seed, blocks in self.seeds:
-            starts = range(0, len(clean), EVALUATION_ROWS)
-            for start, normal in zip(starts, self._fixed_noise(seed, part), strict=True):
-                rows = slice(start, start + EVALUATION_ROWS)
-                targets = Targets(clean[rows])
-                noisy = [(a if a.shape[1] == 1 else a[:, rows], normal) for a in levels]
+            for targets, noisy in self._evaluated(seed, part, levels):
                 if without_noise:
-                    noisy.append((self._factors(), torch.zeros(1, 1, device=self.device)))
+                    nothing = torch.zeros(1, 1, device=self.device)
+                    noisy.append(NoisyNow(self._factors(), targets.rows, nothing))
                 for block in blocks:
                     for level, (error, code) in enumerate(self._answers(block, noisy, targets)):
                         squared_error[level, block.members] += error
                         code = code.double()
                         sums = [code.sum(dim=1), code.square().sum(dim=1)]
                         moments[level, :, block.members] += torch.stack(sums)
-        return measures(squared_error / clean.numel(), moments / len(clean))
+        n_rows = self._n_rows(part)
+        return measures(squared_error / (n_rows * self.n_genes), moments / n_rows.unsqueeze(1))
+
+    def _evaluated(
+        self, seed: int, part: str, levels: list[torch.Tensor]
+    ) -> Iterator[tuple[Targets, list[Noisy]]]:
+        """Yield a seed's rows of a part, EVALUATION_ROWS at a time, and their noisy versions.
+
+        What depends on the targets only is computed once for all levels.
+        """
+        clean, starts = self.rows[seed][part], range(0, len(self.rows[seed][part]), EVALUATION_ROWS)
+        if part == "train" and self.draws_once:
+            sets = self._sets(seed)
+            for start, rows in zip(starts, clean.split(EVALUATION_ROWS), strict=True):
+                at = torch.arange(start, start + len(rows), device=self.device)
+                first = sets.first.unsqueeze(2).unbind(dim=1)  # (K, 1) of each level
+                pairs = zip(levels, first, strict=True)
+                yield Targets(rows), [NoisyOnce(a, sets, its + at) for a, its in pairs]
+            return
+        for start, normal in zip(starts, self._fixed_noise(seed, part), strict=True):
+            targets = Targets(clean[start : start + EVALUATION_ROWS])
+            own = slice(start, start + len(targets.rows))
+            factors = (a if a.shape[1] == 1 else a[:, own] for a in levels)
+            yield targets, [NoisyNow(a, targets.rows, normal) for a in factors]
 
     def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
         """The evaluation noise of a seed, EVALUATION_ROWS rows at a time.
 
         That of the validation rows, which are measured in every epoch, is kept.
         """
-        n_rows, n_genes = self.rows[part].shape
+        n_rows, n_genes = self.rows[seed][part].shape
         if part != "validation":
             blocks = evaluation_noise_blocks(seed, part, n_rows, n_genes, EVALUATION_ROWS)
             return (normal.to(self.device) for normal in blocks)
@@ -235,8 +364,9 @@ class Training:
 
     def _end_epoch(self) -> None:
         """Loss and validation of the epoch; after a phase, every part at each of its factors."""
-        losses = (self.loss_sum / len(self.rows["train"])).tolist()
-        in_turn = torch.arange(len(self.rows["validation"]), device=self.device) % self._n_factors
+        losses = (self.loss_sum / self._n_rows("train")).tolist()
+        most = max(len(parts["validation"]) for parts in self.rows.values())
+        in_turn = torch.arange(most, device=self.device) % self._n_factors
         level = self._factors(in_turn if self._n_factors > 1 else None)
         [(mse, activation, dead)] = self._evaluate("validation", [level])
         self._record("train", "loss", losses)
@@ -250,6 +380,7 @@ class Training:
             self._measure_phase()
             if len(self.ends) == 1 and "test" in self.parts:
                 self._measure_across()
+            self._noise_sets.clear()
         self.loss_sum.zero_()
         self._orders.clear()
         self.epoch, self.batch = self.epoch + 1, 0
@@ -298,6 +429,7 @@ class Training:
         self.diverged_epoch = list(facts["diverged_epoch"])
         self.records = [Record(**record) for record in facts["records"]]
         self._orders.clear()
+        self._noise_sets.clear()
 
 
 class PackTraining(Training):
@@ -306,20 +438,27 @@ class PackTraining(Training):
     def __init__(
         self,
         members: tuple[MemberConfig, ...],
-        data: PreparedData,
+        data: Callable[[int], PreparedData],
         device: str = "cpu",
         tested: bool = True,
     ):
         super().__init__(members, data, device, tested)
         first, network = members[0], members[0].architecture
         self.batch_size, self.noise_input = first.batch_size, network.noise_input
+        n_batches = {
+            math.ceil(len(parts["train"]) / self.batch_size) for parts in self.rows.values()
+        }
+        if len(n_batches) > 1:
+            raise ValueError(f"the members of a pack have different batches per epoch: {n_batches}")
+        [self.n_batches] = n_batches
         kind = stack_class(network)
         self.stack = kind(network, self.n_genes, len(members), device, loss=first.loss)
         for k, member in enumerate(members):
             initial = initial_parameters(network, self.n_genes, member.seed, member.initialisation)
             self.stack.set_member(k, initial)
-        rates = [member.learning_rate for member in members]
-        self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat, rates)
+        steps = tuple(phase.epochs * self.n_batches for phase in first.phases)
+        schedules = [Schedule(m.learning_rate, m.rate_schedule, steps) for m in members]
+        self.optimizer = OPTIMIZERS[first.optimizer](self.stack.flat, schedules)
         self.code_units = self.stack.code_units
         self.seeds = blocks_by_seed(members, CPU_BLOCK if device == "cpu" else len(members), device)
 
@@ -330,18 +469,17 @@ class PackTraining(Training):
     def advance(self) -> bool:
         """Train one batch; at the end of an epoch measure. Returns True when an epoch has ended."""
         started = time.perf_counter()
-        losses = torch.empty(len(self.members), device=self.device)
         for seed, blocks in self.seeds:
             clean, inputs_of = self._batch(seed)
             targets = Targets(clean)
             for block in blocks:
-                losses[block.members] = self.stack.backward(
+                losses = self.stack.backward(
                     block.members, inputs_of(block), targets, block.sparsity
                 )
-        self.loss_sum.add_(losses, alpha=len(clean))
+                self.loss_sum[block.members].add_(losses, alpha=len(clean))
         self.optimizer.step(self.stack.flat_gradients)
         self.batch += 1
-        ended = self.batch * self.batch_size >= len(self.rows["train"])
+        ended = self.batch == self.n_batches
         if ended:
             self._end_epoch()
             self.stack.note_validation(self.curve[-1])
@@ -352,37 +490,33 @@ class PackTraining(Training):
         """Return the clean rows of this batch, (B, genes), and what makes them a block's inputs."""
         start = self.batch * self.batch_size
         order = self._order(seed)[start : start + self.batch_size]
-        shape = (len(order), self.n_genes)
-        clean = self.stack.take("clean", *shape)
-        torch.index_select(self.rows["train"], 0, order, out=clean)
-        generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
-        normal = self.stack.take("normal", *shape)
-        standard_normal(shape, generator, out=normal)
-        factors = self._factors(self._factor_choice(seed, len(clean)))
-        return clean, lambda block: self._inputs(block, factors, clean, normal)
+        clean = self._empty("clean", len(order), self.n_genes)
+        torch.index_select(self.rows[seed]["train"], 0, order, out=clean)
+        noisy = self._noisy_batch(seed, order, clean)
+        return clean, lambda block: self._inputs(block, noisy, len(clean))
 
-    def _inputs(
-        self, block: Block, factors: torch.Tensor, clean: torch.Tensor, normal: torch.Tensor
-    ) -> torch.Tensor:
-        """Noisy inputs (k, rows, genes) of a block, for noise factors (K or 1, 1 or rows).
+    def _empty(self, name: str, *shape: int) -> torch.Tensor:
+        return self.stack.take(name, *shape)
+
+    def _inputs(self, block: Block, noisy: Noisy, n_rows: int) -> torch.Tensor:
+        """Noisy inputs of a block, (k, rows, genes).
 
         Networks with `noise_input` get the noise factor as one more column.
         """
         n_members = block.members.stop - block.members.start
-        if len(factors) > 1:
-            factors = factors[block.members][: 1 if block.shares_input else n_members]
-        factors = factors.unsqueeze(2)
-        shape = (len(factors), len(clean), self.n_genes + self.noise_input)
-        inputs = self.stack.take("inputs", *shape)
-        add_noise(clean, factors, normal, out=inputs[:, :, : self.n_genes])
+        shared = block.shares_input or len(noisy.factors) == 1
+        members = slice(block.members.start, block.members.start + (1 if shared else n_members))
+        shape = (members.stop - members.start, n_rows, self.n_genes + self.noise_input)
+        inputs = self._empty("inputs", *shape)
+        noisy.write(members, inputs[:, :, : self.n_genes])
         if self.noise_input:
-            inputs[:, :, self.n_genes :] = factors
+            inputs[:, :, self.n_genes :] = noisy.own(members)
         return inputs.expand(n_members, *inputs.shape[1:])
 
     def _answers(
-        self, block: Block, noisy: Iterable[tuple[torch.Tensor, torch.Tensor]], targets: Targets
+        self, block: Block, noisy: Iterable[Noisy], targets: Targets
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        inputs = (self._inputs(block, a, targets.rows, normal) for a, normal in noisy)
+        inputs = (self._inputs(block, its, len(targets.rows)) for its in noisy)
         return self.stack.squared_errors(block.members, inputs, targets)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:

@@ -335,6 +335,8 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
         raise InputError(
             f"--grid {grid}: unknown: use one of {', '.join(GRIDS)}, or FILE.py:FUNCTION"
         )
+    if narrowing.noise_draws is not None:
+        members = _with_noise_draws(members, narrowing.noise_draws)
     if not members:
         raise InputError(
             f"--grid {grid}: empty with these options: widen --depths, --noise or --betas"
@@ -346,6 +348,15 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
             f"--grid {grid}: holds a member twice: give each depth, noise factor and beta once"
         )
     return members
+
+
+def _with_noise_draws(members: list[MemberConfig], draws: str) -> list[MemberConfig]:
+    """Give all members these noise draws; of members that become one network, keep the first."""
+    kept: dict[MemberConfig, MemberConfig] = {}
+    for member in members:
+        member = replace(member, noise_draws=draws)
+        kept.setdefault(replace(member, protocol=Protocol(member.protocol.name)), member)
+    return list(kept.values())
 
 
 def own_grid(spec: str, narrowing: Narrowing) -> list[MemberConfig]:

@@ -174,6 +174,12 @@ class Narrowing(Options):
     betas: tuple[float, ...] | None = _train(
         None, "weights of the sparsity term", at_least(0), metavar="B", rare=True
     )
+    noise_draws: str | None = _train(
+        None,
+        "noisy training sets drawn once, as in the paper, or fresh in every epoch",
+        choice("once", "fresh"),
+        rare=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,7 +66,7 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     line = f"training {member.run_name} again: {member.epochs} epochs on {device}"
     Console(stderr=True).print(line, markup=False, soft_wrap=True)
     with one_thread():  # as in the workers; its numbers do not depend on its pack
-        training = training_of((member,), prepared, device)
+        training = training_of((member,), lambda seed: prepared, device)
         while not training.finished:
             training.advance()
     weights_differ = _weights(weights, arrays_of(training.parameters(0)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -19,13 +19,13 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.isotonic import IsotonicRegression
 
-from data_utils.noise import add_noise, standard_normal, stream
+from data_utils.noise import stream
 from data_utils.preparation import PreparedData
 from models.architecture import MixtureArchitecture
 from models.config import MemberConfig
 from models.denoisers.mixture import PARAMETERS, Mixture, squared_distances
 from models.engine.stack import Targets, square_sums
-from models.training import Block, Training, blocks_by_seed
+from models.training import Block, Noisy, Training, blocks_by_seed
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on
 #: validation rows of the simulated cohort, and within 0.1 % of the best on real L1000 profiles; 30,
@@ -48,7 +48,7 @@ class MixtureFit(Training):
     def __init__(
         self,
         members: tuple[MemberConfig, ...],
-        data: PreparedData,
+        data: Callable[[int], PreparedData],
         device: str = "cpu",
         tested: bool = True,
     ):
@@ -58,7 +58,6 @@ class MixtureFit(Training):
         self.networks[0].parameter_shapes(self.n_genes)  # refuses too many genes
         self.code_units = self.networks[0].groups
         self.seeds = blocks_by_seed(members, largest=1)
-        self.batch_size = len(self.rows["train"])
         self.mixtures: list[Mixture] = []  # empty before the first round
 
     def advance(self) -> bool:
@@ -66,7 +65,7 @@ class MixtureFit(Training):
         started = time.perf_counter()
         rounds = [self._round(k) for k in range(len(self.members))]
         self.mixtures = [mixture for mixture, _ in rounds]
-        self.loss_sum.add_(torch.tensor([loss for _, loss in rounds]), alpha=self.batch_size)
+        self.loss_sum.add_(torch.tensor([loss for _, loss in rounds]) * self._n_rows("train"))
         self._end_epoch()
         self.seconds += time.perf_counter() - started
         return True
@@ -94,35 +93,36 @@ class MixtureFit(Training):
         """Do one round of member k's fit; returns the MSE (eq. 11) on noisy training rows, too."""
         member, network = self.members[k], self.networks[k]
         before = self.mixtures[k] if self.mixtures else None
-        clean = self.rows["train"][self._order(member.seed)]
-        normal = standard_normal(clean.shape, stream(member.seed, "noise", self.epoch, 0))
-        choice = self._factor_choice(member.seed, len(clean))
-        factors = self._factors(choice)[k].expand(len(clean))
+        order = self._order(member.seed)
+        clean = self.rows[member.seed]["train"][order]
+        noisy = self._noisy_batch(member.seed, order, clean)
         if before is None:
             draw = torch.rand(network.groups, generator=stream(member.seed, "groups"))[0]
         else:
             draw = before.group_weights[0]
         rows, seed = clean.double().numpy(), int(float(draw) * 2**31)
         fitted = fit_round(rows, before, network.groups, network.classes, seed)
-        guess, _ = _answer(fitted, add_noise(clean, factors[:, None], normal), factors)
+        guess, _ = self._answer(k, fitted, noisy, len(clean))
         return Mixture.from_arrays(fitted.arrays(), {}), float(((guess - rows) ** 2).mean())
 
     def _answers(
-        self, block: Block, noisy: Iterable[tuple[torch.Tensor, torch.Tensor]], targets: Targets
+        self, block: Block, noisy: Iterable[Noisy], targets: Targets
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         k, clean = block.members.start, targets.rows
-        for of_all, normal in noisy:
-            factors = of_all.expand(len(self.members), len(clean))[k]
-            inputs = add_noise(clean, factors[:, None], normal)
-            guess, code = map(torch.from_numpy, _answer(self.mixtures[k], inputs, factors))
+        for its in noisy:
+            answer = self._answer(k, self.mixtures[k], its, len(clean))
+            guess, code = map(torch.from_numpy, answer)
             yield square_sums(guess.float().sub_(clean)[None]), code.float()[None]
 
-
-def _answer(
-    mixture: Mixture, noisy: torch.Tensor, factors: torch.Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return posterior means and groups' probabilities of noisy rows with noise factors (rows,)."""
-    return mixture.posterior_mean(noisy.double().numpy(), factors.double().numpy())
+    def _answer(
+        self, k: int, mixture: Mixture, noisy: Noisy, n_rows: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return posterior means and groups' probabilities of member k's noisy rows."""
+        member = slice(k, k + 1)
+        inputs = self._empty("inputs", 1, n_rows, self.n_genes)
+        noisy.write(member, inputs)
+        factors = noisy.own(member).flatten().expand(n_rows)
+        return mixture.posterior_mean(inputs[0].double().numpy(), factors.double().numpy())
 
 
 def fit_round(

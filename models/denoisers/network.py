@@ -69,7 +69,7 @@ class NetworkDenoiser(Denoiser):
         return lambda inputs: network(inputs)[0]
 
     def _stack(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        from models.engine import stack_class
+        from models.engine.stacks import stack_class
 
         stack = stack_class(self.network)(self.network, self.genes, 1)
         stack.set_member(0, self._tensors(np.float32))

@@ -1,7 +1,9 @@
-"""Optimisers over stacked parameters (K, P): each member has its own learning rate."""
+"""Optimisers over stacked parameters (K, P): each member has its own learning rates."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from itertools import groupby
 
 import torch
@@ -9,6 +11,39 @@ from torch.optim.adam import adam
 
 #: Numbers that Adadelta updates at a time: five arrays of this size stay in a level-2 cache.
 CHUNK = 1 << 15
+#: Share of all steps over which a cosine schedule rises to its learning rate.
+WARM_UP = 0.05
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning rate over the steps of a training: constant, or cosine to 0 in each phase.
+
+    `phases` are the numbers of steps of the phases.
+    """
+
+    learning_rate: float
+    kind: str = "constant"
+    phases: tuple[int, ...] = ()
+
+    def rate(self, step: int) -> float:
+        """Return the rate of a step, counted from 0.
+
+        Cosine (Loshchilov and Hutter 2017): over the first WARM_UP of a phase's steps it rises
+        linearly, and then falls along half a cosine, which reaches 0 after the last. The next phase
+        starts over: a network that is carried through noise levels has converged at each.
+        """
+        if self.kind == "constant":
+            return self.learning_rate
+        for n_steps in self.phases:
+            if step < n_steps:
+                break
+            step -= n_steps
+        rising = math.ceil(WARM_UP * n_steps)
+        if step < rising:
+            return self.learning_rate * (step + 1) / rising
+        share = (step - rising) / max(1, n_steps - rising)
+        return self.learning_rate * (1 + math.cos(math.pi * share)) / 2
 
 
 class StackedOptimizer:
@@ -16,22 +51,23 @@ class StackedOptimizer:
 
     state_names: tuple[str, ...]
 
-    def __init__(self, values: torch.Tensor, learning_rates: list[float]):
+    def __init__(self, values: torch.Tensor, schedules: list[Schedule]):
         self.values = values
         self.step_count = 0
         self.state = {name: torch.zeros_like(values) for name in self.state_names}
-        #: Neighbouring members of one learning rate, which are updated together.
-        self.runs: list[tuple[slice, float]] = []
-        for learning_rate, run in groupby(range(len(values)), key=learning_rates.__getitem__):
+        #: Neighbouring members of one schedule, which are updated together.
+        self.runs: list[tuple[slice, Schedule]] = []
+        for schedule, run in groupby(range(len(values)), key=schedules.__getitem__):
             ks = list(run)
-            self.runs.append((slice(ks[0], ks[-1] + 1), learning_rate))
+            self.runs.append((slice(ks[0], ks[-1] + 1), schedule))
 
     def step(self, gradients: torch.Tensor) -> None:
         """Update the parameters in place from gradients (K, P)."""
         self.step_count += 1
-        for rows, learning_rate in self.runs:
+        for rows, schedule in self.runs:
             parts = (self.values, gradients, *self.state.values())
-            self._update(learning_rate, *(part[rows].view(-1) for part in parts))
+            rate = schedule.rate(self.step_count - 1)
+            self._update(rate, *(part[rows].view(-1) for part in parts))
 
     def _update(
         self, rate: float, value: torch.Tensor, gradient: torch.Tensor, *state: torch.Tensor

@@ -63,7 +63,7 @@ class TrainingOfHalves(PackTraining):
         split = Split(np.arange(len(rows)), none, none)
         genes = np.arange(rows.shape[1])
         data = PreparedData(rows, rows[:0], rows[:0], scaling, split, genes)
-        super().__init__(members, data, tested=False)
+        super().__init__(members, lambda seed: data, tested=False)
         self.halves, self.scaling = training, scaling
         self.validation = [self._pair(halves) for halves in validation]
         self.drawn_in, self.drawn = -1, self.validation[0]  # an epoch, and its halves
@@ -77,7 +77,7 @@ class TrainingOfHalves(PackTraining):
             rng, self.drawn_in = numpy_stream(0, "training-halves", self.epoch), self.epoch
             self.drawn = self._pair(self.halves.thinning.halves(self.halves.counts, rng))
         start = self.batch * self.batch_size
-        rows = self._order(0)[start : start + self.batch_size]
+        rows = self._order(self.members[0].seed)[start : start + self.batch_size]
         inputs, targets = (half[rows] for half in self.drawn)
         return targets, lambda block: inputs.expand(
             block.members.stop - block.members.start, -1, -1

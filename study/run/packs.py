@@ -55,11 +55,11 @@ def data_key(member: MemberConfig) -> tuple:
 def stack_key(member: MemberConfig) -> tuple:
     """Return what members that can share a pack have in common.
 
-    Noise factors, beta, rho, seed and learning rate may differ.
+    Noise factors, beta, rho, seed, learning rate and its schedule may differ.
     """
     shape = tuple((phase.epochs, len(phase.noise_factors)) for phase in member.phases)
-    network = repr(member.architecture)
-    return (network, member.optimizer, member.loss, member.batch_size, shape, *data_key(member))
+    kind = (repr(member.architecture), member.optimizer, member.loss, member.batch_size)
+    return (*kind, member.noise_draws, shape, *data_key(member))
 
 
 def cost(member: MemberConfig, n_genes: int) -> float:

@@ -23,6 +23,7 @@ MEMBER_COLUMNS = [
     *("learning_rate", "batch_size", "optimizer", "output", "noise_schedule", "code_layers"),
     *("code_activation", "initialisation", "loss", "scaling", "layout", "train_clean_mse"),
     *("gene_order", "train_fraction", "noise_input", "dead_units", "changed", "carried", "mixed"),
+    *("noise_draws", "rate_schedule"),
 ]
 METRIC_COLUMNS = ["member_id", "epoch", "split", "metric", "noise_factor", "value"]
 SAMPLE_COLUMNS = ["member_id", "noise_factor", "sample_id", "squared_error"]

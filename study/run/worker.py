@@ -27,7 +27,10 @@ REPORT_SECONDS = 1.0
 
 
 def training_of(
-    members: tuple[MemberConfig, ...], data: PreparedData, device: str = "cpu", tested: bool = True
+    members: tuple[MemberConfig, ...],
+    data: Callable[[int], PreparedData],
+    device: str = "cpu",
+    tested: bool = True,
 ) -> Training:
     """Begin the fit of a pack, whose members are all of one kind: networks, or mixtures."""
     if members[0].is_mixture:
@@ -56,7 +59,8 @@ def run_pack(
     if known is not None and len(known[0]) == len(pack.members):  # its worker died just after
         folder.drop_checkpoint(pack.pack_id)
         return True
-    training = training_of(pack.members, workplace.data, workplace.device, tested=judge is None)
+    data = workplace.data
+    training = training_of(pack.members, lambda seed: data, workplace.device, tested=judge is None)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:
         arrays, facts = checkpoint

@@ -31,9 +31,8 @@ def data():
 def pack(model):
     """Make members that differ in noise and beta; the last batch of their 84 rows is smaller."""
     choices = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (1.0, 0.01)]
-    return [
-        member(model, noise, EPOCHS + 1, beta=beta, learning_rate=1e-3) for noise, beta in choices
-    ]
+    settings = {"learning_rate": 1e-3, "noise_draws": "fresh"}
+    return [member(model, noise, EPOCHS + 1, beta=beta, **settings) for noise, beta in choices]
 
 
 def assert_same_training(engine_of_pack, peers, n_members):

@@ -33,6 +33,8 @@ DIFFERENT = {
     "initialisation": "glorot",
     "scaling": "all",
     "layout": "stream",
+    "noise_draws": "fresh",
+    "rate_schedule": "cosine",
 }
 
 
@@ -209,6 +211,8 @@ def test_long_schedules_have_short_and_different_names():
         {"phases": (Phase((0.1,), 2), Phase((0.1,), 0))},
         {"protocol": "as-published"},
         {"protocol": Protocol(3)},
+        {"noise_draws": "twice"},
+        {"rate_schedule": "step"},
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from data_utils.noise import stream
 from models import DenoisingAutoencoder
 from models.config import Phase
 from models.training import PackTraining
-from tests.small import expression, member, prepared
+from tests.small import expression, for_all, member, prepared
 
 FAST = {"model": "dense-8x4x8", "max_epochs": 2, "batch_size": 64, "random_state": 0}
 
@@ -45,9 +45,14 @@ def test_it_trains_as_a_run_does(noise):
     rows = [z[np.sort(part)] for part in (order[15:], order[:15])]
     data = replace(prepared(), train=rows[0], validation=rows[1])
     of_run = member(
-        "dense-16x8x16", phases=(Phase(noise, 4),), seed=seed, noise_input=noise_input, **settings
+        "dense-16x8x16",
+        phases=(Phase(noise, 4),),
+        seed=seed,
+        noise_input=noise_input,
+        noise_draws="fresh",
+        **settings,
     )
-    training = PackTraining((of_run,), data, tested=False)
+    training = PackTraining((of_run,), for_all(data), tested=False)
     while not training.finished:
         training.advance()
     assert fitted.best_epoch_ == 4  # still falling, so the weights are those at the end

@@ -8,7 +8,7 @@ import pytest
 from data_utils.genes import landmark_table
 from models.training import PackTraining, correlation_order, member_data
 from study.run.packs import data_key, stack_key
-from tests.small import member, prepared
+from tests.small import for_all, member, prepared
 
 DATA = prepared()
 PARTS = ("train", "validation", "test")
@@ -102,7 +102,7 @@ def test_members_share_a_pack_where_they_share_the_data():
 
 def test_dead_units_are_those_that_do_not_vary():
     """A code unit with weights 0 answers the same to all; the others vary."""
-    training = PackTraining((member(epochs=1), member(epochs=1, seed=1)), DATA)
+    training = PackTraining((member(epochs=1), member(epochs=1, seed=1)), for_all(DATA))
     stack = training.stack
     for k, dead in ((0, 8), (1, 0)):
         stack.parameters["layer0.weight"][k, :dead] = 0
@@ -111,6 +111,6 @@ def test_dead_units_are_those_that_do_not_vary():
 
 
 def test_a_member_that_is_not_finite_has_no_share_of_dead_units():
-    training = PackTraining((member(epochs=1),), DATA)
+    training = PackTraining((member(epochs=1),), for_all(DATA))
     training.stack.parameters["layer0.weight"][0] = float("nan")
     assert np.isnan(training._evaluate("validation", [training._factors()])[0][2]).all()

@@ -17,6 +17,7 @@ from models.config import MemberConfig, Phase
 from models.networks import initial_parameters
 from models.training import PackTraining, train
 from tests.models import reference
+from tests.small import for_all
 
 MODELS = ["dense-2", "dense-4", "dense-6", "dense-8", "conv"]
 BATCH = 32
@@ -53,7 +54,9 @@ def member(model="dense-2", noise=0.5, epochs=3, **other):
 
 
 def trained(members, data=None):
-    training = PackTraining(tuple(members), data if data is not None else data_of(members[0].model))
+    training = PackTraining(
+        tuple(members), for_all(data_of(members[0].model) if data is None else data)
+    )
     while not training.finished:
         training.advance()
     return training
@@ -83,29 +86,29 @@ def measured(training, k):
     return {key: r.values[k] for key, r in zip(keys, training.records, strict=True)}
 
 
-def plainly(config, data):
+def plainly(config, data, dtype=torch.float32):
     """The same member by the plain loop."""
     start = initial_parameters(config.architecture, data.n_genes, config.seed)
     net = reference.network(
-        config.model, data.n_genes, config.output, start, noise_input=config.noise_input
+        config.model, data.n_genes, config.output, start, dtype, noise_input=config.noise_input
     )
     schedule = [(phase.noise_factors, phase.epochs) for phase in config.phases]
     options = {
         "seed": config.seed,
         "learning_rate": config.learning_rate,
         "batch_size": config.batch_size,
+        "draws": config.noise_draws,
+        "rates": config.rate_schedule,
     }
     return reference.train(
         net, data, schedule, **options, kind=config.sparsity, beta=config.beta, rho=config.rho
     )
 
 
-def agrees(training, k, relative=1e-4):
+def agrees(training, k, relative=1e-4, data=None, dtype=torch.float32):
     """Member k's numbers are those of the plain loop."""
-    own, plain = (
-        measured(training, k),
-        plainly(training.members[k], DATA_BY_WIDTH[training.n_genes]),
-    )
+    data = DATA_BY_WIDTH[training.n_genes] if data is None else data
+    own, plain = measured(training, k), plainly(training.members[k], data, dtype)
     assert {key for key in own if key[2] not in ("mean_activation", "dead_units")} == set(plain)
     for key, value in plain.items():
         assert own[key] == pytest.approx(value, rel=relative), key
@@ -191,6 +194,42 @@ def test_members_with_the_noise_as_an_input_equal_a_plain_loop(noise_factors):
         agrees(training, k)
 
 
+@pytest.mark.parametrize("rates", ["constant", "cosine"])
+@pytest.mark.parametrize("draws", ["once", "fresh"])
+@pytest.mark.parametrize(
+    "phases",
+    [
+        (Phase((0.5,), 3),),
+        (Phase((0.0,), 1), Phase((0.5,), 2), Phase((0.1,), 1)),
+        (Phase((0.0, 0.4, 1.0), 2), Phase((0.2, 0.4, 0.6), 1)),
+    ],
+    ids=["one", "carried", "mixed"],
+)
+def test_noise_draws_and_schedules_equal_a_plain_loop_in_float64(draws, rates, phases):
+    """Seeds of one pack have rows of their own: 84, 77 and 70, three batches each."""
+    replicates = [cohort(60, n_samples, seed=n_samples) for n_samples in (120, 110, 100)]
+    pack = [
+        member("dense-4", phases=phases, seed=seed, noise_draws=draws, rate_schedule=rates, **other)
+        for seed in range(3)
+        for other in ({}, {"beta": 0.05})
+    ]
+    training = PackTraining(tuple(pack), replicates.__getitem__)
+    while not training.finished:
+        training.advance()
+    for k, config in enumerate(pack):
+        agrees(training, k, 1e-5, replicates[config.seed], torch.float64)
+    alone = PackTraining(tuple(pack[4:5]), replicates.__getitem__)
+    while not alone.finished:
+        alone.advance()
+    assert outcome(alone, 0) == outcome(training, 4)
+
+
+def test_a_pack_whose_seeds_need_different_numbers_of_batches_is_refused():
+    replicates = [cohort(60, n_samples) for n_samples in (120, 160)]
+    with pytest.raises(ValueError, match="batches per epoch"):
+        PackTraining(tuple(member(seed=seed) for seed in (0, 1)), replicates.__getitem__)
+
+
 # (b) a pack equals its members, to the last bit
 
 ALONE = {"beta": 0.1, "seed": 1}
@@ -263,10 +302,10 @@ def test_members_of_small_error_are_computed_exactly_and_keep_their_numbers(monk
     assert [mse < 0.8 for mse in together.curve[-1]] == [True, False, True, False]
     for k, one in enumerate(pack):
         assert outcome(trained([one]), 0) == outcome(together, k)
-    half = PackTraining(pack, DATA["dense"])
+    half = PackTraining(pack, for_all(DATA["dense"]))
     while half.epoch < 15:
         half.advance()
-    again = PackTraining(pack, DATA["dense"])
+    again = PackTraining(pack, for_all(DATA["dense"]))
     again.restore(*through_a_file(half))
     while not again.finished:
         again.advance()
@@ -292,7 +331,7 @@ def test_members_differ():
 
 def test_train_keeps_each_member_at_its_best_epoch_and_ends_when_none_gets_better():
     pack = tuple(member("dense-2", 1.0, 200, learning_rate=rate) for rate in (0.1, 0.03))
-    training = PackTraining(pack, DATA["dense"], tested=False)
+    training = PackTraining(pack, for_all(DATA["dense"]), tested=False)
     best = train(training, patience=3)
     curves = np.array(training.curve)
     assert [its.epoch for its in best] == (curves.argmin(axis=0) + 1).tolist()
@@ -305,7 +344,9 @@ def test_train_keeps_each_member_at_its_best_epoch_and_ends_when_none_gets_bette
 
 
 def test_train_ends_where_no_member_has_a_finite_error():
-    training = PackTraining((member("dense-2", epochs=5, learning_rate=1e30),), DATA["dense"])
+    training = PackTraining(
+        (member("dense-2", epochs=5, learning_rate=1e30),), for_all(DATA["dense"])
+    )
     [best] = train(training)
     assert (best.epoch, training.epoch) == (0, 1)
 
@@ -321,6 +362,13 @@ BROKEN = {
     "mixed noise": [
         member("dense-2", phases=(Phase((0.1, 0.9), 2),), seed=seed) for seed in (0, 1)
     ],
+    "fresh": [
+        member(
+            "dense-2", phases=(Phase((0.5,), 1), Phase((0.1,), 1)), seed=seed, noise_draws="fresh"
+        )
+        for seed in (0, 1)
+    ],
+    "cosine": [member("dense-2", epochs=2, rate_schedule=kind) for kind in ("constant", "cosine")],
     "diverging": [member("dense-2", epochs=2), member("dense-2", epochs=2, learning_rate=1e30)],
 }
 
@@ -335,7 +383,7 @@ def through_a_file(training):
 def test_resumed_between_any_two_batches_equals_unbroken(pack):
     members = tuple(BROKEN[pack])
     data = data_of(members[0].model)
-    whole = PackTraining(members, data)
+    whole = PackTraining(members, for_all(data))
     states = [through_a_file(whole)]
     while not whole.finished:
         whole.advance()
@@ -343,7 +391,7 @@ def test_resumed_between_any_two_batches_equals_unbroken(pack):
     assert len(states) == 3 * members[0].epochs + 1
     assert {facts["batch"] for _, facts in states} == {0, 1, 2}
     for state in states:
-        resumed = PackTraining(members, data)
+        resumed = PackTraining(members, for_all(data))
         resumed.restore(*state)
         while not resumed.finished:
             resumed.advance()
@@ -353,13 +401,13 @@ def test_resumed_between_any_two_batches_equals_unbroken(pack):
 
 
 def test_state_is_complete_and_json_able():
-    training = PackTraining(tuple(BROKEN["dense-2"]), DATA["dense"])
+    training = PackTraining(tuple(BROKEN["dense-2"]), for_all(DATA["dense"]))
     for _ in range(4):
         training.advance()
     tensors, facts = through_a_file(training)
     assert all(tensor.device.type == "cpu" for tensor in tensors.values())
     assert (facts["epoch"], facts["batch"], facts["step_count"]) == (1, 1, 4)
-    resumed = PackTraining(training.members, DATA["dense"])
+    resumed = PackTraining(training.members, for_all(DATA["dense"]))
     resumed.restore(tensors, facts)
     assert resumed.seconds == training.seconds > 0
     again = resumed.state()
@@ -369,13 +417,13 @@ def test_state_is_complete_and_json_able():
 
 def test_resumed_twice_equals_unbroken():
     members = tuple(BROKEN["dense-2"])
-    training, batches = PackTraining(members, DATA["dense"]), 0
+    training, batches = PackTraining(members, for_all(DATA["dense"])), 0
     while not training.finished:
         training.advance()
         batches += 1
         if batches in (2, 5):
             state = through_a_file(training)
-            training = PackTraining(members, DATA["dense"])
+            training = PackTraining(members, for_all(DATA["dense"]))
             training.restore(*state)
     whole = trained(members)
     assert batches == 9
@@ -384,7 +432,7 @@ def test_resumed_twice_equals_unbroken():
 
 def test_restored_into_a_training_that_is_further_on():
     members = tuple(BROKEN["dense-2"])
-    training = PackTraining(members, DATA["dense"])
+    training = PackTraining(members, for_all(DATA["dense"]))
     training.advance()
     state = through_a_file(training)
     for _ in range(3):
@@ -396,7 +444,7 @@ def test_restored_into_a_training_that_is_further_on():
 
 
 def test_state_is_a_snapshot():
-    training = PackTraining(tuple(BROKEN["diverging"]), DATA["dense"])
+    training = PackTraining(tuple(BROKEN["diverging"]), for_all(DATA["dense"]))
     training.advance()
     tensors, facts = training.state()
     kept = {name: tensor.clone() for name, tensor in tensors.items()}, json.dumps(facts)
@@ -446,7 +494,7 @@ def test_phases_are_evaluated_at_their_own_noise_and_weights_are_carried():
 
 
 def test_phase_of_each_epoch():
-    training = PackTraining((member("dense-2", phases=CARRIED),), DATA["dense"])
+    training = PackTraining((member("dense-2", phases=CARRIED),), for_all(DATA["dense"]))
     phases = []
     while not training.finished:
         if training.batch == 0:
@@ -469,7 +517,9 @@ def test_mixed_noise_equals_a_plain_loop():
 
 def batches(monkeypatch, members, data=None):
     """Trains, and returns [(members' indices, inputs, clean)] as the stack saw them."""
-    training = PackTraining(tuple(members), data if data is not None else data_of(members[0].model))
+    training = PackTraining(
+        tuple(members), for_all(data_of(members[0].model) if data is None else data)
+    )
     seen, backward = [], training.stack.backward
 
     def spy(block, inputs, targets, sparsity):
@@ -575,7 +625,10 @@ def test_read_only_data_are_read_only():
 
 
 def test_within_a_seed_order_and_noise_are_common(monkeypatch):
-    pack = [member("dense-2", 0.5), member("dense-2", 1.0), member("dense-2", 0.5, beta=0.1)]
+    pack = [
+        member("dense-2", noise, beta=beta, noise_draws="fresh")
+        for noise, beta in ((0.5, 0.0), (1.0, 0.0), (0.5, 0.1))
+    ]
     seen = batches(monkeypatch, pack)
     first, double, same = (by_member(seen, k) for k in range(3))
     assert len(first) == 9
@@ -605,12 +658,13 @@ def test_each_seed_has_its_own_order_noise_and_weights(monkeypatch):
     assert not torch.equal(targets[0], targets[1])
     correlation = torch.corrcoef(torch.stack([values.flatten() for values in noise]))[0, 1]
     assert abs(correlation) < 5 / math.sqrt(noise[0].numel())
-    start = PackTraining(tuple(pack), DATA["dense"]).stack
+    start = PackTraining(tuple(pack), for_all(DATA["dense"])).stack
     assert not torch.equal(start.member(0)["layer0.weight"], start.member(1)["layer0.weight"])
 
 
 def test_every_epoch_has_its_own_order_and_noise_and_takes_every_row_once(monkeypatch):
-    rows = by_member(batches(monkeypatch, [member(epochs=2)]), 0)
+    config = member(epochs=2, noise_draws="fresh")
+    rows = by_member(batches(monkeypatch, [config]), 0)
     assert [len(clean) for _, clean in rows] == [32, 32, 20] * 2
     epochs = [torch.cat([clean for _, clean in rows[i : i + 3]]) for i in (0, 3)]
     noise = [torch.cat([noisy - clean for noisy, clean in rows[i : i + 3]]) for i in (0, 3)]
@@ -623,10 +677,45 @@ def test_every_epoch_has_its_own_order_and_noise_and_takes_every_row_once(monkey
     assert draws.std().item() == pytest.approx(1, abs=0.05)
 
 
+def noise_by_row(rows):
+    """{clean row: noise} of one epoch's batches."""
+    pairs = [pair for noisy, clean in rows for pair in zip(noisy, clean, strict=True)]
+    return {tuple(clean.tolist()): noisy - clean for noisy, clean in pairs}
+
+
+def test_noise_drawn_once_is_the_same_in_every_epoch_and_differs_by_factor(monkeypatch):
+    pack = [member("dense-2", noise, epochs=2) for noise in (0.5, 1.0, 0.0)]
+    seen = batches(monkeypatch, pack)
+    half, one, none = (by_member(seen, k) for k in range(3))
+    assert not torch.equal(half[0][1], half[3][1])  # each epoch has its own order
+    first, second = noise_by_row(half[:3]), noise_by_row(half[3:])
+    assert len(first) == 84
+    assert all(torch.equal(noise, second[row]) for row, noise in first.items())
+    assert torch.cat(list(first.values())).std().item() == pytest.approx(0.5, rel=0.05)
+    others = noise_by_row(one[:3])
+    both = torch.stack([torch.cat([its[row] for row in first]) for its in (first, others)])
+    assert abs(torch.corrcoef(both)[0, 1]) < 5 / math.sqrt(both.shape[1])
+    assert all(torch.equal(noisy, clean) for noisy, clean in none)
+
+
+def test_noise_drawn_once_is_kept_for_one_phase_only():
+    """The sets of a phase: by seed, those of its members' noise factors."""
+    phases = (Phase((0.5,), 1), Phase((0.1,), 1))
+    pack = tuple(member(phases=phases, seed=seed, beta=beta) for seed in (0, 1) for beta in (0, 1))
+    training = PackTraining(pack, for_all(DATA["dense"]))
+    assert not training._noise_sets
+    kept = []
+    while not training.finished:
+        ended = training.advance()
+        kept.append({seed: len(sets.rows) for seed, sets in training._noise_sets.items()})
+        assert bool(kept[-1]) != ended
+    assert kept[0] == {0: 84, 1: 84}
+
+
 def test_seeds_of_one_pack_measure_with_their_own_noise():
     """Learning rate 0 and equal weights: what differs is the evaluation noise of the seed."""
     training = PackTraining(
-        tuple(member(seed=seed, learning_rate=0.0) for seed in (0, 1)), DATA["dense"]
+        tuple(member(seed=seed, learning_rate=0.0) for seed in (0, 1)), for_all(DATA["dense"])
     )
     training.stack.set_member(1, training.stack.member(0))
     while not training.finished:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -229,6 +230,31 @@ def test_narrowing_keeps_the_members_it_leaves():
 def test_wrong_choices_are_input_errors(wrong, named):
     with pytest.raises(InputError, match=named):
         plan("paper", Narrowing(**wrong))
+
+
+@pytest.mark.parametrize("draws", ["once", "fresh"])
+@pytest.mark.parametrize("grid", ["smoke", "as-published", "best"])
+def test_noise_draws_are_those_of_the_option(grid, draws):
+    usual, members = plan(grid, Narrowing()), plan(grid, Narrowing(noise_draws=draws))
+    assert {m.noise_draws for m in usual} == {"once"}
+    assert members == [replace(m, noise_draws=draws) for m in usual]
+
+
+def test_networks_that_the_noise_draws_of_the_option_make_equal_are_one(tmp_path):
+    """The published network and its correction are one network if both draw fresh noise."""
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import replace\n"
+        "from models.config import Protocol\n"
+        "from study.grids import plan\n"
+        "def both(narrowing):\n"
+        "    [member] = plan('as-published', narrowing)\n"
+        "    changed = Protocol('as-published', ('fresh noise',))\n"
+        "    return [member, replace(member, noise_draws='fresh', protocol=changed)]\n"
+    )
+    grid, narrow = f"{tmp_path}/own.py:both", {"depths": ["2"], "seeds": 1}
+    assert [m.noise_draws for m in plan(grid, Narrowing(**narrow))] == ["once", "fresh"]
+    [member] = plan(grid, Narrowing(**narrow, noise_draws="fresh"))
+    assert (member.noise_draws, str(member.protocol)) == ("fresh", "as-published")
 
 
 def test_unknown_grid_is_an_input_error_that_lists_them():

@@ -17,7 +17,7 @@ from models.architecture import architecture
 from models.config import MemberConfig, Phase
 from models.engine.conv import ConvStack
 from models.engine.dense import DenseStack
-from models.engine.optimizers import Adadelta
+from models.engine.optimizers import Adadelta, Schedule
 from models.engine.sparsity import Sparsity
 from models.engine.stack import Targets
 from models.networks import initial_parameters
@@ -34,6 +34,7 @@ from study.grids import (
     plan,
 )
 from study.run.rows import member_rows, metric_rows
+from tests.small import for_all
 
 NO_PENALTY = Sparsity.of(["kl"], [0.0], [0.05], dtype=torch.float64)
 
@@ -49,7 +50,7 @@ def as_published(model, noise, seeds=1, epochs=None):
 
 
 def trained(members, data):
-    training = PackTraining(tuple(members), data)
+    training = PackTraining(tuple(members), for_all(data))
     while not training.finished:
         training.advance()
     return training
@@ -143,7 +144,7 @@ def test_adadelta_is_torchs_in_float64():
     start = torch.randn(3, 50, generator=generator, dtype=torch.float64)
     rates = [1.0, 1.0, 0.5]
     values = start.clone()
-    stacked = Adadelta(values, rates)
+    stacked = Adadelta(values, [Schedule(rate) for rate in rates])
     parameters = [nn.Parameter(row.clone()) for row in start]
     optimizers = [
         torch.optim.Adadelta([p], lr=rate, rho=0.95, eps=1e-7)

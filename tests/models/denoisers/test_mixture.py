@@ -12,7 +12,7 @@ from models.denoisers.linear import Wiener
 from models.denoisers.mixture import Mixture
 from models.denoisers.mixture_fit import MixtureFit, fit_round
 from study.evidence.references import reconstructed
-from tests.small import prepared
+from tests.small import for_all, prepared
 
 GENES = 6
 
@@ -142,7 +142,7 @@ def member(groups=2, seed=0, epochs=3):
 
 
 def trained(members, data, training=None):
-    training = training or MixtureFit(tuple(members), data)
+    training = training or MixtureFit(tuple(members), for_all(data))
     while not training.finished:
         training.advance()
     return training
@@ -157,9 +157,9 @@ def test_pack_equals_its_members_and_resumed_equals_unbroken():
     data = prepared()
     pack = trained([member(seed=0), member(seed=1)], data)
     assert state(pack, 1) == state(trained([member(seed=1)], data), 0)
-    begun = MixtureFit((member(),), data)
+    begun = MixtureFit((member(),), for_all(data))
     begun.advance()
-    resumed = MixtureFit((member(),), data)
+    resumed = MixtureFit((member(),), for_all(data))
     resumed.restore(*begun.state())
     assert state(trained([], data, resumed), 0) == state(pack, 0)
     assert pack.epoch == 3

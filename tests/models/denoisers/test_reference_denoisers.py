@@ -23,8 +23,8 @@ from models.denoisers.references import (
     reference_guesses,
     references,
 )
-from models.training import PackTraining
-from tests.small import member, prepared
+from models.training import NoisyNow, PackTraining
+from tests.small import for_all, member, prepared
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "l1000_a375_qnorm_n1119x943.gct.gz"
 ALPHAS = (0.1, 0.5, 1.0)
@@ -60,13 +60,12 @@ def test_errors_are_on_the_noise_that_the_networks_of_the_seed_see():
     data = prepared()
     table = reference_errors(data, None, (0.3,), (0, 1))
     for seed in (0, 1):
-        training = PackTraining((member(noise=0.3, seed=seed),), data)
+        training = PackTraining((member(noise=0.3, seed=seed),), for_all(data))
         block = training.seeds[0][1][0]
         for part, column in {"validation": "val_mse", "test": "test_mse"}.items():
             normal = torch.cat(list(training._fixed_noise(seed, part)))
-            inputs = training._inputs(block, training._factors(), training.rows[part], normal)[
-                0
-            ].numpy()
+            noisy = NoisyNow(training._factors(), training.rows[seed][part], normal)
+            inputs = training._inputs(block, noisy, len(normal))[0].numpy()
             assert np.array_equal(inputs, noisy_rows(getattr(data, part), part, 0.3, seed))
             row = table.query("reference == 'identity' and seed == @seed")
             assert row[column].item() == pytest.approx(mse(inputs, getattr(data, part)), rel=1e-12)

@@ -27,7 +27,7 @@ from study.run.rows import (
     member_rows,
     metric_rows,
 )
-from tests.small import contents, flipped, member, models, prepared
+from tests.small import contents, flipped, for_all, member, models, prepared
 
 DATA = prepared(40, 30)
 MEMBERS = [
@@ -56,7 +56,7 @@ def folder(tmp_path):
 
 
 def trained(members):
-    training = PackTraining(tuple(members), DATA)
+    training = PackTraining(tuple(members), for_all(DATA))
     while not training.finished:
         training.advance()
     return training

@@ -92,6 +92,8 @@ class Grid:
     """The section of the report that is made from it."""
     minutes: float
     """On 2 cores, on the simulated cohort."""
+    other_genes: bool = False
+    """Whether it needs a file with more genes than the landmark genes, which it then predicts."""
 
     def __call__(self, narrowing: Narrowing) -> list[MemberConfig]:
         """Return its networks."""
@@ -102,11 +104,13 @@ class Grid:
 GRIDS: dict[str, Grid] = {}
 
 
-def grid(name: str, question: str, *, feeds: str, minutes: float) -> Callable[[Members], Members]:
+def grid(
+    name: str, question: str, *, feeds: str, minutes: float, other_genes: bool = False
+) -> Callable[[Members], Members]:
     """Declare the decorated function as a grid, with the fields of `Grid`."""
 
     def declare(members: Members) -> Members:
-        GRIDS[name] = Grid(name, members, question, feeds, minutes)
+        GRIDS[name] = Grid(name, members, question, feeds, minutes, other_genes)
         return members
 
     return declare
@@ -301,11 +305,34 @@ def best(narrowing: Narrowing) -> list[MemberConfig]:
     ]
 
 
+@grid(
+    "inference",
+    "Can the other genes of a file be denoised, too?",
+    feeds="Other genes",
+    minutes=5,
+    other_genes=True,
+)
+def inference(narrowing: Narrowing) -> list[MemberConfig]:
+    """Dense-4 at noise 0.1 ... 1.0, and mixtures of Wiener filters, x 5 seeds.
+
+    They denoise landmark genes; after the training the file's other genes are predicted from those
+    (study/evidence/inference.py).
+    """
+    networks = _vary(
+        narrowing, _terms(narrowing, 0.0), noise=NOISE_FACTORS[1:], seeds=5, depths=("4",)
+    )
+    return [*networks, *best(replace(narrowing, depths=None))]
+
+
 @grid("all", "All of the questions above", feeds="the whole report", minutes=75)
 def everything(narrowing: Narrowing) -> list[MemberConfig]:
-    """The members of all other grids but smoke, each once and with the name of its grid."""
+    """The members of the other grids, each once and with the name of its grid.
+
+    These are all but smoke and those that need a file with more genes.
+    """
     members: dict[str, MemberConfig] = {}
-    for name in [name for name in GRIDS if name not in ("smoke", "all")]:
+    names = [name for name, its in GRIDS.items() if not its.other_genes]
+    for name in [name for name in names if name not in ("smoke", "all")]:
         for member in GRIDS[name](narrowing):
             members.setdefault(member.member_id, member)
     return list(members.values())
@@ -315,7 +342,7 @@ def describe_grids() -> str:
     """A paragraph for each grid: question, command, networks, minutes, section of the report."""
     return "".join(
         f"{name}: {grid.question}\n"
-        f"    python run_study.py --grid {name}\n"
+        f"    python run_study.py --grid {name}{' --data FILE' * grid.other_genes}\n"
         f"    {len(plan(name, Narrowing())):,} networks, about {grid.minutes:g} minutes on 2 cores"
         f"; report: {grid.feeds}\n"
         for name, grid in GRIDS.items()
@@ -357,6 +384,11 @@ def _with_noise_draws(members: list[MemberConfig], draws: str) -> list[MemberCon
         member = replace(member, noise_draws=draws)
         kept.setdefault(replace(member, protocol=Protocol(member.protocol.name)), member)
     return list(kept.values())
+
+
+def predicts_other_genes(grid: str) -> bool:
+    """Whether a grid, by its name, needs a file with more genes than the landmark genes."""
+    return grid in GRIDS and GRIDS[grid].other_genes
 
 
 def own_grid(spec: str, narrowing: Narrowing) -> list[MemberConfig]:

@@ -21,7 +21,7 @@ from data_utils.preparation import PreparedData, group_values, prepare, split_no
 from data_utils.sources import Dataset, check_genes, fetch, load_dataset
 from models.config import MemberConfig
 from study.evidence.evidence import by_level
-from study.grids import plan
+from study.grids import plan, predicts_other_genes
 from study.options import StudyOptions
 from study.run.attempts import Attempts, ProgressLine, say
 from study.run.folder import RunFolder, held, open_folder
@@ -78,7 +78,11 @@ class Study:
         """Read the data. Raises InputError for bad data; nothing is written."""
         options = self.options
         switches = ("genes_in", "transform", "all_genes", "data_seed")
-        dataset = load_dataset(options.data, **{name: getattr(options, name) for name in switches})
+        dataset = load_dataset(
+            options.data,
+            other_genes=predicts_other_genes(options.grid),
+            **{name: getattr(options, name) for name in switches},
+        )
         matrix = dataset.matrix
         self.group = {None: dataset.group, "none": None}.get(options.group, options.group)
         self.data = prepare(matrix, options.split_seed, self.group)
@@ -175,6 +179,7 @@ class Study:
 
     def _identity(self) -> dict:
         """Return what makes it this study and no other."""
+        others = self.dataset.others
         labels = None if self.group is None else self.data.split.digest()  # not in the data's hash
         return {
             "members": [member.member_id for member in self.planned],
@@ -182,6 +187,7 @@ class Study:
             "split_seed": self.options.split_seed,
             "group": self.group,
             "split": labels,
+            "other_genes": others and others.content_hash(),
         }
 
     def _config(self) -> dict:
@@ -286,15 +292,10 @@ class Study:
         if self.options.no_report:
             return True
         try:
-            # loads scikit-learn, and the next what draws
-            from study.evidence.references import up_to_date, write_references
-            from study.report.folder import write_report
+            from study.report.folder import write_report  # loads what draws
 
-            if not up_to_date(self.folder):
-                self.say("measuring the references, and the error by gene and label ...")
-                measured = (self.folder, self.dataset, self.data, self.planned, members)
-                if not write_references(*measured, stopped=lambda: bool(interruption)):
-                    return False
+            if not self._measured(members, interruption):
+                return False
             page = write_report([self.folder.path], out=self.folder.path / "report")
         except Exception as error:
             with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
@@ -303,6 +304,27 @@ class Study:
             self.say(f"no report: {type(error).__name__}: {reason} (log: {self.folder.log_file})")
             return False
         self.say(f"report:  {page}")
+        return True
+
+    def _measured(self, members: pd.DataFrame, interruption: Interruption) -> bool:
+        """Measure the references, and predict the other genes; False if it was interrupted."""
+        from study.evidence import inference, references  # loads scikit-learn
+
+        def stopped() -> bool:
+            return bool(interruption)
+
+        def data(seed: int) -> PreparedData:
+            return self.data
+
+        run = self.planned, members, stopped
+        if not references.up_to_date(self.folder):
+            self.say("measuring the references, and the error by gene and label ...")
+            if not references.write_references(self.folder, self.dataset, self.data, *run):
+                return False
+        others = self.dataset.others
+        if others is not None and not references.up_to_date(self.folder, (inference.TABLE,)):
+            self.say(f"predicting {others.n_genes:,} other genes from the landmark genes ...")
+            return inference.write_inference(self.folder, others.values, data, *run)
         return True
 
 
@@ -321,6 +343,6 @@ def open_study(
         from study.run.cluster import check_address
 
         check_address(options.address)
-    check_genes(options.data, options.all_genes)
+    check_genes(options.data, options.all_genes, predicts_other_genes(options.grid))
     fetch(options.data)  # before Ray begins: it may take an hour
     return Study(options, planned, folder, console, device)

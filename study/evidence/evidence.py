@@ -11,17 +11,20 @@ from pathlib import Path
 import pandas as pd
 
 from data_utils.errors import InputError
+from data_utils.preparation import TEST_SHARE, VALIDATION_SHARE
 from models.denoisers.denoiser import ERROR_COLUMNS
 from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, typed_table
 
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
+INFERENCE_COLUMNS = ["input", "predictor", "noise_factor", "seed", "test_mse"]
 #: Tables that a run may have: their columns, of which the first are the key.
 _OPTIONAL = {
     "references": (ERROR_COLUMNS, 4),
     "genes": (GENE_COLUMNS, 4),
     "labels": (LABEL_COLUMNS, 5),
     "replicates": (REPLICATE_COLUMNS, 2),
+    "inference": (INFERENCE_COLUMNS, 4),
 }
 #: Columns that the tables of a run must have.
 _NEEDED = {
@@ -32,6 +35,11 @@ _NEEDED = {
 _SHARED = ("data", "split_seed", "fixed_split", "group", "groups")
 #: The name of the best of the grid `best`: it serves all noise levels, as the references do.
 MIXTURE = "Wiener mixture"
+#: What predicts the other genes is given clean or noisy landmark genes, or those of a denoiser by
+#: its name; the gene mean needs none.
+CLEAN_INPUT, NOISY_INPUT, NO_INPUT = "clean", "noisy", "none"
+#: The predictor that was fitted to noisy landmark genes; the others are fitted to clean ones.
+ON_NOISY = "ridge trained on noisy"
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,8 @@ class Evidence:
     labels: MSE by gene, and by value of a sample label such as tissue, of networks (mean over
     seeds) and references ("method"; a reference's protocol is ""). replicates: the samples of each
     part of each seed's split, and the mean square of their scaled values, which is the MSE of
-    answering 0.
+    answering 0. inference: test MSE of predicting other genes from the landmarks, by what the
+    landmarks were denoised with ("input") and what predicts.
     """
 
     name: str
@@ -74,6 +83,7 @@ class Evidence:
     genes: pd.DataFrame
     labels: pd.DataFrame
     replicates: pd.DataFrame
+    inference: pd.DataFrame
 
     @property
     def data(self) -> dict:
@@ -89,6 +99,19 @@ class Evidence:
     def fixed_split(self) -> bool:
         """Whether all seeds share one split of the samples."""
         return bool(self.runs[0].config.get("fixed_split"))
+
+    @property
+    def overlap(self) -> float:
+        """Test samples per training sample: how the replicates' splits overlap; 0 if all share one.
+
+        Without a table of replicates it is that of the shares that splits are made with.
+        """
+        if self.fixed_split:
+            return 0.0
+        counts = self.replicates.groupby("split")["samples"].mean()
+        if not {"train", "test"} <= set(counts.index):
+            return TEST_SHARE / (1 - TEST_SHARE - VALIDATION_SHARE)
+        return float(counts["test"] / counts["train"])
 
     @cached_property
     def samples(self) -> pd.DataFrame:

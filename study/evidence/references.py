@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -44,9 +44,9 @@ Key = tuple[str, str, float]
 Errors = dict[Key, list[tuple[np.ndarray, np.ndarray]]]
 
 
-def up_to_date(folder: RunFolder) -> bool:
-    """Whether the tables exist and no pack has ended since they were written."""
-    paths = [folder.path / name for name in TABLES]
+def up_to_date(folder: RunFolder, tables: Sequence[str] = TABLES) -> bool:
+    """Whether these tables exist and no pack has ended since they were written."""
+    paths = [folder.path / name for name in tables]
     if not all(path.exists() for path in paths):
         return False
     parts = (path.stat().st_mtime_ns for path in folder.written("parts", ".members.parquet"))

@@ -36,6 +36,7 @@ from study.report.questions.bottleneck import bottleneck_question
 from study.report.questions.cross_noise import cross_question
 from study.report.questions.gene_order import order_question
 from study.report.questions.mixed_noise import mixed_question
+from study.report.questions.other_genes import other_genes_question
 from study.report.questions.question import Question
 from study.report.questions.samples import samples_question
 from study.report.questions.sparsity import sparsity_question
@@ -50,6 +51,7 @@ ASKERS = (
     bottleneck_question,
     order_question,
     samples_question,
+    other_genes_question,
 )
 
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}

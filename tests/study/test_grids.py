@@ -9,7 +9,7 @@ import pytest
 from data_utils.errors import InputError
 from models.architecture import n_parameters
 from models.config import Phase, Protocol
-from study.grids import EPOCHS, GRIDS, MODELS, Narrowing, describe_grids, plan
+from study.grids import EPOCHS, GRIDS, MODELS, Narrowing, describe_grids, plan, predicts_other_genes
 from study.options import DEPTHS
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -176,8 +176,9 @@ def test_the_list_of_grids_declares_each():
     paragraphs = describe_grids().split("\n    python run_study.py --grid ")
     assert len(paragraphs) == len(GRIDS) + 1
     for name, grid in GRIDS.items():
+        words = f"{name} --data FILE" if name == "inference" else name
         assert (
-            f"{name}: {grid.question}\n    python run_study.py --grid {name}\n" in describe_grids()
+            f"{name}: {grid.question}\n    python run_study.py --grid {words}\n" in describe_grids()
         )
         assert (
             f"    {len(plan(name, Narrowing())):,} networks, about {grid.minutes:g} minutes"
@@ -260,3 +261,17 @@ def test_networks_that_the_noise_draws_of_the_option_make_equal_are_one(tmp_path
 def test_unknown_grid_is_an_input_error_that_lists_them():
     with pytest.raises(InputError, match=r"--grid papers: .*paper, smoke"):
         plan("papers", Narrowing())
+
+
+def test_the_grid_of_other_genes_denoises_the_landmark_genes_by_dense_4_and_mixtures():
+    members = plan("inference", Narrowing())
+    networks = [member for member in members if not member.is_mixture]
+    assert {member.model for member in networks} == {"dense-4"}
+    assert {member.noise_factor for member in networks} == {i / 10 for i in range(1, 11)}
+    assert {member.seed for member in members} == set(range(5))
+    assert len(networks) == 50
+    assert predicts_other_genes("inference")
+    assert not any(map(predicts_other_genes, ("all", "paper", "my_grid.py:mine")))
+    assert not {member.grid for member in plan("all", Narrowing())} & {"inference"}
+    of_two = plan("inference", Narrowing(depths=("2", "8"), noise=(0.5,), seeds=1))
+    assert {m.model for m in of_two if not m.is_mixture} == {"dense-2", "dense-8"}

@@ -14,7 +14,9 @@ from study.report.style import look
 from tests.study.runs import fake_run
 
 GRID_KEYS = ["cross-noise", "mixed-noise", "sparsity", "gene-order", "samples"]
-KEYS = [*GRID_KEYS[:3], "bottleneck", *GRID_KEYS[3:]]
+KEYS = [*GRID_KEYS[:3], "bottleneck", *GRID_KEYS[3:], "inference"]
+#: What stands before the key in the command, if it is not only --grid.
+OPTIONS = {"bottleneck": "--search", "inference": "--data FILE --grid"}
 
 
 def questions(folder, grid, seeds=2, **options):
@@ -45,10 +47,7 @@ def test_a_question_is_answered_where_there_is_evidence(tmp_path, grid, answered
     found = questions(tmp_path / "run", grid)
     assert list(found) == KEYS
     for key, question in found.items():
-        assert (
-            question.command
-            == f"python run_study.py {'--search' if key == 'bottleneck' else '--grid'} {key}"
-        )
+        assert question.command == f"python run_study.py {OPTIONS.get(key, '--grid')} {key}"
         assert (question.answer is not None) == (key in answered)
         assert bool(question.exhibits) == (key in answered)
 

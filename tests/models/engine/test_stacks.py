@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.architecture import architecture
+from models.engine import conv
 from models.engine.conv import ConvStack
 from models.engine.dense import DenseStack
 from models.engine.sparsity import Sparsity
@@ -14,7 +15,8 @@ from models.networks import initial_parameters
 from tests.models import reference
 
 DENSE = ["dense-2", "dense-4", "dense-6", "dense-8"]
-MODELS = [*((model, 60) for model in DENSE), ("conv", 200), ("conv", 943)]
+#: Of 65 genes half the image is zeros, where the pixels that are pooled tie.
+MODELS = [*((model, 60) for model in DENSE), ("conv", 65), ("conv", 200), ("conv", 943)]
 KINDS = ["kl", "kl", "l1", "kl"]
 BETAS = [0.0, 0.7, 0.3, 0.01]
 RHOS = [0.05, 0.05, 0.05, 0.2]
@@ -67,6 +69,28 @@ def test_loss_and_gradients_are_autograds_of_the_plain_network(model, n_genes, o
         for name, parameter in zip(own, net.parameters(), strict=True):
             close(stack.gradients[name][k], parameter.grad)
             assert parameter.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(4096, 48), (200, 16)])
+def test_conv_rows_pass_in_chunks_as_one_batch(monkeypatch, columns, rows):
+    """40 rows in chunks of 48 (8 are padding) and of 16, and in products of any width."""
+    monkeypatch.setattr(conv, "COLUMNS", columns)
+    monkeypatch.setattr(conv, "CHUNK", rows * 256)  # 200 genes: 16 x 16 pixels
+    stack, parameters = filled("conv", 200)
+    clean, inputs = gaussian(40, 200, seed=1), gaussian(4, 40, 200, seed=2)
+    for _ in range(2):  # nothing of a batch is left for the next one
+        losses = stack.backward(slice(0, 4), inputs, Targets(clean), mixed())
+        answers, codes = stack.reconstruct(slice(0, 4), inputs)
+    for k, own in enumerate(parameters):
+        net = reference.network("conv", 200, "linear", own, torch.float64)
+        loss = reference.objective(net, inputs[k], clean, KINDS[k], BETAS[k], RHOS[k])
+        loss.backward()
+        assert losses[k].item() == pytest.approx(loss.item(), rel=1e-12)
+        for name, parameter in zip(own, net.parameters(), strict=True):
+            close(stack.gradients[name][k], parameter.grad)
+        answer, code = net(inputs[k])
+        close(answers[k], answer.detach(), 1e-12)
+        close(codes[k], code.detach(), 1e-12)
 
 
 @pytest.mark.parametrize("output", ["linear", "sigmoid"])

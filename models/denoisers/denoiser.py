@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from data_utils.noise import add_noise, evaluation_noise
+from data_utils.noise import add_noise, evaluation_noise, noisy_set
 
 #: The class of each kind that a model folder can hold. A further kind is a class and a line here,
 #: and for `export --onnx` a module in models/onnx.py.
@@ -136,6 +136,13 @@ def noisy_rows(clean: np.ndarray, part: str, noise_factor: float, seed: int) -> 
 
     normal = evaluation_noise(seed, part, *clean.shape)
     return add_noise(torch.tensor(clean), noise_factor, normal).numpy()
+
+
+def noisy_training_rows(clean: np.ndarray, noise_factor: float, seed: int) -> np.ndarray:
+    """Return the noisy set on which the networks of `seed` train, (samples, genes) float32."""
+    import torch
+
+    return noisy_set(torch.tensor(clean), seed, float(noise_factor)).numpy()
 
 
 def mse(guess: np.ndarray, clean: np.ndarray) -> float:

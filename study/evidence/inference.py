@@ -4,7 +4,7 @@ The paper's section 6 expects that an autoencoder of the landmark genes denoises
 too, as D-GEX (Chen et al. 2016) predicts those from the landmark genes. Here a predictor is fitted
 to clean training rows of each replicate (models/prediction.py), and is given the test rows' clean
 landmark genes, noisy ones, and what each denoiser makes of these. "ridge trained on noisy" needs no
-denoiser: it is fitted to noisy training rows of the same noise factor.
+denoiser: it is fitted to the noisy training set of the same noise factor, as the networks are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 from data_utils.other_genes import OtherGenes
 from data_utils.preparation import PreparedData
 from models.config import MemberConfig, Protocol
-from models.denoisers.denoiser import Pairs, noisy_rows
+from models.denoisers.denoiser import Pairs, noisy_rows, noisy_training_rows
 from models.denoisers.linear import Wiener
 from models.prediction import Mean, Network, Predictor, Ridge, prediction_mse
 from study.evidence.evidence import (
@@ -115,9 +115,8 @@ class _Replicate:
 
     def _fitted(self, predictor: Predictor, noise_factor: float) -> Predictor:
         """Fit to training rows of a noise factor."""
-        return predictor.fit(
-            self._noisy("train", noise_factor), self._noisy("validation", noise_factor), self.others
-        )
+        train = noisy_training_rows(self.data.train, noise_factor, self.seed)
+        return predictor.fit(train, self._noisy("validation", noise_factor), self.others)
 
     def _noisy(self, part: str, noise_factor: float) -> np.ndarray:
         return noisy_rows(getattr(self.data, part), part, noise_factor, self.seed)

@@ -28,12 +28,12 @@ from models.architecture import ConvArchitecture, image_shape
 from models.engine.sparsity import Sparsity
 from models.engine.stack import BCE_CLIP, Stack, Targets, binary_cross_entropy
 
-#: Numbers of one channel that pass together on a CPU: 64 images of 24 x 40 pixels.
-CHUNK = 64 * 24 * 40
+#: Numbers of one channel that pass together on a CPU: 32 images of 24 x 40 pixels.
+CHUNK = 32 * 24 * 40
 #: Rows are padded to a multiple of this: a vector unit's float32 numbers.
 VECTOR = 16
 #: Columns of a product that stay in the cache with their answers.
-COLUMNS = 64 * 64
+COLUMNS = 32 * 128
 
 Zeros = Callable[..., torch.Tensor]
 #: Two views of one shape.
@@ -50,10 +50,10 @@ class Axis:
         self.letters, self.taps = letters, torch.zeros(*shape, 3)
         self.taps[tuple(zip(*entries, strict=True))] = 1
 
-    def square(self) -> torch.Tensor:
-        """Return (3, 3, dimensions along the height, dimensions along the width)."""
+    def square(self, letters: str) -> torch.Tensor:
+        """Return (3, 3, *letters), the taps along both: a capital letter is one of the width."""
         high, wide = self.letters, self.letters.upper()
-        return torch.einsum(f"{high}y,{wide}x->yx{high}{wide}", self.taps, self.taps)
+        return torch.einsum(f"{high}y,{wide}x->yx{letters}", self.taps, self.taps)
 
 
 _TAPS = [(p, d) for p in range(2) for d in range(3)]
@@ -86,8 +86,10 @@ class Weights:
         n_biases: int,
         transposed: bool = True,
     ):
-        taps = axis.square()
-        letters = "oi" + axis.letters + axis.letters.upper()
+        # Its numbers are moved in as long runs as possible.
+        letters = [letter for letter in "".join(parts) if letter not in "oi"]
+        taps = axis.square("".join(letters))
+        letters = ["o", "i", *letters]
         extents = [*shape, *taps.shape[2:]]
         sizes = [[extents[letters.index(letter)] for letter in part] for part in parts]
         self.taps = zeros(9, taps[0, 0].numel()).copy_(taps.reshape(9, -1))
@@ -201,6 +203,7 @@ class Pooled:
             [image.flatten(1)[:, at : at + used] for at in (0, rows, line, line + rows)]
             for image in (self.input, self.input_gradient)
         )
+        self.rest = self.input_gradient.flatten(1)[:, used:]
         parts = ["gG", "pPo", "iaA"]
         if is_first:  # one product of the four, which alone would be too thin
             stack = zeros(2, 2, 4, used)
@@ -252,14 +255,16 @@ class Pooled:
     def backward(self) -> None:
         """Add to the parameters' gradients and compute `input_gradient`, from `gradient`."""
         self.weights.bias_sums += self.flat_gradient.sum(dim=1, keepdim=True)
-        self.input_gradient.zero_()
-        for block in self.blocks:
+        self.rest.zero_()
+        # From the last one: then the first of each block's products is where no other has been.
+        for block in reversed(self.blocks):
             block.groups.backward(block.gradient)
             block.lines.backward(block.groups.pairs)
             for inputs, total in zip(block.inputs, self.sums, strict=True):
                 total.addmm_(inputs, block.pixels.T)
-            for matrix, total in zip(self.transposed, block.input_gradients, strict=False):
-                total.addmm_(matrix, block.pixels)
+            for k, total in enumerate(block.input_gradients):
+                beta = 1 if k else 0
+                torch.addmm(total, self.transposed[k], block.pixels, beta=beta, out=total)
 
 
 class Convolution:
@@ -300,7 +305,8 @@ class Convolution:
         """Compute `answers` from `input`."""
         self.copy[0].copy_(self.copy[1])
         weights = self.weights
-        torch.addmm(weights.bias, weights.matrices, self.stack, out=self.flat_answers)
+        torch.mm(weights.matrices, self.stack, out=self.flat_answers)
+        self.flat_answers.add_(weights.bias)
 
     def backward(self) -> None:
         """Add to the parameters' gradients and compute `input_gradient`, from `gradient`."""

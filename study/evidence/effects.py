@@ -34,6 +34,8 @@ from study.evidence.stats import (
     REVERSED,
     UNDECIDED,
     Outcome,
+    interval,
+    standard_error,
 )
 
 Key = TypeVar("Key", bound=Hashable)
@@ -63,6 +65,15 @@ class Effect:
     p: float
     n: int
     needed: int | None = None
+
+    @property
+    def inverse(self) -> Effect:
+        """The effect of b over a, from that of a over b."""
+        effect, low, high = (
+            100 * (100 / (100 + end) - 1) for end in (self.effect, self.high, self.low)
+        )
+        flipped = {HOLDS: REVERSED, REVERSED: HOLDS}.get(self.outcome, self.outcome)
+        return Effect(flipped, effect, low, high, self.level, self.p, self.n, self.needed)
 
     @property
     def shown(self) -> str:
@@ -104,14 +115,22 @@ def effects(
     sign is at most `alpha`. Raises ValueError for values that are not finite numbers in a row.
     """
     rows = {key: _row(values) for key, values in differences.items()}
-    measured = {key: row for key, row in rows.items() if len(row)}
-    p = {key: t_test(row, overlap) for key, row in measured.items()}
-    levels = dict(zip(measured, holm_levels(p.values(), alpha), strict=True))
-    strictest = alpha / max(1, sum(not math.isnan(value) for value in p.values()))
+    levels = family_levels(rows, overlap, alpha)
+    strictest = alpha / max(1, sum(len(row) >= FEWEST for row in rows.values()))
     return {
-        key: _effect(row, overlap, smallest, levels[key], strictest) if len(row) else UNMEASURED
-        for key, row in rows.items()
+        key: at_level(row, overlap, smallest, levels[key], strictest) for key, row in rows.items()
     }
+
+
+def family_levels(
+    differences: Mapping[Key, ArrayLike], overlap: float, alpha: float = ALPHA
+) -> dict[Key, float]:
+    """Return by key the level at which Holm's procedure tests an effect of a family.
+
+    Effects of fewer than FEWEST replicates are not tested and do not count.
+    """
+    p = [t_test(values, overlap) for values in differences.values()]
+    return dict(zip(differences, holm_levels(p, alpha), strict=True))
 
 
 def effect_of(
@@ -128,12 +147,9 @@ def at_level(
 
     `alpha` is 1 less the level of the interval, `strictest` the alpha that `needed` counts on.
     """
-    return _effect(_row(differences), overlap, smallest, alpha, strictest)
-
-
-def _effect(
-    row: np.ndarray, overlap: float, smallest: float, alpha: float, strictest: float
-) -> Effect:
+    row = _row(differences)
+    if not len(row):
+        return UNMEASURED
     low, high = (percent(end) for end in mean_interval(row, overlap, 1 - alpha))
     found = outcome(low, high, smallest)
     needed = replicates_needed(row, overlap, smallest, strictest) if found == UNDECIDED else None
@@ -142,8 +158,12 @@ def _effect(
 
 
 def outcome(low: float, high: float, smallest: float = SMALLEST) -> Outcome:
-    """Return what an interval in percent shows; without an interval it is undecided."""
-    if -smallest < low and high < smallest:
+    """Return what an interval in percent shows; without an interval it is undecided.
+
+    Below the smallest effect of interest s lie ratios from 1 / (1 + s) to 1 + s, so that it does
+    not matter which of two MSE stands above.
+    """
+    if -smallest / (1 + smallest / 100) < low and high < smallest:
         return NO_DIFFERENCE
     if low > 0:
         return HOLDS
@@ -151,7 +171,7 @@ def outcome(low: float, high: float, smallest: float = SMALLEST) -> Outcome:
 
 
 def percent(log_ratio: float) -> float:
-    """Return a log ratio as a change in percent."""
+    """Return a log ratio as a change in percent; those beyond e^700 are cut."""
     return 100 * math.expm1(min(log_ratio, 700.0))
 
 
@@ -163,8 +183,8 @@ def mean_interval(values: ArrayLike, overlap: float, level: float) -> tuple[floa
     row = _row(values)
     if len(row) < FEWEST:
         return math.nan, math.nan
-    half = _spread(row, overlap) * float(t.ppf((1 + level) / 2, len(row) - 1))
-    return float(row.mean()) - half, float(row.mean()) + half
+    found = interval(row, overlap, level)
+    return found.low, found.high
 
 
 def t_test(values: ArrayLike, overlap: float) -> float:
@@ -172,17 +192,10 @@ def t_test(values: ArrayLike, overlap: float) -> float:
     row = _row(values)
     if len(row) < FEWEST:
         return math.nan
-    mean, spread = abs(float(row.mean())), _spread(row, overlap)
+    mean, spread = abs(float(row.mean())), standard_error(row, overlap)
     if spread == 0:
         return 1.0 if mean == 0 else 0.0
     return float(2 * t.sf(mean / spread, len(row) - 1))
-
-
-def _spread(row: np.ndarray, overlap: float) -> float:
-    """Return the standard error of a mean; 0 for values that differ by rounding alone."""
-    if np.ptp(row) <= 1e-12 * np.abs(row).max():
-        return 0.0
-    return float(row.std(ddof=1)) * math.sqrt(1 / len(row) + overlap)
 
 
 def holm_levels(pvalues: Iterable[float], alpha: float = ALPHA) -> list[float]:
@@ -217,7 +230,7 @@ def replicates_needed(
     if len(row) < 2:
         return None
     mean, sd = float(row.mean()), float(row.std(ddof=1))
-    within = min(math.log1p(smallest / 100) - mean, mean - math.log1p(-smallest / 100))
+    within = math.log1p(smallest / 100) - abs(mean)
     counts = np.arange(max(FEWEST, len(row) + 1), MOST + 1)
     half = t.ppf(1 - alpha / 2, counts - 1) + norm.ppf(POWER)
     half = half * sd * np.sqrt(1 / counts + overlap)
@@ -226,12 +239,13 @@ def replicates_needed(
 
 
 def shown_digits(low: float, high: float, smallest: float = SMALLEST) -> int:
-    """Return the digits that an interval in percent is shown with: two of its half width.
+    """Return the decimals that an interval in percent is shown with: two digits of its half width.
 
-    There are more if the outcome of the rounded interval would be another.
+    There are two decimals at most, and more only if the outcome of the rounded interval would be
+    another.
     """
     half = (high - low) / 2
-    digits = 1 if half <= 0 else min(8, max(0, 1 - math.floor(math.log10(half))))
+    digits = 1 if not half > 0 else min(2, max(0, 1 - math.floor(math.log10(half))))
     wanted = outcome(low, high, smallest)
     while digits < 15 and outcome(round(low, digits), round(high, digits), smallest) != wanted:
         digits += 1

@@ -253,17 +253,18 @@ def across_levels(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
 def by_level(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Return one row per member x noise factor it was tested at after training on it.
 
-    The columns are those of `members`; noise_factor, test_mse and train_clean_mse (the MSE on clean
-    training rows at that moment, which is what the paper's scripts measured) are the level's. A
-    member without measurements (a failed one) keeps its row.
+    The columns are those of `members`; noise_factor, test_mse, train_mse and train_clean_mse (the
+    MSE on clean training rows at that moment, which is what the paper's scripts measured) are the
+    level's. A member without measurements (a failed one) keeps its row.
     """
     mse = metrics[metrics["metric"] == "mse"]
     test = mse[mse["split"] == "test"].rename(columns={"value": "test_mse"})
+    train = mse[mse["split"] == "train"].rename(columns={"value": "train_mse"})
     clean = mse[mse["split"] == "train-clean"].rename(columns={"value": "train_clean_mse"})
-    levels = test[["member_id", "epoch", "noise_factor", "test_mse"]].merge(
-        clean[["member_id", "epoch", "train_clean_mse"]], on=["member_id", "epoch"], how="left"
-    )
-    replaced = ["noise_factor", "test_mse", "train_clean_mse"]
+    at = ["member_id", "epoch", "noise_factor"]
+    levels = test[[*at, "test_mse"]].merge(train[[*at, "train_mse"]], on=at, how="left")
+    levels = levels.merge(clean[[*at[:2], "train_clean_mse"]], on=at[:2], how="left")
+    replaced = ["noise_factor", "test_mse", "train_mse", "train_clean_mse"]
     measured = members["member_id"].isin(levels["member_id"])
     rows = (
         members[measured].drop(columns=replaced).merge(levels.drop(columns="epoch"), on="member_id")

@@ -16,8 +16,9 @@ import pandas as pd
 
 from models.config import PAPER_CODE
 from models.denoisers.denoiser import ERROR_COLUMNS
+from study.evidence.effects import Effect, effect_of
 from study.evidence.evidence import Run
-from study.evidence.stats import Verdict, interval, verdict
+from study.evidence.stats import interval
 from study.run.rows import typed_table
 
 #: States of a trial: `diverged` if an error is not finite, `failed` after an exception.
@@ -150,10 +151,11 @@ def references(run: SearchRun) -> pd.DataFrame:
 class Answer:
     """The code size with the least validation MSE, and its gain over the paper's.
 
-    `gain` is validation MSE at PAPER_CODE less that at `code_size`, paired by seed, over the seeds
+    `gain` is validation MSE at PAPER_CODE over that at `code_size`, paired by seed, over the seeds
     that did not choose (over all, if fewer than two did not); None if the paper's size is the
-    chosen one, or not in the space. `smallest_near` is the smallest code within 1 % of the best
-    MSE; `at_edge` is whether the chosen one lies at an end of the range that was searched.
+    chosen one, or not in the space. All seeds have the search's one split. `smallest_near` is the
+    smallest code within 1 % of the best MSE; `at_edge` is whether the chosen one lies at an end of
+    the range that was searched.
     test_mse and paper_test_mse are means over all seeds.
     """
 
@@ -161,8 +163,7 @@ class Answer:
     val_mse: float
     smallest_near: int
     at_edge: bool
-    gain: Verdict | None
-    relative_gain: float
+    gain: Effect | None
     seeds: tuple[int, ...]
     fresh: bool
     test_mse: float
@@ -181,7 +182,7 @@ def answer(run: SearchRun) -> Answer | None:
     unseen = [seed for seed in val.index if seed >= run.search["seeds"]]
     fresh = len(unseen) > 1
     counted = unseen if fresh else list(val.index)
-    gains = (paper - val).loc[counted].dropna()
+    gains = np.log(paper / val).loc[counted].dropna()
     best = run.complete["val_mse"].min()
     near = run.complete[run.complete["val_mse"] <= (1 + NEAR) * best]
     sizes = searched(run)["code_size"]
@@ -190,8 +191,7 @@ def answer(run: SearchRun) -> Answer | None:
         val_mse=float(val.loc[counted].mean()),
         smallest_near=int(near["code_size"].min()),
         at_edge=not EDGE * sizes.low < chosen["code_size"] < sizes.high / EDGE,
-        gain=verdict(gains) if len(gains) else None,
-        relative_gain=float((gains / paper.loc[gains.index]).mean()),
+        gain=effect_of(gains, overlap=0.0) if len(gains) else None,
         seeds=tuple(map(int, counted)),
         fresh=fresh,
         test_mse=float(test.mean()),
@@ -210,11 +210,7 @@ def answer_text(found: Answer) -> str:
         text += " That is at the edge of the range that was searched: the best may lie beyond it."
     test = f"On the test rows: {found.test_mse:.4f}"
     if found.gain is not None:
-        its = found.gain.interval
-        text += (
-            f" Against the paper's {PAPER_CODE} it is lower by {found.gain.effect:.4f} "
-            f"(95 % {its.low:.4f} to {its.high:.4f}), {100 * found.relative_gain:.1f} %."
-        )
+        text += f" With the paper's {PAPER_CODE} units it changes by {found.gain.shown}."
         test += f" and {found.paper_test_mse:.4f} with {PAPER_CODE}"
     near = (
         f"The smallest code within {100 * NEAR:.0f} % of the best has {found.smallest_near} units."

@@ -1,42 +1,71 @@
-"""The paper's claims C1-C7: what each says, and how the evidence judges it.
+"""The paper's claims C1-C10: what each says, and how the evidence judges it.
 
-A claim is judged as published, as written, and as published with one item of the scripts changed.
+A claim is judged as published, as written, and as published with one item of the scripts changed;
+claims about the error also by both measures, clean training rows and noisy test rows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 
 import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, items_of
+from study.evidence.effects import SMALLEST, Effect, effect_of, effects
 from study.evidence.evidence import Evidence
-from study.evidence.stats import FAILS, HOLDS, NOT_MEASURED
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED
 from study.paper.comparisons import (
+    ACROSS,
     CODE,
     CONV,
     DENSE,
+    HUNDRED,
     MIDDLE,
     MIDDLE_PARTS,
+    MIXED,
+    SPARSITY,
+    SPATIAL,
     conv_over_dense,
+    curves_of,
     divided_by_n,
-    fall_with_noise,
+    gap_by_depth,
+    gap_by_noise,
+    given_order,
+    mean_of_parts,
     mixed_noise,
     order_of_depths,
+    other_genes,
+    other_noise,
     overfitting,
+    shape_of_curves,
     usable,
 )
-from study.paper.judging import ClaimVerdict, Differences, Part, judge
+from study.paper.judging import ClaimVerdict, Differences, Rule, judge
+from study.paper.shapes import Shape, shapes_of
 
+PROTOCOLS = (AS_PUBLISHED, AS_WRITTEN)
+#: The two measures, and their columns of a levels table.
+CLEAN, NOISY = "clean training rows", "noisy test rows"
+MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
 #: What a protocol is judged by: the scripts measured clean training rows, the text noisy test rows.
-MEASURES = {AS_PUBLISHED: "train_clean_mse", AS_WRITTEN: "test_mse"}
+OWN_MEASURE = {AS_PUBLISHED: CLEAN, AS_WRITTEN: NOISY}
 
 NOISY_ROWS, DIVIDED = "test rows with noise", "conv MSE / n, as Fig. 10 prints it"
 #: Items of one kind of model; the other kind stands as published.
 ONE_KIND = {"two code layers": DENSE, "one image per sample": (CONV,)}
-REMAINS = 0.1  # an item that leaves less of an effect than this share makes it
+
+_C5 = (
+    "at noise 0.5: conv 0.000577 (Fig. 10; x n: 1.0104), "
+    "dense 0.639, 0.943, 0.988, about 1 (Figs. 6-9)"
+)
+_C5_DIVISION = (
+    "Fig. 10 is C / n: 0.000577 at noise 0.5 is 1108 to 1713 times below Figs. 6-8 "
+    "(0.639 to 0.988), which are not divided; times n = 1752 it is 1.0104, above all of them"
+)
 
 
 @dataclass(frozen=True)
@@ -48,21 +77,22 @@ class Claim:
     where: str
     published: str  # the paper's own numbers (published.csv)
     models: tuple[str, ...]
-    compare: Callable[[pd.DataFrame], Differences]
-    unit: str  # what the effect is
+    unit: str  # what the effect is, in percent
+    compare: Callable[[pd.DataFrame], Differences] | None = None  # levels of one protocol
+    also: Callable[[Evidence], Differences] | None = None  # further parts as-written
+    rule: Rule = Rule()
+    gap: bool = False  # whether it is about overfitting, which has both rows in it
+    shape: bool = False  # whether its parts are the two of a curve's shape
     grid: str = "paper"  # gives the evidence as-written
     needs: str = ""  # what the grid must contain
+    elsewhere: tuple[tuple[str, str], ...] = ()  # what parts are about, and what measures them
     in_scripts: bool = True  # whether the paper's scripts trained such networks
-    apart: tuple[Part, ...] = ()  # parts that are a claim by themselves (judging.judge)
-    note: Callable[[float], str] | None = None  # the effect in other words
+    times: float = 0.0  # the ratio of two MSE that the effect is a change from; 0: not said
     division: str = ""  # what the division by n has to do with it
-    further: str = ""  # what else the claim says, and the command that measures it
-    measured_by: str = ""  # the parts (`Part.about`) that measure this; "" if judged elsewhere
 
-
-def _ratio(effect: float) -> str:
-    times = 10 ** (effect + 2)
-    return f"the dense MSE (geometric mean over depths) is {times:.3g} times the conv MSE"
+    def measure(self, protocol: str) -> str:
+        """Return what a protocol is judged by."""
+        return NOISY if self.gap else OWN_MEASURE[protocol]
 
 
 CLAIMS = (
@@ -72,8 +102,8 @@ CLAIMS = (
         "Figs. 4, 5",
         "Fig. 4: 0.000216, 0.000295, 0.000319, 0.000344; x 2921: 0.631, 0.862, 0.932, 1.004",
         DENSE,
+        "by how much the deeper of two neighbours has more MSE",
         partial(order_of_depths, noise_factors=(MIDDLE,)),
-        "MSE by which the deeper of two neighbours is worse",
         needs="noise factor 0.5",
     ),
     Claim(
@@ -83,9 +113,9 @@ CLAIMS = (
         "Figs. 6-9: 0.690, 1.002, 1.000, about 1 at noise 0 and 0.630, 0.891, 0.970, about 1 at "
         "noise 1; 28 of 33 neighbours differ by more than the reading error",
         DENSE,
+        "by how much the deeper of two neighbours has more MSE",
         partial(order_of_depths, noise_factors=NOISE_FACTORS),
-        "MSE by which the deeper of two neighbours is worse",
-        apart=MIDDLE_PARTS,
+        rule=Rule(apart=MIDDLE_PARTS),
     ),
     Claim(
         "C3",
@@ -94,8 +124,9 @@ CLAIMS = (
         "from noise 0 to 1: 0.690 to 0.630 (Fig. 6), 1.002 to 0.891 (Fig. 7), "
         "1.000 to 0.970 (Fig. 8), about 1 to about 1 (Fig. 9)",
         DENSE,
-        partial(fall_with_noise, models=DENSE),
-        "MSE lost per 1.0 of noise factor",
+        "by how much MSE is higher before the turning point, or lower beyond it",
+        partial(shape_of_curves, models=DENSE),
+        shape=True,
     ),
     Claim(
         "C4",
@@ -103,40 +134,54 @@ CLAIMS = (
         "Fig. 10",
         "Fig. 10: 0.003471 at noise 0 to 0.000344 at noise 0.9; x n: 1.0135 to 1.0034",
         (CONV,),
-        partial(fall_with_noise, models=(CONV,)),
-        "MSE lost per 1.0 of noise factor",
+        "by how much MSE is higher before the turning point, or lower beyond it",
+        partial(shape_of_curves, models=(CONV,)),
+        shape=True,
         division="Fig. 10 is C / n: its numbers fall 10.1-fold, and multiplied by n = 292, 584, "
         "... 2920 they are 1.0135 to 1.0034, a fall of 1.0 %",
     ),
     Claim(
-        "C5",
+        "C5a",
+        "the conv model is better than the dense ones",
+        "section 9.3",
+        _C5,
+        (*DENSE, CONV),
+        "by how much the dense MSE (geometric mean over depths) is above the conv MSE",
+        conv_over_dense,
+        needs="noise factor 0.5",
+        times=1.0,
+        division=_C5_DIVISION,
+    ),
+    Claim(
+        "C5b",
         "the conv model is two orders of magnitude better than the dense ones, "
         "so there are spatial features",
         "section 9.3",
-        "at noise 0.5: conv 0.000577 (Fig. 10; x n: 1.0104), "
-        "dense 0.639, 0.943, 0.988, about 1 (Figs. 6-9)",
+        _C5,
         (*DENSE, CONV),
-        conv_over_dense,
-        "log10(dense MSE / conv MSE) - 2",
+        "by how much the dense MSE (geometric mean over depths) is above 100 times the conv MSE",
+        partial(conv_over_dense, times=HUNDRED),
+        given_order,
         needs="noise factor 0.5",
-        note=_ratio,
-        division="Fig. 10 is C / n: 0.000577 at noise 0.5 is 1108 to 1713 times below Figs. 6-8 "
-        "(0.639 to 0.988), which are not divided; times n = 1752 it is 1.0104, above all of them",
-        further="spatial features themselves are judged among the open questions: "
-        "--grid gene-order",
+        elsewhere=((SPATIAL, "--grid gene-order"),),
+        times=HUNDRED,
+        division=_C5_DIVISION,
     ),
     Claim(
         "C6",
-        "fewer sparsity constraints or a smaller code reduce the overfitting",
+        "fewer sparsity constraints and/or a smaller code reduce the overfitting",
         "sections 9.1, 10",
         "no number: a conjecture",
         DENSE,
+        "by how much the constraint or the larger code widens the gap, test MSE over train MSE",
         overfitting,
-        "test less train MSE that the constraint or the larger code adds",
-        needs="two values of beta",
+        rule=Rule(any_of=True),
+        gap=True,
         in_scripts=False,
-        further="the half about the code is not measured: --search bottleneck",
-        measured_by=CODE,
+        elsewhere=(
+            (SPARSITY, "--grid paper with two values of beta"),
+            (CODE, "--search bottleneck"),
+        ),
     ),
     Claim(
         "C7",
@@ -144,111 +189,212 @@ CLAIMS = (
         "section 9.2",
         "no number: a conjecture",
         DENSE,
+        "by how much a network for the one level has more MSE",
         mixed_noise,
-        "MSE by which training on mixed noise is better than on each level",
+        other_noise,
+        rule=Rule(any_of=True),
         grid="mixed-noise",
         in_scripts=False,
-        further="testing at another level is judged among the open questions: --grid cross-noise",
+        elsewhere=((MIXED, "--grid mixed-noise"), (ACROSS, "--grid cross-noise")),
+    ),
+    Claim(
+        "C8",
+        "adding layers overfits the data",
+        "section 9.1",
+        "no number: an explanation of Fig. 4",
+        DENSE,
+        "by how much the deeper of two neighbours has the wider gap, test MSE over train MSE",
+        gap_by_depth,
+        gap=True,
+        needs="noise factor 0.5",
+    ),
+    Claim(
+        "C9",
+        "dense networks overfit data with lower noise, the conv network overfits as noise grows",
+        "sections 9.2, 9.3",
+        "no number: an explanation of Figs. 6-10",
+        (*DENSE, CONV),
+        "by how much the gap, test MSE over train MSE, changes over the noise factors as claimed",
+        gap_by_noise,
+        gap=True,
+    ),
+    Claim(
+        "C10",
+        "an autoencoder that learned the landmark genes can denoise the rest of the 21,000 genes",
+        "section 6",
+        "no number: a plan",
+        DENSE,
+        "by how much the other genes, predicted from noisy landmarks, have more MSE",
+        also=other_genes,
+        grid="inference",
+        in_scripts=False,
     ),
 )
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one item of the scripts does to a claim: the mean over its parts, without and with it.
+
+    change: the effect as published over the effect with the item changed, paired by replicate; if
+    it is above 0 the item makes some or all of the effect.
+    """
+
+    item: str
+    published: Effect
+    changed: Effect
+    change: Effect
+
+    @property
+    def makes(self) -> bool:
+        """Whether the effect is there as published, and the item takes all of it away."""
+        gone = self.changed.outcome in (NO_DIFFERENCE, REVERSED)
+        return self.published.outcome == self.change.outcome == HOLDS and gone
+
+    @property
+    def adds(self) -> bool:
+        """Whether the effect is not there as published, and appears with the item changed."""
+        absent = self.published.outcome in (NO_DIFFERENCE, REVERSED)
+        return absent and self.change.outcome == REVERSED and self.changed.outcome == HOLDS
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
     """One claim with its evidence.
 
-    verdicts: by protocol, None without evidence in these runs.
-    missing: by protocol, what is not measured and the command that would measure it, or "".
-    steps: by item, the verdict as published with that item changed.
+    cells: by protocol and measure the verdict, for those that these runs measured. shapes: of C3
+    and C4 the shape of each model's curve, by cell. missing: by protocol, what is not measured and
+    the command that would measure it, or "". steps: what each item of the scripts does.
     """
 
     claim: Claim
-    verdicts: dict[str, ClaimVerdict | None]
+    cells: dict[tuple[str, str], ClaimVerdict]
+    shapes: dict[tuple[str, str], tuple[Shape, ...]]
     missing: dict[str, str]
-    steps: dict[str, ClaimVerdict]
+    steps: tuple[Step, ...]
 
-    @property
-    def found(self) -> bool:
-        """Whether the claim holds, or tends to, as published."""
-        return _found(self.verdicts[AS_PUBLISHED])
+    def cell(self, protocol: str) -> ClaimVerdict | None:
+        """Return the verdict on a protocol by its own measure; None without evidence."""
+        return self.cells.get((protocol, self.claim.measure(protocol)))
 
-    @property
-    def changed(self) -> dict[str, ClaimVerdict]:
-        """The steps that set an item right: divided by n, an effect is only on another scale."""
-        return {item: step for item, step in self.steps.items() if item != DIVIDED}
+    def sentence(self, protocol: str, measure: str) -> str:
+        """Return a cell in words: effect, interval, parts, shapes, and a ratio of two MSE."""
+        verdict = self.cells[protocol, measure]
+        pieces = [verdict.sentence, *(shape.words for shape in self.shapes[protocol, measure])]
+        if self.claim.times and math.isfinite(verdict.low) and len(verdict.parts) == 1:
+            ends = (verdict.effect, verdict.low, verdict.high)
+            ratio, low, high = (self.claim.times * (1 + end / 100) for end in ends)
+            pieces.append(
+                f"the dense MSE is {ratio:.3g} times the conv MSE ({low:.3g} to {high:.3g})"
+            )
+        return "; ".join(pieces)
 
     @property
     def makers(self) -> list[str]:
-        """The items with which a claim that is found vanishes, or one that is not found appears."""
-        published = self.verdicts[AS_PUBLISHED]
-        if published is not None and self.found:
-            return [item for item, step in self.changed.items() if _vanishes(published, step)]
-        return [item for item, step in self.steps.items() if _found(step)]
+        """The items with which the effect vanishes if it is there as published, or appears."""
+        return [step.item for step in self.steps if step.makes or step.adds]
+
+    @property
+    def found(self) -> bool:
+        """Whether the mean effect over the claim's parts is there as published."""
+        return any(step.published.outcome == HOLDS for step in self.steps)
 
     @property
     def artefact(self) -> str:
         """What makes the claim, in words; "" if nothing is known of that."""
-        published, makers = self.verdicts[AS_PUBLISHED], " / ".join(self.makers)
         pieces = []
-        if published is not None and self.found:
-            holds = "holds" if published.outcome == HOLDS else "tends to hold"
-            others = f"not made by: {' / '.join(self.changed)}"
-            pieces += [f"{holds} as published", f"vanishes with: {makers}" if makers else others]
-            if len(self.changed) < 2:
+        set_right = [step for step in self.steps if step.item != DIVIDED]
+        if self.found:
+            made = " / ".join(step.item for step in set_right if step.makes)
+            others = f"not made by: {' / '.join(step.item for step in set_right)}"
+            pieces += ["there as published", f"vanishes with: {made}" if made else others]
+            if len(set_right) < 2:
                 pieces.append("the items of the scripts one by one: --grid autopsy")
-        elif makers:
-            pieces.append(f"not found as published; appears with: {makers}")
+        elif self.makers:
+            pieces.append(f"not there as published; appears with: {' / '.join(self.makers)}")
         return "; ".join(filter(None, [*pieces, self.claim.division]))
 
 
-def _found(verdict: ClaimVerdict | None) -> bool:
-    return verdict is not None and (verdict.outcome == HOLDS or verdict.tends)
+def judge_claims(evidence: Evidence, smallest: float = SMALLEST) -> list[Judgement]:
+    """Judge C1-C10, in order; `smallest` is the smallest effect of interest in percent."""
+    return [judge_claim(claim, evidence, smallest) for claim in CLAIMS]
 
 
-def _vanishes(published: ClaimVerdict, step: ClaimVerdict) -> bool:
-    """Whether a step refutes the claim, leaves less than a tenth of its effect, or reverses a part.
+def judge_claim(claim: Claim, evidence: Evidence, smallest: float = SMALLEST) -> Judgement:
+    """Judge one claim."""
+    cells: dict[tuple[str, str], ClaimVerdict] = {}
+    shapes: dict[tuple[str, str], tuple[Shape, ...]] = {}
+    levels = evidence.levels[evidence.levels["changed"] == ""]
+    rule = replace(claim.rule, smallest=smallest)
+    for protocol, measure in product(PROTOCOLS, (NOISY,) if claim.gap else MEASURES):
+        rows = usable(_measured(levels[levels["protocol"] == protocol], measure))
+        parts = dict(claim.compare(rows)) if claim.compare is not None else {}
+        if claim.also is not None and (protocol, measure) == (AS_WRITTEN, NOISY):
+            parts |= claim.also(evidence)
+        verdict = judge(parts, evidence.overlap, rule)
+        if verdict is not None:
+            key = protocol, measure
+            cells[key] = verdict
+            curves = curves_of(rows, claim.models) if claim.shape else {}
+            shapes[key] = shapes_of(verdict, curves, smallest)
+    missing = {
+        protocol: _missing(claim, protocol, cells.get((protocol, claim.measure(protocol))))
+        for protocol in PROTOCOLS
+    }
+    return Judgement(claim, cells, shapes, missing, _steps(claim, evidence, smallest))
 
-    A part counts as reversed by more than a tenth of the effect.
+
+def _measured(levels: pd.DataFrame, measure: str) -> pd.DataFrame:
+    return levels.assign(mse=levels[MEASURES[measure]])
+
+
+def _steps(claim: Claim, evidence: Evidence, smallest: float) -> tuple[Step, ...]:
+    """Compare the mean over parts as published with that of each variant, by replicate.
+
+    Only parts that both measured count. Items are one family, by Holm.
     """
-    small = REMAINS * published.effect
-    reverses = bool((step.parts["effect"] < -small).any())
-    return step.outcome == FAILS or step.effect < small or reverses
-
-
-def judge_claims(evidence: Evidence) -> list[Judgement]:
-    """Judge C1-C7, in order."""
-    return [_judgement(claim, evidence.levels) for claim in CLAIMS]
-
-
-def _judgement(claim: Claim, levels: pd.DataFrame) -> Judgement:
-    verdicts, missing = {}, {}
-    for protocol, measure in MEASURES.items():
-        rows = levels[(levels["protocol"] == protocol) & (levels["changed"] == "")]
-        verdicts[protocol] = _judge(claim, rows.assign(mse=rows[measure]))
-        missing[protocol] = _missing(claim, protocol, verdicts[protocol])
-    steps = {item: _judge(claim, rows) for item, rows in _variants(claim, levels)}
-    return Judgement(claim, verdicts, missing, {k: step for k, step in steps.items() if step})
-
-
-def _judge(claim: Claim, rows: pd.DataFrame) -> ClaimVerdict | None:
-    """Judge levels of one protocol, with a column `mse`; None without evidence."""
-    rows = usable(rows)
-    return None if rows.empty else judge(claim.compare(rows), claim.unit, claim.note, claim.apart)
+    if claim.compare is None or not claim.in_scripts:
+        return ()
+    levels = evidence.levels[evidence.levels["model"].isin(claim.models)]
+    levels = _measured(levels[levels["protocol"] == AS_PUBLISHED], claim.measure(AS_PUBLISHED))
+    published = claim.compare(usable(levels[levels["changed"] == ""]))
+    known: dict[str, pd.Series] = {}
+    changed: dict[str, pd.Series] = {}
+    change: dict[str, pd.Series] = {}
+    for item, rows in _variants(claim, levels):
+        found = claim.compare(usable(rows))
+        both = [part for part in found if found[part].notna().any() and len(published[part])]
+        scale = 2 if claim.shape else 1  # a fall and what is beyond it are one change
+        known[item] = scale * mean_of_parts({part: published[part] for part in both})
+        changed[item] = scale * mean_of_parts({part: found[part] for part in both})
+        change[item] = (known[item] - changed[item]).dropna()
+    items = [item for item in change if len(change[item])]
+    judged = [
+        effects({item: of[item] for item in items}, evidence.overlap, smallest)
+        for of in (changed, change)
+    ]
+    return tuple(
+        Step(
+            item,
+            effect_of(known[item], evidence.overlap, smallest),
+            *(found[item] for found in judged),
+        )
+        for item in items
+    )
 
 
 def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield (item, levels) as published with one item changed, for items of the claim's models."""
-    levels = levels[levels["model"].isin(claim.models) & (levels["protocol"] == AS_PUBLISHED)]
-    levels = levels.assign(mse=levels["train_clean_mse"])
     published = levels[levels["changed"] == ""]
-    if not claim.in_scripts or published.empty:
+    if published.empty:
         return
-    yield NOISY_ROWS, published.assign(mse=published["test_mse"])
+    if not claim.gap:
+        yield NOISY_ROWS, _measured(published, NOISY)
     single = levels.loc[levels["changed"].map(items_of).map(len) == 1]
     for item, rows in single.groupby("changed", sort=False):
         kind = ONE_KIND.get(item, claim.models)
         yield item, pd.concat([rows, published[~published["model"].isin(kind)]])
-    if CONV in claim.models:
+    if CONV in claim.models and not claim.gap:
         yield DIVIDED, divided_by_n(published)
 
 
@@ -261,6 +407,10 @@ def _missing(claim: Claim, protocol: str, verdict: ClaimVerdict | None) -> str:
     command += f" with {claim.needs}" if claim.needs else ""
     if verdict is None:
         return command
-    if (verdict.parts["outcome"] == NOT_MEASURED).any():
-        return f"the other parts: {command}"
-    return "" if published or claim.measured_by in verdict.about - {""} else claim.further
+    elsewhere = dict(claim.elsewhere)
+    commands = [
+        elsewhere.get(part.part.about, command)
+        for part in verdict.parts
+        if part.outcome == NOT_MEASURED
+    ]
+    return f"the other parts: {'; '.join(dict.fromkeys(commands))}" if commands else ""

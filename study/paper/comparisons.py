@@ -1,27 +1,40 @@
-"""What each claim of the paper compares: differences by part and seed, in one protocol.
+"""What each claim of the paper compares: log ratios by part and replicate, in one protocol.
 
 Every comparison takes a frame of one protocol with the columns of a levels table
-(study/evidence/evidence.py) and `mse`, the measure that the protocol is judged by. It returns
-Differences (study/paper/judging.py), which are positive if the claim is right.
+(study/evidence/evidence.py) and `mse`, the measure that is judged. It returns Differences
+(study/paper/judging.py): log ratios of two MSE of the same replicate, which are above 0 if the
+claim is right.
+
+The gap, which the paper calls overfitting, is log(test MSE / train MSE), both on noisy rows. In a
+split by chance the test rows can be easier than the training rows for any answer: the MSE of each
+gene's mean may be 1.00 on the one and 0.97 on the other. A gap's bias is the log of that ratio, the
+same for all networks of a replicate, so that it is not in the difference of two gaps.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from models.architecture import DenseArchitecture, architecture
+from models.config import AS_WRITTEN, PLAIN
 from models.config import DENSE_MODELS as DENSE
-from models.config import PLAIN
-from study.paper.judging import Differences, Part
+from study.evidence.evidence import Evidence
+from study.paper.judging import Differences, Part, Role
 from study.paper.published import CONV_STEP
 
 CONV = "conv"
 MIDDLE = 0.5  # the noise factor of Figs. 4 and 5
-CODE = "code"  # the parts of C6 that compare code sizes
+HUNDRED = 100.0
+#: What a part is about: half a claim, or the model of a curve.
+SPARSITY, CODE, MIXED, ACROSS, SPATIAL = "sparsity", "code", "mixed noise", "other noise", "spatial"
+NOISY_INPUT, WIENER_INPUT = "noisy", "Wiener"
+
+_NONE = pd.Series(dtype=float)
 
 
 def usable(levels: pd.DataFrame) -> pd.DataFrame:
@@ -33,72 +46,133 @@ def usable(levels: pd.DataFrame) -> pd.DataFrame:
     for name in ("gene_order", "train_fraction", "noise_input"):
         keep &= levels[name] == PLAIN[name]
     levels = levels[keep]  # first: pandas gives an empty table the index of what is assigned
-    levels = levels.assign(noise_factor=levels["noise_factor"].round(9))
+    levels = levels.assign(noise_factor=levels["noise_factor"].astype(float).round(9))
     return levels.sort_values("epochs", kind="stable")
 
 
+# Depth.
+
+
+def deeper(names: Iterable[str] = DENSE) -> list[tuple[str, str]]:
+    """Return neighbours in depth as (deeper, other)."""
+    return [(deep, flat) for flat, deep in pairwise(names)]
+
+
 #: C1 is a part of C2: if C1 falls, so does C2.
-MIDDLE_PARTS = tuple(Part(f"{deep} above {flat}", MIDDLE) for flat, deep in pairwise(DENSE))
+MIDDLE_PARTS = tuple(Part(f"{deep} above {flat}", MIDDLE) for deep, flat in deeper())
 
 
 def order_of_depths(levels: pd.DataFrame, noise_factors: tuple[float, ...]) -> Differences:
-    """Return C1's and C2's differences: MSE of the deeper of two neighbours less the other."""
+    """Return C1's and C2's differences: MSE of the deeper of two neighbours over the other's."""
     mse = _table(_plain(levels))
     return {
         Part(f"{deep} above {flat}", noise): _at(mse, deep, noise) - _at(mse, flat, noise)
         for noise in noise_factors
-        for flat, deep in pairwise(DENSE)
+        for deep, flat in deeper()
     }
 
 
-def fall_with_noise(levels: pd.DataFrame, models: tuple[str, ...]) -> Differences:
-    """Return C3's and C4's differences: by model, minus the slope of MSE over noise."""
-    return {Part(model): _fall(levels, model) for model in models}
+# Noise.
 
 
-def _fall(levels: pd.DataFrame, model: str) -> pd.Series:
-    """Return MSE lost per 1.0 of noise (least squares), by seed, for seeds with every level."""
+def shape_of_curves(levels: pd.DataFrame, models: tuple[str, ...]) -> Differences:
+    """Return C3's and C4's differences: by model the fall to the turning point, and beyond it.
+
+    The turning point of a replicate is the noise factor at which the *other* replicates have the
+    least geometric mean MSE, so that its own errors do not choose it. The first part is
+    log(MSE at the least noise / MSE there): above 0 the curve falls. The second is
+    log(MSE there / MSE at the most noise): below 0 the curve rises again, above 0 it falls on.
+    """
+    parts: dict[Part, pd.Series] = {}
+    for model in models:
+        mse = _curves(levels, model)
+        enough = min(mse.shape) > 1
+        at = _at_turning_points(mse) if enough else _NONE
+        first, last = (mse.iloc[:, 0], mse.iloc[:, -1]) if enough else (_NONE, _NONE)
+        parts[Part(f"{model} falls", about=model)] = first - at
+        parts[Part(f"{model} does not rise again", about=model, role=Role.BOUND)] = at - last
+    return parts
+
+
+def _at_turning_points(log_mse: pd.DataFrame) -> pd.Series:
+    """Return log MSE of each replicate at its turning point."""
+    turning = turning_points(log_mse)
+    values = [log_mse.loc[seed, noise] for seed, noise in turning.items()]
+    return pd.Series(values, turning.index, dtype=float)
+
+
+def turning_points(log_mse: pd.DataFrame) -> pd.Series:
+    """Return by replicate the noise factor of the least mean of the other replicates.
+
+    log_mse: (replicates, noise factors), at least two replicates.
+    """
+    others = (log_mse.sum() - log_mse) / (len(log_mse) - 1)
+    return others.idxmin(axis=1)
+
+
+def curves_of(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[str, pd.Series]:
+    """Return by model the geometric mean MSE by noise factor; models without a curve are missing.
+
+    It is a mean over the replicates that have every noise factor.
+    """
+    curves = {model: np.exp(_curves(levels, model).mean()) for model in models}
+    return {model: curve for model, curve in curves.items() if len(curve) > 1}
+
+
+def _curves(levels: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Return log MSE of one model (seeds, noise factors), for seeds with every noise factor."""
     levels = _plain(levels)
-    mse = _table(levels[levels["model"] == model])  # (seeds, noise factors); NaN gives a NaN slope
-    if mse.shape[1] < 2:
-        return pd.Series(dtype=float)
-    mse = mse[model]
-    noise = mse.columns.to_numpy(dtype=float)
-    centred = noise - noise.mean()
-    return -(mse @ centred / (centred @ centred)).round(12)  # a flat curve has slope 0, not 1e-17
+    mse = _table(levels[levels["model"] == model])
+    return mse[model].dropna() if len(mse.columns) else pd.DataFrame()
 
 
-def conv_over_dense(levels: pd.DataFrame) -> Differences:
-    """Return C5's differences, log10(dense MSE / conv MSE) - 2 at noise 0.5.
+# Conv and dense.
 
-    They are above 0 if conv is two orders of magnitude better. The dense side is the geometric mean
-    over the dense models that were trained, so that none is chosen by its error.
+
+def conv_over_dense(levels: pd.DataFrame, times: float = 1.0) -> Differences:
+    """Return C5's differences, log(dense MSE / conv MSE / times) at noise 0.5.
+
+    They are above 0 if the conv model is better by more than `times`. The dense side is the
+    geometric mean over the dense models that were trained, so that none is chosen by its error.
     """
     mse = _table(_plain(levels))
-    found = [curve for model in DENSE if len(curve := np.log10(_at(mse, model, MIDDLE)))]
-    dense = pd.concat(found, axis=1).dropna().mean(axis=1) if found else pd.Series(dtype=float)
-    return {Part("dense over conv", MIDDLE): dense - np.log10(_at(mse, CONV, MIDDLE)) - 2}
+    found = [curve for model in DENSE if len(curve := _at(mse, model, MIDDLE))]
+    dense = pd.concat(found, axis=1).dropna().mean(axis=1) if found else _NONE
+    than = "dense" if times == 1 else f"dense, {times:g} times"
+    difference = (dense - _at(mse, CONV, MIDDLE)).dropna() - np.log(times)
+    return {Part(f"conv better than {than}", MIDDLE): difference}
+
+
+def given_order(evidence: Evidence) -> Differences:
+    """Return C5's difference about spatial features: conv on random gene orders over the given."""
+    rows = _alike(evidence.levels, "gene_order")
+    rows = rows[(rows["model"] == CONV) & (rows["noise_factor"] == MIDDLE)]
+    mse = _table(rows.assign(mse=rows["test_mse"]), "gene_order")
+    part = Part("conv better on the given order of genes than on random orders", MIDDLE, SPATIAL)
+    return {part: (_at(mse, "random", MIDDLE) - _at(mse, "given", MIDDLE)).dropna()}
+
+
+# Overfitting.
 
 
 def overfitting(levels: pd.DataFrame) -> Differences:
-    """Return C6's differences, of the gap (test less train MSE) under more and less constraint.
+    """Return C6's differences, of the gap under more and less constraint.
 
     They are means over noise factors: by model, the largest beta against beta 0, and for networks
-    that differ only in their code, the largest code against the smallest (parts about CODE).
+    that differ only in their code, the largest code against the smallest.
     """
-    levels = levels[~(levels["carried"] | levels["mixed"])]
+    levels = _with_gap(levels[~(levels["carried"] | levels["mixed"])])
     levels = levels[(levels["sparsity"] == "kl") & (levels["rho"] == PLAIN["rho"])]
-    levels = levels.assign(mse=levels["test_mse"] - levels["train_mse"])
     result: dict[Part, pd.Series] = {}
     for model, rows in levels[levels["model"].isin(DENSE)].groupby("model"):
         most = rows["beta"].max()
         if most > 0 and (rows["beta"] == 0).any():
             gaps = _table(rows, "beta")
-            result[Part(f"{model}, beta {most:g} against 0")] = _less(gaps[most], gaps[0.0])
+            part = Part(f"{model}, beta {most:g} against 0", about=SPARSITY)
+            result[part] = _less(gaps[most], gaps[0.0])
     codes = _by_code(levels[(levels["beta"] == 0) & ~levels["model"].isin((*DENSE, CONV))])
-    if codes and not result:  # the first half of the claim is open then
-        result = {Part("sparsity (not measured)"): pd.Series(dtype=float)}
-    return {**result, **codes}
+    result = result or {Part("more sparsity", about=SPARSITY): _NONE}
+    return {**result, **(codes or {Part("a larger code", about=CODE): _NONE})}
 
 
 def _by_code(levels: pd.DataFrame) -> Differences:
@@ -120,8 +194,42 @@ def _by_code(levels: pd.DataFrame) -> Differences:
     return parts
 
 
+def gap_by_depth(levels: pd.DataFrame) -> Differences:
+    """Return C8's differences: gap of the deeper of two neighbours less the other's, at 0.5."""
+    gaps = _table(_with_gap(_plain(levels)))
+    return {
+        Part(f"{deep} overfits more than {flat}", MIDDLE): (
+            _at(gaps, deep, MIDDLE) - _at(gaps, flat, MIDDLE)
+        ).dropna()
+        for deep, flat in deeper()
+    }
+
+
+def gap_by_noise(levels: pd.DataFrame) -> Differences:
+    """Return C9's differences of the gap at the least and at the most noise factor.
+
+    Dense networks should overfit less at the most noise, the conv network more.
+    """
+    levels = _with_gap(_plain(levels))
+    parts = {}
+    for model in (*DENSE, CONV):
+        gaps = _curves(levels, model)
+        fall = gaps.iloc[:, 0] - gaps.iloc[:, -1] if min(gaps.shape) > 1 else _NONE
+        words, sign = ("more", -1) if model == CONV else ("less", 1)
+        parts[Part(f"{model} overfits {words} at the most noise", about=model)] = sign * fall
+    return parts
+
+
+def _with_gap(levels: pd.DataFrame) -> pd.DataFrame:
+    """Return levels whose `mse` is test MSE over train MSE."""
+    return levels.assign(mse=levels["test_mse"] / levels["train_mse"])
+
+
+# Several noise levels.
+
+
 def mixed_noise(levels: pd.DataFrame) -> Differences:
-    """Return C7's differences: by model, the specialists' MSE less that of one for mixed noise.
+    """Return the first half of C7: by model, the specialists' MSE over that of one for mixed noise.
 
     They are means over the noise factors that both were tested at.
     """
@@ -129,7 +237,91 @@ def mixed_noise(levels: pd.DataFrame) -> Differences:
     special = _plain(levels)
     models = sorted(set(mixed["model"]) & set(special["model"]))
     mixed, special = _table(mixed), _table(special)
-    return {Part(model): _less(special[model], mixed[model]) for model in models}
+    parts = {
+        Part(f"{model} trained on mixed noise", about=MIXED): _less(special[model], mixed[model])
+        for model in models
+    }
+    return parts or {Part("trained on mixed noise", about=MIXED): _NONE}
+
+
+def other_noise(evidence: Evidence) -> Differences:
+    """Return the second half of C7: what the best network trained at another noise factor gains.
+
+    It is by model the MSE of the network trained where it is tested, over that of the best one
+    trained elsewhere: the best of the other replicates, as a turning point is (shape_of_curves). It
+    is a mean over the noise factors tested at.
+    """
+    across = _alike(evidence.across)
+    across = across.assign(
+        tested_at=across["tested_at"].astype(float).round(9), mse=across["test_mse"]
+    )
+    parts: dict[Part, pd.Series] = {}
+    for model, rows in across.groupby("model", sort=False):
+        gains = [_elsewhere(its, model, at) for at, its in rows.groupby("tested_at")]
+        found = [gain for gain in gains if len(gain)]
+        if found:
+            mean = pd.concat(found, axis=1).dropna().mean(axis=1)
+            parts[Part(f"{model} trained at another level", about=ACROSS)] = mean
+    return parts or {Part("trained at another level", about=ACROSS): _NONE}
+
+
+def _elsewhere(rows: pd.DataFrame, model: str, tested_at: float) -> pd.Series:
+    """Return the gain of the best network trained elsewhere over that trained at `tested_at`."""
+    mse = _table(rows)[model].dropna()  # (seeds, noise factors trained at)
+    if tested_at not in mse or min(mse.shape) < 2:
+        return _NONE
+    elsewhere = mse.drop(columns=tested_at)
+    return mse[tested_at] - _at_turning_points(elsewhere)
+
+
+# Other genes.
+
+
+def other_genes(evidence: Evidence) -> Differences:
+    """Return C10's differences: what denoised landmarks gain in predicting the other genes.
+
+    It is the MSE of predicting them from noisy landmarks over that from denoised ones.
+    Landmarks are denoised by each network; what the Wiener filter in place of noisy landmarks gives
+    is compared aside.
+    """
+    rows = evidence.inference
+    rows = rows[rows["noise_factor"] > 0]
+    mse = rows.pivot_table(
+        index="seed", columns=["predictor", "noise_factor", "input"], values="test_mse"
+    )
+    mse = np.log(mse)
+    networks = [name for name in rows["input"].unique() if name in (*DENSE, CONV)]
+    parts: dict[Part, pd.Series] = {}
+    for (predictor, noise), _ in rows.groupby(["predictor", "noise_factor"], sort=False):
+        for network in networks:
+            for other, role in ((NOISY_INPUT, Role.DECIDES), (WIENER_INPUT, Role.ASIDE)):
+                part = Part(
+                    f"{predictor} from landmarks denoised by {network}, against {other}",
+                    noise,
+                    other,
+                    role,
+                )
+                columns = [(predictor, noise, name) for name in (other, network)]
+                if all(column in mse for column in columns):
+                    parts[part] = (mse[columns[0]] - mse[columns[1]]).dropna()
+    return parts
+
+
+# Tables.
+
+
+def _alike(rows: pd.DataFrame, *free: str) -> pd.DataFrame:
+    """Return finished as-written networks of one noise factor, plain except in `free` settings."""
+    keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "") & (rows["beta"] == 0)
+    keep &= (rows["status"] == "finished") & ~rows["mixed"].astype(bool)
+    keep &= ~rows["carried"].astype(bool) & np.isfinite(rows["test_mse"].astype(float))
+    for name in ("gene_order", "train_fraction", "noise_input"):
+        if name not in free:
+            keep &= rows[name] == PLAIN[name]
+    rows = rows[keep]
+    return rows.assign(noise_factor=rows["noise_factor"].astype(float).round(9)).sort_values(
+        "epochs"
+    )
 
 
 def _plain(levels: pd.DataFrame) -> pd.DataFrame:
@@ -138,20 +330,30 @@ def _plain(levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(levels: pd.DataFrame, by: str = "model") -> pd.DataFrame:
-    """Pivot MSE to (seeds, `by` x noise factors), for networks with the most epochs."""
+    """Pivot log MSE to (seeds, `by` x noise factors), for networks with the most epochs.
+
+    An MSE of 0 has no logarithm and counts as not measured.
+    """
     columns = [by, "noise_factor"]
-    return levels.pivot_table(index="seed", columns=columns, values="mse", aggfunc="last")
+    mse = levels.pivot_table(index="seed", columns=columns, values="mse", aggfunc="last")
+    return np.log(mse.astype(float).where(mse > 0))
 
 
 def _at(mse: pd.DataFrame, model: str, noise_factor: float) -> pd.Series:
-    """Return MSE by seed; empty if it was not measured."""
-    return mse.get((model, noise_factor), pd.Series(dtype=float)).dropna()
+    """Return log MSE by seed; empty if it was not measured."""
+    return mse.get((model, noise_factor), _NONE).dropna()
 
 
 def _less(more: pd.DataFrame, less: pd.DataFrame) -> pd.Series:
     """Return the difference by seed, mean over the noise factors of both, of seeds with all."""
     both = more.columns.intersection(less.columns)
     return (more[both] - less[both]).dropna().mean(axis=1)
+
+
+def mean_of_parts(differences: Differences) -> pd.Series:
+    """Return the mean over the measured parts by replicate, of replicates that have them all."""
+    measured = [values for values in differences.values() if values.notna().any()]
+    return pd.concat(measured, axis=1).dropna().mean(axis=1) if measured else _NONE
 
 
 def divided_by_n(levels: pd.DataFrame) -> pd.DataFrame:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
+from study.evidence.effects import (
+    SMALLEST,
+    UNMEASURED,
+    Effect,
+    at_level,
+    family_levels,
+    n_replicates,
+)
 from study.evidence.stats import (
     ALPHA,
-    FAILS,
     HOLDS,
+    NO_DIFFERENCE,
     NOT_MEASURED,
+    REVERSED,
     UNDECIDED,
     Outcome,
-    Verdict,
-    holm,
     sign_flip_test,
-    verdict,
 )
+
+
+class Role(StrEnum):
+    """What a part does to the verdict on its claim."""
+
+    DECIDES = "decides"
+    BOUND = "must not be reversed"  # no difference is enough
+    ASIDE = "is shown only"
 
 
 class Part(NamedTuple):
@@ -29,153 +44,174 @@ class Part(NamedTuple):
     comparison: str
     noise_factor: float | None = None
     about: str = ""
+    role: Role = Role.DECIDES
+
+    @property
+    def name(self) -> str:
+        """The comparison with its noise factor."""
+        at = "" if self.noise_factor is None else f" at noise {self.noise_factor:g}"
+        return f"{self.comparison}{at}"
 
 
-#: By part the differences by seed, positive if the claim is right; empty if it was not measured.
+#: By part the log ratios of MSE by replicate, above 0 if the claim is right; empty if it was not
+#: measured.
 Differences = Mapping[Part, pd.Series]
-PART_COLUMNS = [
-    "comparison",
-    "noise_factor",
-    "effect",
-    "low",
-    "high",
-    "p",
-    "p_holm",
-    "n",
-    "outcome",
-]
+
+#: What decides first: of a claim that every part must confirm, and of one that any part confirms.
+ALL_OF = (REVERSED, NO_DIFFERENCE, UNDECIDED, NOT_MEASURED, HOLDS)
+ANY_OF = (HOLDS, UNDECIDED, NOT_MEASURED, NO_DIFFERENCE, REVERSED)
+NAMED = 3  # parts of one outcome that a sentence names; more are counted
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ClaimVerdict(Verdict):
+@dataclass(frozen=True, kw_only=True)
+class PartVerdict(Effect):
+    """The effect of one part, and the p of the sign-flip test, which assumes no distribution."""
+
+    part: Part
+    sign_flips: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimVerdict(Effect):
     """The verdict on all parts together.
 
-    `effect` is the mean over the parts, with the interval of that mean over the seeds that have
-    them all. `p` is what decides: the least Holm-adjusted p of the reversed parts, or the greatest
-    p if no part is reversed. `n` counts the seeds of the part that has fewest.
+    Effect, interval and the other numbers are those of the part that decides: the one that is most
+    surely reversed, or if the claim holds the weakest. So the interval that is shown and the
+    outcome agree. `n` counts the replicates of the part that has fewest. If parts are missing that
+    could still change the outcome, it is "not measured", and there is no effect.
     """
 
-    unit: str
-    note: str
-    parts: pd.DataFrame
-    """One row per part: PART_COLUMNS."""
-    about: frozenset[str]
-    """The subjects of the parts that were measured."""
+    parts: tuple[PartVerdict, ...]
+    decisive: Part | None
+    overlap: float
 
     @property
-    def tends(self) -> bool:
-        """Whether all parts were measured and agree with the claim."""
-        return bool((self.parts["effect"] > 0).all())
+    def words(self) -> str:
+        """Which parts are which: "reversed: a, b; holds: 3 of 5 parts"; "" for a single part."""
+        if len(self.parts) < 2:
+            return ""
+        pieces = []
+        for outcome in ALL_OF:
+            names = [part.part.name for part in self.parts if part.outcome == outcome]
+            count = f"{len(names)} of {len(self.parts)} parts"
+            listed = ", ".join(names) if len(names) <= NAMED else count
+            pieces += [f"{outcome}: {listed}"] if names else []
+        return "; ".join(pieces)
 
     @property
-    def details(self) -> str:
-        """The mean effect with its interval, the part that decides, and why it is undecided."""
-        several = len(self.parts) > 1
-        pieces = [f"{self.doubt}; so far " if self.outcome == UNDECIDED else ""]
-        pieces += ["on average " if several else "", f"{self.size} {self.unit}".rstrip()]
-        if self.note:
-            pieces.append(f", {self.note}")
-        if self.outcome != UNDECIDED:
-            pieces.append(f"; p = {self.p:.2g}, {self.seeds}")
-        if several:
-            pieces.append(f"; {self._weakest()}")
-        return "".join(pieces)
+    def sentence(self) -> str:
+        """The effect that decides with its interval, the doubt, and which parts are which."""
+        pieces = []
+        if self.decisive is not None:
+            of = f", {self.decisive.name}" if len(self.parts) > 1 else ""
+            pieces.append(f"{self.shown}{of}")
+            pieces.append(self.doubt if self.outcome == UNDECIDED else n_replicates(self.n))
+        return "; ".join(filter(None, [*pieces, self.words]))
 
     @property
-    def doubt(self) -> str:
-        """Why the claim is undecided: if parts are missing, no number of seeds would decide."""
-        missing = int((self.parts["outcome"] == NOT_MEASURED).sum())
-        if missing and self.seeds_needed is None:
-            return f"{self.seeds}; {missing} of {len(self.parts)} parts are not measured"
-        return super().doubt
+    def frame(self) -> pd.DataFrame:
+        """One row per part: what is compared, its effect and its outcome."""
+        rows = [
+            {
+                "comparison": part.part.comparison,
+                "noise_factor": part.part.noise_factor,
+                **{name: getattr(part, name) for name in ("effect", "low", "high", "level", "p")},
+                "sign_flips": part.sign_flips,
+                "n": part.n,
+                "outcome": part.outcome,
+            }
+            for part in self.parts
+        ]
+        return pd.DataFrame(rows).astype({"noise_factor": float})
 
-    def _weakest(self) -> str:
-        """Name the least or most reversed part; of parts proven reversed, one of those."""
-        proven = self.parts[self.parts["outcome"] == FAILS]
-        rows = proven if len(proven) else self.parts
-        row = rows.loc[rows["effect"].idxmin()]
-        n_reversed = int((self.parts["effect"] < 0).sum())
-        which = f"{n_reversed} of {len(self.parts)} parts reversed, most" if n_reversed else "least"
-        at = "" if pd.isna(row["noise_factor"]) else f" at noise {row['noise_factor']:g}"
-        p = f", Holm p = {row['p_holm']:.2g}" if len(proven) else ""
-        return f"{which} {row['comparison']}{at}: {row['effect']:+.3g}{p}"
+
+@dataclass(frozen=True)
+class Rule:
+    """How parts make a verdict.
+
+    smallest: the smallest effect of interest in percent. any_of: whether one part is enough, as in
+    "may" and "or". apart: parts that are a claim by themselves; if it is reversed, so is this one.
+    """
+
+    smallest: float = SMALLEST
+    any_of: bool = False
+    apart: tuple[Part, ...] = field(default=())
 
 
 def judge(
-    differences: Differences,
-    unit: str = "",
-    note: Callable[[float], str] | None = None,
-    apart: tuple[Part, ...] = (),
+    differences: Differences, overlap: float, rule: Rule | None = None
 ) -> ClaimVerdict | None:
-    """Judge a claim that every part is above 0; None if no part was measured.
+    """Judge a claim by its parts; None if no part was measured.
 
-    `unit` names the effect, and `note` puts an effect in other words.
-
-    "holds" needs every part measured, above 0 and with p <= alpha: an intersection-union test
-    (Berger 1982), whose error is at most alpha without adjustment, since all parts have to err
-    together. "does not hold" needs one part below 0 with p <= alpha, adjusted by Holm over all
-    parts, since any one may err.
-
-    `apart` names parts that are also tested as a family of their own, for a claim that includes a
-    smaller one: if the smaller claim falls, so does the larger (closed testing). A part takes the
-    smaller of its two adjusted p. The error stays at alpha: a true claim fails only by the lower
-    tail of two-sided tests, at alpha / 2 for each family.
+    Every part has the interval of the level at which Holm's procedure tests it among the parts that
+    count, and its outcome is read off that interval. Parts that stand `apart` are tested as a
+    family of their own as well, and have the less strict of the two levels (closed testing: if the
+    smaller claim falls, so does the larger). A true claim is then reversed with a chance of at most
+    ALPHA, since it takes the lower tail of a two-sided test, ALPHA / 2, in one of two families.
     """
-    differences = {Part(*part): d for part, d in differences.items()}
-    measured = {part: d.dropna() for part, d in differences.items() if d.notna().any()}
-    if not measured:
+    rule = rule or Rule()
+    known = {Part(*part): values.dropna() for part, values in differences.items()}
+    if not any(len(values) for values in known.values()):
         return None
-    p = {part: sign_flip_test(d) for part, d in measured.items()}
-    adjusted, size = dict.fromkeys(p, 1.0), dict.fromkeys(p, 1)
-    for family in (list(measured), [part for part in apart if part in measured]):
-        for part, value in zip(family, holm([p[part] for part in family]), strict=True):
-            adjusted[part], size[part] = min(adjusted[part], value), len(family)
-    verdicts = {
-        part: verdict(d, p[part]) if d.mean() > 0 else verdict(d, adjusted[part], family=size[part])
-        for part, d in measured.items()
-    }
-    rows = [_row(part, verdicts.get(part), p.get(part), adjusted.get(part)) for part in differences]
-    outcome, decisive, needed = _together(
-        list(verdicts.values()), complete=len(measured) == len(differences)
+    counted = [part for part in known if part.role != Role.ASIDE]
+    asides = [part for part in known if part.role == Role.ASIDE]
+    alphas: dict[Part, float] = {}
+    for family in (counted, [part for part in counted if part in rule.apart], asides):
+        found = family_levels({part: known[part] for part in family}, overlap)
+        alphas |= {part: max(alpha, alphas.get(part, 0.0)) for part, alpha in found.items()}
+    strictest = {part: ALPHA / max(1, len(counted)) for part in counted}
+    parts = tuple(
+        _part(part, values, overlap, rule.smallest, alphas[part], strictest.get(part, ALPHA))
+        for part, values in known.items()
     )
-    whole = _mean_of_parts(measured)
-    return ClaimVerdict(
-        outcome=outcome,
-        effect=whole.effect,
-        interval=whole.interval,
-        p=decisive,
-        n=min(v.n for v in verdicts.values()),
-        seeds_needed=needed,
-        unit=unit,
-        note=note(whole.effect) if note else "",
-        parts=pd.DataFrame(rows, columns=PART_COLUMNS),
-        about=frozenset(part.about for part in measured),
-    )
+    return _together([p for p in parts if p.part in counted] or list(parts), parts, overlap, rule)
 
 
-def _together(verdicts: list[Verdict], complete: bool) -> tuple[Outcome, float, int | None]:
-    """Return the outcome, the p that decides, and if undecided the seeds that would decide."""
-    below = [v for v in verdicts if v.effect < 0]
-    p = min(v.p for v in below) if below else max(v.p for v in verdicts)
-    if p <= ALPHA and (below or complete):
-        return FAILS if below else HOLDS, p, None
-    needed = [v.seeds_needed for v in below or verdicts if v.outcome == UNDECIDED]
+def _part(
+    part: Part, values: pd.Series, overlap: float, smallest: float, alpha: float, strictest: float
+) -> PartVerdict:
+    if not len(values):
+        return PartVerdict(**_numbers(UNMEASURED), part=part, sign_flips=float("nan"))
+    found = at_level(values, overlap, smallest, alpha, strictest)
+    return PartVerdict(**_numbers(found), part=part, sign_flips=sign_flip_test(values))
+
+
+def _together(
+    counted: list[PartVerdict], parts: tuple[PartVerdict, ...], overlap: float, rule: Rule
+) -> ClaimVerdict:
+    """Combine the parts that count; the part that decides gives the numbers."""
+    outcomes = [_counted_as(part) for part in counted]
+    order = ANY_OF if rule.any_of else ALL_OF
+    outcome = next(found for found in order if found in outcomes)
+    if outcome == NOT_MEASURED:
+        return ClaimVerdict(**_numbers(UNMEASURED), parts=parts, decisive=None, overlap=overlap)
+    deciding = [part for part in counted if part.outcome == outcome]
+    chosen = max(deciding, key=_supports) if rule.any_of else min(deciding, key=_supports)
+    numbers = _numbers(chosen) | {"n": min(part.n for part in counted if part.n)}
+    if outcome == UNDECIDED:
+        numbers["needed"] = _needed(deciding, rule.any_of)
+    return ClaimVerdict(**numbers, parts=parts, decisive=chosen.part, overlap=overlap)
+
+
+def _counted_as(part: PartVerdict) -> Outcome:
+    harmless = part.part.role == Role.BOUND and part.outcome == NO_DIFFERENCE
+    return HOLDS if harmless else part.outcome
+
+
+def _supports(part: PartVerdict) -> float:
+    """Return how far a part supports its claim: the end of its interval that decides on it."""
+    end = part.low if part.outcome == HOLDS else part.high
+    return part.effect if math.isnan(end) else end
+
+
+def _needed(undecided: list[PartVerdict], any_of: bool) -> int | None:
+    """Return the replicates that would decide one of the parts, or all of them."""
+    needed = [part.needed for part in undecided]
     known = [n for n in needed if n is not None]
-    if below:  # one part is enough
-        return UNDECIDED, p, min(known, default=None)
-    return UNDECIDED, p, max(known) if complete and len(known) == len(needed) else None
+    if any_of:
+        return min(known, default=None)
+    return max(known) if len(known) == len(needed) else None
 
 
-def _mean_of_parts(measured: Mapping[Part, pd.Series]) -> Verdict:
-    """Judge the mean over parts, of the seeds that have all of them, or else of all seeds."""
-    table = pd.concat(measured, axis=1)
-    complete = table.dropna()
-    return verdict((complete if len(complete) else table).mean(axis=1), p=1.0)
-
-
-def _row(part: Part, found: Verdict | None, p: float | None, adjusted: float | None) -> tuple:
-    place = part.comparison, np.nan if part.noise_factor is None else part.noise_factor
-    if found is None:
-        return (*place, *[np.nan] * 5, 0, NOT_MEASURED)
-    ends = found.interval.low, found.interval.high
-    return (*place, found.effect, *ends, p, adjusted, found.n, found.outcome)
+def _numbers(effect: Effect) -> dict[str, Any]:
+    return {its.name: getattr(effect, its.name) for its in fields(Effect)}

@@ -180,6 +180,7 @@ _METRIC = (
     "noisy test rows, as-published on clean training rows, as the paper's scripts did"
 )
 _VARIATION = (
-    "means over seeds with 95 % intervals (Student's t; BCa bootstrap from 10 seeds); claims by "
-    "differences paired by seed, with sign-flip tests and Holm's adjustment within a family"
+    "means over replicates with 95 % intervals (Student's t); claims by log ratios paired by "
+    "replicate, with the variance of Nadeau and Bengio (2003) for overlapping splits, at the "
+    "levels of Holm's procedure within a claim"
 )

@@ -22,10 +22,9 @@ from models.architecture import architecture
 from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, PAPER_CODE, PAPER_MODELS, PLAIN
 from study.evidence.evidence import Evidence
 from study.evidence.stats import interval
+from study.paper.claims import CLEAN, MEASURES, NOISY
 from study.paper.published import PublishedValue, published_mse
 
-CLEAN, NOISY = "clean training rows", "noisy test rows"
-MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
 RERUN = "as-published rerun"
 MISSING = "– is not in these runs."
 #: What `bounds` of a series says: an interval is drawn as bars, another bound as a band.

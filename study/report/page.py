@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN
+from study.evidence.effects import MOST, Effect, shown_digits
 from study.evidence.evidence import Evidence, Run
-from study.evidence.stats import NOT_MEASURED, Verdict, n_seeds
+from study.evidence.stats import NOT_MEASURED, n_seeds
 from study.paper.claims import Judgement
 from study.paper.published import division_by_n
 from study.report import checklist
@@ -83,7 +84,7 @@ def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
 def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
     rows = []
     for judgement in judgements:
-        verdicts = [judgement.verdicts[protocol] for protocol in PROTOCOLS]
+        verdicts = [judgement.cell(protocol) for protocol in PROTOCOLS]
         outcomes = [verdict.outcome if verdict else NOT_MEASURED for verdict in verdicts]
         rows.append((Link(judgement.claim.id, judgement.claim.text), *outcomes))
     columns = ["claim of the paper", *PROTOCOLS.values()]
@@ -95,9 +96,12 @@ def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
 def _claims(judgements: list[Judgement]) -> Section:
     rows = []
     for judgement in judgements:
-        for protocol, verdict in judgement.verdicts.items():
-            row = {"claim": Link(judgement.claim.id), "protocol": protocol}
-            rows.append(row | _row(verdict) | {"effect is": judgement.claim.unit})
+        claim = judgement.claim
+        keys = judgement.cells or [(protocol, claim.measure(protocol)) for protocol in PROTOCOLS]
+        for protocol, measure in keys:
+            row = {"claim": Link(claim.id), "protocol": protocol, "measured on": measure}
+            verdict = judgement.cells.get((protocol, measure))
+            rows.append(row | _row(verdict) | {"effect is": claim.unit})
     verdicts = Table("claims", "The claims, judged", CLAIMS, pd.DataFrame(rows), FORMATS)
     division = _table(
         "division-by-n", "Figs. 4 and 10 are divided by n", DIVISION, division_by_n(), BY_N
@@ -105,34 +109,39 @@ def _claims(judgements: list[Judgement]) -> Section:
     return Section("The claims", (verdicts, *map(_claim, judgements), division))
 
 
-def _row(verdict: Verdict | None) -> dict:
+def _row(verdict: Effect | None) -> dict:
     """Return a verdict as a row of a table."""
     if verdict is None:
         return {"verdict": NOT_MEASURED}
-    row = {"verdict": verdict.outcome, "effect": verdict.effect}
-    row["95 % interval"] = span(verdict.interval.low, verdict.interval.high)
-    return row | {"p": verdict.p, "seeds": verdict.n}
+    row = {"verdict": verdict.outcome, "effect, %": verdict.effect}
+    row["interval"] = span(verdict.low, verdict.high, shown_digits(verdict.low, verdict.high))
+    return row | {"level": verdict.level, "replicates": verdict.n}
 
 
 def _claim(judgement: Judgement) -> Fold:
     """Return what stands behind one claim: its verdicts in words, their parts, and the steps."""
     claim = judgement.claim
     blocks: list[Block] = [Words(claim.published, "Published:")]
-    for protocol, verdict in judgement.verdicts.items():
-        missing = judgement.missing[protocol]
-        found = (verdict.outcome, verdict.details) if verdict else (NOT_MEASURED,)
-        text = ": ".join(found) + (f"; {missing}" if missing else "") + "."
-        blocks.append(Words(text, f"{protocol.capitalize()}:"))
-        if verdict is not None and len(verdict.parts) > 1:
-            key, title = f"{claim.id}-{protocol}".lower(), f"Parts of {claim.id}, {protocol}"
-            blocks.append(_table(key, title, PARTS, verdict.parts, FORMATS, measured=True))
+    for protocol, missing in judgement.missing.items():
+        if judgement.cell(protocol) is None:
+            blocks.append(Words(f"{NOT_MEASURED}; {missing}.", f"{protocol.capitalize()}:"))
+    for (protocol, measure), verdict in judgement.cells.items():
+        own = measure == claim.measure(protocol)
+        missing = judgement.missing[protocol] if own else ""
+        words = (verdict.outcome, judgement.sentence(protocol, measure))
+        text = ": ".join(filter(None, words)) + (f"; {missing}" if missing else "") + "."
+        blocks.append(Words(text, f"{protocol.capitalize()}, {measure}:"))
+        if len(verdict.parts) > 1:
+            key = f"{claim.id}-{protocol}-{measure.split()[0]}".lower()
+            title = f"Parts of {claim.id}, {protocol}, {measure}"
+            blocks.append(_table(key, title, PARTS, verdict.frame, FORMATS, measured=True))
     if judgement.artefact:
         blocks.append(Words(f"{judgement.artefact}.", "What makes it:"))
     if judgement.steps:
-        steps = [{"item changed": item, **_row(step)} for item, step in judgement.steps.items()]
-        title = f"{claim.id} as published, with one item changed at a time"
+        steps = [{"item changed": step.item, **_row(step.change)} for step in judgement.steps]
+        title = f"{claim.id}: the effect as published over that with one item changed"
         key = f"{claim.id}-steps".lower()
-        blocks.append(_table(key, title, "", pd.DataFrame(steps), FORMATS, measured=True))
+        blocks.append(_table(key, title, STEPS, pd.DataFrame(steps), FORMATS, measured=True))
     return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
 
 
@@ -185,11 +194,10 @@ def _limits(evidence: Evidence) -> Section:
     seeds = f"These runs have {n_seeds(members['seed'].nunique())}."
     points = {
         "Simulated data.": SIMULATED_LIMIT if evidence.simulated else "",
-        "One split.": ONE_SPLIT,
-        "Few seeds.": f"{seeds} {FEW_SEEDS}",
+        "One split.": ONE_SPLIT * evidence.fixed_split,
+        "Few replicates.": f"{seeds} {FEW_SEEDS}",
         "When training stops.": EPOCHS,
         "Two measures.": MEASURES,
-        "One slope.": SLOPE,
         "Read off plots.": READ_OFF,
         "Lost networks.": f"{lost:,} of {len(members):,} enter no mean: see Provenance."
         * (lost > 0),
@@ -244,24 +252,37 @@ def _table(
     return Table(key, title, caption, frame, formats or {}, measured=measured)
 
 
-NAMES = {"low": "95 % from", "high": "to", "p_holm": "p (Holm)", "product": "printed × n"}
+NAMES = {
+    "effect": "effect, %",
+    "low": "from",
+    "high": "to",
+    "sign_flips": "p of sign flips",
+    "n": "replicates",
+    "product": "printed × n",
+}
 FORMATS = {
-    **dict.fromkeys(("effect", "95 % from", "to"), "+.4f"),
-    **dict.fromkeys(("p", "p (Holm)"), ".3g"),
+    **dict.fromkeys(("effect, %", "from", "to"), "+.2f"),
+    **dict.fromkeys(("p", "p of sign flips"), ".3g"),
+    "level": ".4g",
     "noise factor": "g",
 }
 BY_N = {"printed": ".3g", "printed × n": ".4f", "curve": ".3f", "ratio": ".3f", "n": ","}
 
 CLAIMS = (
-    "“Holds”: every part of the claim points its way with p ≤ 0.05. “Does not hold”: a part is "
-    "reversed with p ≤ 0.05 after Holm's adjustment. As-published is judged on clean training "
-    "rows, as the scripts measured, as-written on noisy test rows. Above 0 supports the claim."
+    "Effects are changes of MSE in percent; above 0 supports the claim. Each part is judged by the "
+    "interval that is shown, at the level at which Holm's procedure tests it: all of it above 0 "
+    "“holds”, all below 0 is “reversed”, all within ±1 % is “no difference”, else it is "
+    "“undecided”. One reversed part reverses a claim; the row has the part that decides."
 )
 DIVISION = (
     "These are MSE divided once more by a number of samples n. Fig. 4 is Fig. 6 at noise 0.5 "
     "divided by N = 2921, and Fig. 10 is C / n with C about 1."
 )
-PARTS = "Paired by seed; above 0 supports the claim. p: sign-flip permutation test."
+PARTS = (
+    "Paired by replicate; above 0 supports the claim. Intervals have the variance of Nadeau and "
+    "Bengio (2003) for overlapping splits; the sign-flip test beside them assumes no distribution."
+)
+STEPS = "Mean over the parts of the claim. Above 0 the item makes some or all of the effect."
 PAPER = (
     "Figures 1 to 10 under their own numbers. The as-published rerun is measured on clean training "
     "rows, as the paper's scripts did, as-written networks on noisy test rows. Bars are 95 % "
@@ -288,8 +309,9 @@ ONE_SPLIT = (
     "from split to split: they are too narrow for other samples."
 )
 FEW_SEEDS = (
-    "Fewer than 6 cannot reach p = 0.05 in the sign-flip test, whatever the effect; below 10, "
-    "intervals assume normal differences (Student's t)."
+    "--seeds 1 and 2 give no verdict. Intervals assume normal differences (Student's t); with "
+    f"overlapping splits they never get narrower than their floor, so that even {MOST} replicates "
+    "leave small effects undecided."
 )
 EPOCHS = (
     "Each as-written model trains for a fixed number of epochs, until its validation MSE levels "
@@ -298,10 +320,6 @@ EPOCHS = (
 MEASURES = (
     "Only MSE on clean training rows can be compared with the paper's curves; only MSE on noisy "
     "test rows shows how well noise is removed."
-)
-SLOPE = (
-    "C3 and C4 are judged by a slope over the noise factor: a curve that falls and then rises can "
-    "have a slope near 0. Figs. 6 to 10 show the curves."
 )
 READ_OFF = (
     "The paper's Figs. 6–8 are read off plots; Fig. 9 has no scale and is only known to be about 1."

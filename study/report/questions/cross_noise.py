@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from models.config import PAPER_MODELS
 from study.evidence.evidence import Evidence
-from study.evidence.stats import FAILS, n_seeds
+from study.evidence.stats import REVERSED, n_seeds
 from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, rounded
 from study.report.document import Plot
@@ -77,10 +77,10 @@ def cross_question(evidence: Evidence) -> q.Question:
         return asked
     exhibits = (_heat_maps(errors), _cost_curve(costs))
     shown = errors.loc[errors["model"].isin(PAPER_MODELS), "member_id"]
-    return asked.answered(_answer(errors, costs), exhibits, shown)
+    return asked.answered(_answer(errors, costs, evidence.overlap), exhibits, shown)
 
 
-def _answer(errors: pd.DataFrame, costs: Costs) -> str:
+def _answer(errors: pd.DataFrame, costs: Costs, overlap: float) -> str:
     sizes = sorted({abs(guess) for _, guess in costs})[::2][:3]  # 0.1, 0.3 and 0.5
     sides: list[str] = []
     parts: dict[Part, pd.Series] = {}
@@ -88,7 +88,7 @@ def _answer(errors: pd.DataFrame, costs: Costs) -> str:
         means = []
         for size in sizes:
             of = {model: cost for (model, guess), cost in costs.items() if guess == sign * size}
-            parts |= {Part(f"{model}, guess {sign * size:+g}"): of[model] for model in of}
+            parts |= {Part(f"{model}, guess {sign * size:+g}"): np.log1p(of[model]) for model in of}
             mean = q.mean_over(of)
             if len(mean):
                 means.append(f"by {size:g}: {q.effect(mean, percent=True)}")
@@ -97,11 +97,11 @@ def _answer(errors: pd.DataFrame, costs: Costs) -> str:
     table = errors.groupby(["model", "tested_at", "trained_at"])["test_mse"].mean().unstack()
     best = table.idxmin(axis=1)
     n_best = int((best == best.index.get_level_values("tested_at")).sum())
-    verdict = judge(parts)
+    verdict = judge(parts, overlap)
     pays = q.outcome(verdict, "no, every wrong guess costs", "yes")  # the parts are costs
-    if verdict is not None and verdict.outcome == FAILS:
-        found = verdict.parts.loc[verdict.parts["outcome"] == FAILS, "comparison"]
-        pays += f": {joined(list(found))}"
+    if verdict is not None and verdict.outcome == REVERSED:
+        found = [p.part.comparison for p in verdict.parts if p.outcome == REVERSED]
+        pays += f": {joined(found)}"
     return (
         "Test MSE of a network trained at another noise factor than it meets, against one trained "
         f"there (mean over {model_names(model for model, _ in costs)}, "

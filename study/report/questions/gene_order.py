@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 
 from data_utils.errors import InputError
 from data_utils.noise import identity_mse
+from study.evidence.effects import effect_of
 from study.evidence.evidence import MIXTURE, Evidence
-from study.evidence.stats import n_seeds, sign_flip_test, verdict
+from study.evidence.stats import n_seeds, sign_flip_test
 from study.report.curves import MISSING, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.drawing import name_all, named_rows
@@ -78,13 +79,13 @@ def order_errors(evidence: Evidence) -> pd.DataFrame:
 
 
 def against_given(rows: pd.DataFrame) -> Differences:
-    """Return by model and other order its MSE less that of the given order, by seed.
+    """Return by model and other order log(its MSE / that of the given order), by seed.
 
     Above 0 the given order is better.
     """
     differences = {}
     for model, group in rows.groupby("model"):
-        table = q.per_seed(group, "gene_order").reindex(columns=list(ORDERS))
+        table = np.log(q.per_seed(group, "gene_order").reindex(columns=list(ORDERS)))
         for order in list(ORDERS)[1:]:
             difference = (table[order] - table[GIVEN]).dropna()
             if len(difference):
@@ -105,10 +106,11 @@ def order_question(evidence: Evidence) -> q.Question:
     found = {plot.key: plot for run in evidence.runs for plot in pictures(run.path)}
     exhibits: list[Plot | Table] = [_marks(evidence, rows), _table(rows, differences)]
     exhibits += found.values()
-    return asked.answered(_answer(rows, differences), exhibits, rows["member_id"])
+    answer = _answer(rows, differences, evidence.overlap)
+    return asked.answered(answer, exhibits, rows["member_id"])
 
 
-def _answer(rows: pd.DataFrame, differences: Differences) -> str:
+def _answer(rows: pd.DataFrame, differences: Differences, overlap: float) -> str:
     noise, means = (
         rows["noise_factor"].iloc[0],
         q.per_seed(rows[rows["model"] == CONV], "gene_order"),
@@ -129,9 +131,9 @@ def _answer(rows: pd.DataFrame, differences: Differences) -> str:
     for order, (fact, *meaning) in ASKED.items():
         if (CONV, order) in differences:
             values = differences[CONV, order]
-            sentences.append(
-                f"{fact} by {q.effect(values)}; {q.outcome(verdict(values), *meaning)}."
-            )
+            found = q.outcome(effect_of(values, overlap), *meaning)
+            change = q.effect(np.expm1(values), percent=True)
+            sentences.append(f"{fact} by {change}; {found}.")
     given = q.per_seed(rows[rows["gene_order"] == GIVEN], "model")
     difference = given.get(SMALL_DENSE, np.nan) - given.get(CONV, pd.Series(dtype=float))
     if difference.notna().any():
@@ -183,7 +185,8 @@ def _table(rows: pd.DataFrame, differences: Differences) -> Table:
             "test MSE": cells["mse"],
             "95 % interval": intervals(cells),
             "against the given order": [
-                q.effect(differences[key]) if key in differences else None for key in keys
+                q.effect(np.expm1(differences[key]), percent=True) if key in differences else None
+                for key in keys
             ],
             "p": [
                 sign_flip_test(differences[key]) if asked else None

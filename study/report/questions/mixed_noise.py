@@ -63,10 +63,11 @@ def mixed_question(evidence: Evidence) -> q.Question:
     exhibits = [_mixed_curves(evidence, errors)]
     if errors["excess"].notna().any():
         exhibits.append(_excess_curves(errors))
-    return asked.answered(_answer(errors), exhibits, errors["member_id"])
+    answer = _answer(errors, evidence.overlap)
+    return asked.answered(answer, exhibits, errors["member_id"])
 
 
-def _answer(errors: pd.DataFrame) -> str:
+def _answer(errors: pd.DataFrame, overlap: float) -> str:
     begin = {
         ONE: f"One network trained on noise factors {listed(errors['noise_factor'])} at once",
         INFORMED: "One that is also given the noise factor",
@@ -84,7 +85,8 @@ def _answer(errors: pd.DataFrame) -> str:
             f"{q.change(by_noise.min())} at {by_noise.idxmin():g} to {q.change(by_noise.max())} at "
             f"{by_noise.idxmax():g} ({model_names(excess)}, {n_seeds(len(mean))})."
         )
-        verdict = judge({Part(model): -values for model, values in excess.items()})
+        gains = {Part(model): -np.log1p(values) for model, values in excess.items()}
+        verdict = judge(gains, overlap)
         verdicts.append(f"{without}, {q.outcome(verdict, 'it does', 'it does not')}")
     if not sentences:
         return (

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from study.evidence.effects import Effect, n_replicates
 from study.evidence.evidence import Evidence
-from study.evidence.stats import FAILS, HOLDS, NOT_MEASURED, Verdict, interval
+from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED, UNDECIDED, interval
 from study.report.curves import plain, rounded
 from study.report.document import Plot, Table
 from study.report.wording import signed
@@ -94,11 +95,11 @@ def _digits(percent: float) -> int:
     return 2 if abs(percent) < 1 else 1
 
 
-def outcome(verdict: Verdict | None, holds: str, fails: str) -> str:
-    """Return what it means that a claim holds or fails, or that it is undecided and why."""
+def outcome(verdict: Effect | None, holds: str, reversed_: str) -> str:
+    """Return what it means that a claim holds or is reversed, or why it is undecided."""
     if verdict is None:
         return NOT_MEASURED
-    if verdict.outcome in (HOLDS, FAILS):
-        meaning = holds if verdict.outcome == HOLDS else fails
-        return f"{meaning} (p = {verdict.p:.2g}, {verdict.seeds})"
-    return f"{verdict.outcome}: {verdict.doubt}"
+    meaning = {HOLDS: holds, REVERSED: reversed_}.get(verdict.outcome, verdict.outcome)
+    if verdict.outcome == UNDECIDED:
+        return f"{meaning}: {verdict.doubt}"
+    return f"{meaning} ({verdict.shown}, {n_replicates(verdict.n)})"

@@ -23,12 +23,21 @@ from study.evidence.effects import (
     t_test,
 )
 from study.evidence.factorial import factorial_contrasts, factorial_effects
-from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED, holm
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
 
 OVERLAP = 2 / 7  # 20 % of the samples are test rows, 70 % training rows
 logs = st.floats(-0.2, 0.2).map(lambda x: round(x, 4))
 rows = st.lists(logs, min_size=1, max_size=12)
 families = st.dictionaries(st.text("abc", min_size=1, max_size=2), rows, min_size=1, max_size=5)
+
+
+def holm(pvalues):
+    """Holm's (1979) adjusted p-values."""
+    p = np.asarray(pvalues, dtype=float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order]), 1)
+    return adjusted
 
 
 def normal(*shape, seed=0):

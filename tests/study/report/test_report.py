@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from data_utils.errors import InputError
 from study.evidence.evidence import load_evidence
-from study.evidence.stats import FAILS, HOLDS
+from study.evidence.stats import HOLDS, REVERSED
 from study.report import exports
 from study.report.checklist import (
     checklist,
@@ -97,18 +97,19 @@ def test_what_is_in_the_folder(report, page):
     assert {f"fig-{n}" for n in (1, 3, 5, 6, 7, 8, 9, 10)} <= keys
     assert figures == {f"{key}.{ending}" for key in keys for ending in ("png", "svg", "csv")}
     claims = pd.read_csv(report / "tables" / "claims.csv")
-    assert claims["claim"].tolist() == [f"C{i}" for i in range(1, 8) for _ in range(2)]
-    assert claims["protocol"].tolist() == ["as-published", "as-written"] * 7
-    found = claims.set_index(["claim", "protocol"])
-    published, written = found.loc["C3", "as-published"], found.loc["C3", "as-written"]
-    assert (published["verdict"], published["seeds"]) == ("holds", 9)
-    assert (written["verdict"], written["seeds"]) == ("undecided", 3)
-    assert published["effect"] == pytest.approx(0.2)
-    assert found.loc["C7", "as-written"]["verdict"] == "not measured"
+    assert claims["claim"].drop_duplicates().tolist() == [
+        *("C1", "C2", "C3", "C4", "C5a", "C5b", "C6", "C7", "C8", "C9", "C10")
+    ]
+    found = claims.set_index(["claim", "protocol", "measured on"])
+    published = found.loc["C3", "as-published", "clean training rows"]
+    written = found.loc["C3", "as-written", "noisy test rows"]
+    assert (published["verdict"], published["replicates"]) == ("holds", 9)
+    assert (written["verdict"], written["replicates"]) == ("reversed", 3)
+    assert found.loc["C10", "as-written", "noisy test rows"]["verdict"] == "not measured"
     markdown = (report / "report.md").read_text("utf-8")
-    assert "**As-published:** holds: on average +0.2 (95 %" in markdown
-    assert "**As-written:** undecided: 3 seeds; --seeds 8 would decide; so far" in markdown
-    assert "**As-written:** not measured; --grid mixed-noise." in markdown
+    assert "**As-published, clean training rows:** holds: +" in markdown
+    assert "**As-written, noisy test rows:** reversed: -" in markdown
+    assert "**As-written:** not measured; --grid inference." in markdown
     tables = {path.name for path in (report / "tables").iterdir()}
     keys = {name.rpartition(".")[0] for name in tables}
     assert {"claims", "fig-2", "fig-4", "division-by-n", "data", "runs", "checklist"} <= keys
@@ -346,14 +347,14 @@ def test_colour_and_link_follow_the_type_of_a_cell():
     table = a_table(
         claim=[Link("C1", "MSE <grows>")],
         text=[Link("C2")],
-        verdict=[FAILS],
+        verdict=[REVERSED],
         outcome=[HOLDS],
         foreign=["holds: not an outcome"],
     )
     page = exports.html(Document("T", "s", None, (Section("Top", (table,)),)), {}, files=False)
     assert '<a href="#c1">C1</a>: MSE &lt;grows&gt;' in page
     assert '<a href="#c2">C2</a><' in page
-    assert '<span class="verdict does-not-hold">does not hold</span><' in page
+    assert '<span class="verdict reversed">reversed</span><' in page
     assert '<span class="verdict holds">holds</span><' in page
     assert page.count('class="verdict ') == 2
     assert ">holds: not an outcome<" in page

@@ -639,9 +639,11 @@ def test_the_answer_counts_the_seeds_that_did_not_choose():
         True,
     )
     assert found.seeds == (3, 4, 5, 6)
-    expected = np.array([0.1 - 0.001 * seed**2 for seed in (3, 4, 5, 6)])
-    assert found.gain.effect == pytest.approx(expected.mean())
-    assert found.gain.interval.low < expected.mean() < found.gain.interval.high
+    seeds = np.array([3, 4, 5, 6])
+    ratios = (0.4 + 0.01 * seeds) / (0.3 + 0.01 * seeds + 0.001 * seeds**2)
+    assert found.gain.effect == pytest.approx(100 * (np.exp(np.log(ratios).mean()) - 1))
+    assert found.gain.n == 4
+    assert found.gain.low < found.gain.effect < found.gain.high
     assert found.test_mse == pytest.approx(0.3 + 0.03 + 0.001 * 91 / 7 + 0.05)
     assert found.paper_test_mse == pytest.approx(0.4 + 0.03 + 0.05)
     for size, at_edge in ((96, True), (95, False), (3, False), (2, True)):

@@ -71,7 +71,8 @@ def test_the_answer_and_the_curve_are_the_trials(tmp_path):
     question = bottleneck_question(load_evidence([search_run(tmp_path / "search")]))
     gain = mse_of(32) - mse_of(16)
     assert "least with a code of 16 units" in question.answer
-    assert f"lower by {gain:.4f}" in question.answer
+    more = 100 * gain / (mse_of(16) - 0.005)  # 6.8
+    assert f"With the paper's 32 units it changes by {more:+.3g}" in question.answer
     assert "edge" not in question.answer
     assert "(9)" in question.answer  # epochs
     plots = {exhibit.key: exhibit for exhibit in question.exhibits}

@@ -1,0 +1,77 @@
+"""The shape of a curve of MSE against noise: it falls, rises, or falls and then rises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from study.evidence.effects import SMALLEST, UNMEASURED, Effect
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, REVERSED
+from study.paper.judging import ClaimVerdict
+
+FALLS, RISES, TURNS, FLAT = "falls", "rises", "falls, then rises", "flat"
+UNCLEAR = "undecided"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of one model's curve, from the first noise factor to the last.
+
+    at: the turning point, the noise factor of the least mean MSE. fall, rise: the change of MSE in
+    percent from `first` to there, and from there to `last`; each with its interval.
+    """
+
+    model: str
+    word: str
+    first: float
+    at: float
+    last: float
+    fall: Effect
+    rise: Effect
+
+    @property
+    def words(self) -> str:
+        """The shape with where and by how much, as "dense-4 falls to noise 0.4, ..."."""
+        if self.word == FLAT:
+            return f"{self.model} is flat from noise {self.first:g} to {self.last:g}"
+        pieces = []
+        if self.word in (FALLS, TURNS, UNCLEAR):
+            pieces.append(f"to noise {self.at:g} MSE changes by {self.fall.shown}")
+        if self.word in (RISES, TURNS, UNCLEAR):
+            pieces.append(f"from there to {self.last:g} by {self.rise.shown}")
+        return f"{self.model} {_VERBS[self.word]}: {', '.join(pieces)}"
+
+
+_VERBS = {FALLS: "falls", RISES: "rises", TURNS: "falls, then rises", UNCLEAR: "is undecided"}
+
+
+def shapes_of(
+    verdict: ClaimVerdict, curves: dict[str, pd.Series], smallest: float = SMALLEST
+) -> tuple[Shape, ...]:
+    """Return the shape of each model, from the parts of C3 or C4 and the mean curves.
+
+    The word is read off the two intervals that judge the claim. A curve whose ends and least point
+    agree, but that is higher by more than `smallest` percent in between, has no shape of these.
+    """
+    found = []
+    for model, curve in curves.items():
+        parts = [part for part in verdict.parts if part.part.about == model]
+        fall, beyond = parts if len(parts) == 2 else (UNMEASURED, UNMEASURED)
+        noise = curve.index
+        word = _WORDS.get((fall.outcome, beyond.outcome), UNCLEAR)
+        if word == FLAT and 100 * (curve.max() / curve.min() - 1) > smallest:
+            word = UNCLEAR
+        ends = float(noise[0]), float(curve.idxmin()), float(noise[-1])
+        found.append(Shape(model, word, *ends, fall.inverse, beyond.inverse))
+    return tuple(found)
+
+
+_WORDS = {
+    (HOLDS, NO_DIFFERENCE): FALLS,
+    (HOLDS, HOLDS): FALLS,
+    (NO_DIFFERENCE, REVERSED): RISES,
+    (REVERSED, REVERSED): RISES,
+    (HOLDS, REVERSED): TURNS,
+    (NO_DIFFERENCE, NO_DIFFERENCE): FLAT,
+}

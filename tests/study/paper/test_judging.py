@@ -1,0 +1,168 @@
+"""How the parts of a claim become its verdict."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.evidence.effects import outcome
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
+from study.paper.judging import Part, Role, Rule, judge
+
+OVERLAP = 2 / 7
+SURE = [0.99, 1.0, 1.01, 1.0]
+
+
+def parts(*rows, role=Role.DECIDES):
+    """One part for each row of log ratios, called a, b, ..."""
+    return {
+        Part("abcdefgh"[i], role=role): pd.Series(row, dtype=float) for i, row in enumerate(rows)
+    }
+
+
+def around(mean, n=5, spread=0.1):
+    return [mean + spread * abs(mean) * math.sin(3 * i) for i in range(n)]
+
+
+def outcomes(verdict):
+    return [part.outcome for part in verdict.parts]
+
+
+EDGE = [0.02, -0.01, 0.03, 0.0, 0.01]  # its interval has 0 in it, and more than 1 %
+NOTHING = [0.001, -0.001, 0.0005, -0.0005, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "all_of", "any_of"),
+    [
+        ([around(0.1), around(0.2)], HOLDS, HOLDS),
+        ([around(0.1), around(-0.2)], REVERSED, HOLDS),
+        ([around(-0.1), around(-0.2)], REVERSED, REVERSED),
+        ([around(0.1), NOTHING], NO_DIFFERENCE, HOLDS),
+        ([around(-0.1), NOTHING], REVERSED, NO_DIFFERENCE),
+        ([around(0.1), EDGE], UNDECIDED, HOLDS),
+        ([around(-0.1), EDGE], REVERSED, UNDECIDED),
+        ([NOTHING, EDGE], NO_DIFFERENCE, UNDECIDED),
+        ([around(0.1), []], NOT_MEASURED, HOLDS),
+        ([around(-0.1), []], REVERSED, NOT_MEASURED),
+        ([EDGE, []], UNDECIDED, UNDECIDED),
+    ],
+)
+def test_the_outcome_of_parts(rows, all_of, any_of):
+    assert judge(parts(*rows), OVERLAP).outcome == all_of
+    assert judge(parts(*rows), OVERLAP, Rule(any_of=True)).outcome == any_of
+
+
+def test_the_part_that_decides_gives_the_numbers():
+    verdict = judge(parts(around(0.1), around(0.05), around(0.3)), OVERLAP)
+    assert verdict.decisive == Part("b")
+    weakest = verdict.parts[1]
+    assert (verdict.effect, verdict.low, verdict.high) == (
+        weakest.effect,
+        weakest.low,
+        weakest.high,
+    )
+    reversed_ = judge(parts(around(0.1), around(-0.05), around(-0.3)), OVERLAP)
+    assert reversed_.decisive == Part("c")
+    some = judge(parts(around(0.1), around(0.05), around(-0.3)), OVERLAP, Rule(any_of=True))
+    assert some.decisive == Part("a")
+
+
+def test_words_name_the_parts_or_count_them():
+    verdict = judge(parts(around(0.1), around(0.05), around(-0.3)), OVERLAP)
+    assert verdict.words == "reversed: c; holds: a, b"
+    many = judge(parts(*[around(0.1)] * 5, around(-0.3)), OVERLAP)
+    assert many.words == "reversed: f; holds: 5 of 6 parts"
+    assert judge(parts(around(0.1)), OVERLAP).words == ""
+    assert Part("a above b", 0.5).name == "a above b at noise 0.5"
+
+
+def test_a_sentence_has_effect_interval_replicates_and_parts():
+    values = np.log1p([0.019, 0.020, 0.021])
+    one = judge(parts(values), 0)
+    assert one.sentence == "+2.00 % (95 % +1.75 to +2.25); 3 replicates"
+    two = judge(parts(values, values + 1), 0)
+    # the p of a is the larger: it is tested at 5 %, b at 2.5 %
+    assert two.sentence == "+2.00 % (95 % +1.75 to +2.25), a; 3 replicates; holds: a, b"
+    few = judge(parts([0.1, 0.2]), OVERLAP)
+    assert few.outcome == UNDECIDED
+    assert few.sentence == "+16.2 % (no interval); 2 replicates: --seeds 1 and 2 give no verdict"
+
+
+def test_a_bound_need_not_hold_but_must_not_be_reversed():
+    falls = parts(around(0.1))
+    for beyond, expected in ((NOTHING, HOLDS), (around(-0.1), REVERSED), (EDGE, UNDECIDED)):
+        bound = {Part("beyond", role=Role.BOUND): pd.Series(beyond)}
+        assert judge({**falls, **bound}, OVERLAP).outcome == expected
+
+
+def test_asides_are_shown_and_do_not_decide():
+    aside = {Part("aside", role=Role.ASIDE): pd.Series(around(-0.3))}
+    verdict = judge({**parts(around(0.1)), **aside}, OVERLAP)
+    assert verdict.outcome == HOLDS
+    assert outcomes(verdict) == [HOLDS, REVERSED]
+    assert verdict.level == 0.95  # the aside is in no family with it
+
+
+def test_a_smaller_claim_within_takes_the_larger_with_it():
+    """Six parts test the first at .05 / 6; the two that are a claim, at .05 / 2."""
+    row = [-0.05, -0.2, -0.07, -0.12, -0.19]
+    others = [EDGE] * 5
+    assert judge(parts(row, *others), 0).outcome == UNDECIDED
+    apart = Rule(apart=(Part("a"), Part("b")))
+    together = judge(parts(row, *others), 0, apart)
+    assert together.outcome == REVERSED
+    assert together.level == pytest.approx(1 - 0.05 / 2)
+    assert [round(1 - part.level, 4) for part in together.parts[2:]] == [round(0.05 / 6, 4)] * 4
+
+
+def test_what_is_missing_keeps_a_claim_from_holding_but_not_from_being_reversed():
+    some = judge(parts(around(1.0, 8), [], [np.nan]), OVERLAP)
+    assert some.outcome == NOT_MEASURED
+    assert outcomes(some) == [HOLDS, NOT_MEASURED, NOT_MEASURED]
+    assert math.isnan(some.effect)
+    assert some.sentence == "not measured: b, c; holds: a"
+    assert judge(parts(around(-1.0, 8), [], []), OVERLAP).outcome == REVERSED
+    assert judge(parts([], []), OVERLAP) is None
+
+
+def test_undecided_parts_need_as_many_replicates_as_the_worst_of_them():
+    wide, narrow = [0.02, -0.01, 0.05], [0.03, -0.005, 0.05]
+    far, near = judge(parts(wide), 0), judge(parts(narrow), 0)
+    assert far.needed > near.needed > 3
+    both = judge(parts(wide, narrow), 0)
+    assert both.needed > far.needed  # two parts are tested more strictly
+    assert judge(parts(wide, narrow), 0, Rule(any_of=True)).needed < both.needed
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(-0.1, 0.1).map(lambda x: round(x, 4)), max_size=6),
+        min_size=1,
+        max_size=5,
+    ),
+    st.booleans(),
+    st.sampled_from([0.0, OVERLAP]),
+)
+def test_the_interval_and_the_verdict_cannot_disagree(rows, any_of, overlap):
+    verdict = judge(parts(*rows), overlap, Rule(any_of=any_of))
+    if verdict is None:
+        assert not any(rows)
+        return
+    for found in (verdict, *verdict.parts):
+        if found.outcome == NOT_MEASURED:
+            assert math.isnan(found.low)
+        else:
+            assert found.outcome == outcome(found.low, found.high)
+    assert verdict.decisive is None or verdict.decisive in [part.part for part in verdict.parts]
+
+
+def test_the_frame_of_parts_has_their_numbers():
+    frame = judge({Part("a", 0.5): pd.Series(SURE), Part("b"): pd.Series(dtype=float)}, 0).frame
+    assert frame["noise_factor"].tolist()[0] == 0.5
+    assert frame["outcome"].tolist() == [HOLDS, NOT_MEASURED]
+    assert frame["sign_flips"].tolist()[0] == 2 / 2**4
+    assert frame["n"].tolist() == [4, 0]

@@ -17,14 +17,16 @@ from study.report.wording import joined, listed
 
 #: What predicts, in the order of the panels; the second is a plain dense network.
 PREDICTORS = ("ridge", "network")
-#: What a predictor is given, in the order of the columns: its name, and the look of its line.
+#: What a predictor is given, from the best to the worst that it may be, and the look of its line.
 INPUTS = {
-    CLEAN_INPUT: ("clean landmarks", "oracle"),
-    MIXTURE: ("denoised by the Wiener mixture", MIXTURE),
-    "Wiener": ("denoised by the Wiener filter", "Wiener"),
-    **{model: (f"denoised by {model}", model) for model in PAPER_MODELS},
-    NOISY_INPUT: ("noisy landmarks", "identity"),
+    CLEAN_INPUT: "oracle",
+    MIXTURE: MIXTURE,
+    "Wiener": "Wiener",
+    **{model: model for model in PAPER_MODELS},
+    NOISY_INPUT: "identity",
 }
+#: The series of the ridge that was fitted to noisy rows, and its look.
+TRAINED, ITS_LOOK = "noisy, trained on noisy", "PCA with gain"
 
 
 # Data.
@@ -33,7 +35,7 @@ INPUTS = {
 def other_gene_errors(evidence: Evidence) -> pd.DataFrame:
     """Return test MSE of predicting the other genes, mean over seeds.
 
-    Columns are model (the predictor), input, series, method, noise_factor, mse, low, high and
+    Columns are model (the predictor), series (its input), method, noise_factor, mse, low, high and
     seeds. The ridge that was trained on noisy rows is a series among those of the ridge.
     """
     rows = evidence.inference
@@ -42,18 +44,16 @@ def other_gene_errors(evidence: Evidence) -> pd.DataFrame:
     rows = rows.assign(noise_factor=rounded(rows["noise_factor"]))
     found = over_seeds(rows, "test_mse", ["predictor", "input", "noise_factor"])
     on_noisy = found["predictor"] == ON_NOISY
-    names = found["input"].map({its: name for its, (name, _) in INPUTS.items()})
-    looks = found["input"].map({its: look for its, (_, look) in INPUTS.items()})
     found = found.assign(
         model=found["predictor"].mask(on_noisy, "ridge"),
-        series=names.mask(on_noisy, "noisy landmarks, trained on such"),
-        method=looks.mask(on_noisy, "PCA with gain"),
+        series=found["input"].mask(on_noisy, TRAINED),
+        method=found["input"].map(INPUTS).mask(on_noisy, ITS_LOOK),
     )
     places = {its: i for i, its in enumerate(INPUTS)}
     found["place"] = found["input"].map(places) + on_noisy / 2
     found["panel"] = found["model"].map(PREDICTORS.index)
     found = found.sort_values(["panel", "place", "noise_factor"], ignore_index=True)
-    names = ["model", "input", "series", "method", "noise_factor", "mse", "low", "high", "seeds"]
+    names = ["model", "series", "method", "noise_factor", "mse", "low", "high", "seeds"]
     return found[names]
 
 
@@ -87,22 +87,24 @@ def other_genes_question(evidence: Evidence) -> q.Question:
 
 
 def _answer(evidence: Evidence, errors: pd.DataFrame) -> str:
-    noise = errors["noise_factor"].max()
-    sentences = [
+    begin = (
         f"{_count(evidence)}are predicted from the landmark genes by ridge regression and by a "
-        "dense network, which never saw noise."
-    ]
+        "dense network, both fitted to clean rows."
+    )
+    sentences = [begin]
     for predictor in PREDICTORS:
-        at = errors[(errors["model"] == predictor) & (errors["noise_factor"] == noise)]
-        values = [
-            f"{mse:.3f} for {name}" for name, mse in zip(at["series"], at["mse"], strict=True)
-        ]
-        sentences.append(f"By {predictor} at noise factor {noise:g} test MSE is {joined(values)}.")
         found = effects(gains(evidence, predictor), evidence.overlap)
-        changes = [f"{INPUTS[name][0]} {effect.shown}" for name, effect in found.items()]
-        if changes:
-            factors = listed(errors["noise_factor"])
-            sentences.append(f"Against noisy landmarks, over noise {factors}: {joined(changes)}.")
+        if found:
+            changes = [f"{name} {effect.shown}" for name, effect in found.items()]
+            sentences.append(
+                f"By {predictor}, denoising the landmarks first changes test MSE over noise "
+                f"{listed(errors['noise_factor'])} by: {'; '.join(changes)}."
+            )
+    noise = errors["noise_factor"].max()
+    at = errors[(errors["model"] == "ridge") & (errors["noise_factor"] == noise)]
+    values = [f"{mse:.3f} ({name})" for name, mse in zip(at["series"], at["mse"], strict=True)]
+    if values:
+        sentences.append(f"At noise factor {noise:g} ridge has {joined(values)}.")
     return " ".join(sentences)
 
 
@@ -122,8 +124,8 @@ def _curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
         "other-genes",
         "Other genes, predicted from landmark genes",
         "Test MSE over all other genes, in units of a gene's variance, against the noise of the "
-        "landmark genes from which they are predicted, by what these were denoised with. Clean "
-        "landmarks are the floor. One ridge was trained on noisy rows instead."
+        "landmark genes from which they are predicted: clean (the floor), noisy, or denoised by "
+        "the method that is named. One ridge was fitted to noisy rows."
         f"{_mean_words(evidence)} Bars are 95 % intervals over seeds.",
         errors,
         draw_other_genes,

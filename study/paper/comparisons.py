@@ -23,7 +23,7 @@ import pandas as pd
 from models.architecture import DenseArchitecture, architecture
 from models.config import AS_WRITTEN, PLAIN
 from models.config import DENSE_MODELS as DENSE
-from study.evidence.evidence import Evidence
+from study.evidence.evidence import NOISY_INPUT, Evidence
 from study.paper.judging import Differences, Part, Role
 from study.paper.published import CONV_STEP
 
@@ -32,7 +32,7 @@ MIDDLE = 0.5  # the noise factor of Figs. 4 and 5
 HUNDRED = 100.0
 #: What a part is about: half a claim, or the model of a curve.
 SPARSITY, CODE, MIXED, ACROSS, SPATIAL = "sparsity", "code", "mixed noise", "other noise", "spatial"
-NOISY_INPUT, WIENER_INPUT = "noisy", "Wiener"
+WIENER_INPUT = "Wiener"
 
 _NONE = pd.Series(dtype=float)
 

@@ -24,7 +24,7 @@ from data_utils.noise import (
     standard_normal,
     stream,
 )
-from data_utils.preparation import SPLITS, PreparedData
+from data_utils.preparation import SPLITS, TEST_SHARE, VALIDATION_SHARE, PreparedData
 from models.architecture import image_shape
 from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig
 from models.engine.optimizers import OPTIMIZERS, Schedule
@@ -52,6 +52,19 @@ class Record:
     noise_factors: list[float]
     values: list[float]
     wall_time: float
+
+
+@dataclass(frozen=True)
+class SampleErrors:
+    """Squared errors of the test rows, means over genes, at one noise factor per member.
+
+    `values` is (K, rows) float32, in the order of `Split.test` of each member's seed; where a
+    seed has fewer test rows than another it ends in NaN. `noise_factors` is (K,).
+    """
+
+    epoch: int
+    noise_factors: list[float]
+    values: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -187,6 +200,8 @@ class Training:
         self.loss_sum = torch.zeros(len(members), dtype=torch.float64, device=device)
         self.diverged_epoch: list[int | None] = [None] * len(members)
         self.records: list[Record] = []
+        #: After each phase, at each of its noise factors; none if a row is not a sample.
+        self.sample_errors: list[SampleErrors] = []
         self._orders: dict[int, torch.Tensor] = {}
         self._validation_noise: dict[int, torch.Tensor] = {}
         self._noise_sets: dict[int, NoiseSets] = {}
@@ -206,6 +221,10 @@ class Training:
 
         The targets are the clean rows of the noisy ones.
         """
+        raise NotImplementedError
+
+    def _guesses(self, block: Block, noisy: Iterable[Noisy], n_rows: int) -> Iterator[torch.Tensor]:
+        """Yield a block's reconstructions, (k, rows, genes), of each of the noisy rows."""
         raise NotImplementedError
 
     @property
@@ -396,6 +415,24 @@ class Training:
             for part in parts:
                 self._record(part, "mse", measured[part][i][0], at)
         self._record("train-clean", "mse", measured["train"][-1][0])
+        if "test" in self.parts and rows_are_samples(self.members[0]):
+            self._measure_samples(levels)
+
+    def _measure_samples(self, levels: list[torch.Tensor]) -> None:
+        """Keep the squared error of every test row at each of the phase's noise factors."""
+        most = max(len(parts["test"]) for parts in self.rows.values())
+        values = torch.full((len(levels), len(self.members), most), math.nan)
+        for seed, blocks in self.seeds:
+            start = 0
+            for targets, noisy in self._evaluated(seed, "test", levels):
+                rows = slice(start, start := start + len(targets.rows))
+                for block in blocks:
+                    for i, guess in enumerate(self._guesses(block, noisy, len(targets.rows))):
+                        errors = (guess - targets.rows).square().mean(dim=2)
+                        values[i, block.members, rows] = errors.cpu()
+        for i, its in enumerate(values):
+            at = [member.phases[self.phase].noise_factors[i] for member in self.members]
+            self.sample_errors.append(SampleErrors(self.epoch + 1, at, its))
 
     def _measure_across(self) -> None:
         """The test rows at every noise factor of the paper, whatever the members trained on."""
@@ -419,8 +456,10 @@ class Training:
             "seconds": self.seconds,
             "diverged_epoch": list(self.diverged_epoch),
             "records": [vars(record) for record in self.records],
+            "sample_errors": [[its.epoch, its.noise_factors] for its in self.sample_errors],
         }
-        return {"loss_sum": self.loss_sum.detach().cpu().clone()}, facts
+        tensors = {f"sample_errors.{i}": its.values for i, its in enumerate(self.sample_errors)}
+        return {"loss_sum": self.loss_sum.detach().cpu().clone(), **tensors}, facts
 
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
         """Continue from what `state` gave, with the same members and data."""
@@ -428,6 +467,10 @@ class Training:
         self.epoch, self.batch, self.seconds = facts["epoch"], facts["batch"], facts["seconds"]
         self.diverged_epoch = list(facts["diverged_epoch"])
         self.records = [Record(**record) for record in facts["records"]]
+        self.sample_errors = [
+            SampleErrors(epoch, at, tensors[f"sample_errors.{i}"])
+            for i, (epoch, at) in enumerate(facts["sample_errors"])
+        ]
         self._orders.clear()
         self._noise_sets.clear()
 
@@ -519,6 +562,10 @@ class PackTraining(Training):
         inputs = (self._inputs(block, its, len(targets.rows)) for its in noisy)
         return self.stack.squared_errors(block.members, inputs, targets)
 
+    def _guesses(self, block: Block, noisy: Iterable[Noisy], n_rows: int) -> Iterator[torch.Tensor]:
+        for its in noisy:
+            yield self.stack.reconstruct(block.members, self._inputs(block, its, n_rows))[0]
+
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
         """Return the tensors and JSON-able facts from which `restore` continues."""
         tensors, facts = super().state()
@@ -576,6 +623,28 @@ def measures(mse: torch.Tensor, moments: torch.Tensor) -> list[Measures]:
     dead = torch.where(spread.isfinite(), (spread < DEAD_UNIT_STD).double(), math.nan)
     found = mse, mean.mean(dim=2), dead.mean(dim=2)
     return list(zip(*(measure.tolist() for measure in found), strict=True))
+
+
+def rows_are_samples(member: MemberConfig) -> bool:
+    """Whether a row of a member's data is one sample of the matrix."""
+    return member.layout == "sample" and member.gene_order != "shuffled"
+
+
+def data_bytes(members: Sequence[MemberConfig], n_samples: int, n_genes: int) -> int:
+    """Return the bytes of a pack's data: all samples of each seed and its noisy training sets.
+
+    The sets of a phase are held at the same time. n_samples counts all parts together.
+    """
+    train = (1 - TEST_SHARE - VALIDATION_SHARE) * members[0].train_fraction
+    rows = 0.0
+    for seed in {member.seed for member in members}:
+        own = [member.phases for member in members if member.seed == seed]
+        levels = [
+            {a for its in phase for a in its.noise_factors} for phase in zip(*own, strict=True)
+        ]
+        n_sets = max(map(len, levels)) if members[0].noise_draws == "once" else 0
+        rows += 1 + VALIDATION_SHARE + n_sets * train
+    return round(4 * rows * n_samples * n_genes)
 
 
 def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:

@@ -114,6 +114,11 @@ class MixtureFit(Training):
             guess, code = map(torch.from_numpy, answer)
             yield square_sums(guess.float().sub_(clean)[None]), code.float()[None]
 
+    def _guesses(self, block: Block, noisy: Iterable[Noisy], n_rows: int) -> Iterator[torch.Tensor]:
+        k = block.members.start
+        for its in noisy:
+            yield torch.from_numpy(self._answer(k, self.mixtures[k], its, n_rows)[0]).float()[None]
+
     def _answer(
         self, k: int, mixture: Mixture, noisy: Noisy, n_rows: int
     ) -> tuple[np.ndarray, np.ndarray]:

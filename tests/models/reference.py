@@ -52,6 +52,14 @@ def with_alpha(net, noisy, alpha):
     return torch.cat([noisy, alpha[:, None]], 1) if net.architecture.noise_input else noisy
 
 
+def sample_errors(net, clean, seed, factor):
+    """The squared error of each test row, a mean over genes, at a noise factor."""
+    alpha = torch.full((len(clean),), factor, dtype=clean.dtype)
+    normal = evaluation_noise(seed, "test", *clean.shape).to(clean.dtype)
+    with torch.no_grad():
+        return ((net(inputs(net, clean, alpha, normal))[0] - clean) ** 2).mean(dim=1)
+
+
 def evaluate(net, clean, seed, split, factors):
     """MSE on the fixed noise of a seed; row i at the noise factor factors[i % n]."""
     alpha = torch.tensor([factors[i % len(factors)] for i in range(len(clean))], dtype=clean.dtype)

@@ -15,7 +15,7 @@ from models import training as training_module
 from models.architecture import architecture
 from models.config import MemberConfig, Phase
 from models.networks import initial_parameters
-from models.training import PackTraining, train
+from models.training import PackTraining, data_bytes, train
 from tests.models import reference
 from tests.small import for_all
 
@@ -73,7 +73,8 @@ def records(training, k):
 def outcome(training, k):
     """Records and final parameters of member k, to the last bit."""
     parameters = {name: value.numpy().tobytes() for name, value in training.stack.member(k).items()}
-    return records(training, k), parameters
+    samples = [its.values[k].numpy().tobytes() for its in training.sample_errors]
+    return records(training, k), parameters, samples
 
 
 def measured(training, k):
@@ -222,6 +223,53 @@ def test_noise_draws_and_schedules_equal_a_plain_loop_in_float64(draws, rates, p
     while not alone.finished:
         alone.advance()
     assert outcome(alone, 0) == outcome(training, 4)
+
+
+@pytest.mark.parametrize("model", ["dense-4", "conv"])
+def test_errors_of_test_samples_are_those_of_the_network_in_float64(model):
+    """Two seeds with 24 and 22 test rows, carried through a phase of one and one of two factors."""
+    n_genes = 200 if model == "conv" else 60
+    replicates = [cohort(n_genes, n_samples, seed=n_samples) for n_samples in (120, 110)]
+    phases = (Phase((0.5,), 1), Phase((0.1, 1.0), 1))
+    pack = tuple(member(model, phases=phases, seed=seed) for seed in (0, 1))
+    training = PackTraining(pack, replicates.__getitem__)
+    after = []  # the networks at the end of each phase
+    while not training.finished:
+        if training.advance():
+            after.append([training.parameters(k) for k in range(2)])
+    found = [(its.epoch, its.noise_factors) for its in training.sample_errors]
+    assert found == [(1, [0.5, 0.5]), (2, [0.1, 0.1]), (2, [1.0, 1.0])]
+    own = [measured(training, k) for k in range(2)]
+    for its in training.sample_errors:
+        assert its.values.shape == (2, 24)
+        for k, data in enumerate(replicates):
+            clean = torch.from_numpy(data.test).double()
+            weights = after[its.epoch - 1][k]
+            net = reference.network(model, n_genes, parameters=weights, dtype=torch.float64)
+            expected = reference.sample_errors(net, clean, k, its.noise_factors[k])
+            values = its.values[k].double()
+            torch.testing.assert_close(values[: len(clean)], expected, rtol=1e-5, atol=0)
+            assert values[len(clean) :].isnan().all()
+            test = own[k][its.epoch, "test", "mse", its.noise_factors[k]]
+            assert expected.mean().item() == pytest.approx(test, rel=1e-5)
+
+
+@pytest.mark.parametrize("other", [{"layout": "stream"}, {"gene_order": "shuffled"}], ids=str)
+def test_rows_that_are_no_samples_have_no_errors_by_sample(other):
+    config = member("dense-2", epochs=1, **other)
+    assert trained([config]).sample_errors == []
+    assert not PackTraining((config,), for_all(DATA["dense"]), tested=False).sample_errors
+
+
+def test_bytes_of_a_packs_data():
+    """Each seed: 100 samples, 10 rows of validation noise, and the sets of a phase at a time."""
+    one = [member(noise=noise, seed=seed) for noise in (0.1, 0.5) for seed in (0, 1, 2)]
+    assert data_bytes(one, 100, 60) == 4 * 60 * 3 * (100 + 10 + 2 * 70)
+    assert data_bytes(one[:1], 100, 60) == 4 * 60 * (100 + 10 + 70)
+    carried = [member(phases=(Phase((0.1,), 1), Phase((0.5, 0.9), 1)))]
+    assert data_bytes(carried, 100, 60) == 4 * 60 * (100 + 10 + 2 * 70)
+    fresh = [replace(config, noise_draws="fresh") for config in one]
+    assert data_bytes(fresh, 100, 60) == 4 * 60 * 3 * (100 + 10)
 
 
 def test_a_pack_whose_seeds_need_different_numbers_of_batches_is_refused():

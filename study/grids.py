@@ -30,7 +30,15 @@ from pathlib import Path
 from typing import Any
 
 from data_utils.errors import InputError
-from models.config import AS_PUBLISHED, NOISE_FACTORS, PAPER_MODELS, MemberConfig, Phase, Protocol
+from models.config import (
+    AS_PUBLISHED,
+    NOISE_FACTORS,
+    PAPER_MODELS,
+    MemberConfig,
+    Phase,
+    Protocol,
+    training_settings,
+)
 from study.options import DEPTHS, Narrowing
 
 #: The paper's models by the depth that names them in --depths. A grid names any other network.
@@ -234,7 +242,7 @@ def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
     members = []
     for model, seed in product(_models(narrowing, DENSE), range(_either(narrowing.seeds, 3))):
         epochs = _epochs(narrowing, model)
-        mixed = MemberConfig(model, (Phase(noise, epochs),), seed)
+        mixed = MemberConfig(model, (Phase(noise, epochs),), seed, **training_settings(model))
         told = [replace(mixed, noise_input=True)] if model != "conv" else []
         members += [mixed, *told, *(replace(mixed, phases=(Phase((a,), epochs),)) for a in noise)]
     return members
@@ -443,10 +451,14 @@ def _vary(
 ) -> list[MemberConfig]:
     """Models x noise x settings x seeds, as narrowed; models are the paper's of `depths`.
 
-    conv is trained without a sparsity term, as in the paper.
+    Each is trained as usual for its model, except for the settings. conv is trained without a
+    sparsity term, as in the paper.
     """
     return [
-        MemberConfig(model, (Phase((a,), _epochs(narrowing, model)),), seed, **setting)
+        MemberConfig(
+            *(model, (Phase((a,), _epochs(narrowing, model)),), seed),
+            **{**training_settings(model), **setting},
+        )
         for model in models or _models(narrowing, depths)
         for a, setting, seed in product(
             _either(narrowing.noise, noise), settings, range(_either(narrowing.seeds, seeds))

@@ -19,7 +19,15 @@ import pandas as pd
 
 from data_utils.noise import identity_mse
 from models.architecture import architecture
-from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, PAPER_CODE, PAPER_MODELS, PLAIN
+from models.config import (
+    AS_PUBLISHED,
+    AS_WRITTEN,
+    NOISE_FACTORS,
+    PAPER_CODE,
+    PAPER_MODELS,
+    PLAIN,
+    usual_settings,
+)
 from study.evidence.evidence import Evidence
 from study.evidence.stats import interval
 from study.paper.claims import CLEAN, MEASURES, NOISY
@@ -32,18 +40,31 @@ INTERVAL = "95 % interval over seeds"
 VAGUE = "only known to be about 1"
 NOISE = 0.5  # the paper's middle noise factor: what is asked at one noise factor is asked there
 
-#: The settings of a network and what they are for the plain as-written one.
-SETTINGS = {"beta": 0.0, **PLAIN}
+#: The settings of a network, of which `usual` knows the plain as-written network's.
+SETTINGS = ("beta", *PLAIN)
 #: The settings that every protocol leaves alone.
 UNCHANGED = ("gene_order", "train_fraction", "noise_input")
+
+
+def usual(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return the usual value of a setting for each row's model.
+
+    Noise draws are usually those of the paper, unless all as-written networks have others.
+    """
+    if name == "beta":
+        return pd.Series(0.0, rows.index)
+    if name == "noise_draws":
+        draws = rows.loc[rows["protocol"] == AS_WRITTEN, name].unique()
+        return pd.Series(draws[0] if len(draws) == 1 else PLAIN[name], rows.index)
+    return rows["model"].map(lambda model: usual_settings(model)[name])
 
 
 def plain(rows: pd.DataFrame, *free: str) -> pd.Series:
     """Return which rows are of plain as-written networks that have ended; `free` settings vary."""
     keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "")
     keep &= rows["status"] == "finished"
-    for name in SETTINGS.keys() - set(free):
-        keep &= rows[name] == SETTINGS[name]
+    for name in set(SETTINGS) - set(free):
+        keep &= rows[name] == usual(rows, name)
     return keep
 
 
@@ -56,7 +77,7 @@ def networks(evidence: Evidence) -> pd.DataFrame:
     """
     rows = evidence.levels
     rows = rows[np.isfinite(rows[["noise_factor", "test_mse"]].astype(float)).all(axis=1)]
-    unchanged = (rows[[*UNCHANGED]] == pd.Series(SETTINGS)[[*UNCHANGED]]).all(axis=1)
+    unchanged = (rows[[*UNCHANGED]] == pd.Series(PLAIN)[[*UNCHANGED]]).all(axis=1)
     written = plain(rows, "beta", "sparsity", "rho") & ~rows["member_id"].duplicated(keep=False)
     others = (rows["protocol"] != AS_WRITTEN) & (rows["status"] == "finished") & unchanged
     rows = rows[written | others]

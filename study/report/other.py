@@ -11,7 +11,16 @@ from matplotlib.figure import Figure
 
 from models.config import AS_WRITTEN, Protocol, items_of
 from study.evidence.evidence import Evidence
-from study.report.curves import NOISE, SETTINGS, UNCHANGED, nearest, over_seeds, plain, rounded
+from study.report.curves import (
+    NOISE,
+    SETTINGS,
+    UNCHANGED,
+    nearest,
+    over_seeds,
+    plain,
+    rounded,
+    usual,
+)
 from study.report.document import Plot, Table
 from study.report.drawing import NOISE_AXIS, draw_lines, name_all
 from study.report.style import canvas, looks_of
@@ -62,25 +71,27 @@ def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
     references.
     """
     rows = evidence.levels
+    expected = pd.DataFrame({name: usual(rows, name) for name in SETTINGS})
     rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
     rows = rows[rows["optimizer"] != ""]
     several = rows["member_id"].duplicated(keep=False)
     places = pd.MultiIndex.from_frame(rows[["model", "noise_factor"]])
     other = ~rows["member_id"].isin(shown)
     rows = rows[other | (plain(rows) & ~several & places.isin(places[other]))]
-    names = [_kind(*row) for row in zip(rows.to_dict("records"), several[rows.index], strict=True)]
+    both = (table.loc[rows.index].to_dict("records") for table in (rows, expected))
+    names = [_kind(*kind) for kind in zip(*both, several[rows.index], strict=True)]
     rows = rows.assign(series=names, noise_factor=rounded(rows["noise_factor"]))
     return in_order(rows, "series", "noise_factor", "seed")
 
 
-def _kind(row: dict, several: bool) -> str:
-    """Name a network by its model, what differs from the plain one, and its epochs."""
+def _kind(row: dict, expected: dict, several: bool) -> str:
+    """Name a network by its model, what differs from the usual, and its epochs."""
     protocol = Protocol(row["protocol"], items_of(row["changed"]))
     written = protocol == Protocol(AS_WRITTEN)
     parts = [row["model"]] if written else [row["model"], str(protocol)]
     for name in SETTINGS if written else ("beta", *UNCHANGED):
         value = row[name]
-        if value != SETTINGS[name]:
+        if value != expected[name]:
             text = f"{value:g}" if isinstance(value, float) else str(value)
             parts.append(f"{name.replace('_', ' ')} {text}")
     if several:

@@ -9,12 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_utils.errors import InputError
-from models.config import PLAIN, MemberConfig, Phase, Protocol, items_of
+from models import config
+from models.config import (
+    PLAIN,
+    MemberConfig,
+    PaperModel,
+    Phase,
+    Protocol,
+    items_of,
+    training_settings,
+)
 from study.grids import Narrowing, plan
 
 
 def member(noise=0.5, epochs=50, **other):
-    return MemberConfig(**{"model": "dense-4", "phases": (Phase((noise,), epochs),)} | other)
+    usual = {"model": "dense-4", "phases": (Phase((noise,), epochs),)}
+    return MemberConfig(**usual | training_settings("dense-4") | other)
 
 
 DIFFERENT = {
@@ -100,13 +110,30 @@ def test_epochs_noise_factor_and_label():
     ]
 
 
-def test_plain_is_every_switch_at_its_default():
+def test_plain_is_every_switch_at_the_usual_value_of_its_model():
     assert member(0.1, seed=3, beta=0.1).is_plain()
     for name in PLAIN:
         if name in DIFFERENT:
             changed = replace(member(), **{name: DIFFERENT[name]})
             assert not changed.is_plain()
             assert changed.is_plain(except_=[name])
+
+
+def test_a_model_is_usually_trained_as_the_papers_models_say(monkeypatch):
+    """Other models have the defaults of every network."""
+    usual = {"batch_size": 64, "learning_rate": 0.01, "rate_schedule": "cosine"}
+    monkeypatch.setitem(config.PAPER_MODELS, "conv", PaperModel("conv", 10, 40, **usual))
+    monkeypatch.setattr(config, "usual_settings", config.usual_settings.__wrapped__)
+    assert config.training_settings("conv") == usual
+    assert config.training_settings("dense-2x2") == {}
+    conv = MemberConfig("conv", (Phase((0.5,), 40),), **usual)
+    assert conv.is_plain()
+    assert conv.run_name == "conv/noise-0.5/beta-0/seed-0"
+    other = replace(conv, rate_schedule="constant", noise_draws="fresh")
+    assert other.run_name.startswith("conv/noise-0.5/noise_draws-fresh/rate_schedule-constant/")
+    assert not replace(conv, model="dense-2x2").is_plain()
+    small = replace(conv, model="dense-2x2")
+    assert small.is_plain(except_=("batch_size", "learning_rate", "rate_schedule"))
 
 
 def test_protocol_for_display():
@@ -128,8 +155,8 @@ def test_run_name():
     assert member(beta=0.01).run_name == "dense-4/noise-0.5/beta-0.01/seed-0"
     published = member(protocol=DIFFERENT["protocol"])
     assert published.run_name == "dense-4/as-published/linear-output/noise-0.5/beta-0/seed-0"
-    odd = member(beta=1e-3, seed=2, learning_rate=0.01, output="sigmoid")
-    assert odd.run_name == "dense-4/noise-0.5/learning_rate-0.01/output-sigmoid/beta-0.001/seed-2"
+    odd = member(beta=1e-3, seed=2, learning_rate=0.02, output="sigmoid")
+    assert odd.run_name == "dense-4/noise-0.5/learning_rate-0.02/output-sigmoid/beta-0.001/seed-2"
 
 
 @pytest.mark.parametrize("grid", ["paper", "smoke"])

@@ -71,9 +71,10 @@ def records(training, k):
 
 
 def outcome(training, k):
-    """Records and final parameters of member k, to the last bit."""
+    """Records, final parameters and errors by sample of member k, to the last bit."""
     parameters = {name: value.numpy().tobytes() for name, value in training.stack.member(k).items()}
-    samples = [its.values[k].numpy().tobytes() for its in training.sample_errors]
+    own = training.rows[training.members[k].seed].get("test", ())
+    samples = [its.values[k, : len(own)].numpy().tobytes() for its in training.sample_errors]
     return records(training, k), parameters, samples
 
 

@@ -44,7 +44,8 @@ def test_paper_grid_is_the_protocol_as_written():
             "kl",
             0.05,
         )
-        assert (m.optimizer, m.learning_rate, m.batch_size) == ("adam", 1e-3, 256)
+        assert m.optimizer == "adam"
+        assert m.is_plain()
 
 
 def test_smoke_grid_is_small_and_has_every_model():

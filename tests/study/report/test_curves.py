@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from models.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase, training_settings
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report import autopsy, curves, figures, references, style, wording
@@ -13,7 +13,7 @@ from tests.study.runs import fake_run
 
 def test_the_plain_network_is_the_one_shown(tmp_path):
     """Not one with a sparsity term, fewer epochs, a further switch, or several noise factors."""
-    plain = MemberConfig("dense-2", (Phase((0.5,), 40),))
+    plain = MemberConfig("dense-2", (Phase((0.5,), 40),), **training_settings("dense-2"))
     others = {
         dataclasses.replace(plain, beta=0.01): 9.0,
         dataclasses.replace(plain, phases=(Phase((0.5,), 39),)): 9.0,

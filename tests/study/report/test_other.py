@@ -1,8 +1,10 @@
 """Networks that no section shows have curves and a table."""
 
+from dataclasses import replace
+
 import pytest
 
-from models.config import MemberConfig, Phase, Protocol
+from models.config import MemberConfig, Phase, Protocol, training_settings
 from study.evidence.evidence import load_evidence
 from study.paper.claims import judge_claims
 from study.report.autopsy import autopsy_rows
@@ -18,6 +20,7 @@ def other(folder, members, mse=None, **options):
 
 
 def network(model="dense-4", seed=0, **settings):
+    settings = {**training_settings(model), **settings}
     return MemberConfig(model, (Phase((0.5,), 9),), seed, grid="own", **settings)
 
 
@@ -49,8 +52,8 @@ def test_other_models_and_settings_have_curves_and_a_table(tmp_path):
 
 def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path):
     members = [
-        MemberConfig("dense-4", (Phase((noise,), 9),), seed, learning_rate=rate, grid="own")
-        for rate in (0.001, 0.01, 0.1)
+        replace(network(seed=seed), phases=(Phase((noise,), 9),), **rate)
+        for rate in ({}, {"learning_rate": 0.01}, {"learning_rate": 0.1})
         for noise in (0.1, 0.5)
         for seed in (0, 1)
     ]
@@ -64,6 +67,13 @@ def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path
     assert plain.loc[plain["series"] == "as-written", "noise_factor"].tolist() == [0.1, 0.5]
 
 
+def test_fresh_noise_is_another_network_next_to_noise_drawn_once_and_the_usual_one_alone(tmp_path):
+    both = [network(noise_draws=draws) for draws in ("once", "fresh")]
+    names = other(tmp_path / "both", both)["other-networks"].frame["network"].tolist()
+    assert names == ["dense-4, 9 epochs", "dense-4, noise draws fresh, 9 epochs"]
+    assert not other(tmp_path / "alone", both[1:])
+
+
 def test_networks_of_other_sections_are_not_among_the_others(evidence):
     shown = shown_networks(evidence) | set(autopsy_rows(evidence)["member_id"])
     assert not len(other_networks(evidence, shown))
@@ -71,7 +81,7 @@ def test_networks_of_other_sections_are_not_among_the_others(evidence):
 
 
 def test_a_network_trained_on_several_noise_factors_has_a_point_at_each(tmp_path):
-    mixed = MemberConfig("dense-2", (Phase((0.1, 0.5), 4),), 0, grid="own")
+    mixed = replace(network("dense-2"), phases=(Phase((0.1, 0.5), 4),))
     data = other(tmp_path / "run", [mixed])["other-noise"].data
     assert data["series"].unique().tolist() == ["dense-2, several noise factors, 4 epochs"]
     assert data["noise_factor"].tolist() == [0.1, 0.5]

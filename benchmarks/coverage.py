@@ -210,12 +210,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data-sets", type=int, default=1000, help="of each scenario")
     options = parser.parse_args()
-    rows = [row for its in SCENARIOS for row in rows_of(its, options.data_sets)]
-    table = pd.DataFrame(rows)
-    names = [*table.columns]
-    print(" | ".join(names))
-    for row in rows:
-        print(" | ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
+    rows = (row for its in SCENARIOS for row in rows_of(its, options.data_sets))
+    for i, row in enumerate(rows):
+        if i == 0:
+            print(" | ".join(row))
+        texts = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
+        print(" | ".join(texts), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from models.architecture import DenseArchitecture, architecture
 from models.config import AS_WRITTEN, PLAIN
 from models.config import DENSE_MODELS as DENSE
 from study.evidence.evidence import NOISY_INPUT, Evidence
+from study.evidence.plain import plain, unchanged
 from study.paper.judging import Differences, Part, Role
 from study.paper.published import CONV_STEP
 
@@ -32,7 +33,7 @@ MIDDLE = 0.5  # the noise factor of Figs. 4 and 5
 HUNDRED = 100.0
 #: What a part is about: half a claim, or the model of a curve.
 SPARSITY, CODE, MIXED, ACROSS, SPATIAL = "sparsity", "code", "mixed noise", "other noise", "spatial"
-WIENER_INPUT = "Wiener"
+WIENER_INPUT, RIDGE = "Wiener", "ridge"
 
 _NONE = pd.Series(dtype=float)
 
@@ -40,12 +41,14 @@ _NONE = pd.Series(dtype=float)
 def usable(levels: pd.DataFrame) -> pd.DataFrame:
     """Return finished networks on the plain input with a finite `mse`, sorted by epochs.
 
-    Noise factors are rounded: 0.1 * 3 is 0.3.
+    As-written networks are plain except for their sparsity term. Noise factors are rounded: 0.1 * 3
+    is 0.3.
     """
-    keep = (levels["status"] == "finished") & np.isfinite(levels["mse"].astype(float))
-    for name in ("gene_order", "train_fraction", "noise_input"):
-        keep &= levels[name] == PLAIN[name]
-    levels = levels[keep]  # first: pandas gives an empty table the index of what is assigned
+    others = (levels["protocol"] != AS_WRITTEN) & (levels["status"] == "finished")
+    keep = plain(levels, "beta", "sparsity", "rho") | (others & unchanged(levels))
+    levels = levels[
+        keep & np.isfinite(levels["mse"].astype(float))
+    ]  # first: pandas gives an empty table the index of what is assigned
     levels = levels.assign(noise_factor=levels["noise_factor"].astype(float).round(9))
     return levels.sort_values("epochs", kind="stable")
 
@@ -281,8 +284,8 @@ def other_genes(evidence: Evidence) -> Differences:
     """Return C10's differences: what denoised landmarks gain in predicting the other genes.
 
     It is the MSE of predicting them from noisy landmarks over that from denoised ones.
-    Landmarks are denoised by each network; what the Wiener filter in place of noisy landmarks gives
-    is compared aside.
+    Landmarks are denoised by each network and the other genes predicted by a ridge. Other
+    predictors, and the Wiener filter in place of noisy landmarks, are compared aside.
     """
     rows = evidence.inference
     rows = rows[rows["noise_factor"] > 0]
@@ -294,12 +297,13 @@ def other_genes(evidence: Evidence) -> Differences:
     parts: dict[Part, pd.Series] = {}
     for (predictor, noise), _ in rows.groupby(["predictor", "noise_factor"], sort=False):
         for network in networks:
-            for other, role in ((NOISY_INPUT, Role.DECIDES), (WIENER_INPUT, Role.ASIDE)):
+            for other in (NOISY_INPUT, WIENER_INPUT):
+                decides = (predictor, other) == (RIDGE, NOISY_INPUT)
                 part = Part(
                     f"{predictor} from landmarks denoised by {network}, against {other}",
                     noise,
                     other,
-                    role,
+                    Role.DECIDES if decides else Role.ASIDE,
                 )
                 columns = [(predictor, noise, name) for name in (other, network)]
                 if all(column in mse for column in columns):
@@ -312,12 +316,8 @@ def other_genes(evidence: Evidence) -> Differences:
 
 def _alike(rows: pd.DataFrame, *free: str) -> pd.DataFrame:
     """Return finished as-written networks of one noise factor, plain except in `free` settings."""
-    keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "") & (rows["beta"] == 0)
-    keep &= (rows["status"] == "finished") & ~rows["mixed"].astype(bool)
-    keep &= ~rows["carried"].astype(bool) & np.isfinite(rows["test_mse"].astype(float))
-    for name in ("gene_order", "train_fraction", "noise_input"):
-        if name not in free:
-            keep &= rows[name] == PLAIN[name]
+    keep = plain(rows, *free) & np.isfinite(rows["test_mse"].astype(float))
+    keep &= ~(rows["mixed"].astype(bool) | rows["carried"].astype(bool))
     rows = rows[keep]
     return rows.assign(noise_factor=rows["noise_factor"].astype(float).round(9)).sort_values(
         "epochs"

@@ -19,16 +19,9 @@ import pandas as pd
 
 from data_utils.noise import identity_mse
 from models.architecture import architecture
-from models.config import (
-    AS_PUBLISHED,
-    AS_WRITTEN,
-    NOISE_FACTORS,
-    PAPER_CODE,
-    PAPER_MODELS,
-    PLAIN,
-    usual_settings,
-)
+from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, PAPER_CODE, PAPER_MODELS
 from study.evidence.evidence import Evidence
+from study.evidence.plain import plain, unchanged
 from study.evidence.stats import interval
 from study.paper.claims import CLEAN, MEASURES, NOISY
 from study.paper.published import PublishedValue, published_mse
@@ -40,33 +33,6 @@ INTERVAL = "95 % interval over seeds"
 VAGUE = "only known to be about 1"
 NOISE = 0.5  # the paper's middle noise factor: what is asked at one noise factor is asked there
 
-#: The settings of a network, of which `usual` knows the plain as-written network's.
-SETTINGS = ("beta", *PLAIN)
-#: The settings that every protocol leaves alone.
-UNCHANGED = ("gene_order", "train_fraction", "noise_input")
-
-
-def usual(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Return the usual value of a setting for each row's model.
-
-    Noise draws are usually those of the paper, unless all as-written networks have others.
-    """
-    if name == "beta":
-        return pd.Series(0.0, rows.index)
-    if name == "noise_draws":
-        draws = rows.loc[rows["protocol"] == AS_WRITTEN, name].unique()
-        return pd.Series(draws[0] if len(draws) == 1 else PLAIN[name], rows.index)
-    return rows["model"].map(lambda model: usual_settings(model)[name])
-
-
-def plain(rows: pd.DataFrame, *free: str) -> pd.Series:
-    """Return which rows are of plain as-written networks that have ended; `free` settings vary."""
-    keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "")
-    keep &= rows["status"] == "finished"
-    for name in set(SETTINGS) - set(free):
-        keep &= rows[name] == usual(rows, name)
-    return keep
-
 
 @lru_cache(1)
 def networks(evidence: Evidence) -> pd.DataFrame:
@@ -77,9 +43,8 @@ def networks(evidence: Evidence) -> pd.DataFrame:
     """
     rows = evidence.levels
     rows = rows[np.isfinite(rows[["noise_factor", "test_mse"]].astype(float)).all(axis=1)]
-    unchanged = (rows[[*UNCHANGED]] == pd.Series(PLAIN)[[*UNCHANGED]]).all(axis=1)
     written = plain(rows, "beta", "sparsity", "rho") & ~rows["member_id"].duplicated(keep=False)
-    others = (rows["protocol"] != AS_WRITTEN) & (rows["status"] == "finished") & unchanged
+    others = (rows["protocol"] != AS_WRITTEN) & (rows["status"] == "finished") & unchanged(rows)
     rows = rows[written | others]
     longest = rows.groupby(["protocol", "changed", "model", "beta"])["epochs"].transform("max")
     rows = rows[rows["epochs"] == longest]

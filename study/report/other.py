@@ -11,16 +11,8 @@ from matplotlib.figure import Figure
 
 from models.config import AS_WRITTEN, Protocol, items_of
 from study.evidence.evidence import Evidence
-from study.report.curves import (
-    NOISE,
-    SETTINGS,
-    UNCHANGED,
-    nearest,
-    over_seeds,
-    plain,
-    rounded,
-    usual,
-)
+from study.evidence.plain import SETTINGS, UNCHANGED, plain, usual
+from study.report.curves import NOISE, nearest, over_seeds, rounded
 from study.report.document import Plot, Table
 from study.report.drawing import NOISE_AXIS, draw_lines, name_all
 from study.report.style import canvas, looks_of

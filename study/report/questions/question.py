@@ -10,8 +10,9 @@ import pandas as pd
 
 from study.evidence.effects import Effect, n_replicates
 from study.evidence.evidence import Evidence
+from study.evidence.plain import plain
 from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED, UNDECIDED, interval
-from study.report.curves import plain, rounded
+from study.report.curves import rounded
 from study.report.document import Plot, Table
 from study.report.wording import signed
 

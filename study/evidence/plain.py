@@ -1,0 +1,39 @@
+"""Which rows are of plain networks: the as-written ones with the usual settings of their model."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from models.config import AS_WRITTEN, PLAIN, usual_settings
+
+#: The settings of a network, of which `usual` knows the plain as-written network's.
+SETTINGS = ("beta", *PLAIN)
+#: The settings that every protocol leaves alone.
+UNCHANGED = ("gene_order", "train_fraction", "noise_input")
+
+
+def usual(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return the usual value of a setting for each row's model.
+
+    Noise draws are usually those of the paper, unless all as-written networks have others.
+    """
+    if name == "beta":
+        return pd.Series(0.0, rows.index)
+    if name == "noise_draws":
+        draws = rows.loc[rows["protocol"] == AS_WRITTEN, name].unique()
+        return pd.Series(draws[0] if len(draws) == 1 else PLAIN[name], rows.index)
+    return rows["model"].map(lambda model: usual_settings(model)[name])
+
+
+def unchanged(rows: pd.DataFrame) -> pd.Series:
+    """Return which rows are of networks on the input that every protocol has."""
+    return (rows[[*UNCHANGED]] == pd.Series(PLAIN)[[*UNCHANGED]]).all(axis=1)
+
+
+def plain(rows: pd.DataFrame, *free: str) -> pd.Series:
+    """Return which rows are of plain as-written networks that have ended; `free` settings vary."""
+    keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "")
+    keep &= rows["status"] == "finished"
+    for name in set(SETTINGS) - set(free):
+        keep &= rows[name] == usual(rows, name)
+    return keep

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_utils.expression import row_blocks
 from data_utils.preparation import GENE_BLOCK, Split, ZScore
 
 #: A gene with one value in more than this share of the training rows is left out: a few samples
@@ -52,10 +53,12 @@ class OtherGenes:
         self, part: str, rows: slice = slice(None), genes: slice = slice(None)
     ) -> np.ndarray:
         """Return some rows and genes of a part of the split, (rows, genes) float32."""
-        columns = self.kept[genes]
-        values = self.values[np.ix_(getattr(self.split, part)[rows], columns)]
+        samples, columns = getattr(self.split, part)[rows], self.kept[genes]
         scaling = ZScore(self.scaling.centre[genes], self.scaling.scale[genes])
-        return scaling.transform(values)
+        scaled = np.empty((len(samples), len(columns)), dtype=np.float32)
+        for block in row_blocks(scaled.shape):  # scaling takes float64
+            scaled[block] = scaling.transform(self.values[np.ix_(samples[block], columns)])
+        return scaled
 
     def blocks(self) -> Iterator[slice]:
         """Yield slices of the kept genes, each of few enough to be scaled together."""

@@ -15,7 +15,6 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from data_utils.genes import chromosome_order
 from data_utils.noise import (
     add_noise,
     evaluation_noise,
@@ -662,6 +661,8 @@ def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
     elif member.gene_order == "correlation":
         data = data.with_genes(correlation_order(data.train, image_shape(data.n_genes)[1]))
     elif member.gene_order == "chromosome":
+        from data_utils.genes import chromosome_order  # loads pandas
+
         data = data.with_genes(chromosome_order(data.gene_ids))
     elif member.gene_order == "shuffled":
         key = int(torch.randint(2**62, (1,), generator=stream(member.seed, "shuffled-values")))

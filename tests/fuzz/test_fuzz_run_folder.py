@@ -54,7 +54,7 @@ GOOD = [
         "dense-64x16x64",
         (Phase((0.5,), 9),),
         beta=0.01,
-        protocol=Protocol("a", "b"),
+        protocol=Protocol("a", ("b",)),
         noise_input=True,
     ).as_dict(),
 ]

@@ -300,22 +300,16 @@ class Training:
     def _sets(self, seed: int) -> NoiseSets:
         """The noisy training sets of a seed for this phase, which are made when first needed."""
         if seed not in self._noise_sets:
-            clean, n_factors = self.rows[seed]["train"], self._n_factors
-            places: dict[float, int] = {}
-            for member in self.members:
-                if member.seed == seed:
-                    for a in member.phases[self.phase].noise_factors:
-                        places.setdefault(a, len(clean) * len(places))
-            rows = clean.new_empty(len(clean) * len(places), self.n_genes)
-            for a, start in places.items():
-                rows[start : start + len(clean)] = noisy_set(clean, seed, a)
-            first = [
-                [places[a] for a in member.phases[self.phase].noise_factors]
-                if member.seed == seed
-                else [0] * n_factors
-                for member in self.members
-            ]
-            self._noise_sets[seed] = NoiseSets(rows, torch.tensor(first, device=self.device))
+            clean, phase = self.rows[seed]["train"], self.phase
+            own = [m.phases[phase].noise_factors if m.seed == seed else () for m in self.members]
+            factors = dict.fromkeys(a for its in own for a in its)
+            rows = clean.new_empty(len(factors), *clean.shape)
+            for a, noisy in zip(factors, rows, strict=True):
+                noisy.copy_(noisy_set(clean, seed, a))
+            place = {a: i * len(clean) for i, a in enumerate(factors)}
+            first = [[place[a] for a in its] or [0] * self._n_factors for its in own]
+            sets = NoiseSets(rows.flatten(0, 1), torch.tensor(first, device=self.device))
+            self._noise_sets[seed] = sets
         return self._noise_sets[seed]
 
     def _evaluate(

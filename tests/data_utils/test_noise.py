@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from data_utils.noise import add_noise, evaluation_noise, standard_normal, stream
+from data_utils.noise import add_noise, evaluation_noise, noisy_set, standard_normal, stream
 
 
 def draws(*key, n=16):
@@ -103,6 +103,18 @@ def test_noise_levels_that_are_compared_see_the_same_draw():
     clean = torch.zeros(20, 30)
     a, b = (add_noise(clean, alpha, evaluation_noise(0, "test", 20, 30)) for alpha in (0.25, 1.0))
     assert torch.equal(4 * a, b)
+
+
+def test_a_noisy_training_set_is_one_draw_per_seed_and_factor():
+    clean = torch.arange(6000.0).view(200, 30) / 1000
+    first = noisy_set(clean, 0, 0.5)
+    assert torch.equal(first, noisy_set(clean, 0, 0.5))
+    assert torch.equal(noisy_set(clean, 0, 0.0), clean)
+    draws = [(noisy_set(clean, seed, a) - clean) / a for seed, a in ((0, 0.5), (0, 1.0), (1, 0.5))]
+    draws.append(standard_normal((200, 30), stream(0, "noise", 0, 0)))
+    correlations = torch.corrcoef(torch.stack([its.flatten() for its in draws])) - torch.eye(4)
+    assert correlations.abs().max() < 5 / 6000**0.5
+    assert draws[0].std().item() == pytest.approx(1, abs=0.05)
 
 
 def test_the_global_generator_is_left_alone():

@@ -141,6 +141,7 @@ def test_stack_key_separates_what_cannot_share_a_stack():
         {"model": "dense-4"},
         {"output": "sigmoid"},
         {"batch_size": 64},
+        {"noise_draws": "fresh"},
         {"phases": (Phase((0.5,), 5),)},
         {"phases": (Phase((0.5, 0.1), 4),)},
         {"phases": (Phase((0.5,), 2), Phase((0.5,), 2))},
@@ -152,6 +153,7 @@ def test_stack_key_separates_what_cannot_share_a_stack():
         {"rho": 0.1},
         {"sparsity": "l1"},
         {"learning_rate": 0.1},
+        {"rate_schedule": "cosine"},
         {"phases": (Phase((0.1,), 4),)},
     ):
         assert stack_key(replace(one, **same)) == stack_key(one)

@@ -910,9 +910,10 @@ def test_fresh_replaces_the_run(here):
 def test_a_diverged_member_is_no_failure(here, monkeypatch):
     wild = grids.plan("smoke", grids.Narrowing(epochs=2, depths=["2"], noise=[0.5], betas=[0.0]))[0]
     tame = replace(wild, seed=1)
-    monkeypatch.setitem(
-        grids.GRIDS, "smoke", lambda narrowing: [replace(wild, learning_rate=1e30), tame]
+    both = replace(
+        grids.GRIDS["smoke"], members=lambda narrowing: [replace(wild, learning_rate=1e30), tame]
     )
+    monkeypatch.setitem(grids.GRIDS, "smoke", both)
     assert study() == 0
     members = pd.read_parquet(here / "run" / "members.parquet")
     assert members["status"].tolist() == ["diverged", "finished"]

@@ -35,8 +35,8 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     and stops early.
 
     model: dense-2, dense-4, dense-6, dense-8, conv, or widths such as dense-64x16x64.
-    noise_factor: of training, in units of a gene's standard deviation; several are mixed. Every batch
-    has new noise, which makes more of few samples than a noisy set that is drawn once.
+    noise_factor: of training, in units of a gene's standard deviation; several are mixed. Every
+    batch has new noise, which makes more of few samples than a noisy set that is drawn once.
     noise_input: the noise factor is an input of the network; `transform` estimates it from all
     rows that it is given. beta, rho: weight and target of the sparsity term. patience: epochs
     without a lower validation MSE before training stops. validation_fraction: share of rows.

@@ -129,6 +129,16 @@ class Evidence:
                 seen = seen.union(parts[-1]["member_id"].unique())
         return pd.concat(parts, ignore_index=True) if parts else typed_table([], SAMPLE_COLUMNS)
 
+    @cached_property
+    def clusters(self) -> pd.Series:
+        """By sample the group that the splits keep together; without groups each is its own."""
+        path = self.runs[0].path / "split.parquet"
+        if not path.exists():
+            return pd.Series(dtype=object)
+        table = _table(path, ["sample_id"]).drop_duplicates("sample_id")
+        of = table["group"] if "group" in table else table["sample_id"]
+        return pd.Series(of.to_numpy(), table["sample_id"].to_numpy())
+
 
 def load_cohorts(folders: Sequence[Path | str]) -> tuple[Evidence, ...]:
     """Read run folders, and return one Evidence for each set of data and way of splitting them.

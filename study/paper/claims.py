@@ -7,7 +7,7 @@ claims about the error also by both measures, clean training rows and noisy test
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -15,6 +15,7 @@ from itertools import product
 import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, items_of
+from study.evidence.clusters import Contrast, cluster_intervals
 from study.evidence.effects import SMALLEST, Effect, effect_of, effects
 from study.evidence.evidence import Evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED
@@ -29,6 +30,9 @@ from study.paper.comparisons import (
     MIXED,
     SPARSITY,
     SPATIAL,
+    contrasts_of_depths,
+    contrasts_of_kinds,
+    contrasts_of_shapes,
     conv_over_dense,
     curves_of,
     divided_by_n,
@@ -41,10 +45,11 @@ from study.paper.comparisons import (
     other_genes,
     other_noise,
     overfitting,
+    sample_errors,
     shape_of_curves,
     usable,
 )
-from study.paper.judging import ClaimVerdict, Differences, Rule, judge
+from study.paper.judging import ClaimVerdict, Differences, Part, Rule, judge
 from study.paper.shapes import Shape, shapes_of
 
 PROTOCOLS = (AS_PUBLISHED, AS_WRITTEN)
@@ -80,6 +85,7 @@ class Claim:
     unit: str  # what the effect is, in percent
     compare: Callable[[pd.DataFrame], Differences] | None = None  # levels of one protocol
     also: Callable[[Evidence], Differences] | None = None  # further parts as-written
+    contrasts: Callable[[pd.DataFrame], Mapping[Part, Contrast]] | None = None
     rule: Rule = Rule()
     gap: bool = False  # whether it is about overfitting, which has both rows in it
     shape: bool = False  # whether its parts are the two of a curve's shape
@@ -104,6 +110,7 @@ CLAIMS = (
         DENSE,
         "by how much the deeper of two neighbours has more MSE",
         partial(order_of_depths, noise_factors=(MIDDLE,)),
+        contrasts=partial(contrasts_of_depths, noise_factors=(MIDDLE,)),
         needs="noise factor 0.5",
     ),
     Claim(
@@ -115,6 +122,7 @@ CLAIMS = (
         DENSE,
         "by how much the deeper of two neighbours has more MSE",
         partial(order_of_depths, noise_factors=NOISE_FACTORS),
+        contrasts=partial(contrasts_of_depths, noise_factors=NOISE_FACTORS),
         rule=Rule(apart=MIDDLE_PARTS),
     ),
     Claim(
@@ -126,6 +134,7 @@ CLAIMS = (
         DENSE,
         "by how much MSE is higher before the turning point, or lower beyond it",
         partial(shape_of_curves, models=DENSE),
+        contrasts=partial(contrasts_of_shapes, models=DENSE),
         shape=True,
     ),
     Claim(
@@ -136,6 +145,7 @@ CLAIMS = (
         (CONV,),
         "by how much MSE is higher before the turning point, or lower beyond it",
         partial(shape_of_curves, models=(CONV,)),
+        contrasts=partial(contrasts_of_shapes, models=(CONV,)),
         shape=True,
         division="Fig. 10 is C / n: its numbers fall 10.1-fold, and multiplied by n = 292, 584, "
         "... 2920 they are 1.0135 to 1.0034, a fall of 1.0 %",
@@ -148,6 +158,7 @@ CLAIMS = (
         (*DENSE, CONV),
         "by how much the dense MSE (geometric mean over depths) is above the conv MSE",
         conv_over_dense,
+        contrasts=contrasts_of_kinds,
         needs="noise factor 0.5",
         times=1.0,
         division=_C5_DIVISION,
@@ -334,6 +345,8 @@ def judge_claim(claim: Claim, evidence: Evidence, smallest: float = SMALLEST) ->
         verdict = judge(parts, evidence.overlap, rule)
         if verdict is not None:
             key = protocol, measure
+            if claim.contrasts is not None and key == (AS_WRITTEN, NOISY):
+                verdict = _over_samples(verdict, claim.contrasts(rows), evidence)
             cells[key] = verdict
             curves = curves_of(rows, claim.models) if claim.shape else {}
             shapes[key] = shapes_of(verdict, curves, smallest)
@@ -342,6 +355,16 @@ def judge_claim(claim: Claim, evidence: Evidence, smallest: float = SMALLEST) ->
         for protocol in PROTOCOLS
     }
     return Judgement(claim, cells, shapes, missing, _steps(claim, evidence, smallest))
+
+
+def _over_samples(
+    verdict: ClaimVerdict, contrasts: Mapping[Part, Contrast], evidence: Evidence
+) -> ClaimVerdict:
+    """Return the verdict with the intervals over test samples, as far as those were recorded."""
+    errors = sample_errors(evidence)
+    found = cluster_intervals(errors, contrasts) if len(errors) else {}
+    parts = (replace(part, samples=found.get(part.part)) for part in verdict.parts)
+    return replace(verdict, parts=tuple(parts))
 
 
 def _measured(levels: pd.DataFrame, measure: str) -> pd.DataFrame:

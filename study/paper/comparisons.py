@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,7 @@ import pandas as pd
 from models.architecture import DenseArchitecture, architecture
 from models.config import AS_WRITTEN, PLAIN
 from models.config import DENSE_MODELS as DENSE
+from study.evidence.clusters import Contrast
 from study.evidence.evidence import NOISY_INPUT, Evidence
 from study.evidence.plain import plain, unchanged
 from study.paper.judging import Differences, Part, Role
@@ -75,6 +77,17 @@ def order_of_depths(levels: pd.DataFrame, noise_factors: tuple[float, ...]) -> D
     }
 
 
+def contrasts_of_depths(
+    levels: pd.DataFrame, noise_factors: tuple[float, ...]
+) -> dict[Part, Contrast]:
+    """Return C1's and C2's differences as weights of log MSE."""
+    return {
+        Part(f"{deep} above {flat}", noise): {(deep, noise): 1.0, (flat, noise): -1.0}
+        for noise in noise_factors
+        for deep, flat in deeper()
+    }
+
+
 # Noise.
 
 
@@ -92,9 +105,28 @@ def shape_of_curves(levels: pd.DataFrame, models: tuple[str, ...]) -> Difference
         enough = min(mse.shape) > 1
         at = _at_turning_points(mse) if enough else _NONE
         first, last = (mse.iloc[:, 0], mse.iloc[:, -1]) if enough else (_NONE, _NONE)
-        parts[Part(f"{model} falls", about=model)] = first - at
-        parts[Part(f"{model} does not rise again", about=model, role=Role.BOUND)] = at - last
+        falls, beyond = _shape_parts(model)
+        parts |= {falls: first - at, beyond: at - last}
     return parts
+
+
+def _shape_parts(model: str) -> tuple[Part, Part]:
+    """Return the parts of a curve up to its turning point, and beyond it."""
+    return (
+        Part(f"{model} falls", about=model),
+        Part(f"{model} does not rise again", about=model, role=Role.BOUND),
+    )
+
+
+def contrasts_of_shapes(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[Part, Contrast]:
+    """Return C3's and C4's differences as weights of log MSE, with the mean's turning point."""
+    found: dict[Part, Contrast] = {}
+    for model, curve in curves_of(levels, models).items():
+        first, at, last = curve.index[0], curve.idxmin(), curve.index[-1]
+        for part, one, other in zip(_shape_parts(model), (first, at), (at, last), strict=True):
+            same = one == other
+            found[part] = {(model, other): -1.0, (model, one): 0.0 if same else 1.0}
+    return found
 
 
 def _at_turning_points(log_mse: pd.DataFrame) -> pd.Series:
@@ -144,6 +176,13 @@ def conv_over_dense(levels: pd.DataFrame, times: float = 1.0) -> Differences:
     than = "dense" if times == 1 else f"dense, {times:g} times"
     difference = (dense - _at(mse, CONV, MIDDLE)).dropna() - np.log(times)
     return {Part(f"conv better than {than}", MIDDLE): difference}
+
+
+def contrasts_of_kinds(levels: pd.DataFrame) -> dict[Part, Contrast]:
+    """Return C5's first difference as weights of log MSE."""
+    dense = [model for model in DENSE if model in set(levels["model"])]
+    weights = {(model, MIDDLE): 1 / len(dense) for model in dense}
+    return {Part("conv better than dense", MIDDLE): {**weights, (CONV, MIDDLE): -1.0}}
 
 
 def given_order(evidence: Evidence) -> Differences:
@@ -309,6 +348,28 @@ def other_genes(evidence: Evidence) -> Differences:
                 if all(column in mse for column in columns):
                     parts[part] = (mse[columns[0]] - mse[columns[1]]).dropna()
     return parts
+
+
+# Test samples.
+
+
+@lru_cache(1)
+def sample_errors(evidence: Evidence) -> pd.DataFrame:
+    """Return the squared errors of plain as-written networks on their own test samples.
+
+    Columns: seed, model, noise_factor, cluster (Evidence.clusters) and squared_error.
+    """
+    levels = evidence.levels[evidence.levels["protocol"] == AS_WRITTEN]
+    levels = _plain(usable(levels.assign(mse=levels["test_mse"])))
+    place = ["seed", "model", "noise_factor"]
+    levels = levels.drop_duplicates(place, keep="last")
+    errors = evidence.samples
+    errors = errors[errors["member_id"].isin(levels["member_id"])]
+    errors = errors.assign(noise_factor=errors["noise_factor"].astype(float).round(9))
+    errors = errors.merge(levels[["member_id", *place]], on=["member_id", "noise_factor"])
+    return errors.assign(cluster=errors["sample_id"].map(evidence.clusters))[
+        [*place, "cluster", "squared_error"]
+    ]
 
 
 # Tables.

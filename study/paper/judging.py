@@ -17,6 +17,7 @@ from study.evidence.effects import (
     at_level,
     family_levels,
     n_replicates,
+    shown_digits,
 )
 from study.evidence.stats import (
     ALPHA,
@@ -25,6 +26,7 @@ from study.evidence.stats import (
     NOT_MEASURED,
     REVERSED,
     UNDECIDED,
+    Interval,
     Outcome,
     sign_flip_test,
 )
@@ -65,10 +67,15 @@ NAMED = 3  # parts of one outcome that a sentence names; more are counted
 
 @dataclass(frozen=True, kw_only=True)
 class PartVerdict(Effect):
-    """The effect of one part, and the p of the sign-flip test, which assumes no distribution."""
+    """The effect of one part, and what stands beside its interval.
+
+    sign_flips: the p of the sign-flip test, which assumes no distribution. samples: the interval
+    over test samples (study/evidence/clusters.py), in percent; None if it was not measured.
+    """
 
     part: Part
     sign_flips: float
+    samples: Interval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +113,16 @@ class ClaimVerdict(Effect):
             of = f", {self.decisive.name}" if len(self.parts) > 1 else ""
             pieces.append(f"{self.shown}{of}")
             pieces.append(self.doubt if self.outcome == UNDECIDED else n_replicates(self.n))
+            pieces.append(self._over_samples())
         return "; ".join(filter(None, [*pieces, self.words]))
+
+    def _over_samples(self) -> str:
+        """Return the deciding part's interval over test samples; "" if it was not measured."""
+        [found] = [part.samples for part in self.parts if part.part == self.decisive]
+        if found is None:
+            return ""
+        digits = shown_digits(found.low, found.high)
+        return f"other test samples: {found.low:+.{digits}f} to {found.high:+.{digits}f} %"
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -117,6 +133,8 @@ class ClaimVerdict(Effect):
                 "noise_factor": part.part.noise_factor,
                 **{name: getattr(part, name) for name in ("effect", "low", "high", "level", "p")},
                 "sign_flips": part.sign_flips,
+                **({"samples_low": part.samples.low} if part.samples else {}),
+                **({"samples_high": part.samples.high} if part.samples else {}),
                 "n": part.n,
                 "outcome": part.outcome,
             }

@@ -219,6 +219,38 @@ def test_the_smallest_effect_of_interest_is_a_choice(paper):
     assert judgements[0].cell(WRITTEN).outcome == NO_DIFFERENCE
 
 
+def test_an_interval_over_test_samples_stands_beside_that_over_replicates(tmp_path):
+    run = fake_run(tmp_path / "run", narrowing=few(betas=(0.0,)))
+    without = judged(run)["C1"]
+    assert {part.samples for part in without.cell(WRITTEN).parts} == {None}
+    evidence = load_evidence([run])
+    ids = [f"s{i}" for i in range(30)]
+    groups = pd.DataFrame({"sample_id": ids, "split": "test", "group": np.arange(30) // 2})
+    groups.assign(seed=0).to_parquet(run / "split.parquet", index=False)
+    samples = evidence.levels[["member_id", "noise_factor", "test_mse", "model"]].merge(
+        pd.DataFrame({"sample_id": ids, "level": np.exp(np.sin(np.arange(30)))}), how="cross"
+    )
+    own = samples["model"].map(DEPTH) * samples["level"] * 0.001
+    samples["squared_error"] = samples["test_mse"] * samples["level"] * (1 + own)
+    columns = ["member_id", "noise_factor", "sample_id", "squared_error"]
+    samples[columns].to_parquet(run / "samples.parquet", index=False)
+    found = judged(run)
+    for name, whole in (("C1", 3), ("C2", 9), ("C3", 8), ("C4", 2), ("C5a", 1)):
+        verdict = found[name].cell(WRITTEN)
+        beside = [part.samples for part in verdict.parts if part.samples is not None]
+        assert len(beside) == whole
+        decided = verdict.decisive is not None  # C2 lacks noise factors
+        assert ("other test samples: " in found[name].sentence(WRITTEN, NOISY)) == decided
+    part = found["C1"].cell(WRITTEN).parts[0]
+    # MSE as recorded for the samples, .002 x (mean of squared levels / mean of levels) above
+    level = np.exp(np.sin(np.arange(30)))
+    more = 100 * 0.002 * (level**2).sum() / level.sum()
+    assert part.samples.low < part.effect + more < part.samples.high
+    assert found["C1"].cell(PUBLISHED) is None
+    frame = found["C1"].cell(WRITTEN).frame
+    assert frame["samples_low"].tolist()[0] == part.samples.low
+
+
 # Shapes
 
 

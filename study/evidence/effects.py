@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,7 +54,8 @@ class Effect:
 
     low and high are NaN below FEWEST replicates. `level` is that of the interval: 0.95 for an
     effect by itself, more for one of a family. `needed` is the number of replicates that would
-    decide, if it is undecided; None if no number up to MOST would.
+    decide, if it is undecided; None if no number up to MOST would. `smallest` is the smallest
+    effect of interest in percent, by which the outcome is read off the interval.
     """
 
     outcome: Outcome
@@ -65,6 +66,7 @@ class Effect:
     p: float
     n: int
     needed: int | None = None
+    smallest: float = SMALLEST
 
     @property
     def inverse(self) -> Effect:
@@ -73,14 +75,14 @@ class Effect:
             100 * (100 / (100 + end) - 1) for end in (self.effect, self.high, self.low)
         )
         flipped = {HOLDS: REVERSED, REVERSED: HOLDS}.get(self.outcome, self.outcome)
-        return Effect(flipped, effect, low, high, self.level, self.p, self.n, self.needed)
+        return replace(Effect(**numbers(self)), outcome=flipped, effect=effect, low=low, high=high)
 
     @property
     def shown(self) -> str:
         """The effect with its interval, e.g. `+1.1 % (95 % +0.8 to +1.3)`."""
         if not math.isfinite(self.low):
             return "not measured" if self.n == 0 else f"{_signed(self.effect, 1)} % (no interval)"
-        digits = shown_digits(self.low, self.high)
+        digits = shown_digits(self.low, self.high, self.smallest)
         ends = f"{_signed(self.low, digits)} to {_signed(self.high, digits)}"
         return f"{_signed(self.effect, digits)} % ({100 * self.level:.3g} % {ends})"
 
@@ -96,6 +98,11 @@ class Effect:
 
 #: What was not measured.
 UNMEASURED = Effect(NOT_MEASURED, math.nan, math.nan, math.nan, math.nan, math.nan, n=0)
+
+
+def numbers(effect: Effect) -> dict[str, Any]:
+    """Return the fields of an effect by name, of which another can be made."""
+    return {its.name: getattr(effect, its.name) for its in fields(Effect)}
 
 
 def n_replicates(n: int) -> str:
@@ -154,7 +161,8 @@ def at_level(
     found = outcome(low, high, smallest)
     needed = replicates_needed(row, overlap, smallest, strictest) if found == UNDECIDED else None
     mean = percent(row.mean())
-    return Effect(found, mean, low, high, 1 - alpha, t_test(row, overlap), len(row), needed)
+    p, level = t_test(row, overlap), 1 - alpha
+    return Effect(found, mean, low, high, level, p, len(row), needed, smallest)
 
 
 def outcome(low: float, high: float, smallest: float = SMALLEST) -> Outcome:

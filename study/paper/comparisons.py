@@ -102,7 +102,7 @@ def shape_of_curves(levels: pd.DataFrame, models: tuple[str, ...]) -> Difference
     parts: dict[Part, pd.Series] = {}
     for model in models:
         mse = _curves(levels, model)
-        enough = min(mse.shape) > 1
+        enough = _is_curve(mse)
         at = _at_turning_points(mse) if enough else _NONE
         first, last = (mse.iloc[:, 0], mse.iloc[:, -1]) if enough else (_NONE, _NONE)
         falls, beyond = _shape_parts(model)
@@ -139,8 +139,11 @@ def _at_turning_points(log_mse: pd.DataFrame) -> pd.Series:
 def turning_points(log_mse: pd.DataFrame) -> pd.Series:
     """Return by replicate the noise factor of the least mean of the other replicates.
 
-    log_mse: (replicates, noise factors), at least two replicates.
+    log_mse: (replicates, noise factors). A replicate without others, which gives no verdict, has
+    its own.
     """
+    if len(log_mse) == 1:
+        return log_mse.idxmin(axis=1)
     others = (log_mse.sum() - log_mse) / (len(log_mse) - 1)
     return others.idxmin(axis=1)
 
@@ -152,6 +155,11 @@ def curves_of(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[str, pd.Ser
     """
     curves = {model: np.exp(_curves(levels, model).mean()) for model in models}
     return {model: curve for model, curve in curves.items() if len(curve) > 1}
+
+
+def _is_curve(log_mse: pd.DataFrame) -> bool:
+    """Return whether a replicate has more than one noise factor."""
+    return len(log_mse) > 0 and log_mse.shape[1] > 1
 
 
 def _curves(levels: pd.DataFrame, model: str) -> pd.DataFrame:
@@ -256,7 +264,7 @@ def gap_by_noise(levels: pd.DataFrame) -> Differences:
     parts = {}
     for model in (*DENSE, CONV):
         gaps = _curves(levels, model)
-        fall = gaps.iloc[:, 0] - gaps.iloc[:, -1] if min(gaps.shape) > 1 else _NONE
+        fall = gaps.iloc[:, 0] - gaps.iloc[:, -1] if _is_curve(gaps) else _NONE
         words, sign = ("more", -1) if model == CONV else ("less", 1)
         parts[Part(f"{model} overfits {words} at the most noise", about=model)] = sign * fall
     return parts
@@ -310,7 +318,7 @@ def other_noise(evidence: Evidence) -> Differences:
 def _elsewhere(rows: pd.DataFrame, model: str, tested_at: float) -> pd.Series:
     """Return the gain of the best network trained elsewhere over that trained at `tested_at`."""
     mse = _table(rows)[model].dropna()  # (seeds, noise factors trained at)
-    if tested_at not in mse or min(mse.shape) < 2:
+    if tested_at not in mse or not _is_curve(mse):
         return _NONE
     elsewhere = mse.drop(columns=tested_at)
     return mse[tested_at] - _at_turning_points(elsewhere)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from study.evidence.effects import (
     at_level,
     family_levels,
     n_replicates,
+    numbers,
     shown_digits,
 )
 from study.evidence.stats import (
@@ -62,6 +63,8 @@ Differences = Mapping[Part, pd.Series]
 #: What decides first: of a claim that every part must confirm, and of one that any part confirms.
 ALL_OF = (REVERSED, NO_DIFFERENCE, UNDECIDED, NOT_MEASURED, HOLDS)
 ANY_OF = (HOLDS, UNDECIDED, NOT_MEASURED, NO_DIFFERENCE, REVERSED)
+#: What an interval covers if the replicates share one split.
+ONE_SPLIT = "one split: other weights, batches and noise are covered, other splits are not"
 NAMED = 3  # parts of one outcome that a sentence names; more are counted
 
 
@@ -113,6 +116,7 @@ class ClaimVerdict(Effect):
             of = f", {self.decisive.name}" if len(self.parts) > 1 else ""
             pieces.append(f"{self.shown}{of}")
             pieces.append(self.doubt if self.outcome == UNDECIDED else n_replicates(self.n))
+            pieces.append("" if self.overlap else ONE_SPLIT)
             pieces.append(self._over_samples())
         return "; ".join(filter(None, [*pieces, self.words]))
 
@@ -189,9 +193,9 @@ def _part(
     part: Part, values: pd.Series, overlap: float, smallest: float, alpha: float, strictest: float
 ) -> PartVerdict:
     if not len(values):
-        return PartVerdict(**_numbers(UNMEASURED), part=part, sign_flips=float("nan"))
+        return PartVerdict(**numbers(UNMEASURED), part=part, sign_flips=float("nan"))
     found = at_level(values, overlap, smallest, alpha, strictest)
-    return PartVerdict(**_numbers(found), part=part, sign_flips=sign_flip_test(values))
+    return PartVerdict(**numbers(found), part=part, sign_flips=sign_flip_test(values))
 
 
 def _together(
@@ -202,13 +206,13 @@ def _together(
     order = ANY_OF if rule.any_of else ALL_OF
     outcome = next(found for found in order if found in outcomes)
     if outcome == NOT_MEASURED:
-        return ClaimVerdict(**_numbers(UNMEASURED), parts=parts, decisive=None, overlap=overlap)
+        return ClaimVerdict(**numbers(UNMEASURED), parts=parts, decisive=None, overlap=overlap)
     deciding = [part for part in counted if part.outcome == outcome]
     chosen = max(deciding, key=_supports) if rule.any_of else min(deciding, key=_supports)
-    numbers = _numbers(chosen) | {"n": min(part.n for part in counted if part.n)}
+    found = numbers(chosen) | {"n": min(part.n for part in counted if part.n)}
     if outcome == UNDECIDED:
-        numbers["needed"] = _needed(deciding, rule.any_of)
-    return ClaimVerdict(**numbers, parts=parts, decisive=chosen.part, overlap=overlap)
+        found["needed"] = _needed(deciding, rule.any_of)
+    return ClaimVerdict(**found, parts=parts, decisive=chosen.part, overlap=overlap)
 
 
 def _counted_as(part: PartVerdict) -> Outcome:
@@ -229,7 +233,3 @@ def _needed(undecided: list[PartVerdict], any_of: bool) -> int | None:
     if any_of:
         return min(known, default=None)
     return max(known) if len(known) == len(needed) else None
-
-
-def _numbers(effect: Effect) -> dict[str, Any]:
-    return {its.name: getattr(effect, its.name) for its in fields(Effect)}

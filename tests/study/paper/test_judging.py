@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from study.evidence.effects import outcome
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
-from study.paper.judging import Part, Role, Rule, judge
+from study.paper.judging import ONE_SPLIT, Part, Role, Rule, judge
 
 OVERLAP = 2 / 7
 SURE = [0.99, 1.0, 1.01, 1.0]
@@ -83,10 +83,10 @@ def test_words_name_the_parts_or_count_them():
 def test_a_sentence_has_effect_interval_replicates_and_parts():
     values = np.log1p([0.019, 0.020, 0.021])
     one = judge(parts(values), 0)
-    assert one.sentence == "+2.00 % (95 % +1.75 to +2.25); 3 replicates"
-    two = judge(parts(values, values + 1), 0)
-    # the p of a is the larger: it is tested at 5 %, b at 2.5 %
-    assert two.sentence == "+2.00 % (95 % +1.75 to +2.25), a; 3 replicates; holds: a, b"
+    assert one.sentence == f"+2.00 % (95 % +1.75 to +2.25); 3 replicates; {ONE_SPLIT}"
+    two = judge(parts(values, values + 1), OVERLAP)
+    # the p of a is the larger: it is tested at 5 %, b at 2.5 %; the interval is 13 / 7 ^ .5 wider
+    assert two.sentence == "+2.00 % (95 % +1.66 to +2.34), a; 3 replicates; holds: a, b"
     few = judge(parts([0.1, 0.2]), OVERLAP)
     assert few.outcome == UNDECIDED
     assert few.sentence == "+16.2 % (no interval); 2 replicates: --seeds 1 and 2 give no verdict"

@@ -34,8 +34,8 @@ DIFFERENT = {
     "beta": 1e-3,
     "rho": 0.06,
     "sparsity": "l1",
-    "learning_rate": 2e-3,
-    "batch_size": 128,
+    "learning_rate": 0.007,
+    "batch_size": 48,
     "output": "sigmoid",
     "protocol": Protocol("as-published", ("linear output",)),
     "code_layers": 1,
@@ -44,7 +44,7 @@ DIFFERENT = {
     "scaling": "all",
     "layout": "stream",
     "noise_draws": "fresh",
-    "rate_schedule": "cosine",
+    "rate_schedule": "constant",
 }
 
 

@@ -75,7 +75,7 @@ def test_no_worker_waits_for_long_at_the_end(members, workers):
         time_of(planned, 943, workers)
         < 1.05 * sum(pack_cost(p.members, 943) for p in planned) / workers
     )
-    assert sum(len(pack.members) >= 4 for pack in planned) >= 0.8 * len(planned)
+    assert sum(len(pack.members) >= 4 for pack in planned) >= 0.5 * len(planned)
 
 
 def test_one_worker_gets_whole_stacks():

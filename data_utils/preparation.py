@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -133,20 +133,6 @@ def group_values(labels: pd.DataFrame, group: str | None) -> np.ndarray | None:
             "training, validation and test: give another label, or none"
         )
     return values
-
-
-def split_notes(split: Split, labels: pd.DataFrame, group: str | None) -> tuple[str, ...]:
-    """Return a line for the log if samples of one `group` stay together; else none."""
-    values = group_values(labels, group)
-    if values is None:
-        return ()
-    parts = {"training": split.train, "validation": split.validation, "test": split.test}
-    shares = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
-    counts = ", ".join(str(len(set(values[rows]))) for rows in parts.values())
-    return (
-        f"split: all samples of one {group} are in one part: {shares} samples of {counts} "
-        "(else: --group none)",
-    )
 
 
 @dataclass(frozen=True)
@@ -293,6 +279,11 @@ class Replicates:
             groups = hashlib.sha256(json.dumps(self.groups.tolist()).encode()).hexdigest()
         return {"split_seed": self.split_seed, "fixed_split": self.fixed, "groups": groups}
 
+    def sharing_a_split(self, seeds: Iterable[int]) -> list[list[int]]:
+        """Return the seeds, ascending, in lists of those that share one split and scaling."""
+        ordered = sorted(set(seeds))
+        return [ordered] if self.fixed and ordered else [[seed] for seed in ordered]
+
     def split(self, seed: int) -> Split:
         """Return the split of a replicate."""
         return split_samples(len(self.values), self._split_seed(seed), self.groups)
@@ -310,6 +301,23 @@ class Replicates:
 
     def _split_seed(self, seed: int) -> int:
         return self.split_seed if self.fixed else self.split_seed + seed
+
+
+def split_notes(data: Replicates, seed: int, group: str | None) -> tuple[str, ...]:
+    """Return a line for the log if samples of one `group` stay together; else none.
+
+    Its numbers are those of one seed's split.
+    """
+    if data.groups is None:
+        return ()
+    split = data.split(seed)
+    parts = {"training": split.train, "validation": split.validation, "test": split.test}
+    shares = ", ".join(f"{len(rows)} {part}" for part, rows in parts.items())
+    counts = ", ".join(str(len(set(data.groups[rows]))) for rows in parts.values())
+    return (
+        f"split: all samples of one {group} are in one part: {shares} samples of {counts} "
+        f"with seed {seed} (else: --group none)",
+    )
 
 
 def prepare(

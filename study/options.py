@@ -31,7 +31,7 @@ TUNABLE = ("width", "depth", "learning_rate", "beta")
 #: Everything in the folder of a run that was killed before its config.json was written.
 BEGUN = {
     *(".lock", "checkpoints", "parts", "models", "tensorboard"),
-    *("split.parquet", "plan.json", "log.txt"),
+    *("split.parquet", "replicates.parquet", "plan.json", "log.txt"),
 }
 
 #: Device files of GPUs: NVIDIA's driver, the same under WSL, and AMD's.
@@ -197,7 +197,7 @@ class DataOptions(GenesInOptions):
 
     all_genes: bool = _data(False, "keep every gene, not only the 943 landmark genes")
     data_seed: int = _data(0, "seed of the simulated data", at_least(0))
-    split_seed: int = _data(0, "seed of the 70/10/20 split", at_least(0))
+    split_seed: int = _data(0, "seed of the (first) 70/10/20 split", at_least(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +214,7 @@ class StudyOptions(DataOptions):
         "(default: GTEx's donor)",
         metavar="LABEL",
     )
+    fixed_split: bool = _data(False, "one split for all seeds; else seed N has its own")
     out: Path | None = _run(None, "run folder (default: runs/GRID)")
     resume: bool = _run(False, "continue the run in the folder")
     fresh: bool = _run(False, "delete the run in the folder and start over")

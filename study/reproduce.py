@@ -21,7 +21,7 @@ from rich.table import Table
 
 from data_utils.errors import InputError
 from data_utils.files import package_versions
-from data_utils.preparation import PreparedData, prepare
+from data_utils.preparation import Replicates
 from data_utils.sources import load_dataset
 from models.config import MemberConfig
 from models.training import Training
@@ -61,12 +61,12 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     folder = RunFolder(run.path)
     member = find_member(run, folder, member_id)
     _, weights = folder.load_model(member.member_id)
-    prepared = run_data(run, data)
+    replicates = run_data(run, data)
     device = "cuda" if run.config.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
     line = f"training {member.run_name} again: {member.epochs} epochs on {device}"
     Console(stderr=True).print(line, markup=False, soft_wrap=True)
     with one_thread():  # as in the workers; its numbers do not depend on its pack
-        training = training_of((member,), lambda seed: prepared, device)
+        training = training_of((member,), replicates.data, device)
         while not training.finished:
             training.advance()
     weights_differ = _weights(weights, arrays_of(training.parameters(0)))
@@ -114,8 +114,11 @@ def find_member(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
     return planned[found[0]]
 
 
-def run_data(run: Run, path: str | None) -> PreparedData:
-    """Load and split the run's data again. Raises InputError if they differ from the run's."""
+def run_data(run: Run, path: str | None) -> Replicates:
+    """Load the run's data again, to be split as they were.
+
+    Raises InputError if the values or splits differ from the run's.
+    """
     recorded = run.config["data"]
     dataset = load_dataset(
         path or recorded["source"],
@@ -130,14 +133,14 @@ def run_data(run: Run, path: str | None) -> PreparedData:
             f"{dataset.source}: holds other data than the run had (sha256 {found[:12]}..., the "
             f"run's {recorded['sha256'][:12]}...): give the run's own file with --data"
         )
-    prepared = prepare(dataset.matrix, run.config["split_seed"], run.config.get("group"))
-    split = run.config["identity"].get("split")
-    if split is not None and prepared.split.digest() != split:
+    its = run.config["identity"]
+    data = Replicates.of(dataset.matrix, its["split_seed"], its["group"], its["fixed_split"])
+    if any(data.split(int(seed)).digest() != split for seed, split in its["splits"].items()):
         raise InputError(
-            f"{dataset.source}: its label {run.config['group']!r} groups the samples differently "
-            "than in the run: give the run's own file with --data"
+            f"{dataset.source}: its samples are split differently than in the run "
+            f"(--group {its['group']}): give the run's own file with --data"
         )
-    return prepared
+    return data
 
 
 def _measures(run: Run, training: Training) -> list[Comparison]:

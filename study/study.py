@@ -17,7 +17,7 @@ from rich.console import Console
 
 from data_utils.errors import InputError
 from data_utils.files import patiently
-from data_utils.preparation import PreparedData, group_values, prepare, split_notes
+from data_utils.preparation import Replicates, split_notes
 from data_utils.sources import Dataset, check_genes, fetch, load_dataset
 from models.config import MemberConfig
 from study.evidence.evidence import by_level
@@ -28,6 +28,7 @@ from study.run.folder import RunFolder, held, open_folder
 from study.run.jobs import Executor, Interruption, Workplace
 from study.run.packs import Pack, plan_packs
 from study.run.provenance import run_config
+from study.run.replicates import write_replicates
 from study.run.rows import FAILED
 
 #: Characters of a note on the screen.
@@ -45,7 +46,7 @@ class Study:
     device: str = "cpu"
     errors: dict[str, str] = field(default_factory=dict)
     dataset: Dataset = field(init=False)
-    data: PreparedData = field(init=False)
+    data: Replicates = field(init=False)
     group: str | None = field(init=False)
 
     def run(self) -> int:
@@ -85,8 +86,8 @@ class Study:
         )
         matrix = dataset.matrix
         self.group = {None: dataset.group, "none": None}.get(options.group, options.group)
-        self.data = prepare(matrix, options.split_seed, self.group)
-        notes = split_notes(self.data.split, matrix.sample_labels, self.group)
+        self.data = Replicates.of(matrix, options.split_seed, self.group, options.fixed_split)
+        notes = split_notes(self.data, min(self.seeds), self.group)
         names = matrix.without_values()  # from here on they are enough
         self.dataset = replace(dataset, matrix=names, notes=(*dataset.notes, *notes))
 
@@ -166,7 +167,7 @@ class Study:
                 f"{path}: another run has begun there: give --resume, or another --out"
             )
         self.folder.create()
-        self._write_preparation()
+        write_replicates(self.folder, self.dataset, self.data, self.seeds)
         self._write_plan()
         config = {**self._config(), "identity": identity, "wall_seconds": 0.0}
         self.folder.write_json("config.json", config)
@@ -177,38 +178,28 @@ class Study:
         plan = [member.as_dict() for member in self.planned]
         self.folder.write_json("plan.json", {"members": plan})
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the planned networks: the study's replicates."""
+        return sorted({member.seed for member in self.planned})
+
     def _identity(self) -> dict:
         """Return what makes it this study and no other."""
         others = self.dataset.others
-        labels = None if self.group is None else self.data.split.digest()  # not in the data's hash
+        first_seeds = [seeds[0] for seeds in self.data.sharing_a_split(self.seeds)]
         return {
             "members": [member.member_id for member in self.planned],
             "data": self.dataset.matrix.content_hash(),
-            "split_seed": self.options.split_seed,
             "group": self.group,
-            "split": labels,
             "other_genes": others and others.content_hash(),
+            **self.data.identity(),
+            "splits": {str(seed): self.data.split(seed).digest() for seed in first_seeds},
         }
 
     def _config(self) -> dict:
         """Return what config.json holds; a search adds to it."""
         config = run_config(self.options, self.dataset, self.planned, self.device)
-        return {**config, "group": self.group}
-
-    def _write_preparation(self) -> None:
-        """Write the split and the scaling of expression values."""
-        matrix, scaling = self.dataset.matrix, self.data.scaling
-        split = pd.DataFrame({"sample_id": matrix.sample_ids, "split": self.data.split.labels()})
-        if self.group is not None:
-            split["group"] = group_values(matrix.sample_labels, self.group)
-        self.folder.write_table("split.parquet", split)
-        content = {
-            "transform": self.dataset.transform,
-            "gene_ids": [str(gene) for gene in self.data.gene_ids],
-            "centre": scaling.centre.tolist(),
-            "scale": scaling.scale.tolist(),
-        }
-        self.folder.write_json("models/scaling.json", content)
+        return {**config, "group": self.group, "fixed_split": self.options.fixed_split}
 
     def work_left(self) -> bool:
         """Whether there is anything to train."""
@@ -222,9 +213,9 @@ class Study:
         for member_ids in self.folder.checkpointed_packs():
             if all(member_id in left for member_id in member_ids):
                 packs.append(Pack(tuple(left.pop(member_id) for member_id in member_ids)))
-        return packs + plan_packs(
-            list(left.values()), self.data.n_genes, workers, self.options.pack, self.device
-        )
+        rows = {seed: len(self.data.split(seed).train) for seed in {m.seed for m in left.values()}}
+        its = self.data.n_genes, workers, self.options.pack, self.device, rows
+        return packs + plan_packs(list(left.values()), *its)
 
     def workplace(self, device: str) -> Workplace:
         """Return what the jobs need."""
@@ -313,9 +304,6 @@ class Study:
         def stopped() -> bool:
             return bool(interruption)
 
-        def data(seed: int) -> PreparedData:
-            return self.data
-
         run = self.planned, members, stopped
         if not references.up_to_date(self.folder):
             self.say("measuring the references, and the error by gene and label ...")
@@ -324,7 +312,7 @@ class Study:
         others = self.dataset.others
         if others is not None and not references.up_to_date(self.folder, (inference.TABLE,)):
             self.say(f"predicting {others.n_genes:,} other genes from the landmark genes ...")
-            return inference.write_inference(self.folder, others.values, data, *run)
+            return inference.write_inference(self.folder, others.values, self.data.data, *run)
         return True
 
 

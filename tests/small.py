@@ -8,7 +8,7 @@ import pandas as pd
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import write_expression
 from data_utils.genes import landmark_table
-from data_utils.preparation import prepare
+from data_utils.preparation import Replicates, prepare
 from models.config import MemberConfig, Phase
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +35,11 @@ def expression_file(folder, name="expression.npz", **size):
 def prepared(n_samples=120, n_genes=60):
     """Ready for training: of 120 samples, 84 training rows."""
     return prepare(expression(n_samples, n_genes))
+
+
+def replicates(n_samples=120, n_genes=60, **how):
+    """The same samples, split anew for each seed."""
+    return Replicates.of(expression(n_samples, n_genes), **how)
 
 
 def for_all(data):

@@ -31,7 +31,6 @@ from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import write_expression
 from data_utils.genes import landmark_table
-from data_utils.preparation import prepare
 from models.config import MemberConfig
 from models.denoisers.references import reference_errors
 from study import grids
@@ -42,7 +41,15 @@ from study.options import SearchOptions, StudyOptions, declared
 from study.run import worker
 from study.run.folder import RunFolder
 from study.study import open_study
-from tests.small import ROOT, assert_same_tables, contents, expression, expression_file, models
+from tests.small import (
+    ROOT,
+    assert_same_tables,
+    contents,
+    expression,
+    expression_file,
+    models,
+    replicates,
+)
 
 SHORT = [
     "--grid",
@@ -492,6 +499,7 @@ def test_the_folder_has_its_parts_and_no_remains(run):
         "members.parquet",
         "metrics.parquet",
         "split.parquet",
+        "replicates.parquet",
         "summary.md",
         "log.txt",
     }
@@ -569,21 +577,29 @@ def config_of(run, name):
 def test_the_test_mse_is_that_of_the_saved_model(run):
     """Recomputed from what the run folder holds, in numpy."""
     matrix = expression()
-    split = pd.read_parquet(run / "split.parquet")
     scaling = json.loads((run / "models" / "scaling.json").read_text())
-    assert split["sample_id"].tolist() == list(matrix.sample_ids)
-    assert split["split"].value_counts().to_dict() == {"train": 42, "test": 12, "validation": 6}
     assert scaling["gene_ids"] == list(matrix.gene_ids)
-    train = matrix.values[split["split"] == "train"].astype(float)
-    np.testing.assert_allclose(scaling["centre"], train.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(scaling["scale"], train.std(axis=0) + 1e-3, rtol=1e-5)
-    z = (matrix.values[split["split"] == "test"] - np.array(scaling["centre"])) / np.array(
-        scaling["scale"]
-    )
+    splits = pd.read_parquet(run / "split.parquet").groupby("seed")
+    parts = pd.read_parquet(run / "replicates.parquet").set_index(["seed", "split"])
+    tests = {}
+    for seed, split in splits:
+        assert split["sample_id"].tolist() == list(matrix.sample_ids)
+        assert split["split"].value_counts().to_dict() == {"train": 42, "test": 12, "validation": 6}
+        own = scaling["replicates"][str(seed)]
+        train = matrix.values[split["split"] == "train"].astype(float)
+        np.testing.assert_allclose(own["centre"], train.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(own["scale"], train.std(axis=0) + 1e-3, rtol=1e-5)
+        rows = matrix.values[split["split"] == "test"]
+        tests[seed] = (rows - np.array(own["centre"])) / np.array(own["scale"])
+        assert parts.loc[(seed, "test"), "samples"] == 12
+        square = parts.loc[(seed, "test"), "mean_square"]
+        assert square == pytest.approx((tests[seed] ** 2).mean(), rel=1e-6)
+    assert sorted(tests) == [0, 1]
     members = pd.read_parquet(run / "members.parquet")
     dense = members[members["model"] == "dense-2"]
     assert len(dense) == 8
     for row in dense.itertuples():
+        z = tests[row.seed]
         key = f"{row.seed}/evaluation-noise-test/".encode()
         seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big") // 2
         normal = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).numpy()
@@ -661,8 +677,9 @@ REFERENCES = ("references.parquet", "genes.parquet", "labels.parquet")
 
 
 def test_the_references_are_on_the_data_of_the_run(run):
-    data = prepare(expression())
-    expected = reference_errors(data, None, (0.1, 0.5), (0, 1), (8, 32))
+    data = replicates(60)
+    parts = [reference_errors(data.data(s), None, (0.1, 0.5), (s,), (8, 32)) for s in (0, 1)]
+    expected = pd.concat(parts, ignore_index=True)
     pd.testing.assert_frame_equal(
         pd.read_parquet(run / "references.parquet"), expected, check_exact=True
     )

@@ -1,12 +1,17 @@
 """Choose the best denoiser of a run, among its networks and references, and make a model of it.
 
-Candidates are measured on validation rows at noise factors 0.1 ... 1.0, all under the same noise.
-The best has the least geometric mean of its MSE over the Wiener filter's. The test rows are
-measured once, for the chosen one.
+Candidates are measured on the validation rows of their own seed's split at noise factors 0.1 ...
+1.0, all under the same noise. The best setting has the least MSE over that of the Wiener filter of
+the same split, as a geometric mean over noise factors and seeds; of its networks the one with the
+least is taken. Its test rows are measured once, for the chosen one. A model has the scaling of its
+network's own split; a reference has that of the first seed's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +20,7 @@ import pandas as pd
 
 from data_utils.errors import InputError
 from data_utils.noise import identity_mse
-from data_utils.preparation import PreparedData
+from data_utils.preparation import PreparedData, Replicates
 from models.config import NOISE_FACTORS, MemberConfig
 from models.denoisers.denoiser import Denoiser, mse, noisy_rows
 from models.denoisers.linear import PCA, Wiener
@@ -43,6 +48,14 @@ class Choice(NamedTuple):
     member: MemberConfig | None = None
 
 
+class Score(NamedTuple):
+    """A candidate's validation MSE over the Wiener filter's; no denoiser, as not all may fit."""
+
+    relative: float
+    name: str
+    member: MemberConfig | None
+
+
 def best_model(
     path: Path, member_id: str | None = None, reference: str | None = None, data: str | None = None
 ) -> tuple[Model, list[str]]:
@@ -64,17 +77,17 @@ def best_model(
             f"{member.member_id}: was not trained on whole samples, so it cannot denoise them: "
             "give another --member"
         )
-    prepared = run_data(run, data)
-    prepared = prepared if member is None else member_data(prepared, member)
-    fitted = references(prepared)
+    replicates = run_data(run, data)
     lines: list[str] = []
+    if member is None and reference is None:
+        member, reference, lines = _best(run, folder, replicates)
     if member is not None:
+        prepared = member_data(replicates.data(member.seed), member)
         chosen = _network(member, folder, prepared)
-    elif reference is not None:
-        chosen = _reference(reference, fitted, prepared)
-    else:
-        chosen, lines = _best(run, folder, prepared, fitted)
-    return _model(run, prepared, chosen, fitted), lines
+        return _model(run, prepared, chosen, references(prepared)), lines
+    prepared = replicates.data(min(run.config["seeds"]))
+    fitted = references(prepared)
+    return _model(run, prepared, _reference(str(reference), fitted, prepared), fitted), lines
 
 
 def _network(member: MemberConfig, folder: RunFolder, data: PreparedData) -> Choice:
@@ -100,37 +113,61 @@ def _reference(name: str, fitted: list[Denoiser], data: PreparedData) -> Choice:
 
 
 def _best(
-    run: Run, folder: RunFolder, data: PreparedData, fitted: list[Denoiser]
-) -> tuple[Choice, list[str]]:
-    """Choose by validation MSE, a reference if a network is only as good; also return how."""
-    able = {denoiser.name: denoiser for denoiser in fitted if isinstance(denoiser, (Wiener, PCA))}
+    run: Run, folder: RunFolder, data: Replicates
+) -> tuple[MemberConfig | None, str | None, list[str]]:
+    """Choose by validation MSE, a reference if a network is only as good.
+
+    Returns the network, or the name of the reference as in REFERENCES, and how it was chosen.
+    """
     networks = _exportable(run, folder)
-    if not able and not networks:
+    scores: dict[str | MemberConfig, list[Score]] = {}
+    all_seeds = {*run.config["seeds"], *(member.seed for member in networks)}
+    for seeds in data.sharing_a_split(all_seeds):
+        of_split = [member for member in networks if member.seed in seeds]
+        for score in _scores(folder, data.data(seeds[0]), of_split):
+            member = score.member
+            setting = score.name if member is None else replace(member, seed=0)
+            scores.setdefault(setting, []).append(score)
+    if not scores:
         raise InputError(
             "the run has no network that can be exported, and too many genes for a linear denoiser"
         )
-    wiener = identity_mse(np.array(MEASURED_AT))
-    if Wiener.name in able:
-        wiener = np.array(_errors(able[Wiener.name], data, "validation"))
-
-    def score(choice: Choice) -> tuple[float, str, MemberConfig | None]:
-        """Return no denoiser: those of all networks may not fit into memory."""
-        ratios = np.array(_errors(choice.denoiser, data, "validation")) / wiener
-        return float(np.exp(np.mean(np.log(ratios)))), choice.name, choice.member
-
-    ranked = [score(Choice(name, denoiser)) for name, denoiser in able.items()]
-    ranked += [score(_network(member, folder, data)) for member in networks]
-    ranked.sort(key=lambda found: found[0])
-    of_networks = [found for found in ranked if found[2] is not None]
-    lines = ["validation MSE over the Wiener filter's, geometric mean over noise factors 0.1 to 1:"]
-    shown = [found for found in ranked if found[2] is None or found is of_networks[0]]
-    lines += [f"  {relative:.3f}  {name}" for relative, name, _ in shown]
-    _, name, member = ranked[0]
+    means = {
+        setting: _geometric_mean([score.relative for score in of_setting])
+        for setting, of_setting in scores.items()
+    }
+    ranked = sorted(means, key=means.__getitem__)
+    best = {setting: min(scores[setting], key=lambda score: score.relative) for setting in ranked}
+    of_networks = [setting for setting in ranked if best[setting].member is not None]
+    lines = [
+        "validation MSE over the Wiener filter's, geometric mean over noise factors 0.1 to 1 and "
+        "seeds:"
+    ]
+    shown = [its for its in ranked if best[its].member is None or its == of_networks[0]]
+    lines += [f"  {means[its]:.3f}  {best[its].name}" for its in shown]
+    _, name, member = best[ranked[0]]
     if member is None:
         lines.append(f"chosen: {name}: none of the {len(networks)} networks of this run is better")
-        return Choice(name, able[name]), lines
+        return None, next(key for key, its in REFERENCES.items() if its == name), lines
     lines.append(f"chosen: {name}, the best of {len(networks)} networks")
-    return _network(member, folder, data), lines
+    return member, None, lines
+
+
+def _scores(folder: RunFolder, data: PreparedData, networks: list[MemberConfig]) -> Iterator[Score]:
+    """Measure the references of a split, and the networks that were trained on it."""
+    able = [its for its in references(data) if isinstance(its, (Wiener, PCA))]
+    wiener = identity_mse(np.array(MEASURED_AT))
+    for denoiser in able:
+        if isinstance(denoiser, Wiener):
+            wiener = np.array(_errors(denoiser, data, "validation"))
+    candidates = (Choice(denoiser.name, denoiser) for denoiser in able)
+    for its in chain(candidates, (_network(member, folder, data) for member in networks)):
+        ratios = np.array(_errors(its.denoiser, data, "validation")) / wiener
+        yield Score(_geometric_mean(ratios), its.name, its.member)
+
+
+def _geometric_mean(values: Sequence[float] | np.ndarray) -> float:
+    return float(np.exp(np.mean(np.log(values))))
 
 
 def _errors(denoiser: Denoiser, data: PreparedData, part: str) -> list[float]:

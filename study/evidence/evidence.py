@@ -219,7 +219,7 @@ def load_run(folder: Path | str) -> Run:
     config_file = path / "config.json"
     try:
         config = json.loads(config_file.read_text("utf-8"))
-        if "data" not in config or not {"data", "split_seed"} <= config["identity"].keys():
+        if "data" not in config or not set(_SHARED) <= config["identity"].keys():
             raise ValueError("the run's data are missing in it")
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(config_file, error) from None

@@ -7,8 +7,10 @@
   tissue, of the references and of the networks, as means over seeds;
 - examples.npz, if orders of the genes were compared: pictures of samples (write_examples).
 
-A network is measured on the very noisy test rows that it was tested on; a reference on those of
-data that are scaled by the training rows. Columns: study/evidence/evidence.py.
+Each seed is a replicate: references are fitted to its training rows, and its validation rows alone
+choose their settings and those of its networks. A network is measured on the very noisy test rows
+that it was tested on; a reference on those of data that are scaled by the training rows. Columns:
+study/evidence/evidence.py.
 """
 
 from __future__ import annotations
@@ -16,14 +18,13 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from data_utils.preparation import PreparedData
+from data_utils.preparation import PreparedData, Replicates
 from data_utils.sources import Dataset
 from models.architecture import image_shape
 from models.config import GENE_ORDERS, PAPER_CODE, MemberConfig, Protocol
@@ -40,8 +41,8 @@ MOST_VALUES = 100  # a label with more values names samples rather than groups o
 N_EXAMPLES = 3  # samples in examples.npz
 #: A protocol ("" of references), a method and a noise factor.
 Key = tuple[str, str, float]
-#: MSE by gene, (genes,), and by test sample, (samples,), for each seed.
-Errors = dict[Key, list[tuple[np.ndarray, np.ndarray]]]
+#: Of each seed: its test samples, and the MSE by gene, (genes,), and by test sample, (samples,).
+Errors = dict[Key, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
 
 def up_to_date(folder: RunFolder, tables: Sequence[str] = TABLES) -> bool:
@@ -56,7 +57,7 @@ def up_to_date(folder: RunFolder, tables: Sequence[str] = TABLES) -> bool:
 def write_references(
     folder: RunFolder,
     dataset: Dataset,
-    data: PreparedData,
+    data: Replicates,
     planned: list[MemberConfig],
     members: pd.DataFrame,
     stopped: Callable[[], bool] = lambda: False,
@@ -69,21 +70,21 @@ def write_references(
     finished = [member for member in planned if member.member_id in validation]
     rows: list[dict] = []
     errors: Errors = {}
-    mixtures = least_validation([m for m in finished if m.is_mixture], validation)
-    for row, guess in chain(
-        _reference_guesses(dataset, data, finished),
-        _mixture_guesses(folder, data, mixtures, noise_factors_of(finished)),
-    ):
-        rows.append(row)
-        key = ("", method_name(row["reference"], row["code_size"]), row["noise_factor"])
-        errors.setdefault(key, []).append(mse_by_gene_and_sample(guess, data.test))
-        if stopped():
-            return False
-    for key, members_of_setting in best_settings(finished, validation).items():
-        errors[key] = [network_errors(folder, data, member) for member in members_of_setting]
-        if stopped():
-            return False
-    labels = grouping_labels(dataset.matrix.sample_labels).iloc[data.split.test]
+    for seeds in data.sharing_a_split({member.seed for member in finished}):
+        its = data.data(seeds[0])
+        chosen = [member for member in finished if member.seed in seeds]
+        measured = chain(
+            _reference_errors(dataset, its, seeds, finished),
+            _mixture_errors(folder, its, chosen, validation, noise_factors_of(finished)),
+            _network_errors(folder, its, chosen, validation),
+        )
+        for key, row, of_gene_and_sample in measured:
+            errors.setdefault(key, []).append((its.split.test, *of_gene_and_sample))
+            if row is not None:
+                rows.append(row)
+            if stopped():
+                return False
+    labels = grouping_labels(dataset.matrix.sample_labels)
     tables = (error_table(rows), gene_table(errors, data.gene_ids), label_table(errors, labels))
     for name, table in zip(TABLES, tables, strict=True):
         folder.write_table(name, table)
@@ -96,53 +97,67 @@ def noise_factors_of(members: Iterable[MemberConfig]) -> list[float]:
     return sorted({a for member in members for phase in member.phases for a in phase.noise_factors})
 
 
-def _reference_guesses(
-    dataset: Dataset, data: PreparedData, finished: list[MemberConfig]
-) -> Iterable[tuple[dict, np.ndarray]]:
-    """Return reference_guesses at the noise factors, seeds and code sizes of these networks."""
-    if not finished:
-        return ()
+#: A key, its row of references.parquet unless it is a network, and MSE by gene and by sample.
+Measured = tuple[Key, dict | None, tuple[np.ndarray, np.ndarray]]
+
+
+def _reference_errors(
+    dataset: Dataset, data: PreparedData, seeds: list[int], finished: list[MemberConfig]
+) -> Iterator[Measured]:
+    """Measure reference_guesses at these networks' noise factors, with codes of their sizes."""
     code_sizes = {
         member.architecture.code_size(data.n_genes)
         for member in finished
         if member.layout == "sample" and not member.is_mixture
     }
-    seeds = sorted({member.seed for member in finished})
     sizes = sorted(code_sizes or {PAPER_CODE})
-    return reference_guesses(data, dataset.cohort, noise_factors_of(finished), seeds, sizes)
+    noise_factors = noise_factors_of(finished)
+    for row, guess in reference_guesses(data, dataset.cohort, noise_factors, seeds, sizes):
+        key = ("", method_name(row["reference"], row["code_size"]), row["noise_factor"])
+        yield key, row, mse_by_gene_and_sample(guess, data.test)
 
 
-def _mixture_guesses(
-    folder: RunFolder, data: PreparedData, mixtures: list[MemberConfig], noise_factors: list[float]
-) -> Iterator[tuple[dict, np.ndarray]]:
-    """Yield what reference_guesses yields, for the run's mixtures of Wiener filters."""
-    for member in mixtures:
+def _mixture_errors(
+    folder: RunFolder,
+    data: PreparedData,
+    members: list[MemberConfig],
+    validation: dict[str, float],
+    noise_factors: list[float],
+) -> Iterator[Measured]:
+    """Measure as references each seed's best mixture of Wiener filters among `members`."""
+    for member in least_validation([m for m in members if m.is_mixture], validation):
         for noise_factor in noise_factors:
             row = {"reference": MIXTURE, "noise_factor": noise_factor, "seed": member.seed}
             row |= {"code_size": None, "choice": member.model}
-            guesses = {}
+            errors = {}
             for part, name in (("validation", "val_mse"), ("test", "test_mse")):
-                clean, _, guesses[part] = reconstructed(folder, data, member, noise_factor, part)
-                row[name] = mse(guesses[part], clean)
-            yield row, guesses["test"]
+                clean, _, guess = reconstructed(folder, data, member, noise_factor, part)
+                row[name], errors[part] = mse(guess, clean), mse_by_gene_and_sample(guess, clean)
+            yield ("", MIXTURE, noise_factor), row, errors["test"]
+
+
+def _network_errors(
+    folder: RunFolder, data: PreparedData, members: list[MemberConfig], validation: dict[str, float]
+) -> Iterator[Measured]:
+    for key, chosen in best_settings(members, validation).items():
+        for member in chosen:
+            yield key, None, network_errors(folder, data, member)
 
 
 def least_validation(
     members: Iterable[MemberConfig], validation: dict[str, float]
 ) -> list[MemberConfig]:
-    """Return all seeds of the setting with the least mean validation MSE over seeds.
+    """Return for each seed the member with the least validation MSE, given by member id.
 
-    A setting is all that makes a network except its seed: beta, rho, epochs ... `validation` is the
-    MSE by member id.
+    Each seed chooses by itself: with a split of its own, its test rows may be validation rows of
+    another.
     """
-    settings: dict[MemberConfig, list[MemberConfig]] = {}
+    best: dict[int, MemberConfig] = {}
     for member in members:
-        settings.setdefault(replace(member, seed=0), []).append(member)
-
-    def mean_over_seeds(of_setting: list[MemberConfig]) -> float:
-        return float(np.mean([validation[member.member_id] for member in of_setting]))
-
-    return min(settings.values(), key=mean_over_seeds, default=[])
+        known = best.setdefault(member.seed, member)
+        if validation[member.member_id] < validation[known.member_id]:
+            best[member.seed] = member
+    return [best[seed] for seed in sorted(best)]
 
 
 def method_name(reference: str, code_size: int | None) -> str:
@@ -153,7 +168,7 @@ def method_name(reference: str, code_size: int | None) -> str:
 def best_settings(
     finished: Iterable[MemberConfig], validation: dict[str, float]
 ) -> dict[Key, list[MemberConfig]]:
-    """Return by protocol, model and noise factor all seeds of the best setting (least_validation).
+    """Return by protocol, model and noise factor each seed's best network (least_validation).
 
     A network that was carried through several noise factors counts for the last one, as its weights
     are from there. Networks are left out if their rows are no samples (layout "stream"), their
@@ -179,7 +194,8 @@ def network_errors(
 def gene_table(errors: Errors, gene_ids: np.ndarray) -> pd.DataFrame:
     """Return the MSE of each method on each gene, mean over seeds (GENE_COLUMNS)."""
     columns = (
-        (key, {"gene_id": gene_ids, "mse": by_gene}) for key, by_gene, _ in _over_seeds(errors)
+        (key, {"gene_id": gene_ids, "mse": np.mean([by_gene for _, by_gene, _ in seeds], axis=0)})
+        for key, seeds in errors.items()
     )
     return _table(columns, GENE_COLUMNS)
 
@@ -187,21 +203,18 @@ def gene_table(errors: Errors, gene_ids: np.ndarray) -> pd.DataFrame:
 def label_table(errors: Errors, labels: pd.DataFrame) -> pd.DataFrame:
     """Return the MSE of each method by value of each label, mean over seeds (LABEL_COLUMNS).
 
-    `labels` is text, (test samples, labels).
+    `labels` is text, (samples, labels). A sample counts once for each seed that tests it;
+    `samples` are the different ones.
     """
     columns = []
-    for key, _, by_sample in _over_seeds(errors):
-        for label, values in labels.items():
-            groups = pd.Series(by_sample).groupby(values.to_numpy())
-            found = groups.agg(samples="size", mse="mean").reset_index(names="value")
-            columns.append((key, {"label": label, **found}))
-    return _table(columns, LABEL_COLUMNS)
-
-
-def _over_seeds(errors: Errors) -> Iterator[tuple[Key, np.ndarray, np.ndarray]]:
     for key, seeds in errors.items():
-        by_gene, by_sample = (np.mean(parts, axis=0) for parts in zip(*seeds, strict=True))
-        yield key, by_gene, by_sample
+        tested = np.concatenate([its for its, _, _ in seeds])
+        table = pd.DataFrame({"sample": tested, "mse": np.concatenate([its for *_, its in seeds])})
+        for label, values in labels.items():
+            groups = table.groupby(values.to_numpy()[tested])
+            found = groups.agg(samples=("sample", "nunique"), mse=("mse", "mean"))
+            columns.append((key, {"label": label, **found.reset_index(names="value")}))
+    return _table(columns, LABEL_COLUMNS)
 
 
 def _table(columns: Iterable[tuple[Key, dict]], names: list[str]) -> pd.DataFrame:
@@ -236,7 +249,7 @@ def reconstructed(
     return clean, rows, denoiser.denoise(rows, noise_factor)
 
 
-def write_examples(folder: RunFolder, data: PreparedData, finished: Iterable[MemberConfig]) -> None:
+def write_examples(folder: RunFolder, data: Replicates, finished: Iterable[MemberConfig]) -> None:
     """Write examples.npz if `finished` has conv networks of several orders of the genes.
 
     They are those at the noise factor nearest to 0.5 with the least seed, one for each order of the
@@ -250,7 +263,7 @@ def write_examples(folder: RunFolder, data: PreparedData, finished: Iterable[Mem
         return
     shape, parts = image_shape(data.n_genes), []
     for member in chosen:
-        clean, noisy, guess = reconstructed(folder, data, member)
+        clean, noisy, guess = reconstructed(folder, data.data(member.seed), member)
         rows = {"clean": clean, "noisy": noisy, "denoised": guess}
         images = {name: as_images(of[:N_EXAMPLES], shape) for name, of in rows.items()}
         error = as_images(((guess - clean) ** 2).mean(axis=0, keepdims=True), shape)[0]

@@ -106,12 +106,19 @@ def lost_members(members: pd.DataFrame) -> pd.DataFrame:
 
 
 def split_words(run: Run) -> str:
-    """Return the sizes of the split: "2,336 train, 292 validation, 293 test (split seed 0)"."""
-    counts = pd.read_parquet(run.path / "split.parquet")["split"].value_counts()
+    """Return the sizes of the first seed's split, and which seeds share it.
+
+    For example "2,045 train, 292 validation, 584 test; each seed has its own split (split seed 0)".
+    """
+    table = pd.read_parquet(run.path / "split.parquet")
+    counts = table.loc[table["seed"] == table["seed"].min(), "split"].value_counts()
     sizes = ", ".join(f"{counts.get(name, 0):,} {name}" for name in ("train", "validation", "test"))
     group = run.config.get("group")
-    together = f"; all samples of one {group} in one part" if group else ""
-    return f"{sizes} (split seed {run.config['split_seed']}{together})"
+    together = f", all samples of one {group} in one part" if group else ""
+    seeds = (
+        "all seeds share one split" if run.config["fixed_split"] else "each seed has its own split"
+    )
+    return f"{sizes}; {seeds} (split seed {run.config['split_seed']}{together})"
 
 
 def reproduce_command(run: Run) -> str | None:
@@ -144,6 +151,7 @@ def checklist(evidence: Evidence) -> pd.DataFrame:
     """Return the checklist of Pineau et al. (2021): columns topic, question, answer."""
     members, data = evidence.members, evidence.data
     what = "SIMULATED" if evidence.simulated else data["source"]
+    which = "one" if evidence.fixed_split else "each its own"
     counts = in_order(members.drop_duplicates(["model", "n_parameters"]), "n_parameters")
     parameters = [
         f"{model}: {' or '.join(f'{n:,}' for n in rows['n_parameters'].dropna())}"
@@ -158,7 +166,7 @@ def checklist(evidence: Evidence) -> pd.DataFrame:
         ("Search", "bounds", "full grids: all values are in the table of settings"),
         ("Search", "selection", _SELECTION),
         ("Runs", "number", f"{len(members):,} networks: {ended(members)}"),
-        ("Runs", "seeds", f"{values(members['seed'])}; one split for all"),
+        ("Runs", "seeds", f"{values(members['seed'])}; {which} split"),
         ("Results", "metric", _METRIC),
         ("Results", "variation", _VARIATION),
         (

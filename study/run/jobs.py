@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from data_utils.preparation import PreparedData
+from data_utils.preparation import Replicates
 from study.run.folder import RunFolder
 
 
@@ -20,7 +20,7 @@ from study.run.folder import RunFolder
 class Workplace:
     """What every job of a run needs; workers on other machines get a copy."""
 
-    data: PreparedData
+    data: Replicates
     folder: RunFolder
     device: str = "cpu"
     checkpoint_seconds: float = 20.0

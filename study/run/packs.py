@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 
+from data_utils.preparation import IMAGE_PIXELS, TEST_SHARE, VALIDATION_SHARE
 from models.architecture import n_parameters
 from models.config import EVALUATION_ROWS, MemberConfig
 
@@ -17,8 +18,10 @@ from models.config import EVALUATION_ROWS, MemberConfig
 LARGEST_CPU_PACK = 44
 #: Into how many packs a worker's share is cut: few are long, many cost more, so all are tried.
 PACKS_PER_WORKER = (2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
-#: Overhead of a pack per epoch, in FLOPs per gene and training row: that of 4 members of dense-2.
-PACK_COST = 1300.0
+#: Overhead per epoch, in FLOPs per gene and training row, of a pack and of each of its seeds, which
+#: have rows and noise of their own; fresh noise costs the more. Dense-2 has 400.
+PACK_COST = 70.0
+SEED_COST = {"once": 300.0, "fresh": 1250.0}
 #: Bytes that a pack may take, by device.
 PACK_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
 
@@ -41,15 +44,8 @@ def pack_id(member_ids: Iterable[str]) -> str:
 
 
 def data_key(member: MemberConfig) -> tuple:
-    """Return what members that see the same data have in common (models/training.py)."""
-    seeded = member.gene_order in ("random", "shuffled") or member.train_fraction < 1
-    return (
-        member.scaling,
-        member.layout,
-        member.gene_order,
-        member.train_fraction,
-        member.seed if seeded else None,
-    )
+    """Return what members of one seed that see the same data share (models/training.py)."""
+    return (member.scaling, member.layout, member.gene_order, member.train_fraction)
 
 
 def stack_key(member: MemberConfig) -> tuple:
@@ -74,10 +70,32 @@ def pack_order(member: MemberConfig) -> tuple:
 
 
 def pack_cost(members: Sequence[MemberConfig], n_genes: int) -> float:
-    """Estimate the training work of a pack: that of its members plus a fixed overhead."""
+    """Estimate the training work of a pack: that of its members plus the overheads."""
     first = members[0]
-    own = PACK_COST * n_genes * first.epochs * first.train_fraction
+    n_seeds = len({member.seed for member in members})
+    overhead = PACK_COST + SEED_COST[first.noise_draws] * n_seeds
+    own = overhead * n_genes * first.epochs * first.train_fraction
     return own + sum(cost(member, n_genes) for member in members)
+
+
+def pack_bytes(
+    members: Sequence[MemberConfig], n_genes: int, rows: Mapping[int, int], device: str = "cpu"
+) -> float:
+    """Estimate the memory of a pack: parameters, each seed's samples and its noisy training sets.
+
+    `rows` are the training rows by seed.
+    """
+    network = members[0].architecture
+    numbers = 4.0 * n_parameters(network, n_genes)  # float32 values, gradients and two moments
+    if device != "cpu":  # there all members pass at once: input, layers and answer of each
+        numbers += EVALUATION_ROWS * (2 * n_genes + sum(getattr(network, "hidden", ())))
+    total = numbers * len(members)
+    for seed, same_seed in groupby(sorted(members, key=lambda m: m.seed), key=lambda m: m.seed):
+        phases = zip(*(member.phases for member in same_seed), strict=True)
+        drawn = [len({a for its in phase for a in its.noise_factors}) for phase in phases]
+        n_sets = max(drawn) if members[0].noise_draws == "once" else 0
+        total += (1 / (1 - TEST_SHARE - VALIDATION_SHARE) + n_sets) * n_genes * rows.get(seed, 0)
+    return 4 * total
 
 
 def plan_packs(
@@ -86,19 +104,30 @@ def plan_packs(
     workers: int,
     size: int | None = None,
     device: str = "cpu",
+    rows: Mapping[int, int] | None = None,
 ) -> list[Pack]:
     """Plan packs for this many workers, the longest first.
 
-    `size` sets the number of members per pack. By default, a pack has one seed, takes at most the
-    device's PACK_BYTES of memory and on a CPU has at most LARGEST_CPU_PACK members; of several
-    plans, that which all workers complete soonest is taken.
+    `size` sets the number of members per pack. By default, a pack takes at most the device's
+    PACK_BYTES of memory and on a CPU has at most LARGEST_CPU_PACK members; of several plans, with
+    one seed per pack and with several, that which all workers complete soonest is taken. All seeds
+    of a pack have equally many batches: `rows` are the training rows by seed, if they differ.
     """
+    known = rows or {}
     if size is not None:
-        return _cut(members, n_genes, lambda member: size, one_seed=False)
+        return _cut(members, n_genes, known, size, lambda pack: True, one_seed=False)
     share = sum(cost(member, n_genes) for member in members) / workers
     limits = [share / n_packs for n_packs in PACKS_PER_WORKER] + [math.inf] * (workers == 1)
+
+    largest = LARGEST_CPU_PACK if device == "cpu" else len(members)
+
+    def fits(pack: Sequence[MemberConfig], most: float) -> bool:
+        quick = sum(cost(member, n_genes) for member in pack) <= most
+        return quick and pack_bytes(pack, n_genes, known, device) <= PACK_BYTES[device]
+
     plans = [
-        _cut(members, n_genes, partial(_largest, n_genes=n_genes, most=most, device=device))
+        _cut(members, n_genes, known, largest, partial(fits, most=most), one_seed)
+        for one_seed in (True, False)
         for most in limits
     ]
     return min(plans, key=lambda packs: time_of(packs, n_genes, workers))
@@ -112,30 +141,44 @@ def time_of(packs: list[Pack], n_genes: int, workers: int) -> float:
     return max(busy)
 
 
+def batches(member: MemberConfig, n_genes: int, rows: int) -> int:
+    """Return the batches of an epoch of `rows` training samples (models/training.py)."""
+    if member.layout == "stream":
+        rows = math.ceil(rows * n_genes / IMAGE_PIXELS)
+    if member.train_fraction < 1:
+        rows = max(1, round(member.train_fraction * rows))
+    return math.ceil(rows / member.batch_size)
+
+
 def _cut(
     members: list[MemberConfig],
     n_genes: int,
-    limit: Callable[[MemberConfig], int],
-    one_seed: bool = True,
+    rows: Mapping[int, int],
+    largest: int,
+    fits: Callable[[Sequence[MemberConfig]], bool],
+    one_seed: bool,
 ) -> list[Pack]:
-    """Cut the members of each stack (and seed) into as few packs of at most `limit` as possible."""
+    """Cut the members of each stack (and seed) into as few packs of at most `largest` as possible.
+
+    They are more if these do not fit.
+    """
+
+    def key(member: MemberConfig) -> tuple:
+        n_batches = batches(member, n_genes, rows.get(member.seed, 0))
+        return str(stack_key(member)), n_batches, member.seed if one_seed else 0
+
     packs: list[Pack] = []
-    ordered = sorted(members, key=lambda member: (str(stack_key(member)), *pack_order(member)))
-    for _, group in groupby(ordered, key=lambda m: (stack_key(m), m.seed if one_seed else 0)):
-        same = list(group)
-        n_packs = math.ceil(len(same) / limit(same[0]))
-        edges = [round(i * len(same) / n_packs) for i in range(n_packs + 1)]
-        packs += [Pack(tuple(same[a:b])) for a, b in pairwise(edges)]
+    keys = {member.member_id: key(member) for member in members}
+    ordered = sorted(members, key=lambda member: (*keys[member.member_id], *pack_order(member)))
+    for _, group in groupby(ordered, key=lambda member: keys[member.member_id]):
+        same = tuple(group)
+        n_packs = math.ceil(len(same) / largest)
+        while not all(map(fits, cut := _evenly(same, n_packs))) and n_packs < len(same):
+            n_packs = min(len(same), n_packs + max(1, n_packs // 8))
+        packs += map(Pack, cut)
     return sorted(packs, key=lambda pack: -sum(cost(member, n_genes) for member in pack.members))
 
 
-def _largest(member: MemberConfig, n_genes: int, most: float, device: str) -> int:
-    """Return how many such members have at most `most` work and fit into memory; at least 1."""
-    network = member.architecture
-    numbers = 4 * n_parameters(network, n_genes)  # float32 values, gradients and two moments
-    by_stack: float = LARGEST_CPU_PACK
-    if device != "cpu":  # there all members pass at once: input, layers and answer of each
-        by_stack = math.inf
-        numbers += EVALUATION_ROWS * (2 * n_genes + sum(getattr(network, "hidden", ())))
-    by_work = most / cost(member, n_genes)
-    return max(1, int(min(by_work, by_stack, PACK_BYTES[device] // (4 * numbers))))
+def _evenly(members: tuple[MemberConfig, ...], n_packs: int) -> list[tuple[MemberConfig, ...]]:
+    edges = [round(i * len(members) / n_packs) for i in range(n_packs + 1)]
+    return [members[a:b] for a, b in pairwise(edges)]

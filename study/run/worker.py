@@ -59,8 +59,8 @@ def run_pack(
     if known is not None and len(known[0]) == len(pack.members):  # its worker died just after
         folder.drop_checkpoint(pack.pack_id)
         return True
-    data = workplace.data
-    training = training_of(pack.members, lambda seed: data, workplace.device, tested=judge is None)
+    data, device = workplace.data.data, workplace.device
+    training = training_of(pack.members, data, device, tested=judge is None)
     checkpoint = folder.load_checkpoint(pack.pack_id)
     if checkpoint is not None:
         arrays, facts = checkpoint

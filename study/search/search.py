@@ -23,6 +23,7 @@ from study.options import SearchOptions, StudyOptions
 from study.run.attempts import LAST_RETRIES
 from study.run.folder import held
 from study.run.jobs import Executor, Interruption, Job
+from study.run.replicates import write_replicates
 from study.search.space import Space
 from study.search.trials import (
     Outcome,
@@ -208,8 +209,15 @@ class SearchStudy(Study):
                 self._plan()
         return self.search.left > 0 or super().work_left()
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the chosen setting's networks, which include those of the trials."""
+        return list(range(max(self.wanted.seeds, self.wanted.confirm_seeds)))
+
     def _begin(self) -> float:
         seconds_before = super()._begin()
+        if self.options.resume:  # there may be other seeds by now
+            write_replicates(self.folder, self.dataset, self.data, self.seeds)
         self.trials.create()
         self._plan()
         return seconds_before
@@ -247,7 +255,7 @@ class SearchStudy(Study):
         self.planned, self.chosen = [], None
         if trial is None:
             return
-        seeds = range(max(options.seeds, options.confirm_seeds))
+        seeds = self.seeds
         chosen = self.space.members(trial.params, seeds)
         paper: tuple[MemberConfig, ...] = ()
         if sizes.low <= PAPER_CODE <= sizes.high and trial.params["code_size"] != PAPER_CODE:
@@ -258,7 +266,7 @@ class SearchStudy(Study):
             "params": trial.params,
             "model": self.space.model(trial.params),
             "code_size": trial.params["code_size"],
-            "seeds": list(seeds),
+            "seeds": seeds,
             "members": [member.member_id for member in chosen],
             "paper": [member.member_id for member in paper],
         }
@@ -288,9 +296,8 @@ class SearchStudy(Study):
         """Measure PCA with the trials' code sizes, Wiener and others on the search's seeds."""
         options = self.space.options
         sizes = sorted({trial.params["code_size"] for trial in complete(self.search.trials())})
-        table = reference_errors(
-            self.data, self.dataset.cohort, options.noise_factors, list(range(options.seeds)), sizes
-        )
+        seeds, data = list(range(options.seeds)), self.data.data(0)
+        table = reference_errors(data, self.dataset.cohort, options.noise_factors, seeds, sizes)
         self.folder.write_table("references_by_size.parquet", table)
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
@@ -336,7 +343,9 @@ def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:
         raise InputError(
             f"--storage {options.storage}: not with --search: give an --out that all machines share"
         )
-    study = open_study(replace(options, grid=f"search-{search.search}"), planned=[])
+    # One split for all seeds: the validation rows that choose may not be test rows of another seed.
+    its = replace(options, grid=f"search-{search.search}", fixed_split=True)
+    study = open_study(its, planned=[])
     return SearchStudy(
         study.options, study.planned, study.folder, study.console, study.device, wanted=search
     )

@@ -179,11 +179,12 @@ def test_a_bad_label_is_one_line_that_lists_the_labels(labels, group, words):
 
 def test_the_note_tells_parts_and_groups():
     labels = pd.DataFrame({"donor": list("aabbccddee")})
-    split = split_samples(10, 0, labels["donor"])
-    [note] = split_notes(split, labels, "donor")
+    data = Replicates(values(10), np.arange(12), labels["donor"].to_numpy())
+    [note] = split_notes(data, 0, "donor")
     assert "6 training, 2 validation, 2 test samples of 3, 1, 1" in note
     assert "--group none" in note
-    assert split_notes(split, labels, None) == ()
+    assert "seed 0" in note
+    assert split_notes(Replicates(values(10), np.arange(12)), 0, None) == ()
 
 
 # scaling

@@ -122,14 +122,23 @@ def fake_run(
     (folder / "plan.json").write_text(
         json.dumps({"members": [member.as_dict() for member in planned]})
     )
+    _replicate_tables(folder, sorted({member.seed for member in planned}))
+    return folder
+
+
+def _replicate_tables(folder, seeds):
+    """Ten samples, of which each seed tests two others; the mean square of test rows is 0.97."""
+    parts = {"train": (7, 0.999), "validation": (1, 0.93), "test": (2, 0.97)}
+    labels = [part for part, (n, _) in parts.items() for _ in range(n)]
     split = pd.DataFrame(
-        {
-            "sample_id": [f"s{i}" for i in range(10)],
-            "split": ["train"] * 7 + ["validation"] + ["test"] * 2,
-        }
+        {"seed": seed, "sample_id": f"s{(i + 2 * seed) % 10}", "split": label}
+        for seed in seeds
+        for i, label in enumerate(labels)
     )
     split.to_parquet(folder / "split.parquet", index=False)
-    return folder
+    rows = [(seed, part, *its) for seed in seeds for part, its in parts.items()]
+    table = pd.DataFrame(rows, columns=["seed", "split", "samples", "mean_square"])
+    table.to_parquet(folder / "replicates.parquet", index=False)
 
 
 def fake_config(grid, planned, simulated, data):
@@ -153,6 +162,8 @@ def fake_config(grid, planned, simulated, data):
             "genes_missing": [],
         },
         "split_seed": 0,
+        "fixed_split": False,
+        "group": None,
         "seeds": sorted({member.seed for member in planned}),
         "n_members": len(planned),
         "device": "cpu",
@@ -164,7 +175,15 @@ def fake_config(grid, planned, simulated, data):
             "git": {"commit": "0" * 40, "dirty": False},
             "hardware": {"cpu": "Test CPU", "cores": 2, "memory_bytes": 24 << 30, "gpus": []},
         },
-        "identity": {"members": [m.member_id for m in planned], "data": data, "split_seed": 0},
+        "identity": {
+            "members": [m.member_id for m in planned],
+            "data": data,
+            "split_seed": 0,
+            "fixed_split": False,
+            "group": None,
+            "groups": None,
+            "splits": {},
+        },
         "wall_seconds": 1396.0,
     }
 

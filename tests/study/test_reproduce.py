@@ -10,7 +10,7 @@ import pytest
 from data_utils.errors import InputError
 from data_utils.files import package_versions
 from data_utils.formats.registry import write_expression
-from data_utils.preparation import prepare
+from data_utils.preparation import Replicates
 from data_utils.sources import load_dataset
 from models.config import Phase
 from study.reproduce import _difference, reproduce
@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
     folder = RunFolder(path / "run")
     folder.create()
     for pack in plan_packs(PLANNED, dataset.matrix.n_genes, 1):
-        assert run_pack(pack, Workplace(prepare(dataset.matrix), folder))
+        assert run_pack(pack, Workplace(Replicates.of(dataset.matrix), folder))
     folder.merge(PLANNED, {})
     folder.write_json("plan.json", {"members": [config.as_dict() for config in PLANNED]})
     return path

@@ -209,7 +209,9 @@ def test_provenance_and_checklist_are_filled(runs, page):
     assert "git 0000" in facts.loc["code", "paper"]
     data = data_facts(evidence.data).set_index("item")["value"]
     assert data["SHA-256 of the values used"] == "a" * 64
-    assert split_words(evidence.runs[0]) == "7 train, 1 validation, 2 test (split seed 0)"
+    assert split_words(evidence.runs[0]) == (
+        "7 train, 1 validation, 2 test; each seed has its own split (split seed 0)"
+    )
     answers = checklist(evidence).set_index("question")["answer"]
     assert answers["number"] == "474 networks: 471 finished, 1 diverged, 2 failed"
     assert answers["training time"].startswith("15 min 48 s")  # 474 x 2 s

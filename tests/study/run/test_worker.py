@@ -12,9 +12,9 @@ from study.run.jobs import Workplace
 from study.run.packs import Pack
 from study.run.rows import DIVERGED, FINISHED
 from study.run.worker import run_pack
-from tests.small import assert_same_tables, member, models, prepared
+from tests.small import assert_same_tables, member, models, replicates
 
-DATA = prepared()  # three batches an epoch
+DATA = replicates()  # three batches an epoch
 PACKS = {
     "dense": Pack(
         (member("dense-4"), member("dense-4", 0.1, beta=0.01), member("dense-4", 0.1, seed=1))

@@ -12,6 +12,7 @@ import pytest
 
 import run_study
 from data_utils.errors import InputError
+from data_utils.preparation import Replicates
 from study.evidence import search as search_results
 from study.evidence.evidence import load_evidence, load_run
 from study.evidence.search import (
@@ -275,11 +276,15 @@ def test_the_test_rows_play_no_part_in_the_search(opened, monkeypatch):
     one, other = opened("one"), opened("other")
     load = other.load
 
+    class OtherTestRows(Replicates):
+        def data(self, seed):
+            its = super().data(seed)
+            return dataclasses.replace(its, test=np.ascontiguousarray(its.test[::-1]) + 1)
+
     def with_other_test_rows():
         load()
-        other.data = dataclasses.replace(
-            other.data, test=np.ascontiguousarray(other.data.test[::-1]) + 1
-        )
+        its = other.data
+        other.data = OtherTestRows(its.values, its.gene_ids, its.groups, its.split_seed, its.fixed)
 
     monkeypatch.setattr(other, "load", with_other_test_rows)
     assert one.run() == other.run() == 0

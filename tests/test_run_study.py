@@ -31,6 +31,7 @@ from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import write_expression
 from data_utils.genes import landmark_table
+from data_utils.preparation import split_samples
 from models.config import MemberConfig
 from models.denoisers.references import reference_errors
 from study import grids
@@ -865,6 +866,27 @@ def test_the_same_command_gives_the_same_tables(here):
     assert models(here / "one") == models(here / "other")
     for name in ("split.parquet", "plan.json", "models/scaling.json"):
         assert (here / "one" / name).read_bytes() == (here / "other" / name).read_bytes()
+
+
+def test_each_seed_has_its_own_split_unless_it_is_fixed(here, capfd):
+    words = ("--depths", "2", "--noise", "0.5", "--betas", "0", "--seeds", "3", "--no-report")
+    assert study(*words, out="own") == 0
+    assert study(*words, "--fixed-split", "--split-seed", "1", out="fixed") == 0
+    splits = {
+        name: pd.read_parquet(here / name / "split.parquet").groupby("seed")["split"].agg(list)
+        for name in ("own", "fixed")
+    }
+    assert all(
+        own == split_samples(60, seed).labels().tolist() for seed, own in splits["own"].items()
+    )
+    assert splits["fixed"].tolist() == 3 * [splits["own"][1]]
+    own, fixed = (pd.read_parquet(here / name / "members.parquet") for name in ("own", "fixed"))
+    same = own["test_mse"] == fixed["test_mse"]  # with one split, noise and weights are the seed's
+    assert same.tolist() == [False, True, False]
+    capfd.readouterr()
+    assert study(*words, "--fixed-split", "--resume", out="own") == 2
+    said = capfd.readouterr().err
+    assert re.fullmatch(r"error: .*differs in: fixed_split, splits\): give the options .*\n", said)
 
 
 def test_all_genes_are_kept_where_asked(here):

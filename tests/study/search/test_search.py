@@ -297,6 +297,18 @@ def test_the_test_rows_play_no_part_in_the_search(opened, monkeypatch):
     assert (tables[0]["test_mse"].dropna() != tables[1]["test_mse"].dropna()).all()
 
 
+def test_all_seeds_of_a_search_share_one_split(opened):
+    """Else the validation rows that choose would be among the rows that test another seed."""
+    study = opened(trials=1, epochs=1)
+    assert study.run() == 0
+    splits = pd.read_parquet(study.folder.path / "split.parquet")
+    tested = splits[splits["split"] == "test"].groupby("seed")["sample_id"].agg(list)
+    members = load_run(study.folder.path).members
+    assert set(tested.index) == set(members["seed"])
+    assert all(samples == tested[0] for samples in tested)
+    assert study.folder.read_json("config.json")["fixed_split"] is True
+
+
 def test_a_repeated_point_is_not_trained_again(opened):
     study = opened(sizes=(3, 4), trials=8)
     assert study.run() == 0

@@ -181,9 +181,9 @@ def conv_over_dense(levels: pd.DataFrame, times: float = 1.0) -> Differences:
     mse = _table(_plain(levels))
     found = [curve for model in DENSE if len(curve := _at(mse, model, MIDDLE))]
     dense = pd.concat(found, axis=1).dropna().mean(axis=1) if found else _NONE
-    than = "dense" if times == 1 else f"dense, {times:g} times"
+    how = "better" if times == 1 else f"{times:g} times better"
     difference = (dense - _at(mse, CONV, MIDDLE)).dropna() - np.log(times)
-    return {Part(f"conv better than {than}", MIDDLE): difference}
+    return {Part(f"conv {how} than dense", MIDDLE): difference}
 
 
 def contrasts_of_kinds(levels: pd.DataFrame) -> dict[Part, Contrast]:

@@ -207,7 +207,7 @@ def _together(
     outcome = next(found for found in order if found in outcomes)
     if outcome == NOT_MEASURED:
         return ClaimVerdict(**numbers(UNMEASURED), parts=parts, decisive=None, overlap=overlap)
-    deciding = [part for part in counted if part.outcome == outcome]
+    deciding = [part for part in counted if part.outcome == outcome == _counted_as(part)]
     chosen = max(deciding, key=_supports) if rule.any_of else min(deciding, key=_supports)
     found = numbers(chosen) | {"n": min(part.n for part in counted if part.n)}
     if outcome == UNDECIDED:

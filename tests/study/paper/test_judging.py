@@ -99,6 +99,12 @@ def test_a_bound_need_not_hold_but_must_not_be_reversed():
         assert judge({**falls, **bound}, OVERLAP).outcome == expected
 
 
+def test_a_bound_does_not_decide_that_there_is_no_difference():
+    bound = {Part("beyond", role=Role.BOUND): pd.Series([-0.004, -0.005, -0.006, -0.005])}
+    verdict = judge({**parts(NOTHING), **bound}, OVERLAP)
+    assert (verdict.outcome, verdict.decisive) == (NO_DIFFERENCE, Part("a"))
+
+
 def test_asides_are_shown_and_do_not_decide():
     aside = {Part("aside", role=Role.ASIDE): pd.Series(around(-0.3))}
     verdict = judge({**parts(around(0.1)), **aside}, OVERLAP)

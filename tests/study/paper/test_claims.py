@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.config import NOISE_FACTORS, MemberConfig, Phase
+from models.config import NOISE_FACTORS, MemberConfig, Phase, training_settings
 from study.evidence.effects import percent
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
@@ -26,6 +26,11 @@ IDS = ["C1", "C2", "C3", "C4", "C5a", "C5b", "C6", "C7", "C8", "C9", "C10"]
 def own(member):
     """A little of each network's own, so that no two seeds are alike."""
     return 0.0005 * math.sin(7.0 * member.seed + DEPTH.get(member.model, 1))
+
+
+def usual(model, phase, seed, **content):
+    """A network of one phase with the usual settings of its model."""
+    return MemberConfig(model, (phase,), seed, **training_settings(model), **content)
 
 
 class Judged(dict):
@@ -472,7 +477,7 @@ def test_a_gap_does_not_depend_on_how_easy_the_test_rows_are(tmp_path):
 
 def test_c6_compares_codes_where_networks_differ_in_their_code_alone(tmp_path):
     def member(model, seed, noise, beta=0.0):
-        return MemberConfig(model, (Phase((noise,), 10),), seed=seed, beta=beta)
+        return usual(model, Phase((noise,), 10), seed, beta=beta)
 
     models = ("dense-64x16x64", "dense-64x8x64", "dense-64x32x64", "dense-128x4x128", "dense-2")
     members = [member(m, s, a) for m in models for s in range(6) for a in (0.1, 0.5)]
@@ -499,7 +504,7 @@ def test_c7_compares_the_mixture_with_the_specialists(tmp_path, gain, outcome):
     levels = (0.0, 0.5, 1.0)
     schedules = [Phase((a,), 10) for a in levels] + [Phase(levels, 10)]
     members = [
-        MemberConfig(f"dense-{depth}", (schedule,), seed=seed)
+        usual(f"dense-{depth}", schedule, seed)
         for depth in (2, 4)
         for schedule in schedules
         for seed in range(5)
@@ -524,11 +529,7 @@ def test_c7_compares_the_mixture_with_the_specialists(tmp_path, gain, outcome):
 
 def test_c7_testing_at_another_level_may_be_better(tmp_path):
     """A network trained at 1.0 is better everywhere, by more than the distance costs."""
-    members = [
-        MemberConfig("dense-2", (Phase((a,), 10),), seed=seed)
-        for a in (0.5, 1.0)
-        for seed in range(5)
-    ]
+    members = [usual("dense-2", Phase((a,), 10), seed) for a in (0.5, 1.0) for seed in range(5)]
 
     def mse(member, noise):
         return 1.5 - 0.4 * (member.noise_factor == 1.0) + 0.1 * own(member)
@@ -588,7 +589,7 @@ def test_c10_compares_landmarks_denoised_by_a_network_with_noisy_ones(paper):
 
 def test_a_mixture_is_no_specialist(tmp_path):
     members = [
-        MemberConfig(f"dense-{depth}", (phase,), seed=seed)
+        usual(f"dense-{depth}", phase, seed)
         for depth in (2, 4, 6, 8)
         for phase in (Phase((0.5,), 10), Phase((0.1, 0.5), 99))
         for seed in range(3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +48,7 @@ def write_check(page: Path, task: Task, source: Path, out: Path) -> str:
         f"{task.model.denoiser.description}."
     )
     document = Document(f"Check of {out.name}", subtitle, None if trusted else verdict, sections)
-    with tempfile.TemporaryDirectory() as folder:
-        images = {
-            plot.key: exports.save(plot, Path(folder), largest_svg=0) for plot in document.plots()
-        }
+    images = {plot.key: exports.save(plot) for plot in document.plots()}
     with replacing(page) as temporary:
         temporary.write_text(exports.html(document, images, files=False), "utf-8")
     return f"{verdict.lead} {verdict.text}".lstrip()

@@ -6,7 +6,7 @@ All of it is filled from the runs themselves; what is not known is left out.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -47,6 +47,11 @@ def data_facts(data: dict, split: str | None = None) -> pd.DataFrame:
     )
 
 
+def run_data(run: Run) -> pd.DataFrame:
+    """Return the facts of a run's data and of their split."""
+    return data_facts(run.config["data"], split_words(run))
+
+
 def run_facts(config: dict, members: pd.DataFrame) -> pd.DataFrame:
     """Return how a run went, from its config.json and members: columns item, value."""
     known = config["provenance"]
@@ -82,13 +87,19 @@ def _facts(facts: dict) -> pd.DataFrame:
     return pd.DataFrame({"item": kept.keys(), "value": kept.values()})
 
 
-def side_by_side(runs: tuple[Run, ...], facts: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
-    """Return the facts of all runs: a column `item`, and one column per run."""
-    found = [facts(run).set_index("item")["value"] for run in runs]
+def side_by_side(runs: Sequence[Run], facts: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+    """Return the facts of all runs: a column `item`, and one column per run.
+
+    Of more than two runs they stand below each other: run, item, value.
+    """
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
-    return pd.concat(found, axis=1, keys=names).reset_index()
+    found = dict(zip(names, map(facts, runs), strict=True))
+    if len(found) > 2:
+        return pd.concat(found, names=["run"]).reset_index("run").reset_index(drop=True)
+    parts = [frame.set_index("item")["value"] for frame in found.values()]
+    return pd.concat(parts, axis=1, keys=names).reset_index()
 
 
 def ended(members: pd.DataFrame) -> str:

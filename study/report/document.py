@@ -8,18 +8,22 @@ simulated data.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.report.style import RC, settle
+from study.evidence.evidence import MIXTURE
+from study.report.style import WIDTH, drawing, settle
 
 LONG = 25  # rows: a longer table is opened on demand
 SIMULATED = "simulated data"
+FLATTERED = (
+    "The simulated cohort is itself a mixture of Gaussians, the form that the mixture of Wiener "
+    "filters assumes: on other data it may gain less."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +49,9 @@ class Plot(Exhibit):
     """Printed small in the picture, and a column of its CSV."""
     kind = "plot"
 
-    def figure(self) -> Figure:
-        """Draw the figure; no state of pyplot is touched."""
-        with matplotlib.rc_context(RC):
+    def figure(self, width: int = WIDTH) -> Figure:
+        """Draw the figure, so many pixels wide; no state of pyplot is touched."""
+        with drawing(width):
             figure = self.draw(self.data)
             settle(figure)
             if self.stamp:
@@ -58,8 +62,16 @@ class Plot(Exhibit):
 
 
 @dataclass(frozen=True, eq=False)
+class Panels(Exhibit):
+    """One figure drawn for each of several cohorts, side by side."""
+
+    plots: tuple[Plot, ...]
+    kind = "panels"
+
+
+@dataclass(frozen=True, eq=False)
 class Table(Exhibit):
-    """A table of numbers, texts, Outcome, Link and wording.Span; NaN or None is missing.
+    """A table of numbers, texts, Outcome, Effect, Link and wording.Span; NaN or None is missing.
 
     `formats` gives by column a format specification, or a function from a value to its text.
     """
@@ -67,6 +79,18 @@ class Table(Exhibit):
     frame: pd.DataFrame
     formats: Mapping[str, str | Callable[[object], str]] = field(default_factory=dict)
     kind = "table"
+
+
+@dataclass(frozen=True, eq=False)
+class Networks(Exhibit):
+    """All networks, to be filtered and grouped on the page: one row per network x noise factor.
+
+    The columns are in `keys`, by which rows are grouped, or are numbers, which are averaged.
+    """
+
+    frame: pd.DataFrame
+    keys: tuple[str, ...]
+    kind = "networks"
 
 
 @dataclass(frozen=True)
@@ -132,27 +156,33 @@ class Section:
         return tuple(block for block in self.blocks if isinstance(block, Section))
 
 
-Block = Words | Points | Command | Plot | Table | Fold | Section
+Block = Words | Points | Command | Plot | Panels | Table | Networks | Fold | Section
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
 @dataclass(frozen=True)
 class Document:
-    """The whole report. `warning` stands at the top in plain sight."""
+    """The whole report. `warning` stands at the top in plain sight, and then `first`."""
 
     title: str
     subtitle: str
     warning: Words | None
     sections: tuple[Section, ...]
+    first: tuple[Block, ...] = ()
+    """What is seen before anything is scrolled, in columns as far as there is room."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all blocks in reading order."""
+        return walk((*self.first, *self.sections))
 
     def tables(self) -> list[Table]:
         """Return the tables, each key once."""
-        found = (block for block in walk(self.sections) if isinstance(block, Table))
+        found = (block for block in self.blocks() if isinstance(block, Table))
         return list({table.key: table for table in found}.values())
 
     def plots(self) -> list[Plot]:
         """Return the figures, each key once."""
-        found = (block for block in walk(self.sections) if isinstance(block, Plot))
+        found = (block for block in self.blocks() if isinstance(block, Plot))
         return list({plot.key: plot for plot in found}.values())
 
 
@@ -162,6 +192,8 @@ def walk(blocks: Iterable[Block]) -> Iterator[Block]:
         yield block
         if isinstance(block, (Fold, Section)):
             yield from walk(block.blocks)
+        elif isinstance(block, Panels):
+            yield from block.plots
 
 
 def shown(sections: Iterable[Section]) -> frozenset[str]:
@@ -180,23 +212,37 @@ def folded(exhibits: Iterable[Plot | Table]) -> tuple[Block, ...]:
     )
 
 
-def simulated_warning(simulated: bool) -> Words | None:
-    """Return what stands at the top of a document if the data are simulated."""
+def simulated_warning(names: Sequence[str], of: int = 1) -> Words | None:
+    """Return what stands at the top if the data of these, of so many cohorts, are simulated."""
     text = (
-        "They come from a mixture model with GTEx's correlations and difficulty. Every number that "
-        "is not marked as published is a property of that simulation, not a measurement of tissue."
+        "Every number that is not marked as published is a property of a simulation that has "
+        "GTEx's correlations and difficulty, not a measurement of tissue."
     )
-    return Words(text, "The data are SIMULATED.") if simulated else None
+    if of > 1:
+        text = "Numbers that are marked so are no measurements of tissue."
+    lead = f"The data {', '.join(names)} are SIMULATED." if of > 1 else "The data are SIMULATED."
+    return Words(text, lead) if names else None
 
 
 def stamped(block: AnyBlock) -> AnyBlock:
-    """Return the block, with every exhibit of measurements marked as of simulated data."""
+    """Return the block, with every exhibit of measurements marked as of simulated data.
+
+    Where the mixture of Wiener filters is shown, the caption names its advantage.
+    """
     if isinstance(block, (Fold, Section)):
         return replace(block, blocks=tuple(map(stamped, block.blocks)))
     if isinstance(block, (Plot, Table)) and block.measured:
-        block = replace(block, caption=f"{block.caption} Simulated data.".strip())
+        frame = block.data if isinstance(block, Plot) else block.frame
+        note = f" {FLATTERED}" if names_mixture(frame) else ""
+        block = replace(block, caption=f"{block.caption}{note} Simulated data.".strip())
         return replace(block, stamp=SIMULATED) if isinstance(block, Plot) else block
     return block
+
+
+def names_mixture(frame: pd.DataFrame) -> bool:
+    """Whether the mixture of Wiener filters is in a table, in its rows or columns."""
+    texts = frame.select_dtypes(["object", "string"])
+    return MIXTURE in frame.columns or bool(texts.isin([MIXTURE]).to_numpy().any())
 
 
 def anchor(text: str) -> str:

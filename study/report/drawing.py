@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.report.curves import INTERVAL, VAGUE
-from study.report.style import DARK, canvas, label, look
+from study.report.style import DARK, canvas, is_narrow, label, legend, look, width, wrapped
 
 NOISE_AXIS = "noise factor α"
 MSE_AXIS = "MSE (eq. 11)"
@@ -54,8 +54,13 @@ def draw_named(
     y: str = "mse",
     looks: Mapping[str, dict] | None = None,
 ) -> None:
-    """Draw lines, and name them right of the axes in the order of their right ends."""
+    """Draw lines, and name them right of the axes in the order of their right ends.
+
+    In a narrow drawing they are named above the panels (style.settle).
+    """
     draw_lines(axes, data, x, y, looks)
+    if is_narrow():
+        return
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     ends = data.sort_values(x).groupby("series")[y].last().sort_values(ascending=False)
     names = [label(name) for name in ends.index]
@@ -70,13 +75,14 @@ def multiples(
     names: tuple[str, str],
     looks: Mapping[str, dict] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Draw lines in one small panel per model, two in a row, which share y and a legend.
+    """Draw lines in small panels, one per model, two in a row, which share y and a legend.
 
     `names` are those of the axes x and y.
     """
     models = list(data["model"].drop_duplicates())
-    rows = (len(models) + 1) // 2
-    figure, grid = canvas(255 * rows + 70, rows, min(2, len(models)), sharey=True)
+    columns = min(1 if is_narrow() else 2, len(models))
+    rows = -(-len(models) // columns)
+    figure, grid = canvas(255 * rows + 70, rows, columns, sharey=True)
     panels, rest = grid.flat[: len(models)], grid.flat[len(models) :]
     for axes in rest:
         axes.remove()
@@ -96,6 +102,9 @@ def named_rows(
 
     A distance of 1 between places is `step` pixels; `rest` pixels are for all else.
     """
+    if is_narrow():
+        names = [wrapped(name, 0.36 * width()) for name in names]
+        step *= 1 + 0.4 * max(name.count("\n") for name in names)
     figure, [[axes]] = canvas(step * (places[-1] + 1) + rest)
     axes.set_yticks(places, names, parse_math=False)
     axes.set_ylim(places[-1] + 0.6, -0.6)
@@ -105,11 +114,8 @@ def named_rows(
 
 def name_all(figure: Figure, columns: int = 2) -> None:
     """Put one legend of all panels above them, each name once."""
-    handles: dict = {}
-    for axes in figure.axes:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
+    if not is_narrow():  # there style.settle does it
+        legend(figure, columns)
 
 
 def in_percent(axes: Axes) -> None:

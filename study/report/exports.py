@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ from typing import Any
 import matplotlib
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 
+from study.evidence.effects import SMALLEST, Effect
 from study.evidence.stats import Outcome
 from study.report.document import (
     Block,
@@ -25,6 +29,8 @@ from study.report.document import (
     Document,
     Fold,
     Link,
+    Networks,
+    Panels,
     Plot,
     Points,
     Section,
@@ -32,12 +38,14 @@ from study.report.document import (
     Words,
     anchor,
 )
-from study.report.style import DPI, RC
+from study.report.points import points
+from study.report.style import DPI, NARROW, RC
 from study.report.wording import Span, escaped
 
 TEMPLATES = Path(__file__).with_name("templates")
 MISSING = "–"
 MOST_ROWS = 200  # of a table on the page; its CSV has all
+MOST_PERCENT = 1000.0
 LARGEST_SVG = 200_000  # bytes; the page shows a larger drawing as PNG
 #: Characters that LaTeX takes for markup.
 TEX = str.maketrans(
@@ -57,6 +65,10 @@ class Cell:
     """Whether it is an outcome, which is printed in its colour."""
     link: Link | None = None
     """What it links to; `text` is all of it."""
+    effect: Effect | None = None
+    """An effect that is drawn with its interval; `text` is all of it."""
+    word: str = ""
+    """The outcome of the effect in a word."""
 
 
 def cell(value: Any, form: str | Callable | None = None) -> Cell:
@@ -67,14 +79,47 @@ def cell(value: Any, form: str | Callable | None = None) -> Cell:
         return Cell(str(value), link=value)
     if isinstance(value, Outcome):
         return Cell(value, outcome=True)
+    if isinstance(value, Effect):
+        known, word = (
+            math.isfinite(value.effect),
+            str(form(value) if callable(form) else value.outcome),
+        )
+        text = f"{word}: {value.shown}" if known else word
+        return Cell(text, value.effect if known else None, effect=value, word=word)
     if isinstance(value, Span):
-        return Cell(str(value), value.low)
+        return Cell(str(value), value.order)
     order = float(value) if _is_number(value) else None
     if callable(form):
         return Cell(str(form(value)), order)
     if form is None and isinstance(value, float):
         form = ".4g"
     return Cell(format(value, form) if form and order is not None else str(value), order)
+
+
+def packed(networks: Networks) -> str:
+    """Return the networks as JSON: keys, measures, each key's values, and the rows as numbers.
+
+    A row has the place of each key's value in its list, and then its measures.
+    """
+    values, columns = {}, []
+    for key in networks.keys:
+        codes, found = pd.factorize(networks.frame[key], sort=True)
+        values[key] = found.tolist()
+        columns.append(codes.tolist())
+    measures = [name for name in networks.frame if name not in networks.keys]
+    columns += [[float(f"{x:.5g}") for x in networks.frame[name]] for name in measures]
+    rows = list(zip(*columns, strict=True))
+    content = {"keys": networks.keys, "measures": measures, "values": values, "rows": rows}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def along(percent: float) -> float:
+    """Return where an effect in percent stands on an axis from -50 to 50.
+
+    It is linear up to 1 % and logarithmic beyond; 1,000 % and more stand at its ends.
+    """
+    size = min(abs(percent), MOST_PERCENT)
+    return math.copysign(50 * math.asinh(size) / math.asinh(MOST_PERCENT), percent)
 
 
 def cells(table: Table, most: int | None = None) -> list[list[Cell]]:
@@ -102,34 +147,65 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Image:
-    """A figure as the page holds it: a data URI and its size in CSS pixels."""
+    """A drawing as the page holds it: a data URI, its size in CSS pixels, and its points.
+
+    `points` is JSON: for each point its place from the left and the top in percent, and its
+    numbers in words.
+    """
 
     uri: str
     width: int
     height: int
+    points: str
 
 
-def save(plot: Plot, folder: Path, largest_svg: int = LARGEST_SVG) -> Image:
-    """Write KEY.png (two pixels for one), KEY.svg and KEY.csv; the same plot gives the same bytes.
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page holds it: for a screen, and for a telephone."""
 
-    Returns the SVG or, if it has more than `largest_svg` bytes, the PNG.
+    wide: Image
+    narrow: Image
+
+
+def save(plot: Plot, folder: Path | None = None) -> Picture:
+    """Return the drawings for the page; the same plot gives the same bytes.
+
+    In `folder` KEY.png (two pixels for one), KEY.svg and KEY.csv are written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    png, svg, csv = (folder / f"{plot.key}.{ending}" for ending in ("png", "svg", "csv"))
     figure = plot.figure()
+    drawn = {"svg": _bytes(figure, "svg", plot.title)}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn["png"] = _bytes(figure, "png", plot.title)
+        for kind, content in drawn.items():
+            (folder / f"{plot.key}.{kind}").write_bytes(content)
+        data = plot.data.assign(data=plot.stamp) if plot.stamp else plot.data
+        data.to_csv(folder / f"{plot.key}.csv", index=False, lineterminator="\n")
+    narrow = plot.figure(NARROW)
+    return Picture(
+        _image(figure, drawn), _image(narrow, {"svg": _bytes(narrow, "svg", plot.title)})
+    )
+
+
+def _bytes(figure: Figure, kind: str, title: str) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"svg": {"Date": None, "Title": title}, "png": {"Software": None}}[kind]
     with matplotlib.rc_context(RC):
-        figure.savefig(png, dpi=2 * DPI, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None, "Title": plot.title})
-    data = plot.data.assign(data=plot.stamp) if plot.stamp else plot.data
-    data.to_csv(csv, index=False, lineterminator="\n")
-    small = svg.stat().st_size <= largest_svg
-    kind, content = ("svg+xml", svg) if small else ("png", png)
-    uri = f"data:image/{kind};base64,{base64.b64encode(content.read_bytes()).decode()}"
+        figure.savefig(buffer, format=kind, dpi=2 * DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _image(figure: Figure, drawn: dict[str, bytes]) -> Image:
+    """Return a figure as SVG or, if that is larger than LARGEST_SVG, as PNG."""
+    kind, content = "svg+xml", drawn["svg"]
+    if len(content) > LARGEST_SVG:
+        kind, content = "png", drawn.get("png") or _bytes(figure, "png", "")
+    uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     width, height = (round(side * DPI) for side in figure.get_size_inches())
-    return Image(uri, width, height)
+    return Image(uri, width, height, json.dumps(points(figure), ensure_ascii=False))
 
 
-def html(document: Document, images: Mapping[str, Image], files: bool = True) -> str:
+def html(document: Document, images: Mapping[str, Picture], files: bool = True) -> str:
     """Return the page with its styles, script and images; a policy in its head forbids all else.
 
     Without `files` it has no links to figures/ and tables/.
@@ -150,9 +226,13 @@ def html(document: Document, images: Mapping[str, Image], files: bool = True) ->
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         cells=cells,
+        along=along,
+        packed=packed,
+        smallest=SMALLEST,
         numeric_columns=numeric_columns,
         anchor=anchor,
         most=MOST_ROWS,
+        missing=MISSING,
         files=files,
     )
 
@@ -170,6 +250,8 @@ def _markdown_blocks(blocks: Sequence[Block], level: int) -> list[str]:
         if isinstance(block, Section):
             parts += [f"{'#' * level} {escaped(block.title)}"]
             parts += _markdown_blocks(block.blocks, level + 1)
+        elif isinstance(block, Panels):
+            parts += _markdown_blocks(block.plots, level)
         elif isinstance(block, Fold):
             parts += [f"**{escaped(block.name)} {escaped(block.summary)}**"]
             parts += _markdown_blocks(block.blocks, level)
@@ -178,7 +260,7 @@ def _markdown_blocks(blocks: Sequence[Block], level: int) -> list[str]:
     return parts
 
 
-def _markdown_block(block: Words | Points | Command | Plot | Table) -> str:
+def _markdown_block(block: Words | Points | Command | Plot | Table | Networks) -> str:
     if isinstance(block, Words):
         return (
             f"**{escaped(block.lead)}** {escaped(block.text)}"
@@ -190,6 +272,8 @@ def _markdown_block(block: Words | Points | Command | Plot | Table) -> str:
     if isinstance(block, Command):  # four spaces, not a fence: no backtick in the text can end it
         return "\n".join(f"    {line}" for line in block.text.splitlines())
     caption = f"*{escaped(block.title)}.* {escaped(block.caption)}".strip()
+    if isinstance(block, Networks):  # they are in members.parquet
+        return caption
     if isinstance(block, Plot):
         return f"![{escaped(block.alt or block.title)}](figures/{block.key}.png)\n\n{caption}"
     header = [escaped(name) for name in block.frame.columns]

@@ -30,8 +30,8 @@ from study.report import curves
 from study.report.curves import CLEAN, NOISE, NOISY, RERUN
 from study.report.document import Plot, Table
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_named, noise_limits, top
-from study.report.style import BLUE, GREY, ORANGE, PALE, RED, WIDTH, canvas, label
-from study.report.wording import intervals, listed
+from study.report.style import BLUE, GREY, ORANGE, PALE, RED, canvas, is_narrow, label, width
+from study.report.wording import Mean, listed
 
 RHO = 0.2  # of Fig. 1
 STREAM_SIDE = 24  # of the paper's images
@@ -181,12 +181,12 @@ def draw_network(data: pd.DataFrame) -> Figure:
     An image is drawn to scale; a few sheets stand for its channels.
     """
     n_columns = (len(data) + 1) // 2
-    column = WIDTH / n_columns
+    column = width() / n_columns
     scale = min(0.72 * column / data["width"].max(), 110 / data["height"].max())
     half = data["height"].max() * scale / 2  # of the tallest image
-    upper, lower = half + 20, 3 * half + 142  # heights of the images' middles
-    figure, [[axes]] = canvas(4 * half + 210)
-    axes.set(xlim=(0, WIDTH), ylim=(4 * half + 210, 0))
+    upper, lower = half + 20, 3 * half + 162  # heights of the images' middles
+    figure, [[axes]] = canvas(4 * half + 250)
+    axes.set(xlim=(0, width()), ylim=(4 * half + 250, 0))
     axes.set_axis_off()
     code = data.index[data["what"] == "pool"][-1]
     centres = [((i + 0.5) * column, upper) for i in range(n_columns)]
@@ -194,17 +194,19 @@ def draw_network(data: pd.DataFrame) -> Figure:
     for block, (x, y) in zip(data.itertuples(), centres, strict=True):
         name, colour = BLOCKS[block.what]
         colour = ORANGE if block.Index == code else colour
-        width, height = block.width * scale, block.height * scale
+        size = block.width * scale, block.height * scale
         for sheet in range(min(block.channels, 4) - 1, -1, -1):
-            corner = (x - width / 2 + 3 * sheet, y - height / 2 - 3 * sheet)
-            axes.add_patch(Rectangle(corner, width, height, fc=colour, ec="white", lw=0.8))
+            corner = (x - size[0] / 2 + 3 * sheet, y - size[1] / 2 - 3 * sheet)
+            axes.add_patch(Rectangle(corner, *size, fc=colour, ec="white", lw=0.8))
         name = "output" if block.Index == len(data) - 1 else name
         text = f"{name}\n{block.size}" + ("\nthe code" if block.Index == code else "")
+        if is_narrow():
+            text = text.replace("max-pool", "pool").replace(" ", "\n").replace("@", "\n@")
         axes.text(x, y + half + 24, text, ha="center", va="top")
     for (x0, y0), (x1, y1) in pairwise(centres):
         middle, side, below = (x0 + x1) / 2, 10 * np.sign(x1 - x0), y0 + half + 14
         ends = ((middle - side, below), (middle + side, below))
-        ends = ends if y0 == y1 else ((x0, below + 70), (x1, y1 - half - 4))
+        ends = ends if y0 == y1 else ((x0, below + 84), (x1, y1 - half - 4))
         arrow = FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=GREY, lw=1.2)
         axes.add_patch(arrow)
     return figure
@@ -230,54 +232,43 @@ def depth_points(evidence: Evidence) -> pd.DataFrame:
 def fig4_table(evidence: Evidence) -> Table:
     """Return Fig. 4, depth against MSE at noise factor 0.5, with both protocols and references."""
     points = depth_points(evidence)
-    rerun, written = f"{RERUN}, {CLEAN}", f"{AS_WRITTEN}, {NOISY}"
     rows = []
     for model, value in published_fig4().items():
         of_model = points[points["model"] == model]
         curve = published_mse(model, NOISE)
         assert curve is not None
-        number = "≈ 1" if curve.kind == "about" else f"{curve.mse:.5g} ± {curve.tolerance:g}"
         rows.append(
             {
                 "network": model,
                 "printed, MSE / N": value.printed,
                 "published MSE": value.mse,
-                "in Figs. 6–9": number,
-                **_cells(of_model, CLEAN, RERUN, rerun, "rerun"),
-                "rerun / N": None,
-                **_cells(of_model, NOISY, AS_WRITTEN, written, AS_WRITTEN),
+                "in Figs. 6–9": 1.0 if curve.kind == "about" else curve.mse,
+                "as its scripts ran": _mean(of_model, CLEAN, RERUN),
+                "as its text says": _mean(of_model, NOISY, AS_WRITTEN),
             }
         )
     references = points[(points["panel"] == NOISY) & ~points["series"].isin([AS_WRITTEN, RERUN])]
     for name in references["series"].unique():
-        of_one = references.drop_duplicates("series")
-        cells = _cells(of_one, NOISY, name, written, AS_WRITTEN)
-        rows.append({"network": label(name), **cells})
-    frame = pd.DataFrame(rows)
-    frame["rerun / N"] = frame[rerun] / N_SAMPLES
+        found = _mean(references.drop_duplicates("series"), NOISY, name)
+        rows.append({"network": label(name), "as its text says": found})
     return Table(
         "fig-4",
         "Figure 4. Number of layers against MSE at noise factor 0.5",
-        f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and the "
-        "rerun is also given divided by it. The paper's own curves, Figs. 6–9, differ from its "
-        "table. The rerun is measured on clean training rows, as the paper's scripts did; "
-        "as-written and the references on noisy test rows. Intervals are 95 % over seeds. – is not "
-        "in these runs, and for a reference not in the paper.",
-        frame,
-        {
-            **dict.fromkeys(("published MSE", rerun, written), ".4f"),
-            **dict.fromkeys(("printed, MSE / N", "rerun / N"), ".4g"),
-        },
+        f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and Figs. "
+        "6–9 differ from it. As its scripts ran: clean training rows; as its text says, and the "
+        "references: noisy test rows. Means over seeds with their 95 % intervals.",
+        pd.DataFrame(rows),
+        {**dict.fromkeys(("published MSE", "in Figs. 6–9"), ".4f"), "printed, MSE / N": ".3g"},
     )
 
 
-def _cells(points: pd.DataFrame, panel: str, series: str, name: str, short: str) -> dict:
-    """Return mean, interval and seeds of one series; missing values if it is missing."""
+def _mean(points: pd.DataFrame, panel: str, series: str) -> Mean | None:
+    """Return the mean of one series with its interval; None if these runs lack it."""
     found = points[(points["panel"] == panel) & (points["series"] == series)]
     if not len(found):
-        return {name: float("nan"), f"{short}, 95 %": None, f"{short}, seeds": pd.NA}
-    bounds, seeds = intervals(found).iloc[0], found["seeds"].iloc[0]
-    return {name: found["mse"].iloc[0], f"{short}, 95 %": bounds, f"{short}, seeds": seeds}
+        return None
+    mse, low, high = found[["mse", "low", "high"]].astype(float).iloc[0]
+    return Mean(low, high, mean=mse)
 
 
 def _depth(evidence: Evidence) -> Plot:

@@ -13,7 +13,7 @@ from rocrate.model import ContextEntity, SoftwareApplication
 from rocrate.rocrate import ROCrate
 
 from data_utils.files import check_folder, replacing_folder
-from study.evidence.evidence import Evidence, load_evidence
+from study.evidence.evidence import Evidence, load_cohorts
 from study.paper.claims import judge_claims
 from study.report import exports
 from study.report.document import Document
@@ -27,19 +27,20 @@ FORMATS.add_type("text/markdown", ".md")
 def write_report(folders: Sequence[Path], out: Path) -> Path:
     """Write the report of run folders to the folder `out`, and return the path of its index.html.
 
-    The same runs give the same bytes. After an error `out` is as it was before. Raises InputError
-    for folders that are no runs of one study, and if `out` cannot be written or is no report.
+    Runs on several sets of data are compared as cohorts. The same runs give the same bytes. After
+    an error `out` is as it was before. Raises InputError for folders without runs, and if `out`
+    cannot be written or is no report.
     """
     out = Path(os.path.abspath(os.path.expanduser(out)))
-    evidence = load_evidence(folders)
+    cohorts = load_cohorts(folders)
     check_folder(out, "report", {PAGE, CRATE}.issubset)
-    document = build(evidence, judge_claims(evidence))
+    document = build({cohort: judge_claims(cohort) for cohort in cohorts})
     with replacing_folder(out) as folder:
         _write_tables(document, folder / "tables")
         images = {plot.key: exports.save(plot, folder / "figures") for plot in document.plots()}
         (folder / PAGE).write_text(exports.html(document, images), "utf-8")
         (folder / "report.md").write_text(exports.markdown(document), "utf-8")
-        _write_crate(evidence, folder, out, document.title)
+        _write_crate(cohorts, folder, out, document.title)
     return out / PAGE
 
 
@@ -50,20 +51,19 @@ def _write_tables(document: Document, folder: Path) -> None:
         (folder / f"{table.key}.tex").write_text(exports.latex(table), "utf-8")
 
 
-def _write_crate(evidence: Evidence, folder: Path, out: Path, title: str) -> None:
+def _write_crate(cohorts: Sequence[Evidence], folder: Path, out: Path, title: str) -> None:
     """Describe the files in `folder`, and the runs relative to `out`, as an RO-Crate."""
     crate = ROCrate()
     crate.name, crate.license = title, "https://spdx.org/licenses/MIT"
     crate.description = "Tables and figures of a study of denoising autoencoders; read index.html."
-    provenance = max(
-        (run.config["provenance"] for run in evidence.runs), key=lambda p: p["started"]
-    )
+    held = [run for cohort in cohorts for run in cohort.runs]
+    provenance = max((run.config["provenance"] for run in held), key=lambda p: p["started"])
     crate.datePublished = datetime.fromisoformat(provenance["started"]).date()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         about = {"encodingFormat": FORMATS.guess_type(path)[0], "contentSize": path.stat().st_size}
         crate.add_file(path, path.relative_to(folder).as_posix(), properties=about)
     runs = []
-    for run in evidence.runs:
+    for run in held:
         about = {"@type": "Dataset", "name": run.name, "description": run.config["command"]}
         place = f"{quote(Path(os.path.relpath(run.path, out)).as_posix())}/"
         runs.append(crate.add(ContextEntity(crate, place, properties=about)))

@@ -1,25 +1,35 @@
-"""What the results say in a few sentences, computed from them: the first thing on the page."""
+"""What the results say at first sight: one picture, and a few sentences that are computed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from data_utils.noise import identity_mse
-from models.config import AS_PUBLISHED
+from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_MODELS
+from study.evidence.effects import effect_of
 from study.evidence.evidence import MIXTURE, Evidence
 from study.paper.claims import Judgement
 from study.report.curves import (
     CLEAN,
     NOISE,
+    NOISY,
     main_protocol,
     network_curve,
+    networks,
     of_protocol,
     over_seeds,
     published_curve,
     reference_curves,
 )
-from study.report.document import Words
-from study.report.wording import joined, listed, span
+from study.report.document import FLATTERED, Plot, Words
+from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_lines, name_all, noise_limits, top
+from study.report.references import overlap
+from study.report.style import canvas, is_narrow, width, wrapped
+from study.report.wording import joined, listed, plain_name, span
 
 #: References in words, as far as these runs measured them.
 REFERENCES = {
@@ -28,17 +38,115 @@ REFERENCES = {
     "identity": "leaving the input alone",
     "oracle": "the best possible on this simulation",
 }
+SCRIPTS, TEXT = "as its scripts ran", "as its text says"
+PREFERRED = "dense-4"  # the paper's network of the first picture, if these runs have it
+
+
+# The picture.
+
+
+def first_picture(cohorts: Sequence[Evidence]) -> Plot | None:
+    """Return MSE against noise for one model and the references; None if nothing was measured."""
+    model = _model(cohorts)
+    parts = [
+        headline_curves(evidence, model).assign(cohort=plain_name(evidence.name))
+        for evidence in cohorts
+    ]
+    data = pd.concat(parts, ignore_index=True)
+    if set(data["series"]) <= {"identity"}:
+        return None
+    of = f"{model}: " if model else ""
+    measured = (
+        "Published and as its scripts ran: clean training rows in; all others: noisy test rows in. "
+        if model
+        else "Noisy test rows in. "
+    )
+    flattered = any(cohort.simulated for cohort in cohorts) and MIXTURE in set(data["series"])
+    return Plot(
+        "first",
+        f"{of}MSE against noise",
+        f"{measured}Bars are 95 % intervals over seeds.{f' {FLATTERED}' * flattered}",
+        data,
+        draw_first,
+    )
+
+
+def _model(cohorts: Sequence[Evidence]) -> str:
+    """Return the paper's model that most of the two protocols and cohorts have; "" without any."""
+    counts = dict.fromkeys((PREFERRED, *PAPER_MODELS), 0)
+    for evidence in cohorts:
+        rows = networks(evidence)
+        rows = rows[(rows["changed"] == "") & rows["model"].isin(list(counts))]
+        for model in rows[["model", "protocol"]].drop_duplicates()["model"]:
+            counts[model] += 1
+    model = max(counts, key=lambda name: counts[name])
+    return model if counts[model] else ""
+
+
+def headline_curves(evidence: Evidence, model: str) -> pd.DataFrame:
+    """Return the published curve of a model, both protocols, and the references to compare with."""
+    references = reference_curves(evidence)
+    parts = [references[references["method"].isin(list(REFERENCES))]]
+    if model:
+        parts = [
+            published_curve(model),
+            network_curve(evidence, AS_PUBLISHED, model, CLEAN, SCRIPTS),
+            network_curve(evidence, AS_WRITTEN, model, NOISY, TEXT),
+            *parts,
+        ]
+    return pd.concat([part for part in parts if len(part)], ignore_index=True)
+
+
+def draw_first(data: pd.DataFrame) -> Figure:
+    """Draw a panel for each cohort: MSE against noise, on one scale."""
+    cohorts = list(data["cohort"].drop_duplicates())
+    height = 270 if is_narrow() else 460
+    figure, [panels] = canvas(height, 1, len(cohorts), sharey=True)
+    for name, axes in zip(cohorts, panels, strict=True):
+        shown = data[data["cohort"] == name]
+        draw_lines(axes, shown)
+        axes.set(xlim=noise_limits(data), ylim=(0, top(data)))
+        if len(cohorts) > 1:
+            axes.set_title(wrapped(name, 0.9 * width() / len(cohorts)))
+    figure.supxlabel(NOISE_AXIS)
+    figure.supylabel(MSE_AXIS)
+    name_all(figure, columns=3)
+    return figure
+
+
+# The sentences.
 
 
 def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ...]:
-    """Return up to four points; what these runs did not measure is left out."""
+    """Return up to five points; what these runs did not measure is left out."""
     points = {
-        "How well noise is removed:": _best(evidence),
+        "What denoises best:": _denoiser(evidence),
+        "The paper's networks:": _best(evidence),
         "Worse than leaving the noisy input alone:": _harm(evidence),
         "What makes the claims, one item of the scripts changed:": _makers(judgements),
         "How near to the paper:": _rerun(evidence),
     }
     return tuple(Words(text, lead) for lead, text in points.items() if text)
+
+
+def _denoiser(evidence: Evidence) -> str:
+    """Return which denoiser has the least error, by its geometric mean over the noise factors."""
+    table = evidence.references
+    table = table[(table["noise_factor"] > 0) & table["reference"].isin(["Wiener", MIXTURE])]
+    if set(table["reference"]) != {"Wiener", MIXTURE}:
+        return ""
+    mse = table.pivot_table(index="seed", columns=["reference", "noise_factor"], values="test_mse")
+    ratio = np.log(mse[MIXTURE] / mse["Wiener"]).dropna()
+    found = effect_of(ratio.mean(axis=1), overlap(evidence))
+    better = "less" if found.effect < 0 else "more"
+    low, high = sorted((abs(found.low), abs(found.high)))
+    ends = span(low, high, 1)
+    text = (
+        f"the mixture of Wiener filters has {abs(found.effect):.1f} % {better} error than the "
+        f"Wiener filter{f' (95 % {ends})' if ends else ''}, the geometric mean over noise "
+        f"{listed(ratio.columns)}."
+    )
+    return f"{text} {FLATTERED}" if evidence.simulated else text
 
 
 def _makers(judgements: list[Judgement]) -> str:

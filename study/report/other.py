@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from models.config import AS_WRITTEN, Protocol, items_of
 from study.evidence.evidence import Evidence
 from study.evidence.plain import SETTINGS, UNCHANGED, plain, usual
-from study.report.curves import NOISE, nearest, over_seeds, rounded
-from study.report.document import Plot, Table
+from study.report.curves import CLEAN, NOISE, NOISY, nearest, over_seeds, rounded
+from study.report.document import Networks, Plot, Table
 from study.report.drawing import NOISE_AXIS, draw_lines, name_all
 from study.report.style import canvas, looks_of
 from study.report.wording import in_order
 
+KEYS = ("model", "protocol", "noise", "beta", "seed")  # by which networks are grouped
 MOST_LINES = 10  # in one figure
 MOST_KINDS = 30  # that are drawn
 MOST_EPOCHS = 100  # points of a curve by epoch
@@ -53,6 +54,31 @@ def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table
         {"noise factor": "g", **dict.fromkeys(("test MSE", "95 % from", "to"), ".4f")},
     )
     return [*plots, table]
+
+
+def all_networks(evidence: Evidence) -> Networks:
+    """Return all networks that have finished, by what the paper varies."""
+    rows = evidence.levels
+    rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
+    pairs = zip(rows["protocol"], rows["changed"], strict=True)
+    frame = pd.DataFrame(
+        {
+            "model": rows["model"],
+            "protocol": [str(Protocol(name, items_of(changed))) for name, changed in pairs],
+            "noise": rounded(rows["noise_factor"]),
+            "beta": rows["beta"],
+            "seed": rows["seed"],
+            f"MSE, {NOISY}": rows["test_mse"],
+            f"MSE, {CLEAN}": rows["train_clean_mse"],
+        }
+    )
+    return Networks(
+        "networks",
+        "Filter and group",
+        "Means over the networks that are chosen, grouped by what is ticked.",
+        frame,
+        KEYS,
+    )
 
 
 def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN
-from study.evidence.effects import MOST, Effect, shown_digits
+from study.evidence.effects import MOST, UNMEASURED, Effect, shown_digits
 from study.evidence.evidence import Evidence, Run
 from study.evidence.stats import NOT_MEASURED, n_seeds
 from study.paper.claims import Judgement
 from study.paper.published import division_by_n
 from study.report import checklist
 from study.report.autopsy import autopsy_figures, autopsy_rows
+from study.report.cohorts import sections_together, together
 from study.report.curves import shown_networks
 from study.report.document import (
     Block,
@@ -31,8 +32,8 @@ from study.report.document import (
     stamped,
 )
 from study.report.figures import paper_figures
-from study.report.headline import in_short
-from study.report.other import other_figures
+from study.report.headline import first_picture, in_short
+from study.report.other import all_networks, other_figures
 from study.report.questions.bottleneck import bottleneck_question
 from study.report.questions.cross_noise import cross_question
 from study.report.questions.gene_order import order_question
@@ -41,8 +42,13 @@ from study.report.questions.other_genes import other_genes_question
 from study.report.questions.question import Question
 from study.report.questions.samples import samples_question
 from study.report.questions.sparsity import sparsity_question
-from study.report.references import gene_exhibits, label_exhibits, reference_exhibits
-from study.report.wording import span
+from study.report.references import (
+    against_wiener,
+    gene_exhibits,
+    label_exhibits,
+    reference_exhibits,
+)
+from study.report.wording import plain_name, span
 
 #: What asks the paper's open questions, in the order of the page.
 ASKERS = (
@@ -55,42 +61,90 @@ ASKERS = (
     other_genes_question,
 )
 
+#: The claims in a few words.
+SHORT = {
+    "C1": "deeper is worse at noise 0.5",
+    "C2": "deeper is worse at every noise",
+    "C3": "dense: more noise, less error",
+    "C4": "conv: more noise, less error",
+    "C5": "conv is 100 times better",
+    "C5a": "conv is better than dense",
+    "C5b": "conv is 100 times better",
+    "C6": "fewer constraints overfit less",
+    "C7": "several noise levels do better",
+    "C8": "more layers overfit",
+    "C9": "low noise overtrains",
+    "C10": "denoises all other genes",
+}
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
 
 
-def build(evidence: Evidence, judgements: list[Judgement]) -> Document:
-    """Return the whole report."""
-    results = (_paper(evidence), _references(evidence), _autopsy(evidence), _questions(evidence))
+def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
+    """Return the whole report of the cohorts that were judged."""
+    cohorts = tuple(judged)
+    parts = {plain_name(cohort.name): _of_cohort(cohort, judged[cohort]) for cohort in cohorts}
+    checks = {plain_name(cohort.name): (_checklist(cohort),) for cohort in cohorts}
     sections = (
-        _short(evidence, judgements),
-        _claims(judgements),
-        *results,
-        Section("Other", folded(other_figures(evidence, shown(results)))),
-        _limits(evidence),
-        _provenance(evidence),
-        _checklist(evidence),
+        *sections_together(parts),
+        _provenance(cohorts),
+        *sections_together(checks),
         Section("Files", (Points(FILES),)),
     )
-    runs = ", ".join(run.name for run in evidence.runs)
+    simulated = [plain_name(cohort.name) for cohort in cohorts if cohort.simulated]
+    networks = sum(len(cohort.members) for cohort in cohorts)
+    runs = ", ".join(run.name for cohort in cohorts for run in cohort.runs)
     return Document(
         "Denoising autoencoders on gene expression: the paper's results and ours",
         "P. Sharma, “Loss Analysis of Denoising Autoencoders on Gene Expression Data” (2019), run "
-        f"again. {len(evidence.members):,} networks. Runs: {runs}.",
-        simulated_warning(evidence.simulated),
-        tuple(stamped(s) if evidence.simulated else s for s in sections if s.blocks),
+        f"again. {networks:,} networks. Runs: {runs}.",
+        simulated_warning(simulated, len(cohorts)),
+        tuple(
+            section for section in sections if not isinstance(section, Section) or section.blocks
+        ),
+        _first(judged),
     )
 
 
-def _short(evidence: Evidence, judgements: list[Judgement]) -> Section:
-    rows = []
-    for judgement in judgements:
-        verdicts = [judgement.cell(protocol) for protocol in PROTOCOLS]
-        outcomes = [verdict.outcome if verdict else NOT_MEASURED for verdict in verdicts]
-        rows.append((Link(judgement.claim.id, judgement.claim.text), *outcomes))
-    columns = ["claim of the paper", *PROTOCOLS.values()]
-    frame = pd.DataFrame(rows, columns=columns)
-    table = Table("outcomes", "The claims at a glance", "Details are under “The claims”.", frame)
-    return Section("In short", (table, Points(in_short(evidence, judgements))))
+def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section, ...]:
+    """Return the sections of one cohort, marked if its data are simulated."""
+    results = (_paper(evidence), _references(evidence), _autopsy(evidence), _questions(evidence))
+    sections = (
+        Section("In short", (Points(in_short(evidence, judgements)),)),
+        *([_claims(judgements)] if _judged(judgements) else []),
+        *results,
+        Section("Other", folded(other_figures(evidence, shown(results)))),
+        Section("All networks", (all_networks(evidence),)),
+        _limits(evidence),
+    )
+    return tuple(stamped(section) if evidence.simulated else section for section in sections)
+
+
+def _judged(judgements: list[Judgement]) -> bool:
+    """Whether these runs measured any of the claims."""
+    return any(judgement.cells for judgement in judgements)
+
+
+def _first(judged: Mapping[Evidence, list[Judgement]]) -> tuple[Block, ...]:
+    """Return what is seen first: a picture, and the verdicts or what denoises best."""
+    table = _verdicts(judged) if any(map(_judged, judged.values())) else None
+    found = {plain_name(cohort.name): against_wiener(cohort) for cohort in judged}
+    parts = {name: (block,) for name, block in found.items() if block is not None}
+    beside = (table,) if table else together(parts)
+    return tuple(filter(None, (first_picture(tuple(judged)), *beside)))
+
+
+def _verdicts(judged: Mapping[Evidence, list[Judgement]]) -> Table:
+    """Return a row for each claim, and a column for each protocol and cohort."""
+    rows: dict[str, list] = {}
+    for cohort, judgements in judged.items():
+        for protocol, name in PROTOCOLS.items():
+            verdicts = [judgement.cell(protocol) or UNMEASURED for judgement in judgements]
+            column = f"{name}, {plain_name(cohort.name)}" if len(judged) > 1 else name
+            rows[column] = verdicts
+    claims = [judgement.claim for judgement in next(iter(judged.values()))]
+    links = [Link(claim.id, SHORT.get(claim.id, claim.text)) for claim in claims]
+    frame = pd.DataFrame({"claim of the paper": links, **rows})
+    return Table("outcomes", "The claims", OUTCOMES, frame)
 
 
 def _claims(judgements: list[Judgement]) -> Section:
@@ -205,25 +259,27 @@ def _limits(evidence: Evidence) -> Section:
     return Section("Limits", (Points(tuple(Words(t, lead) for lead, t in points.items() if t)),))
 
 
-def _provenance(evidence: Evidence) -> Section:
-    def by_run(facts: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
-        return checklist.side_by_side(evidence.runs, facts)
+def _provenance(cohorts: Sequence[Evidence]) -> Section:
+    held = [run for cohort in cohorts for run in cohort.runs]
 
-    data = checklist.data_facts(evidence.data, checklist.split_words(evidence.runs[0]))
+    def by_run(facts: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+        return checklist.side_by_side(held, facts)
+
+    data = checklist.side_by_side([cohort.runs[0] for cohort in cohorts], checklist.run_data)
     runs = by_run(lambda run: checklist.run_facts(run.config, run.members))
     versions = by_run(lambda run: checklist.versions(run.config))
     commands: list[Block] = [Words(COMMANDS)]
-    commands += [Command(run.config["command"]) for run in evidence.runs]
-    again = next(filter(None, map(checklist.reproduce_command, evidence.runs)), None)
+    commands += [Command(run.config["command"]) for run in held]
+    again = next(filter(None, map(checklist.reproduce_command, held)), None)
     commands += [Words(AGAIN), Command(again)] if again else []
-    lost = checklist.lost_members(evidence.members)
+    lost = checklist.lost_members(pd.concat([cohort.members for cohort in cohorts]))
     gone = _table("lost", "Networks that did not finish", "They enter no mean.", lost)
     return Section(
         "Provenance",
         (
-            Section("Data", (_table("data", "The data", "Shared by all runs.", data),)),
-            Section("Runs", (_table("runs", "The runs", "", runs),)),
-            Section("Versions", (_table("versions", "Versions", VERSIONS, versions),)),
+            Section("Data", folded([_table("data", "The data", "Shared by its runs.", data)])),
+            Section("Runs", folded([_table("runs", "The runs", "", runs)])),
+            Section("Versions", folded([_table("versions", "Versions", VERSIONS, versions)])),
             Section("Commands", tuple(commands)),
             Section("Lost networks", (gone if len(lost) else Words("Every network finished."),)),
         ),
@@ -268,6 +324,10 @@ FORMATS = {
 }
 BY_N = {"printed": ".3g", "printed × n": ".4f", "curve": ".3f", "ratio": ".3f", "n": ","}
 
+OUTCOMES = (
+    "Change of MSE in percent; above 0 (right) supports the claim. The scale is linear within the "
+    "grey band, 1 %, and logarithmic beyond, with ticks at 10 and 100 %."
+)
 CLAIMS = (
     "Effects are changes of MSE in percent; above 0 supports the claim. Each part is judged by the "
     "interval that is shown, at the level at which Holm's procedure tests it: all of it above 0 "

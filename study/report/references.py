@@ -9,9 +9,11 @@ from matplotlib.ticker import PercentFormatter
 
 from data_utils.noise import identity_mse
 from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_MODELS
+from study.evidence.effects import Effect, effects
 from study.evidence.evidence import MIXTURE, Evidence
+from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED
 from study.report import curves
-from study.report.curves import CLEAN, MISSING, NOISY
+from study.report.curves import MISSING, NOISY
 from study.report.document import Plot, Table
 from study.report.drawing import (
     MSE_AXIS,
@@ -24,9 +26,12 @@ from study.report.drawing import (
 )
 from study.report.figures import worse_note
 from study.report.style import DARK, LONG_DASHES, RED, canvas, label, look
-from study.report.wording import in_order, intervals, percent
+from study.report.wording import percent
 
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
+WIENER = "Wiener"
+#: What an outcome means where a method is compared with the Wiener filter.
+WORDS = {HOLDS: "better", REVERSED: "worse"}
 MOST_VALUES = 30  # of a sample label in one figure
 MOST_LABELS = 3  # that have a figure
 N_GENES = 10  # worst and best genes in the table
@@ -47,8 +52,7 @@ def reference_exhibits(evidence: Evidence) -> list[Plot | Table]:
     data = all_curves(evidence)
     if set(data["series"]) > {"identity"}:
         found = [_all_models(evidence, data), _noise_removed(noise_removed(data))]
-    found += [_mse_table(evidence, protocol) for protocol in (AS_WRITTEN, AS_PUBLISHED)]
-    found.append(_removed_table(evidence))
+    found += [against_wiener(evidence), _mse_table(evidence)]
     return [exhibit for exhibit in found if exhibit is not None]
 
 
@@ -131,60 +135,87 @@ def draw_noise_removed(data: pd.DataFrame) -> Figure:
     return figure
 
 
-def _mse_table(evidence: Evidence, protocol: str) -> Table | None:
-    """Return MSE by model and noise factor next to the references; None without networks."""
-    rows = curves.of_protocol(evidence, protocol)
-    if not len(rows):
+def _mse_table(evidence: Evidence) -> Table | None:
+    """Return MSE on noisy test rows, with a row per method and a column per noise factor."""
+    parts = [all_curves(evidence, gain=True)]
+    published = curves.of_protocol(evidence, AS_PUBLISHED)
+    if curves.main_protocol(evidence) == AS_WRITTEN and len(published):
+        by = ["model", "noise_factor"]
+        found = curves.over_seeds(published, "test_mse", by)
+        parts.insert(0, found.assign(series=found["model"] + ", as its scripts ran"))
+    points = pd.concat(parts, ignore_index=True)
+    if set(points["series"]) == {"identity"}:
         return None
-    by = ["model", "noise_factor"]
-    table = curves.over_seeds(rows, "test_mse", by)
-    columns = {"model": table["model"], "noise factor": table["noise_factor"]}
-    if protocol == AS_PUBLISHED:
-        clean = curves.over_seeds(rows, "train_clean_mse", by)
-        columns |= {f"MSE, {CLEAN}": clean["mse"], "its 95 % interval": intervals(clean)}
-    worse = table["mse"] > identity_mse(table["noise_factor"])
-    columns |= {
-        f"MSE, {NOISY}": table["mse"],
-        "95 % interval": intervals(table),
-        "seeds": table["seeds"],
-        "against the input": worse.map({True: "worse", False: "better"}),
-    }
-    sizes = curves.code_sizes(evidence, table["model"].unique())
-    for name, curve in curves.reference_curves(evidence, sizes, gain=True).groupby(
-        "series", sort=False
-    ):
-        at = curve.set_index("noise_factor")["mse"]
-        columns[label(name)] = table["noise_factor"].map(at)
-    frame = in_order(pd.DataFrame(columns))
-    numbers = frame.select_dtypes("float").columns
+    wide = points.pivot(index="series", columns="noise_factor", values="mse")
+    wide = wide.reindex(points["series"].unique()).rename(columns="α = {:g}".format)
+    wide = wide.rename(index=label).rename_axis(columns=None).dropna(axis=1, how="all")
     return Table(
-        f"mse-{protocol}",
-        f"MSE by model and noise factor, {protocol}",
-        "Mean over seeds with its 95 % interval, next to the references on the same noisy test "
-        f"rows. In {worse.sum()} of {len(frame)} rows the network is worse than leaving the input "
-        f"alone (α²). {MISSING} {curves.lost_note(evidence)}".rstrip(),
-        frame,
-        {**dict.fromkeys(numbers, ".4f"), "noise factor": "g"},
+        "mse",
+        "MSE by method and noise factor",
+        "Noisy test rows, mean over seeds; intervals are in the figures and their CSV. PCA with "
+        "gain also shrinks each component as a Wiener filter would: the best of linear networks "
+        f"with that code. {MISSING} {curves.lost_note(evidence)}".rstrip(),
+        wide.reset_index(names="method"),
+        dict.fromkeys(wide, ".3f"),
     )
 
 
-def _removed_table(evidence: Evidence) -> Table | None:
-    """Return the share of the noise removed, with a row per method, a column per noise factor."""
-    shares = noise_removed(all_curves(evidence, gain=True))
-    if not len(shares):
+# Every method against the Wiener filter.
+
+
+def overlap(evidence: Evidence) -> float:
+    """Return test over training samples: replicates' splits overlap by it; 0 of one fixed split."""
+    sizes = evidence.replicates.groupby("split")["samples"].mean()
+    return 0.0 if evidence.fixed_split or not len(sizes) else sizes["test"] / sizes["train"]
+
+
+def compared(effect: object) -> str:
+    """Return the outcome of a comparison in a word: "better", "worse", "undecided"."""
+    outcome = effect.outcome if isinstance(effect, Effect) else NOT_MEASURED
+    return WORDS.get(outcome, str(outcome))
+
+
+def against_wiener(evidence: Evidence) -> Table | None:
+    """Return how much less error than the Wiener filter each method has, at up to 3 noise factors.
+
+    None if these runs lack the Wiener filter or anything to compare with it.
+    """
+    networks = curves.of_protocol(evidence, curves.main_protocol(evidence))
+    table = evidence.references[evidence.references["code_size"].isna()]
+    rows = pd.concat(
+        [
+            networks[["model", "noise_factor", "seed", "test_mse"]].rename(
+                columns={"model": "method"}
+            ),
+            table[["reference", "noise_factor", "seed", "test_mse"]].rename(
+                columns={"reference": "method"}
+            ),
+        ]
+    )
+    rows = rows.assign(noise_factor=curves.rounded(rows["noise_factor"]))
+    rows = rows[(rows["noise_factor"] > 0) & (rows["method"] != "gene mean")]
+    mse = rows.pivot_table(index="seed", columns=["method", "noise_factor"], values="test_mse")
+    names = [name for name in rows["method"].unique() if name != WIENER]
+    if WIENER not in mse or not names:
         return None
-    wide = shares.pivot(index="series", columns="noise_factor", values="removed")
-    wide = wide.reindex(shares["series"].unique()).rename(columns="α = {:g}".format)
-    wide = wide.rename(index=label).rename_axis(columns=None)
+    noise = mse[WIENER].columns
+    noise = sorted({noise.min(), curves.nearest(noise), noise.max()})
+    ratios = {
+        (name, alpha): np.log(mse[WIENER, alpha] / mse[name, alpha]).dropna()
+        for name in names
+        for alpha in noise
+        if (name, alpha) in mse
+    }
+    found = effects(ratios, overlap(evidence))
+    columns = {f"noise {alpha:g}": [found.get((name, alpha)) for name in names] for alpha in noise}
     return Table(
-        "noise-removed-table",
-        "Share of the noise removed",
-        "1 − MSE / α² on noisy test rows, by noise factor. Below 0 is worse than leaving the input "
-        f"alone. Networks: {curves.main_protocol(evidence)}. PCA with gain also shrinks each "
-        "component as a Wiener filter would: the best of linear networks with that code. "
-        f"{MISSING}",
-        wide.reset_index(names="method"),
-        dict.fromkeys(wide, ".1%"),
+        "against-wiener",
+        "Against the Wiener filter",
+        "By how much the Wiener filter has more MSE (+) or less (−) than each method on noisy test "
+        "rows, paired by seed; intervals are simultaneous (Holm). The scale is linear up to 1 %, "
+        "the grey band, and logarithmic beyond, with ticks at 10 and 100 %.",
+        pd.DataFrame({"method": list(map(label, names)), **columns}),
+        dict.fromkeys(columns, compared),
     )
 
 

@@ -6,18 +6,24 @@ a marker or a line style of its own. A method looks the same in every figure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 
 from study.evidence.evidence import MIXTURE
 
 DPI = 96
-WIDTH = 640
+WIDTH, NARROW = 640, 350  # of a drawing for a screen, and of that for a telephone
+LETTER = 6.0  # pixels: the mean width of a letter in a narrow drawing
 FOOT = 12  # pixels kept free at the bottom, for the stamp
 PAD = 7  # pixels around each panel
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -53,6 +59,17 @@ RC: Any = {
     "svg.fonttype": "path",  # the same picture on a machine with other fonts
 }
 
+#: What a narrow drawing has smaller; its letters are at least 11 pixels high.
+NARROW_RC: Any = {
+    "font.size": 8.8,
+    "axes.titlesize": 9,
+    "figure.labelsize": 8.8,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 2.2,
+    "lines.markersize": 5,
+}
+_width: ContextVar[int] = ContextVar("width", default=WIDTH)
+
 # method: colour, marker, line style, line width, and marker size if it differs
 _LOOKS = {
     "published": (BLACK, "s", "-", 1.8, 8),
@@ -60,6 +77,8 @@ _LOOKS = {
     "published, Figs. 6–9": (GREY, "D", (0, (4, 2)), 1.4, 8),
     "as-published rerun": (RED, "o", "-"),
     "as-written": (BLUE, "^", "-"),
+    "as its scripts ran": (RED, "o", "-"),
+    "as its text says": (BLUE, "^", "-"),
     "dense-2": (BLUE, "o", "-"),
     "dense-4": (RED, "s", "-"),
     "dense-6": (GREEN, "^", "-"),
@@ -116,17 +135,58 @@ def label(name: str) -> str:
     return _LABELS.get(name, name)
 
 
+@contextmanager
+def drawing(width: int) -> Iterator[None]:
+    """Give figures that are drawn within this width in pixels, and letters that suit it."""
+    token = _width.set(width)
+    try:
+        with matplotlib.rc_context(RC | (NARROW_RC if is_narrow() else {})):
+            yield
+    finally:
+        _width.reset(token)
+
+
+def width() -> int:
+    """Return the width of what is being drawn, in pixels."""
+    return _width.get()
+
+
+def is_narrow() -> bool:
+    """Whether a drawing for a telephone is being made."""
+    return width() < WIDTH
+
+
 def canvas(height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
     """Return an empty figure and its (rows, columns) axes; options as of Figure.subplots."""
-    foot, pad = FOOT / height, PAD / DPI
-    layout = ConstrainedLayoutEngine(rect=(0, foot, 1, 1 - foot), h_pad=pad, w_pad=pad)
-    figure = Figure((WIDTH / DPI, height / DPI), DPI, facecolor="white", layout=layout)
+    pad = PAD / DPI
+    layout = ConstrainedLayoutEngine(h_pad=pad, w_pad=pad)
+    figure = Figure((width() / DPI, height / DPI), DPI, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def taller(figure: Figure, pixels: float) -> None:
+    """Give a figure more height."""
+    figure.set_figheight(figure.get_figheight() + pixels / DPI)
+
+
+def wrapped(text: str, pixels: float) -> str:
+    """Break a text of a narrow drawing into lines of about that width."""
+    return "\n".join(textwrap.wrap(text, max(8, int(pixels / LETTER))))
+
+
 def settle(figure: Figure) -> None:
-    """Lay the figure out for good, rounded: the solver's last digits differ from call to call."""
+    """Lay the figure out for good, rounded: the solver's last digits differ from call to call.
+
+    A narrow drawing gets its legend here, and lines that are short enough.
+    """
+    if is_narrow():
+        _break_lines(figure)
+        legend(figure)
+    foot = FOOT / DPI / figure.get_figheight()
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0, foot, 1, 1 - foot))
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
@@ -135,3 +195,26 @@ def settle(figure: Figure) -> None:
     for text in figure.texts:
         x, y = text.get_position()
         text.set_position((round(float(x), 4), round(float(y), 4)))
+
+
+def legend(figure: Figure, columns: int | None = None) -> None:
+    """Put one legend of all panels above them, each name once; without `columns` as many as fit."""
+    handles: dict = {}
+    for axes in (axes for axes in figure.axes if axes.get_legend() is None):
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    if not handles:
+        return
+    if columns is None:
+        columns = max(1, int(width() / (LETTER * max(map(len, handles)) + 45)))
+        taller(figure, 19 * -(-len(handles) // columns))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
+
+
+def _break_lines(figure: Figure) -> None:
+    """Break long titles and names of axes, so that none is cut at the edge."""
+    for axes in figure.axes:
+        texts = [child for child in axes.get_children() if isinstance(child, Text)]
+        for text in (*texts, axes.xaxis.label):
+            if "\n" not in text.get_text():
+                text.set_text(wrapped(text.get_text(), 0.8 * width()))

@@ -64,7 +64,7 @@ def summary_markdown(members: pd.DataFrame, config: dict, levels: pd.DataFrame) 
     if len(lost):
         table = Table("lost", "Networks that failed or diverged", "", lost)
         sections.append(Section("Networks that did not finish", (table,)))
-    warning = simulated_warning(data["simulated"])
+    warning = simulated_warning([data["source"]] if data["simulated"] else [])
     return markdown(Document(f"Results of the grid {config['grid']}", "", warning, tuple(sections)))
 
 
@@ -90,7 +90,7 @@ def search_markdown(run: SearchRun) -> str:
         Words(setting),
         Table("mse", title, caption, frame, formats),
     )
-    warning = simulated_warning(run.config["data"]["simulated"])
+    warning = simulated_warning(["simulated"] if run.config["data"]["simulated"] else [])
     sections = (Section("What was found", blocks),)
     return markdown(Document(f"Search {search['search']}", "", warning, sections))
 

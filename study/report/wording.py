@@ -21,9 +21,36 @@ class Span:
     high: float
     digits: int = 4
 
+    @property
+    def order(self) -> float:
+        """The number that a column is sorted by."""
+        return self.low
+
     def __str__(self) -> str:
         """Return "0.6312 to 0.6400"."""
         return f"{self.low:.{self.digits}f} to {self.high:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Mean(Span):
+    """A mean over seeds with its interval as a cell of a table; low is NaN for one seed."""
+
+    mean: float = math.nan
+
+    @property
+    def order(self) -> float:
+        """The number that a column is sorted by."""
+        return self.mean
+
+    def __str__(self) -> str:
+        """Return "0.6356 (0.6312 to 0.6400)"."""
+        mean = f"{self.mean:.{self.digits}f}"
+        return f"{mean} ({super().__str__()})" if math.isfinite(self.low) else mean
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a file as words, which can be broken into lines."""
+    return name.replace("_", " ")
 
 
 def joined(names: Sequence[str]) -> str:

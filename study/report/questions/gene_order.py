@@ -22,7 +22,7 @@ from study.report.curves import MISSING, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.drawing import name_all, named_rows
 from study.report.questions import question as q
-from study.report.style import BLACK, BLUE, ORANGE, WIDTH, canvas, label, look
+from study.report.style import BLACK, BLUE, ORANGE, canvas, label, look, width
 from study.report.wording import intervals
 
 CONV, SMALL_DENSE = "conv", "dense-2x2"
@@ -309,7 +309,7 @@ def draw_images(data: pd.DataFrame, rows: list[str], column: str, unit: str) -> 
     colours = ("cividis", 0) if unit == "MSE" else ("PuOr_r", -limit)
     left = 130 if rows else 20
     shape = data["row"].nunique() / data["column"].nunique()
-    step = (WIDTH - left) / len(columns) * shape + 14
+    step = (width() - left) / len(columns) * shape + 14
     figure, grid = canvas(step * len(lines) + 116, len(lines), len(columns))
     for (i, j), axes in np.ndenumerate(grid):
         pixels = data[(names == lines[i]) & (data[column] == columns[j])]

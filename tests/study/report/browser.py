@@ -126,7 +126,7 @@ class Browser:
         """A key goes down and up."""
         for kind in ("keyDown", "keyUp"):
             extra = {"text": text} if text and kind == "keyDown" else {}
-            virtual = {"Enter": 13, "Tab": 9, " ": 32}[key]
+            virtual = {"Enter": 13, "Tab": 9, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}[key]
             self.call(
                 "Input.dispatchKeyEvent",
                 type=kind,

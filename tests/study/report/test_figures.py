@@ -1,5 +1,7 @@
 """The paper's figures: which there are, their numbers and captions, and what is drawn."""
 
+import json
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -10,12 +12,14 @@ from models.architecture import ConvArchitecture, image_shape
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import interval
 from study.grids import Narrowing
-from study.report import figures, style
+from study.report import curves, figures, style
 from study.report.autopsy import autopsy_figures
 from study.report.curves import CLEAN, NOISY
 from study.report.document import Document, Plot, Section, Table, stamped
+from study.report.drawing import named_rows
 from study.report.exports import cell, html, save
 from study.report.figures import PANELS, PRINTED, fig4_table, paper_figures
+from study.report.points import Point, points
 from study.report.references import (
     draw_all_models,
     gene_exhibits,
@@ -161,6 +165,39 @@ def test_lost_networks_are_counted(tmp_path):
     assert "Left out" not in plots["fig-7"].caption
 
 
+def test_a_drawing_of_many_marks_is_a_png_for_the_page(plots, monkeypatch):
+    monkeypatch.setattr("study.report.exports.LARGEST_SVG", 100)
+    drawn = save(plots["fig-6"])
+    for image in (drawn.wide, drawn.narrow):
+        assert image.uri.startswith("data:image/png;base64,")
+
+
+def test_every_point_gives_its_numbers_where_it_is_drawn(plots):
+    figure = plots["fig-6"].figure()
+    found = [Point(*point) for point in json.loads(save(plots["fig-6"]).wide.points)]
+    data = plots["fig-6"].data
+    assert len(found) == (data["bounds"] != curves.VAGUE).sum()
+    rerun = data[(data["panel"] == CLEAN) & (data["series"] == "as-published rerun")]
+    one = rerun[np.isclose(rerun["noise_factor"], 0.3)].iloc[0]
+    text = f"as-published rerun: noise factor α 0.3, MSE (eq. 11) {one['mse']:.4g}"
+    [point] = [p for p in found if p.text.startswith(text) and p.top < 50]
+    assert point.text == f"{text} (95 % {one['low']:.4g} to {one['high']:.4g})"
+    axes = figure.axes[0]
+    left, top = axes.transData.transform((0.3, one["mse"])) / figure.bbox.size
+    assert point.left == pytest.approx(100 * left, abs=0.1)
+    assert point.top == pytest.approx(100 - 100 * top, abs=0.1)
+
+
+def test_a_point_of_a_named_row_gives_the_name():
+    figure, axes = named_rows(["a tissue", "another"], [0, 1], 20)
+    axes.plot([0.5, 0.7], [0, 1], "o", label="dense-2")
+    axes.set_xlabel("MSE")
+    assert [point.text for point in points(figure)] == [
+        "dense-2: MSE 0.5, a tissue",
+        "dense-2: MSE 0.7, another",
+    ]
+
+
 def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
     image, again = (save(plots["fig-6"], tmp_path / name) for name in ("a", "b"))
     assert image == again
@@ -168,11 +205,12 @@ def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
         first, second = (tmp_path / name / f"fig-6.{ending}" for name in ("a", "b"))
         assert first.read_bytes() == second.read_bytes()
     head = (tmp_path / "a" / "fig-6.png").read_bytes()[16:24]
-    assert image.uri.startswith("data:image/svg+xml;base64,")
-    assert (image.width, image.height) == (640, plots["fig-6"].figure().get_size_inches()[1] * 96)
-    assert int.from_bytes(head[:4], "big") == 2 * image.width
-    assert int.from_bytes(head[4:], "big") == pytest.approx(2 * image.height, abs=1)
-    assert save(plots["fig-6"], tmp_path, largest_svg=0).uri.startswith("data:image/png;base64,")
+    wide, narrow = image.wide, image.narrow
+    assert wide.uri.startswith("data:image/svg+xml;base64,")
+    assert (wide.width, wide.height) == (640, plots["fig-6"].figure().get_size_inches()[1] * 96)
+    assert (narrow.width, narrow.height) == (350, pytest.approx(wide.height, rel=0.3))
+    assert int.from_bytes(head[:4], "big") == 2 * wide.width
+    assert int.from_bytes(head[4:], "big") == pytest.approx(2 * wide.height, abs=1)
     table = pd.read_csv(tmp_path / "a" / "fig-6.csv")
     assert len(table) == len(plots["fig-6"].data)
     assert table["mse"].to_numpy() == pytest.approx(plots["fig-6"].data["mse"].to_numpy())
@@ -342,18 +380,15 @@ def test_fig_4_with_the_division_by_n(evidence):
     rerun = mean("dense-2", effect_as_published, 0.5, phases=11) - 0.03  # clean training rows
     assert first["printed, MSE / N"] == 0.000216
     assert first["published MSE"] == pytest.approx(0.630936)
-    assert first["in Figs. 6–9"] == "0.6389 ± 0.005"
-    assert first["as-published rerun, clean training rows"] == pytest.approx(rerun)
-    assert first["rerun / N"] == pytest.approx(rerun / 2921)
-    assert first["rerun, seeds"] == first["as-written, seeds"] == 3
-    assert first["as-written, noisy test rows"] == pytest.approx(
-        mean("dense-2", effect_as_written, 0.5)
-    )
-    span = first["as-written, 95 %"]
-    assert span.low < first["as-written, noisy test rows"] < span.high
-    assert row(table, network="dense-8")["in Figs. 6–9"] == "≈ 1"
-    assert row(table, network=LABEL)["as-written, noisy test rows"] == 0.25
-    assert row(table, network="Wiener")["as-written, noisy test rows"] == pytest.approx(0.1001)
+    assert first["in Figs. 6–9"] == pytest.approx(0.6389, abs=1e-4)
+    assert first["as its scripts ran"].mean == pytest.approx(rerun)
+    written = first["as its text says"]
+    assert written.mean == pytest.approx(mean("dense-2", effect_as_written, 0.5))
+    assert written.low < written.mean < written.high
+    assert str(written) == f"{written.mean:.4f} ({written.low:.4f} to {written.high:.4f})"
+    assert row(table, network="dense-8")["in Figs. 6–9"] == 1
+    assert row(table, network=LABEL)["as its text says"].mean == 0.25
+    assert row(table, network="Wiener")["as its text says"].mean == pytest.approx(0.1001)
     assert np.isnan(row(table, network="Wiener")["published MSE"])
     assert table.frame["network"].tolist()[4:] == [
         LABEL,
@@ -369,7 +404,6 @@ def test_fig_4_marks_what_is_not_there(tmp_path):
     narrow = Narrowing(seeds=1, depths=["2"], noise=[0.5])
     table = fig4_table(load_evidence([fake_run(tmp_path / "run", narrowing=narrow, tables=False)]))
     first, second = row(table, network="dense-2"), row(table, network="dense-4")
-    assert first["as-written, seeds"] == 1
+    assert "(" not in str(first["as its text says"])  # one seed has no interval
     shown = [cell(second[name], table.formats.get(name)).text for name in table.frame]
-    assert shown == ["dense-4", "0.0002952", "0.8624", "0.94295 ± 0.0005", *["–"] * 7]
-    assert cell(first["as-written, 95 %"]).text == "–"  # one seed has no interval
+    assert shown == ["dense-4", "0.000295", "0.8624", "0.9430", "–", "–"]

@@ -58,7 +58,7 @@ def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path
         for seed in (0, 1)
     ]
     found = load_evidence([fake_run(tmp_path / "run", members=members)])
-    plots = {plot.key: plot for plot in build(found, judge_claims(found)).plots()}
+    plots = {plot.key: plot for plot in build({found: judge_claims(found)}).plots()}
     data = plots["other-noise"].data
     rates = ["", " learning rate 0.01,", " learning rate 0.1,"]
     assert data["series"].unique().tolist() == [f"dense-4,{rate} 9 epochs" for rate in rates]

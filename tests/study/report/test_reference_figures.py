@@ -6,13 +6,14 @@ import pytest
 
 from models.config import PAPER_MODELS
 from study.evidence.evidence import load_evidence
+from study.evidence.stats import REVERSED
 from study.grids import Narrowing
 from study.report import curves, references
 from study.report.curves import NOISY
 from study.report.document import Plot
 from study.report.exports import cell, save
-from study.report.references import all_curves, draw_labels, gene_exhibits
-from tests.study.report.made import LABEL, as_seen, line, mean, reference_tables, row
+from study.report.references import all_curves, compared, draw_labels, gene_exhibits
+from tests.study.report.made import LABEL, as_seen, line, mean, reference_tables
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
 
 
@@ -30,8 +31,7 @@ def tables(scripts):
 
 
 def test_which_tables_there_are(tables):
-    keys = ["mse-as-written", "mse-as-published", "noise-removed-table", "genes", "labels-1"]
-    assert list(tables) == keys
+    assert list(tables) == ["against-wiener", "mse", "genes", "labels-1"]
     for table in tables.values():
         assert table.measured  # marked if the data are simulated
         assert set(table.formats) <= set(table.frame) | {"rho"}
@@ -40,49 +40,30 @@ def test_which_tables_there_are(tables):
 
 
 def test_mse_beside_the_references(tables):
-    one = row(tables["mse-as-written"], model="dense-4", noise_factor=0.6)
-    assert one["MSE, noisy test rows"] == pytest.approx(mean("dense-4", effect_as_written, 0.6))
-    assert one["against the input"] == "worse"
-    assert one[LABEL] == pytest.approx(0.36)
-    assert one["PCA 32"] == pytest.approx(0.45 + 0.036 + 1e-4)
-    assert one["PCA with gain 32"] == pytest.approx(0.45 + 0.018 + 1e-4)
-    assert one["seeds"] == 3
-    assert (
-        row(tables["mse-as-written"], model="dense-4", noise_factor=0.7)["against the input"]
-        == "better"
-    )
-    assert (
-        len(tables["mse-as-written"].frame) == 55
-    )  # without a sparsity term: betas are in another table
-    assert list(tables["mse-as-written"].frame["model"].unique()) == [
-        "dense-2",
-        "dense-4",
-        "dense-6",
-        "dense-8",
-        "conv",
-    ]
-    worse = (tables["mse-as-written"].frame["against the input"] == "worse").sum()
-    assert f"In {worse} of 55 rows the network is worse" in tables["mse-as-written"].caption
-
-
-def test_as_published_has_both_measures(tables):
-    one = row(tables["mse-as-published"], model="conv", noise_factor=1.0)
+    mse = tables["mse"].frame.set_index("method")
+    assert mse.loc["dense-4", "α = 0.6"] == pytest.approx(mean("dense-4", effect_as_written, 0.6))
+    assert mse.loc[LABEL, "α = 0.6"] == pytest.approx(0.36)
+    assert mse.loc["PCA 32", "α = 0.6"] == pytest.approx(0.45 + 0.036 + 1e-4)
+    assert mse.loc["PCA with gain 32", "α = 0.6"] == pytest.approx(0.45 + 0.018 + 1e-4)
     value = mean("conv", effect_as_published, 1.0, phases=11)
-    assert one["MSE, noisy test rows"] == pytest.approx(value)
-    assert one["MSE, clean training rows"] == pytest.approx(value - 0.03)
+    assert mse.loc["conv, as its scripts ran", "α = 1"] == pytest.approx(value)
+    assert not mse.isna().all().any()
 
 
-def test_shares_by_method(tables):
-    removed = tables["noise-removed-table"].frame.set_index("method")
-    assert removed.loc["Wiener", "α = 1"] == pytest.approx(0.7499)
-    assert removed.loc["dense-2", "α = 0.5"] == pytest.approx(
-        1 - mean("dense-2", effect_as_written, 0.5) / 0.25
-    )
-    assert "α = 0" not in removed
-    assert (
-        cell(removed.loc["Wiener", "α = 1"], tables["noise-removed-table"].formats["α = 1"]).text
-        == "75.0%"
-    )
+def test_methods_against_the_wiener_filter(tables):
+    """At noise a Wiener has .5 a^2 / (1 + a^2), the mixture .45 of that fraction: 11 % less."""
+    frame = tables["against-wiener"].frame.set_index("method")
+    assert list(frame) == ["noise 0.1", "noise 0.5", "noise 1"]
+    mixture = frame.loc["Wiener mixture", "noise 1"]
+    assert mixture.effect == pytest.approx(11.1, abs=0.1)
+    assert compared(mixture) == "better"
+    assert mixture.n == 3
+    worse = frame.loc["dense-2", "noise 0.1"]
+    assert worse.outcome == REVERSED
+    assert compared(worse) == "worse"
+    text = cell(mixture, tables["against-wiener"].formats["noise 1"]).text
+    assert text.startswith("better: +11.1")
+    assert "gene mean" not in frame.index
 
 
 def test_worst_and_best_genes(tables):
@@ -97,24 +78,21 @@ def test_worst_and_best_genes(tables):
     assert labels["samples"].tolist() == [30, 20, 10]
 
 
-def test_old_runs_have_fewer_tables(tmp_path):
+def test_without_references_there_is_less_to_compare(tmp_path):
     found = load_evidence(
         [fake_run(tmp_path / "run", "as-published", seeds=1, tables=False, simulated=False)]
     )
     tables = {table.key: table for table in reference_tables(found)}
-    assert list(tables) == ["mse-as-published", "noise-removed-table"]
-    assert "imulated" not in tables["mse-as-published"].caption
-    columns = set(tables["mse-as-published"].frame)
-    assert LABEL in columns
-    assert not columns & {"Wiener", "PCA 32", "gene mean", "oracle, best possible"}
+    assert list(tables) == ["mse"]
+    assert "imulated" not in tables["mse"].caption
+    assert list(tables["mse"].frame["method"]) == [*PAPER_MODELS, LABEL]
 
 
 def test_lost_networks_are_counted_in_the_table(tmp_path):
     narrow = Narrowing(seeds=2, depths=["2"], betas=[0])
     found = load_evidence([fake_run(tmp_path / "run", lost={0: "diverged"}, narrowing=narrow)])
-    [table] = [table for table in reference_tables(found) if table.key == "mse-as-written"]
+    [table] = [table for table in reference_tables(found) if table.key == "mse"]
     assert "Left out: 1 of 22 networks" in table.caption
-    assert row(table, noise_factor=0.0)["seeds"] == 1
 
 
 def test_share_of_the_noise_removed():

@@ -225,7 +225,9 @@ def test_models_come_in_the_papers_order_and_others_after_them():
 def test_the_head_says_what_was_run_on_what():
     rows = [member(), lost("diverged", seed=1), lost("failed", seed=2), member(seed=3)]
     text = markdown(rows, n_members=9)
-    assert text.startswith("# Results of the grid paper\n\n> **The data are SIMULATED.** They come")
+    assert text.startswith(
+        "# Results of the grid paper\n\n> **The data are SIMULATED.** Every number"
+    )
     for line in (
         "| networks | 4 of 9: 2 finished, 1 diverged, 1 failed |",
         "| wall time | 18 min 23 s |",

@@ -70,7 +70,7 @@ def test_every_exhibit_of_a_whole_run_is_drawn(tmp_path):
         assert exhibit.caption.endswith("Simulated data.")
         if isinstance(exhibit, Plot):
             assert exhibit.stamp == "simulated data"
-            assert save(exhibit, tmp_path).width == 640
+            assert save(exhibit, tmp_path).wide.width == 640
             assert (tmp_path / f"{exhibit.key}.png").stat().st_size > 5000
         else:
             assert isinstance(exhibit, Table)

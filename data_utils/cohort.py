@@ -121,6 +121,16 @@ class Cohort:
     mixture: SiteMixture
 
 
+def cohort_targets() -> pd.DataFrame:
+    """Return GTEx's properties next to the simulated cohort's, of 2,921 samples and seed 0.
+
+    Columns property and at (what of it), as text; gtex; lowest and highest, between which the
+    cohort has to be; simulated. GTEx is a published factor model of V6, with z-scored genes.
+    """
+    path = Path(__file__).with_name("cohort_targets.csv")
+    return pd.read_csv(path, dtype={"property": str, "at": str})
+
+
 def simulate_cohort(n_samples: int = 2921, seed: int = 0) -> Cohort:
     """Draw a cohort of n_samples x 943: the same bits for a seed on every machine.
 

@@ -47,6 +47,15 @@ def landmark_table() -> pd.DataFrame:
     return _table().copy()
 
 
+def gene_names(ids: Sequence[str]) -> list[str]:
+    """Return the symbol of each landmark gene, and every other id as it is."""
+    match, names = match_landmarks(ids), [str(name) for name in ids]
+    symbols = _table()["gene_symbol"]
+    for row, landmark in zip(match.rows, match.landmarks, strict=True):
+        names[row] = symbols[landmark] or names[row]
+    return names
+
+
 @cache
 def _table() -> pd.DataFrame:
     path = Path(__file__).with_name("landmark_genes.csv")

@@ -107,10 +107,12 @@ class Link:
 
 @dataclass(frozen=True)
 class Words:
-    """A paragraph; `lead` is printed bold before it."""
+    """A paragraph; `lead` is printed bold before it, and links to `places` after it."""
 
     text: str
     lead: str = ""
+    places: tuple[str, ...] = ()
+    """Titles of sections and names of folds; those that a page lacks are left out (`linked`)."""
     kind = "words"
 
 
@@ -210,6 +212,24 @@ def folded(exhibits: Iterable[Plot | Table]) -> tuple[Block, ...]:
         else exhibit
         for exhibit in exhibits
     )
+
+
+def linked(sections: tuple[Section, ...]) -> tuple[Section, ...]:
+    """Return the sections, in which every place that is linked to exists."""
+    blocks = list(walk(sections))
+    known = {block.title for block in blocks if isinstance(block, Section)}
+    known |= {block.name for block in blocks if isinstance(block, Fold)}
+
+    def kept(block: AnyBlock) -> AnyBlock:
+        if isinstance(block, (Section, Fold)):
+            return replace(block, blocks=tuple(map(kept, block.blocks)))
+        if isinstance(block, Points):
+            return replace(block, items=tuple(map(kept, block.items)))
+        if isinstance(block, Words):
+            return replace(block, places=tuple(name for name in block.places if name in known))
+        return block
+
+    return tuple(map(kept, sections))
 
 
 def simulated_warning(names: Sequence[str], of: int = 1) -> Words | None:

@@ -131,6 +131,11 @@ def cells(table: Table, most: int | None = None) -> list[list[Cell]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
+def has_effects(table: Table) -> bool:
+    """Whether effects are drawn in a table."""
+    return bool(table.frame.map(lambda value: isinstance(value, Effect)).to_numpy().any())
+
+
 def numeric_columns(table: Table) -> list[bool]:
     """Return by column whether it holds numbers or intervals, which are aligned on the right."""
     answers = []
@@ -228,6 +233,7 @@ def html(document: Document, images: Mapping[str, Picture], files: bool = True) 
         cells=cells,
         along=along,
         packed=packed,
+        has_effects=has_effects,
         smallest=SMALLEST,
         numeric_columns=numeric_columns,
         anchor=anchor,
@@ -262,11 +268,8 @@ def _markdown_blocks(blocks: Sequence[Block], level: int) -> list[str]:
 
 def _markdown_block(block: Words | Points | Command | Plot | Table | Networks) -> str:
     if isinstance(block, Words):
-        return (
-            f"**{escaped(block.lead)}** {escaped(block.text)}"
-            if block.lead
-            else escaped(block.text)
-        )
+        lead = f"**{escaped(block.lead)}** " if block.lead else ""
+        return lead + escaped(" ".join(filter(None, (block.text, ", ".join(block.places)))))
     if isinstance(block, Points):
         return "\n".join(f"- {_markdown_block(item)}" for item in block.items)
     if isinstance(block, Command):  # four spaces, not a fence: no backtick in the text can end it

@@ -27,7 +27,6 @@ from study.report.curves import (
 )
 from study.report.document import FLATTERED, Plot, Words
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_lines, name_all, noise_limits, top
-from study.report.references import overlap
 from study.report.style import canvas, is_narrow, width, wrapped
 from study.report.wording import joined, listed, plain_name, span
 
@@ -137,7 +136,7 @@ def _denoiser(evidence: Evidence) -> str:
         return ""
     mse = table.pivot_table(index="seed", columns=["reference", "noise_factor"], values="test_mse")
     ratio = np.log(mse[MIXTURE] / mse["Wiener"]).dropna()
-    found = effect_of(ratio.mean(axis=1), overlap(evidence))
+    found = effect_of(ratio.mean(axis=1), evidence.overlap)
     better = "less" if found.effect < 0 else "more"
     low, high = sorted((abs(found.low), abs(found.high)))
     ends = span(low, high, 1)

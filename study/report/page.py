@@ -43,7 +43,8 @@ from study.report.questions.question import Question
 from study.report.questions.samples import samples_question
 from study.report.questions.sparsity import sparsity_question
 from study.report.references import (
-    against_wiener,
+    against_references,
+    cohort_table,
     gene_exhibits,
     label_exhibits,
     reference_exhibits,
@@ -86,6 +87,7 @@ def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
     checks = {plain_name(cohort.name): (_checklist(cohort),) for cohort in cohorts}
     sections = (
         *sections_together(parts),
+        Section("Questions of a referee", (Points(REFEREE),)),
         _provenance(cohorts),
         *sections_together(checks),
         Section("Files", (Points(FILES),)),
@@ -127,7 +129,7 @@ def _judged(judgements: list[Judgement]) -> bool:
 def _first(judged: Mapping[Evidence, list[Judgement]]) -> tuple[Block, ...]:
     """Return what is seen first: a picture, and the verdicts or what denoises best."""
     table = _verdicts(judged) if any(map(_judged, judged.values())) else None
-    found = {plain_name(cohort.name): against_wiener(cohort) for cohort in judged}
+    found = {plain_name(cohort.name): against_references(cohort) for cohort in judged}
     parts = {name: (block,) for name, block in found.items() if block is not None}
     beside = (table,) if table else together(parts)
     return tuple(filter(None, (first_picture(tuple(judged)), *beside)))
@@ -210,6 +212,8 @@ def _references(evidence: Evidence) -> Section:
         "Genes": gene_exhibits(evidence),
         "Tissues and other labels": label_exhibits(evidence),
     }
+    if evidence.simulated:
+        parts["Is the simulated cohort like GTEx?"] = [cohort_table()]
     sections = [Section(title, folded(found)) for title, found in parts.items() if found]
     return Section("References, genes and tissues", (Words(REFERENCES), *sections))
 
@@ -388,6 +392,30 @@ READ_OFF = (
 VERSIONS = "Python and the packages that can change a number."
 COMMANDS = "To repeat the runs (with --fresh, or another --out, if a folder still exists):"
 AGAIN = "To train one network again and compare it with the recorded one:"
+REFEREE = tuple(
+    Words("", question, places)
+    for question, places in {
+        "To what do p and intervals generalise?": ("Limits", "Reproducibility checklist"),
+        "How large is the effect of depth, how sure, and was each network trained to its end?": (
+            "C1",
+            "C2",
+            "Limits",
+        ),
+        "Does any network beat leaving the input alone, PCA or the Wiener filter?": (
+            "Networks and references",
+        ),
+        "How do the published numbers compare with ours, point by point?": ("The paper's figures",),
+        "Why does the error fall as noise grows?": ("C3", "Autopsy"),
+        "Is the simulated cohort adequate?": ("Is the simulated cohort like GTEx?", "Limits"),
+        "Have the networks converged, do they overfit?": ("C8", "C9", "All networks"),
+        "Which genes and tissues fare worse?": ("Genes", "Tissues and other labels"),
+        "Are there spatial features?": ("C5b", "Are there spatial features?"),
+        "How was each setting chosen, and how is one row repeated?": (
+            "Reproducibility checklist",
+            "Commands",
+        ),
+    }.items()
+)
 FILES = (
     Words("this page as Markdown.", "report.md:"),
     Words("each figure as PNG and SVG, and the CSV that it is drawn from.", "figures/:"),

@@ -44,7 +44,7 @@ def _of_axes(axes: Axes) -> Iterator[Point]:
         _one_line(axis.get_label_text() or other)
         for axis, other in zip((axes.xaxis, axes.yaxis), shared, strict=True)
     ]
-    bar = None
+    frame, bar = axes.bbox.padded(1), None
     for mark in axes.get_children():
         if isinstance(mark, LineCollection):
             bar = mark  # of the line that is drawn next
@@ -54,7 +54,7 @@ def _of_axes(axes: Axes) -> Iterator[Point]:
         line = np.asarray(mark.get_xydata(), dtype=float)
         for x, y in line[:: -(-len(line) // MOST_OF_LINE)]:
             left, top = axes.transData.transform((x, y))
-            if axes.bbox.contains(left, top):
+            if frame.contains(left, top):
                 numbers = _number(axes.xaxis, names[0], x), _number(axes.yaxis, names[1], y)
                 text = f"{name}: " * bool(name) + ", ".join(numbers) + _ends(bar, x, y)
                 yield Point(round(100 * left / width, 1), round(100 - 100 * top / height, 1), text)

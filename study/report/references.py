@@ -7,8 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from data_utils.cohort import cohort_targets
+from data_utils.genes import gene_names
 from data_utils.noise import identity_mse
-from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_MODELS
+from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_CODE, PAPER_MODELS
 from study.evidence.effects import Effect, effects
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED
@@ -29,8 +31,9 @@ from study.report.style import DARK, LONG_DASHES, RED, canvas, label, look
 from study.report.wording import percent
 
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
-WIENER = "Wiener"
-#: What an outcome means where a method is compared with the Wiener filter.
+#: What methods are compared with, by the name of the column.
+SIMPLE = {"input left alone": "identity", f"PCA, {PAPER_CODE}": "PCA", "Wiener filter": "Wiener"}
+#: What an outcome means where two methods are compared.
 WORDS = {HOLDS: "better", REVERSED: "worse"}
 MOST_VALUES = 30  # of a sample label in one figure
 MOST_LABELS = 3  # that have a figure
@@ -52,7 +55,7 @@ def reference_exhibits(evidence: Evidence) -> list[Plot | Table]:
     data = all_curves(evidence)
     if set(data["series"]) > {"identity"}:
         found = [_all_models(evidence, data), _noise_removed(noise_removed(data))]
-    found += [against_wiener(evidence), _mse_table(evidence)]
+    found += [against_references(evidence), _mse_table(evidence)]
     return [exhibit for exhibit in found if exhibit is not None]
 
 
@@ -160,13 +163,7 @@ def _mse_table(evidence: Evidence) -> Table | None:
     )
 
 
-# Every method against the Wiener filter.
-
-
-def overlap(evidence: Evidence) -> float:
-    """Return test over training samples: replicates' splits overlap by it; 0 of one fixed split."""
-    sizes = evidence.replicates.groupby("split")["samples"].mean()
-    return 0.0 if evidence.fixed_split or not len(sizes) else sizes["test"] / sizes["train"]
+# Every method against simple ones.
 
 
 def compared(effect: object) -> str:
@@ -175,47 +172,85 @@ def compared(effect: object) -> str:
     return WORDS.get(outcome, str(outcome))
 
 
-def against_wiener(evidence: Evidence) -> Table | None:
-    """Return how much less error than the Wiener filter each method has, at up to 3 noise factors.
+def against_references(evidence: Evidence) -> Table | None:
+    """Return by how much each method's error differs from that of simple ones.
 
-    None if these runs lack the Wiener filter or anything to compare with it.
+    It has up to 3 noise factors, and is None if these runs measured nothing to compare.
     """
-    networks = curves.of_protocol(evidence, curves.main_protocol(evidence))
-    table = evidence.references[evidence.references["code_size"].isna()]
-    rows = pd.concat(
-        [
-            networks[["model", "noise_factor", "seed", "test_mse"]].rename(
-                columns={"model": "method"}
-            ),
-            table[["reference", "noise_factor", "seed", "test_mse"]].rename(
-                columns={"reference": "method"}
-            ),
-        ]
-    )
-    rows = rows.assign(noise_factor=curves.rounded(rows["noise_factor"]))
-    rows = rows[(rows["noise_factor"] > 0) & (rows["method"] != "gene mean")]
-    mse = rows.pivot_table(index="seed", columns=["method", "noise_factor"], values="test_mse")
-    names = [name for name in rows["method"].unique() if name != WIENER]
-    if WIENER not in mse or not names:
-        return None
-    noise = mse[WIENER].columns
-    noise = sorted({noise.min(), curves.nearest(noise), noise.max()})
-    ratios = {
-        (name, alpha): np.log(mse[WIENER, alpha] / mse[name, alpha]).dropna()
-        for name in names
-        for alpha in noise
-        if (name, alpha) in mse
+    errors = _errors(evidence)
+    noise = errors.columns.get_level_values("noise_factor").unique()
+    noise = sorted({noise.min(), curves.nearest(noise), noise.max()}) if len(noise) else []
+    methods = [name for name in errors.columns.unique("method") if name not in SIMPLE.values()]
+    rows = [(name, alpha) for name in methods for alpha in noise if (name, alpha) in errors]
+    ratios = {}
+    for name, alpha in rows:
+        for column, reference in SIMPLE.items():
+            if (reference, alpha) in errors:
+                ratio = errors[reference, alpha] / errors[name, alpha]
+                ratios[name, alpha, column] = np.log(ratio).dropna()
+    found = effects(ratios, evidence.overlap)
+    columns = {
+        column: [found.get((*row, column)) for row in rows]
+        for column in SIMPLE
+        if any((*row, column) in found for row in rows)
     }
-    found = effects(ratios, overlap(evidence))
-    columns = {f"noise {alpha:g}": [found.get((name, alpha)) for name in names] for alpha in noise}
+    if not columns:
+        return None
+    frame = pd.DataFrame({"method": [label(name) for name, _ in rows]})
+    frame["noise"] = [alpha for _, alpha in rows]
     return Table(
-        "against-wiener",
-        "Against the Wiener filter",
-        "By how much the Wiener filter has more MSE (+) or less (−) than each method on noisy test "
-        "rows, paired by seed; intervals are simultaneous (Holm). The scale is linear up to 1 %, "
-        "the grey band, and logarithmic beyond, with ticks at 10 and 100 %.",
-        pd.DataFrame({"method": list(map(label, names)), **columns}),
-        dict.fromkeys(columns, compared),
+        "against",
+        "Against simple denoisers",
+        "By how much the simple denoiser has more MSE than the method (+, the method is better) "
+        "or less, on noisy test rows, paired by seed, with simultaneous intervals (Holm); the "
+        "scale is linear within the grey band, 1 %, and logarithmic beyond, with ticks at 10 and "
+        "100 %.",
+        frame.assign(**columns),
+        {"noise": "g", **dict.fromkeys(columns, compared)},
+    )
+
+
+def _errors(evidence: Evidence) -> pd.DataFrame:
+    """Return test MSE of networks and references: (seeds, methods x noise factors above 0)."""
+    networks = curves.of_protocol(evidence, curves.main_protocol(evidence))
+    networks = networks.assign(method=networks["model"])
+    table = evidence.references
+    table = table[table["code_size"].isna() | (table["code_size"] == PAPER_CODE)]
+    table = table.assign(
+        method=table["reference"], noise_factor=curves.rounded(table["noise_factor"])
+    )
+    columns = ["seed", "method", "noise_factor", "test_mse"]
+    parts = [part[columns] for part in (networks, table) if len(part)]
+    rows = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+    kept = (rows["noise_factor"] > 0) & ~rows["method"].isin(["gene mean", "PCA with gain"])
+    places = ["method", "noise_factor"]
+    wide = rows[kept].pivot_table(index="seed", columns=places, values="test_mse", sort=False)
+    return wide.astype(float)
+
+
+def cohort_table() -> Table:
+    """Return the properties of the simulated cohort next to those of GTEx."""
+    found = cohort_targets()
+    ends = zip(found["lowest"], found["highest"], strict=True)
+    frame = pd.DataFrame(
+        {
+            "property": found["property"]
+            .str.replace(", quantile", "")
+            .str.replace(", top", ", first"),
+            "of": found["at"],
+            "GTEx V6": found["gtex"],
+            "simulated": found["simulated"],
+            "accepted": [f"{low:g} to {high:g}" for low, high in ends],
+        }
+    )
+    return Table(
+        "cohort",
+        "The simulated cohort next to GTEx",
+        "Properties of z-scored genes, of 2,921 simulated samples of data seed 0 and of a "
+        "published factor model of GTEx V6; MSE is that of simple denoisers on held-out samples.",
+        frame,
+        dict.fromkeys(("GTEx V6", "simulated"), ".3g"),
+        measured=False,
     )
 
 
@@ -264,7 +299,8 @@ def gene_exhibits(evidence: Evidence) -> list[Plot | Table]:
     )
     wide = _by_method(rows, "gene_id")
     methods = list(wide)
-    wide = wide.sort_values(methods[0], ascending=False, kind="stable").reset_index(names="gene")
+    wide = wide.sort_values(methods[0], ascending=False, kind="stable").reset_index(names="id")
+    wide.insert(0, "gene", gene_names(wide["id"]))
     wide.insert(0, "rank", range(1, len(wide) + 1))
     ends = wide if len(wide) <= 2 * N_GENES else pd.concat([wide.head(N_GENES), wide.tail(N_GENES)])
     table = Table(
@@ -273,7 +309,7 @@ def gene_exhibits(evidence: Evidence) -> list[Plot | Table]:
         f"MSE of a gene on noisy test rows, mean over seeds; sorted by {methods[0]}, whose rank 1 "
         f"is the worst of {len(wide):,} genes. {len(ends)} are shown. {MISSING}",
         ends.reset_index(drop=True),
-        dict.fromkeys(methods, ".4f"),
+        dict.fromkeys(methods, ".3f"),
     )
     return [plot, table]
 

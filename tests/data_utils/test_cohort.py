@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_utils.cohort import LANDMARKS, SITE_SIZES, Cohort, simulate_cohort
+from data_utils.cohort import LANDMARKS, SITE_SIZES, Cohort, cohort_targets, simulate_cohort
 from tests.data_utils.cohort_targets import (
     TARGETS,
     cohort_statistics,
@@ -81,7 +81,7 @@ def test_a_seed_gives_the_same_bits_and_another_seed_another_cohort(cohort):
 @pytest.mark.parametrize(("core", "threads"), [("Haswell", 2), ("Prescott", 1)])
 def test_bits_do_not_depend_on_the_blas_kernel_or_its_threads(core, threads):
     code = (
-        "import hashlib; from data_utils.cohort import simulate_cohort as s;"
+        "import hashlib; from data_utils.cohort import cohort_targets, simulate_cohort as s;"
         "print(hashlib.sha256(s().matrix.values.tobytes()).hexdigest())"
     )
     environment = os.environ | {"OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": str(threads)}
@@ -114,6 +114,10 @@ def test_every_target_of_the_design_is_met(cohort, errors):
     assert len(table) == sum(map(len, TARGETS.values())) == 32
     assert table["met"].all(), "\n" + table[~table["met"]].to_string()
     assert table["gtex"].between(table["lowest"], table["highest"]).all()
+    shown = cohort_targets().set_index(["property", "at"])["simulated"]
+    assert table["simulated"].to_numpy() == pytest.approx(
+        shown.loc[table.index].to_numpy(), abs=2e-4
+    )
 
 
 def test_another_seed_meets_the_targets_too():

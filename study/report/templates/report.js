@@ -151,7 +151,7 @@ for (const box of document.querySelectorAll(".networks")) {
     shown.replaceChildren(
       ...(kept.length ? [curves(lines, nameLine, noise, values.noise, number), make("ul", {}, ...legend)] : []),
       make("p", {}, `${kept.length} of ${rows.length} rows in ${groups.length} groups.`),
-      make("div", { class: "rows" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...body))),
+      make("div", { class: "rows" }, make("table", {}, make("caption", {}, "Means of what is chosen"), make("thead", {}, head), make("tbody", {}, ...body))),
     );
   }
 

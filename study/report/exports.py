@@ -122,6 +122,11 @@ def along(percent: float) -> float:
     return math.copysign(50 * math.asinh(size) / math.asinh(MOST_PERCENT), percent)
 
 
+def plain(table: Table) -> pd.DataFrame:
+    """Return a table for its CSV: numbers as they are, effects in words."""
+    return table.frame.map(lambda value: cell(value).text if isinstance(value, Effect) else value)
+
+
 def cells(table: Table, most: int | None = None) -> list[list[Cell]]:
     """Return the rows of a table as cells; `most` rows at most."""
     frame = table.frame if most is None else table.frame.head(most)

@@ -47,7 +47,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 def _write_tables(document: Document, folder: Path) -> None:
     folder.mkdir()
     for table in document.tables():
-        table.frame.to_csv(folder / f"{table.key}.csv", index=False, lineterminator="\n")
+        exports.plain(table).to_csv(folder / f"{table.key}.csv", index=False, lineterminator="\n")
         (folder / f"{table.key}.tex").write_text(exports.latex(table), "utf-8")
 
 

@@ -157,7 +157,7 @@ def _claims(judgements: list[Judgement]) -> Section:
         for protocol, measure in keys:
             row = {"claim": Link(claim.id), "protocol": protocol, "measured on": measure}
             verdict = judgement.cells.get((protocol, measure))
-            rows.append(row | _row(verdict) | {"effect is": claim.unit})
+            rows.append(row | _row(verdict))
     verdicts = Table("claims", "The claims, judged", CLAIMS, pd.DataFrame(rows), FORMATS)
     division = _table(
         "division-by-n", "Figs. 4 and 10 are divided by n", DIVISION, division_by_n(), BY_N
@@ -177,7 +177,10 @@ def _row(verdict: Effect | None) -> dict:
 def _claim(judgement: Judgement) -> Fold:
     """Return what stands behind one claim: its verdicts in words, their parts, and the steps."""
     claim = judgement.claim
-    blocks: list[Block] = [Words(claim.published, "Published:")]
+    blocks: list[Block] = [
+        Words(claim.published, "Published:"),
+        Words(f"{claim.unit}.", "The effect, in percent:"),
+    ]
     for protocol, missing in judgement.missing.items():
         if judgement.cell(protocol) is None:
             blocks.append(Words(f"{NOT_MEASURED}; {missing}.", f"{protocol.capitalize()}:"))

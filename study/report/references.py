@@ -297,7 +297,7 @@ def gene_exhibits(evidence: Evidence) -> list[Plot | Table]:
         gene_quantiles(drawn),
         draw_genes,
     )
-    wide = _by_method(rows, "gene_id")
+    wide = _by_method(drawn, "gene_id")
     methods = list(wide)
     wide = wide.sort_values(methods[0], ascending=False, kind="stable").reset_index(names="id")
     wide.insert(0, "gene", gene_names(wide["id"]))

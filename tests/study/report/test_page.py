@@ -169,7 +169,9 @@ def test_tables_have_captions_and_scopes(browser, path):
         == 0
     )
     assert browser.run("document.querySelectorAll('th:not([scope])').length") == 0
-    several = "[...document.querySelectorAll('table')].filter(t => t.tBodies[0].rows.length > 1)"
+    several = (
+        "[...document.querySelectorAll('.sheet table')].filter(t => t.tBodies[0].rows.length > 1)"
+    )
     headers = browser.run(
         f"{several}.flatMap(t => [...t.tHead.rows[0].cells]).map(h => h.children.length)"
     )

@@ -13,7 +13,7 @@ from study.report.curves import NOISY
 from study.report.document import Plot
 from study.report.exports import cell, save
 from study.report.references import all_curves, compared, draw_labels, gene_exhibits
-from tests.study.report.made import LABEL, as_seen, line, mean, reference_tables
+from tests.study.report.made import LABEL, as_seen, line, mean, reference_tables, row
 from tests.study.runs import effect_as_published, effect_as_written, fake_run
 
 
@@ -31,7 +31,7 @@ def tables(scripts):
 
 
 def test_which_tables_there_are(tables):
-    assert list(tables) == ["against-wiener", "mse", "genes", "labels-1"]
+    assert list(tables) == ["against", "mse", "genes", "labels-1"]
     for table in tables.values():
         assert table.measured  # marked if the data are simulated
         assert set(table.formats) <= set(table.frame) | {"rho"}
@@ -50,20 +50,21 @@ def test_mse_beside_the_references(tables):
     assert not mse.isna().all().any()
 
 
-def test_methods_against_the_wiener_filter(tables):
+def test_methods_against_simple_ones(tables):
     """At noise a Wiener has .5 a^2 / (1 + a^2), the mixture .45 of that fraction: 11 % less."""
-    frame = tables["against-wiener"].frame.set_index("method")
-    assert list(frame) == ["noise 0.1", "noise 0.5", "noise 1"]
-    mixture = frame.loc["Wiener mixture", "noise 1"]
-    assert mixture.effect == pytest.approx(11.1, abs=0.1)
-    assert compared(mixture) == "better"
-    assert mixture.n == 3
-    worse = frame.loc["dense-2", "noise 0.1"]
-    assert worse.outcome == REVERSED
-    assert compared(worse) == "worse"
-    text = cell(mixture, tables["against-wiener"].formats["noise 1"]).text
+    against = tables["against"]
+    assert against.frame["noise"].unique().tolist() == [0.1, 0.5, 1.0]
+    mixture = row(against, method="Wiener mixture", noise=1.0)
+    assert mixture["Wiener filter"].effect == pytest.approx(11.1, abs=0.1)
+    assert mixture["input left alone"].effect == pytest.approx(100 * (1 / 0.225 - 1), rel=0.01)
+    assert compared(mixture["Wiener filter"]) == "better"
+    assert mixture["Wiener filter"].n == 3
+    text = cell(mixture["Wiener filter"], against.formats["Wiener filter"]).text
     assert text.startswith("better: +11.1")
-    assert "gene mean" not in frame.index
+    worse = row(against, method="dense-2", noise=0.1)
+    assert worse["Wiener filter"].outcome == REVERSED
+    assert compared(worse["Wiener filter"]) == "worse"
+    assert "gene mean" not in set(against.frame["method"])
 
 
 def test_worst_and_best_genes(tables):

@@ -27,6 +27,7 @@ from study.report.document import (
     Table,
     Words,
     folded,
+    linked,
     shown,
     simulated_warning,
     stamped,
@@ -100,9 +101,7 @@ def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
         "P. Sharma, “Loss Analysis of Denoising Autoencoders on Gene Expression Data” (2019), run "
         f"again. {networks:,} networks. Runs: {runs}.",
         simulated_warning(simulated, len(cohorts)),
-        tuple(
-            section for section in sections if not isinstance(section, Section) or section.blocks
-        ),
+        linked(tuple(section for section in sections if section.blocks)),
         _first(judged),
     )
 

@@ -243,6 +243,7 @@ class Replicates:
     """
 
     values: np.ndarray
+    sample_ids: np.ndarray
     gene_ids: np.ndarray
     groups: np.ndarray | None = None
     split_seed: int = 0
@@ -262,7 +263,8 @@ class Replicates:
         Raises InputError if the label is missing.
         """
         groups = group_values(matrix.sample_labels, group)
-        return cls(matrix.values, np.asarray(matrix.gene_ids), groups, split_seed, fixed)
+        names = np.asarray(matrix.sample_ids), np.asarray(matrix.gene_ids)
+        return cls(matrix.values, *names, groups, split_seed, fixed)
 
     def __getstate__(self) -> dict:
         return vars(self) | {"_kept": {}}

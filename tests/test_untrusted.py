@@ -24,7 +24,7 @@ from data_utils.errors import InputError
 from data_utils.formats.registry import read_expression
 from study.evidence.evidence import load_evidence
 from study.report.folder import write_report
-from study.run.folder import RunFolder
+from study.run.folder import Part, RunFolder
 from tests.small import contents, member
 from tests.study.runs import fake_run
 
@@ -140,7 +140,7 @@ def run(tmp_path_factory):
     folder.save_model(MEMBER, {"w": np.ones(3, dtype=np.float32)})
     folder.save_checkpoint(PACK, [MEMBER.member_id], {"w": np.ones(3)}, {"epoch": 1})
     table = pd.DataFrame({"member_id": [MEMBER.member_id]})
-    folder.finish_pack(PACK, table, table)
+    folder.finish_pack(PACK, Part(table, table, table))
     folder.save_checkpoint(PACK, [MEMBER.member_id], {"w": np.ones(3)}, {"epoch": 1})
     folder.write_json("models/scaling.json", {})
     return path
@@ -223,7 +223,7 @@ def test_member_ids_that_are_paths_name_no_file_elsewhere(tmp_path):
     folder.create()
     (tmp_path / "evil0.safetensors").write_bytes(b"not ours")
     table = pd.DataFrame({"member_id": ["../../../evil0"]})
-    folder.finish_pack(PACK, table, table)
+    folder.finish_pack(PACK, Part(table, table, table))
     folder.save_checkpoint(PACK, ["../../../evil0"], {"w": np.ones(3)}, {"epoch": 1})
     folder.drop_damaged()
     assert folder.checkpointed_packs() in ([], [["../../../evil0"]])

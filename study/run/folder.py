@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ from study.run.rows import (
     FAILED,
     MEMBER_COLUMNS,
     METRIC_COLUMNS,
+    SAMPLE_COLUMNS,
     describe,
     member_table,
     typed_table,
@@ -46,6 +48,18 @@ from study.run.storage import KEPT, Mirror, Storage, one_line, open_storage
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
 #: Seconds between two looks into the storage for a request to stop.
 STOP_SECONDS = 1.0
+
+
+class Part(NamedTuple):
+    """The tables of a pack's results: one row per member, per measurement, and per test sample."""
+
+    members: pd.DataFrame
+    metrics: pd.DataFrame
+    samples: pd.DataFrame
+
+
+#: In the order in which they are written: a pack counts as finished once its members are.
+PART_TABLES = Part._fields[::-1]
 
 
 class RunFolder:
@@ -233,10 +247,10 @@ class RunFolder:
 
     # results
 
-    def finish_pack(self, pack_id: str, members: pd.DataFrame, metrics: pd.DataFrame) -> None:
+    def finish_pack(self, pack_id: str, part: Part) -> None:
         """Record a pack's results, the members' part last, as it counts; drop its checkpoint."""
         self.mirror.deliver_new("tensorboard")
-        tables = {"metrics": metrics, "members": members}
+        tables = {name: getattr(part, name) for name in PART_TABLES}
         parts = {name: table.to_parquet(index=False) for name, table in tables.items()}
         sums = {name: sha256(content) for name, content in parts.items()}
         self.write_json(f"parts/{pack_id}.sha256", sums)
@@ -244,22 +258,22 @@ class RunFolder:
             self.write_bytes(f"parts/{pack_id}.{name}.parquet", content)
         self.drop_checkpoint(pack_id)
 
-    def part(self, pack_id: str) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-        """Read a finished pack's members and metrics; None if they are missing or damaged."""
+    def part(self, pack_id: str) -> Part | None:
+        """Read a finished pack's tables; None if one is missing or damaged."""
         try:
             expected = json.loads((self.path / "parts" / f"{pack_id}.sha256").read_text("utf-8"))
-            tables = []
-            for name in ("members", "metrics"):
+            tables = {}
+            for name in PART_TABLES:
                 content = (self.path / "parts" / f"{pack_id}.{name}.parquet").read_bytes()
                 if sha256(content) != expected[name]:
                     return None
                 # No threads: if memory is short, pyarrow waits for ever for one.
-                tables.append(pd.read_parquet(io.BytesIO(content), use_threads=False))
-            return tables[0], tables[1]
+                tables[name] = pd.read_parquet(io.BytesIO(content), use_threads=False)
+            return Part(**tables)
         except UNREADABLE:
             return None
 
-    def _parts(self) -> Iterable[tuple[pd.DataFrame, pd.DataFrame]]:
+    def _parts(self) -> Iterable[Part]:
         for path in self.written("parts", ".members.parquet"):
             part = self.part(_pack_id(path.name))
             if part is not None:  # else its members count as unfinished
@@ -267,7 +281,7 @@ class RunFolder:
 
     def finished_members(self) -> pd.DataFrame:
         """Read one row for each member of a finished pack; damaged parts do not count."""
-        return _concat((part for part, _ in self._parts()), MEMBER_COLUMNS)
+        return _concat((part.members for part in self._parts()), MEMBER_COLUMNS)
 
     def drop_damaged(self) -> list[str]:
         """Forget damaged results and networks, so that their members train again.
@@ -279,16 +293,15 @@ class RunFolder:
             pack_id = _pack_id(path.name)
             part = self.part(pack_id)
             if part is None:
-                _readable(path, path.with_name(f"{pack_id}.metrics.parquet"))
+                _readable(*(path.with_name(f"{pack_id}.{name}.parquet") for name in PART_TABLES))
                 lines.append(f"{path}: cut short or damaged: its pack trains again")
                 self._remove(f"parts/{path.name}")
                 continue
-            members, metrics = part
-            bad = [member_id for member_id in members["member_id"] if not self._sound(member_id)]
+            bad = [name for name in part.members["member_id"] if not self._sound(name)]
             if bad:
                 lines += [f"{self._model(name)}: damaged: it trains again" for name in bad]
-                left = (table[~table["member_id"].isin(bad)] for table in (members, metrics))
-                self.finish_pack(pack_id, *left)
+                left = Part(*(table[~table["member_id"].isin(bad)] for table in part))
+                self.finish_pack(pack_id, left)
         return lines
 
     def _sound(self, member_id: str) -> bool:
@@ -304,32 +317,37 @@ class RunFolder:
     def merge(
         self, planned: list[MemberConfig], errors: dict[str, str]
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Write members.parquet and metrics.parquet in the order of the plan, and return both.
+        """Write members.parquet, metrics.parquet and samples.parquet in the order of the plan.
 
-        `errors` holds the message of each member whose pack failed; a planned member that is
-        neither finished nor failed has no row.
+        Returns the first two. `errors` holds the message of each member whose pack failed; a
+        planned member that is neither finished nor failed has no row.
         """
         self.fetch(KEPT)  # the rest is this process' own
         parts = list(self._parts())
         order = {member.member_id: i for i, member in enumerate(planned)}
-        members = _concat((part for part, _ in parts), MEMBER_COLUMNS)
+        members = _concat((part.members for part in parts), MEMBER_COLUMNS)
         lost = errors.keys() - set(members["member_id"])
         failed = [
             {**describe(member), "status": FAILED, "epochs": 0, "error": errors[member.member_id]}
             for member in planned
             if member.member_id in lost
         ]
-        members = _concat([members, member_table(failed)], MEMBER_COLUMNS)
-        metrics = _concat((part for _, part in parts), METRIC_COLUMNS)
-        members, metrics = (
-            table[table["member_id"].isin(order)]
-            .sort_values("member_id", key=lambda ids: ids.map(order), kind="stable")
-            .reset_index(drop=True)
-            for table in (members, metrics)
+        whole = Part(
+            members=_concat([members, member_table(failed)], MEMBER_COLUMNS),
+            metrics=_concat((part.metrics for part in parts), METRIC_COLUMNS),
+            samples=_concat((part.samples for part in parts), SAMPLE_COLUMNS),
         )
-        self.write_table("members.parquet", members)
-        self.write_table("metrics.parquet", metrics)
-        return members, metrics
+        ordered = Part(
+            *(
+                table[table["member_id"].isin(order)]
+                .sort_values("member_id", key=lambda ids: ids.map(order), kind="stable")
+                .reset_index(drop=True)
+                for table in whole
+            )
+        )
+        for name in PART_TABLES:
+            self.write_table(f"{name}.parquet", getattr(ordered, name))
+        return ordered.members, ordered.metrics
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
         """Fetch what the storage, if any, has `below` these folders that is new or missing here."""

@@ -12,6 +12,7 @@ from models.architecture import n_parameters
 from models.config import MemberConfig
 
 if TYPE_CHECKING:  # it loads torch, which the driver does without
+    from data_utils.preparation import Replicates
     from models.training import Training
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
@@ -36,7 +37,8 @@ TYPES = {
     **dict.fromkeys(("noise_factor", "beta", "rho", "learning_rate", "train_fraction"), "float64"),
     **dict.fromkeys(("train_mse", "val_mse", "test_mse", "train_clean_mse"), "float64"),
     **dict.fromkeys(("best_val_mse", "mean_activation", "dead_units", "seconds"), "float64"),
-    **dict.fromkeys(("value", "mse", "mean_square", "squared_error"), "float64"),
+    **dict.fromkeys(("value", "mse", "mean_square"), "float64"),
+    "squared_error": "float32",
 }
 
 
@@ -117,3 +119,19 @@ def metric_rows(training: Training) -> pd.DataFrame:
         "value": np.concatenate([record.values for record in training.records]),
     }
     return pd.DataFrame(columns, columns=METRIC_COLUMNS)
+
+
+def sample_rows(training: Training, data: Replicates) -> pd.DataFrame:
+    """Return the squared error of each member on each of its test samples (SAMPLE_COLUMNS).
+
+    It is a mean over genes, at each noise factor that the member was trained on. Networks whose
+    rows are not samples have none.
+    """
+    tests = [data.sample_ids[data.split(member.seed).test] for member in training.members]
+    parts = []
+    for measured in training.sample_errors:
+        errors = measured.values.numpy()
+        for k, (member, ids) in enumerate(zip(training.members, tests, strict=True)):
+            columns = (member.member_id, measured.noise_factors[k], ids, errors[k, : len(ids)])
+            parts.append(pd.DataFrame(dict(zip(SAMPLE_COLUMNS, columns, strict=True))))
+    return pd.concat(parts, ignore_index=True) if parts else typed_table([], SAMPLE_COLUMNS)

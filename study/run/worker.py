@@ -16,10 +16,10 @@ from data_utils.files import patiently
 from data_utils.preparation import PreparedData
 from models.config import MemberConfig
 from models.training import PackTraining, Training
-from study.run.folder import RunFolder
+from study.run.folder import Part, RunFolder
 from study.run.jobs import Interruption, Queue, Workplace
 from study.run.packs import Pack
-from study.run.rows import DIVERGED, FINISHED, member_rows, metric_rows
+from study.run.rows import DIVERGED, FINISHED, member_rows, metric_rows, sample_rows
 from study.run.tensorboard import TAGS, MemberLog, hparams
 
 #: Seconds between progress reports.
@@ -56,7 +56,7 @@ def run_pack(
     """
     folder = workplace.folder
     known = folder.part(pack.pack_id) if judge is None else None
-    if known is not None and len(known[0]) == len(pack.members):  # its worker died just after
+    if known is not None and len(known.members) == len(pack.members):  # its worker died just after
         folder.drop_checkpoint(pack.pack_id)
         return True
     data, device = workplace.data.data, workplace.device
@@ -87,18 +87,24 @@ def run_pack(
         if ended and now - reported > REPORT_SECONDS:
             report(progress(training, first_epoch))
             reported = now
-    patiently(lambda: finish(pack, folder, training, board, kept=judge is None), should_stop)
+
+    def end() -> None:
+        finish(pack, workplace, training, board, kept=judge is None)
+
+    patiently(end, should_stop)
     report(progress(training, first_epoch))
     return True
 
 
-def finish(pack: Pack, folder: RunFolder, training: Training, board: Board, kept: bool) -> None:
+def finish(pack: Pack, workplace: Workplace, training: Training, board: Board, kept: bool) -> None:
     """Write a trained pack's results, and its networks if they are `kept`."""
+    folder = workplace.folder
     folder.check()
     board.close()
     for k, member in enumerate(pack.members if kept else ()):
         folder.save_model(member, arrays_of(training.parameters(k)))
-    folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
+    samples = sample_rows(training, workplace.data)
+    folder.finish_pack(pack.pack_id, Part(member_rows(training), metric_rows(training), samples))
 
 
 def progress(training: Training, first_epoch: int) -> dict:

@@ -231,7 +231,7 @@ class TrialJob:
             if run_pack(pack, workplace, should_stop=should_stop, judge=looks):
                 results = folder.part(pack.pack_id)
         if results is not None:
-            outcome = self._trained(*results)
+            outcome = self._trained(results.members, results.metrics)
             return replace(outcome, seconds=0.0) if repeated else outcome
         if looks.outcome is not None:
             folder.drop_checkpoint(pack.pack_id)

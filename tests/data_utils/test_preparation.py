@@ -179,12 +179,12 @@ def test_a_bad_label_is_one_line_that_lists_the_labels(labels, group, words):
 
 def test_the_note_tells_parts_and_groups():
     labels = pd.DataFrame({"donor": list("aabbccddee")})
-    data = Replicates(values(10), np.arange(12), labels["donor"].to_numpy())
+    data = Replicates(values(10), np.arange(10), np.arange(12), labels["donor"].to_numpy())
     [note] = split_notes(data, 0, "donor")
     assert "6 training, 2 validation, 2 test samples of 3, 1, 1" in note
     assert "--group none" in note
     assert "seed 0" in note
-    assert split_notes(Replicates(values(10), np.arange(12)), 0, None) == ()
+    assert split_notes(Replicates(values(10), np.arange(10), np.arange(12)), 0, None) == ()
 
 
 # scaling
@@ -368,13 +368,13 @@ def test_only_the_replicates_last_asked_for_are_kept(monkeypatch):
 
 def test_equal_identities_are_equal_splits():
     rows, genes, donors = values(30), np.arange(12), np.array(list("abcdefghij") * 3, dtype=object)
-    first = Replicates(rows, genes, donors).identity()
-    assert first == Replicates(rows, genes, donors.copy()).identity()
+    first = Replicates(rows, np.arange(30), genes, donors).identity()
+    assert first == Replicates(rows, np.arange(30), genes, donors.copy()).identity()
     others = [
-        Replicates(rows, genes),
-        Replicates(rows, genes, donors[::-1]),
-        Replicates(rows, genes, donors, split_seed=1),
-        Replicates(rows, genes, donors, fixed=True),
+        Replicates(rows, np.arange(30), genes),
+        Replicates(rows, np.arange(30), genes, donors[::-1]),
+        Replicates(rows, np.arange(30), genes, donors, split_seed=1),
+        Replicates(rows, np.arange(30), genes, donors, fixed=True),
     ]
     assert all(other.identity() != first for other in others)
 

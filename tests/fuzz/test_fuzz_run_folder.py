@@ -12,7 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from models.config import MemberConfig, Phase, Protocol
-from study.run.folder import RunFolder
+from study.run.folder import Part, RunFolder
+from study.run.rows import SAMPLE_COLUMNS, typed_table
 from tests.fuzz.inputs import EDITS, PLACES, damaged, fuzzed
 from tests.small import member
 from tests.study.runs import fake_run
@@ -175,7 +176,7 @@ def whole_run():
     members, metrics = (
         pd.read_parquet(path / f"{name}.parquet") for name in ("members", "metrics")
     )
-    folder.finish_pack(PACK, members, metrics)
+    folder.finish_pack(PACK, Part(members, metrics, typed_table([], SAMPLE_COLUMNS)))
     arrays = {"layer0.weight": np.arange(6.0).reshape(2, 3), "layer0.bias": np.float32([0.5, -1])}
     folder.save_model(PLANNED[0], arrays)
     folder.save_checkpoint(PACK, [m.member_id for m in PLANNED], arrays, FACTS)

@@ -27,7 +27,7 @@ from study.evidence.references import (
     up_to_date,
     write_references,
 )
-from study.run.folder import RunFolder
+from study.run.folder import Part, RunFolder
 from study.run.jobs import Workplace
 from study.run.packs import plan_packs
 from study.run.worker import run_pack
@@ -344,13 +344,14 @@ def test_tables_are_up_to_date_until_a_pack_ends(run, tmp_path):
     folder = RunFolder(tmp_path)
     folder.create()
     assert not up_to_date(folder)
-    folder.finish_pack("one", pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]}))
+    part = Part(*[pd.DataFrame({"a": [1]})] * 3)
+    folder.finish_pack("one", part)
     for name in TABLES[:2]:
         folder.write_table(name, pd.DataFrame())
     assert not up_to_date(folder)
     folder.write_table(TABLES[2], pd.DataFrame())
     assert up_to_date(folder)
-    folder.finish_pack("two", pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]}))
+    folder.finish_pack("two", part)
     later = (tmp_path / TABLES[2]).stat().st_mtime_ns + 1
     os.utime(
         tmp_path / "parts" / "two.members.parquet", ns=(later, later)

@@ -17,7 +17,7 @@ from data_utils.errors import InputError
 from models.architecture import architecture, n_parameters
 from models.config import MemberConfig, Phase
 from models.training import PackTraining
-from study.run.folder import RunFolder
+from study.run.folder import Part, RunFolder
 from study.run.packs import Pack
 from study.run.rows import (
     DIVERGED,
@@ -26,10 +26,11 @@ from study.run.rows import (
     METRIC_COLUMNS,
     member_rows,
     metric_rows,
+    sample_rows,
 )
-from tests.small import contents, flipped, for_all, member, models, prepared
+from tests.small import contents, flipped, member, models, replicates
 
-DATA = prepared(40, 30)
+REPLICATES = replicates(40, 30)
 MEMBERS = [
     member(noise=noise, beta=beta, seed=seed)
     for seed in (0, 1)
@@ -56,7 +57,7 @@ def folder(tmp_path):
 
 
 def trained(members):
-    training = PackTraining(tuple(members), for_all(DATA))
+    training = PackTraining(tuple(members), REPLICATES.data)
     while not training.finished:
         training.advance()
     return training
@@ -64,7 +65,8 @@ def trained(members):
 
 def finish(folder, members):
     pack, training = Pack(tuple(members)), trained(members)
-    folder.finish_pack(pack.pack_id, member_rows(training), metric_rows(training))
+    part = Part(member_rows(training), metric_rows(training), sample_rows(training, REPLICATES))
+    folder.finish_pack(pack.pack_id, part)
     return pack
 
 
@@ -242,7 +244,9 @@ def test_one_bit_of_a_checkpoint_or_a_network_is_noticed(folder, at):
 # parts and tables
 
 
-@pytest.mark.parametrize("name", ["members.parquet", "metrics.parquet", "sha256"])
+@pytest.mark.parametrize(
+    "name", ["members.parquet", "metrics.parquet", "samples.parquet", "sha256"]
+)
 @pytest.mark.parametrize("at", [0.0, 0.1, 0.5, 0.9, 1.0])
 def test_one_bit_of_a_part_is_noticed_and_only_its_pack_is_forgotten(folder, name, at):
     broken, whole = finish(folder, MEMBERS[:2]), finish(folder, MEMBERS[2:4])
@@ -254,6 +258,24 @@ def test_one_bit_of_a_part_is_noticed_and_only_its_pack_is_forgotten(folder, nam
     assert f"{broken.pack_id}.members.parquet: cut short or damaged" in line
     assert folder.finished_members()["member_id"].tolist() == kept
     assert folder.drop_damaged() == []
+
+
+def test_the_mean_over_samples_is_the_test_mse(folder):
+    planned = [*MEMBERS[:4], MEMBERS[-1]]
+    for one in planned:
+        finish(folder, [one])
+    members, metrics = folder.merge(planned, {})
+    samples = pd.read_parquet(folder.path / "samples.parquet")
+    for one in planned:
+        its = samples[samples["member_id"] == one.member_id]
+        tests = REPLICATES.sample_ids[REPLICATES.split(one.seed).test].tolist()
+        mse = metrics[(metrics["member_id"] == one.member_id) & (metrics["split"] == "test")]
+        for noise_factor, rows in its.groupby("noise_factor"):
+            assert rows["sample_id"].tolist() == tests
+            [expected] = mse.loc[mse["noise_factor"] == noise_factor, "value"].unique()
+            assert rows["squared_error"].mean() == pytest.approx(expected, rel=1e-5)
+        assert set(its["noise_factor"]) == set(one.levels)
+    assert samples["member_id"].drop_duplicates().tolist() == members["member_id"].tolist()
 
 
 def test_only_a_damaged_network_trains_again(folder):

@@ -11,7 +11,7 @@ import pytest
 from data_utils.errors import InputError
 from study.options import SearchOptions, StudyOptions
 from study.run.cluster import mark, seen
-from study.run.folder import RunFolder, open_folder
+from study.run.folder import Part, RunFolder, open_folder
 from study.run.storage import Storage
 from study.search.search import open_search
 from tests.small import ROOT, assert_same_tables, contents, expression_file, models
@@ -60,7 +60,7 @@ def test_a_run_is_whole_in_its_storage_and_continues_from_it_elsewhere(data, pla
     for name in ("members.parquet", "metrics.parquet"):
         (storage / name).unlink()
     kept = {path.name: path.stat().st_mtime_ns for path in (storage / "parts").iterdir()}
-    assert len(kept) == 5
+    assert len(kept) == 7
     done = study(data, tmp_path / "there", "--storage", str(storage), "--resume")
     assert done.returncode == 0, done.stderr
     assert_same_tables(storage, plain)
@@ -72,7 +72,7 @@ def test_a_run_is_whole_in_its_storage_and_continues_from_it_elsewhere(data, pla
         for path in (storage / "parts").iterdir()
         if kept.get(path.name) != path.stat().st_mtime_ns
     }
-    assert len(new) == 3  # the one pack's files alone
+    assert len(new) == 4  # the one pack's files alone
     assert (tmp_path / "there" / "log.txt").read_text().count("60 genes") == 2  # of both machines
     assert (storage / "log.txt").read_text().count("60 genes") == 2
 
@@ -120,14 +120,13 @@ def test_a_worker_writes_through_from_a_scratch_folder_and_finds_its_checkpoint_
         arrays, facts = run.load_checkpoint("abc")
         assert (arrays["a"].tolist(), facts) == ([1.0], {"epoch": 3})
         table = pd.DataFrame({"member_id": ["m"]})
-        run.finish_pack("abc", table, table)
+        run.finish_pack("abc", Part(table, table, table))
         assert (
             run.load_checkpoint("abc") is None
             or not (storage / "checkpoints" / "abc.safetensors").exists()
         )
-    assert set(settled(storage)) == {
-        f"parts/abc.{end}" for end in ("sha256", "members.parquet", "metrics.parquet")
-    }
+    ends = ("sha256", "members.parquet", "metrics.parquet", "samples.parquet")
+    assert set(settled(storage)) == {f"parts/abc.{end}" for end in ends}
 
 
 def test_a_part_that_was_half_delivered_is_fetched_again(tmp_path):
@@ -135,16 +134,15 @@ def test_a_part_that_was_half_delivered_is_fetched_again(tmp_path):
     metrics = pd.DataFrame({"member_id": ["m"], "value": [0.5]})
     for seconds in (1.0, 2.0):  # two attempts at a pack: files of equal sizes
         with RunFolder("/nowhere", Storage(str(storage))).on_worker() as run:
-            run.finish_pack(
-                "abc", pd.DataFrame({"member_id": ["m"], "seconds": [seconds]}), metrics
-            )
+            members = pd.DataFrame({"member_id": ["m"], "seconds": [seconds]})
+            run.finish_pack("abc", Part(members, metrics, metrics))
         if seconds == 1.0:
             (storage / "parts" / "abc.members.parquet").unlink()
             driver = RunFolder(tmp_path / "run", Storage(str(storage)))
             driver.fetch()
             assert driver.part("abc") is None
     driver.fetch()
-    assert driver.part("abc")[0]["seconds"].tolist() == [2.0]
+    assert driver.part("abc").members["seconds"].tolist() == [2.0]
 
 
 def test_the_driver_sees_how_far_a_worker_elsewhere_has_come_and_drops_its_checkpoint_there(

@@ -284,7 +284,9 @@ def test_the_test_rows_play_no_part_in_the_search(opened, monkeypatch):
     def with_other_test_rows():
         load()
         its = other.data
-        other.data = OtherTestRows(its.values, its.gene_ids, its.groups, its.split_seed, its.fixed)
+        other.data = OtherTestRows(
+            its.values, its.sample_ids, its.gene_ids, its.groups, its.split_seed, its.fixed
+        )
 
     monkeypatch.setattr(other, "load", with_other_test_rows)
     assert one.run() == other.run() == 0

@@ -106,7 +106,7 @@ def draw_first(data: pd.DataFrame) -> Figure:
         draw_lines(axes, shown)
         axes.set(xlim=noise_limits(data), ylim=(0, top(data)))
         if len(cohorts) > 1:
-            axes.set_title(wrapped(name, 0.9 * width() / len(cohorts)))
+            axes.set_title(wrapped(name, 0.62 * width() / len(cohorts)))
     figure.supxlabel(NOISE_AXIS)
     figure.supylabel(MSE_AXIS)
     name_all(figure, columns=3)

@@ -185,7 +185,7 @@ class Training:
     ):
         self.members, self.device = members, device
         self.ends = np.cumsum([phase.epochs for phase in members[0].phases])
-        self.draws_once = members[0].noise_draws == "once"
+        self.noise_draws = members[0].noise_draws
         self.parts = [part for part in SPLITS if tested or part != "test"]
         #: By seed and part, (rows, genes).
         self.rows: dict[int, dict[str, torch.Tensor]] = {}
@@ -288,7 +288,9 @@ class Training:
         """Noisy versions of the training rows `order`, (B,), which are `clean`, (B, genes)."""
         choice = self._factor_choice(seed, len(clean))
         factors = self._factors(choice)
-        if self.draws_once:
+        if self.noise_draws == "none":
+            return self._without_noise(clean)
+        if self.noise_draws == "once":
             sets = self._sets(seed)
             return NoisyOnce(
                 factors, sets, sets.first[:, [0] if choice is None else choice] + order
@@ -296,6 +298,10 @@ class Training:
         generator = stream(seed, "noise", self.epoch, self.batch, device=self.device)
         normal = self._empty("normal", *clean.shape)
         return NoisyNow(factors, clean, standard_normal(clean.shape, generator, out=normal))
+
+    def _without_noise(self, clean: torch.Tensor) -> Noisy:
+        """Return rows as they are, for all members."""
+        return NoisyNow(self._factors(), clean, torch.zeros(1, 1, device=self.device))
 
     def _sets(self, seed: int) -> NoiseSets:
         """The noisy training sets of a seed for this phase, which are made when first needed."""
@@ -327,8 +333,7 @@ class Training:
         for seed, blocks in self.seeds:
             for targets, noisy in self._evaluated(seed, part, levels):
                 if without_noise:
-                    nothing = torch.zeros(1, 1, device=self.device)
-                    noisy.append(NoisyNow(self._factors(), targets.rows, nothing))
+                    noisy.append(self._without_noise(targets.rows))
                 for block in blocks:
                     for level, (error, code) in enumerate(self._answers(block, noisy, targets)):
                         squared_error[level, block.members] += error
@@ -346,7 +351,11 @@ class Training:
         What depends on the targets only is computed once for all levels.
         """
         clean, starts = self.rows[seed][part], range(0, len(self.rows[seed][part]), EVALUATION_ROWS)
-        if part == "train" and self.draws_once:
+        if part == "train" and self.noise_draws == "none":
+            for rows in clean.split(EVALUATION_ROWS):
+                yield Targets(rows), [self._without_noise(rows) for _ in levels]
+            return
+        if part == "train" and self.noise_draws == "once":
             sets = self._sets(seed)
             for start, rows in zip(starts, clean.split(EVALUATION_ROWS), strict=True):
                 at = torch.arange(start, start + len(rows), device=self.device)

@@ -19,6 +19,7 @@ from study.evidence.clusters import Contrast, cluster_intervals
 from study.evidence.effects import SMALLEST, Effect, effect_of, effects
 from study.evidence.evidence import Evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED
+from study.grids import LONG
 from study.paper.comparisons import (
     ACROSS,
     CODE,
@@ -191,7 +192,7 @@ CLAIMS = (
         in_scripts=False,
         elsewhere=(
             (SPARSITY, "--grid paper with two values of beta"),
-            (CODE, "--search bottleneck"),
+            (CODE, "--grid paper with 4 layers"),
         ),
     ),
     Claim(
@@ -314,7 +315,7 @@ class Judgement:
     def artefact(self) -> str:
         """What makes the claim, in words; "" if nothing is known of that."""
         pieces = []
-        set_right = [step for step in self.steps if step.item != DIVIDED]
+        set_right = [step for step in self.steps if step.item not in (DIVIDED, LONG)]
         if self.found:
             made = " / ".join(step.item for step in set_right if step.makes)
             others = f"not made by: {' / '.join(step.item for step in set_right)}"

@@ -220,7 +220,7 @@ def overfitting(levels: pd.DataFrame) -> Differences:
             gaps = _table(rows, "beta")
             part = Part(f"{model}, beta {most:g} against 0", about=SPARSITY)
             result[part] = _less(gaps[most], gaps[0.0])
-    codes = _by_code(levels[(levels["beta"] == 0) & ~levels["model"].isin((*DENSE, CONV))])
+    codes = _by_code(levels[(levels["beta"] == 0) & (levels["model"] != CONV)])
     result = result or {Part("more sparsity", about=SPARSITY): _NONE}
     return {**result, **(codes or {Part("a larger code", about=CODE): _NONE})}
 

@@ -23,10 +23,13 @@ from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, PAPER_CODE, P
 from study.evidence.evidence import Evidence
 from study.evidence.plain import plain, unchanged
 from study.evidence.stats import interval
+from study.grids import LONG, SMALL_CODE
 from study.paper.claims import CLEAN, MEASURES, NOISY
 from study.paper.published import PublishedValue, published_mse
 
 RERUN = "as-published rerun"
+#: dense-2 as its own script ran: with 50 epochs per noise level.
+LONG_RERUN = "as-published rerun, 50 epochs"
 MISSING = "– is not in these runs."
 #: What `bounds` of a series says: an interval is drawn as bars, another bound as a band.
 INTERVAL = "95 % interval over seeds"
@@ -54,8 +57,9 @@ def networks(evidence: Evidence) -> pd.DataFrame:
 def shown_networks(evidence: Evidence) -> frozenset[str]:
     """Return the ids of the networks that the paper's figures and the tables show."""
     rows = networks(evidence)
-    of_both = rows["protocol"].isin([AS_WRITTEN, AS_PUBLISHED]) & (rows["changed"] == "")
-    rows = rows[rows["model"].isin(PAPER_MODELS) & of_both & (rows["sparsity"] == "kl")]
+    of_both = rows["protocol"].isin([AS_WRITTEN, AS_PUBLISHED]) & rows["changed"].isin(["", LONG])
+    shown = rows["model"].isin([*PAPER_MODELS, SMALL_CODE])
+    rows = rows[shown & of_both & (rows["sparsity"] == "kl")]
     return frozenset(rows["member_id"])
 
 
@@ -67,10 +71,15 @@ def lost_note(evidence: Evidence, models: Iterable[str] = PAPER_MODELS) -> str:
     return of if lost else ""
 
 
-def of_protocol(evidence: Evidence, protocol: str, model: str | None = None) -> pd.DataFrame:
-    """Return the networks of one protocol (and model): of each model those with the least beta."""
+def of_protocol(
+    evidence: Evidence, protocol: str, model: str | None = None, changed: str = ""
+) -> pd.DataFrame:
+    """Return the networks of one protocol (and model): of each model those with the least beta.
+
+    `changed` are the items put right, as one text.
+    """
     rows = networks(evidence)
-    rows = rows[(rows["protocol"] == protocol) & (rows["changed"] == "")]
+    rows = rows[(rows["protocol"] == protocol) & (rows["changed"] == changed)]
     rows = rows if model is None else rows[rows["model"] == model]
     return rows[rows["beta"] == rows.groupby("model")["beta"].transform("min")]
 
@@ -122,10 +131,10 @@ def at_ends(points: pd.DataFrame, x: str, ends: Iterable[float]) -> pd.DataFrame
 
 
 def network_curve(
-    evidence: Evidence, protocol: str, model: str, panel: str, series: str
+    evidence: Evidence, protocol: str, model: str, panel: str, series: str, changed: str = ""
 ) -> pd.DataFrame:
     """Return MSE against noise factor of one model; no row if there is none."""
-    rows = of_protocol(evidence, protocol, model)
+    rows = of_protocol(evidence, protocol, model, changed)
     return _curve(over_seeds(rows, MEASURES[panel], ["noise_factor"]), panel, series)
 
 

@@ -7,6 +7,7 @@ other.py and questions/. Captions say what is seen, how to read it, and what the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -25,9 +26,10 @@ from models.architecture import (
 )
 from models.config import AS_PUBLISHED, AS_WRITTEN, DENSE_MODELS, NOISE_FACTORS, PAPER_MODELS
 from study.evidence.evidence import Evidence
+from study.grids import LONG, PUBLISHED_EPOCHS
 from study.paper.published import N_SAMPLES, published_fig4, published_mse
 from study.report import curves
-from study.report.curves import CLEAN, NOISE, NOISY, RERUN
+from study.report.curves import CLEAN, LONG_RERUN, NOISE, NOISY, RERUN, VAGUE
 from study.report.document import Plot, Table
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_named, noise_limits, top
 from study.report.style import BLUE, GREY, ORANGE, PALE, RED, canvas, is_narrow, label, width
@@ -247,7 +249,9 @@ def fig4_table(evidence: Evidence) -> Table:
                 "as its text says": _mean(of_model, NOISY, AS_WRITTEN),
             }
         )
-    references = points[(points["panel"] == NOISY) & ~points["series"].isin([AS_WRITTEN, RERUN])]
+    references = points[
+        (points["panel"] == NOISY) & ~points["series"].isin([AS_WRITTEN, RERUN, LONG_RERUN])
+    ]
     for name in references["series"].unique():
         found = _mean(references.drop_duplicates("series"), NOISY, name)
         rows.append({"network": label(name), "as its text says": found})
@@ -273,7 +277,7 @@ def _mean(points: pd.DataFrame, panel: str, series: str) -> Mean | None:
 
 def _depth(evidence: Evidence) -> Plot:
     data = depth_points(evidence)
-    data = data[(data["panel"] == CLEAN) | (data["series"] != RERUN)]
+    data = data[(data["panel"] == CLEAN) | ~data["series"].isin([RERUN, LONG_RERUN])]
     return Plot(
         "fig-5",
         "Figure 5. Number of layers against MSE at noise factor 0.5",
@@ -311,16 +315,23 @@ def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
     rows and the references; for the conv network PRINTED holds MSE / n as the paper prints it, and
     the rerun divided by the same n.
     """
+    reruns = {RERUN: "", LONG_RERUN: LONG}
     clean = [
         curves.published_curve(model),
-        curves.network_curve(evidence, AS_PUBLISHED, model, CLEAN, RERUN),
+        *(
+            curves.network_curve(evidence, AS_PUBLISHED, model, CLEAN, series, changed)
+            for series, changed in reruns.items()
+        ),
     ]
     code = architecture(model).code_size(evidence.data["n_genes"])
     parts = [
         *(_divided(curve, model) for curve in clean),
         *clean,
         curves.network_curve(evidence, AS_WRITTEN, model, NOISY, AS_WRITTEN),
-        curves.network_curve(evidence, AS_PUBLISHED, model, NOISY, RERUN),
+        *(
+            curves.network_curve(evidence, AS_PUBLISHED, model, NOISY, series, changed)
+            for series, changed in reruns.items()
+        ),
         curves.reference_curves(evidence, (code,)),
     ]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
@@ -347,6 +358,7 @@ def _noise_curve(evidence: Evidence, model: str) -> Plot:
             "The panel of clean training rows is what the paper's scripts measured, and its axis "
             "does not start at 0; the panel of noisy test rows is what a denoiser is for. Bars are "
             f"95 % intervals over seeds, {reading}.",
+            steps_note(data),
             worse_note(data),
             _absent(evidence, data, model, "noise_factor", NOISE_FACTORS),
             curves.lost_note(evidence, [model]),
@@ -380,10 +392,52 @@ def _joined(*sentences: str) -> str:
     return " ".join(filter(None, sentences))
 
 
+def steps_of(points: pd.DataFrame) -> pd.DataFrame:
+    """Compare the steps of each rerun from level to level with those of the published curve.
+
+    Returns a row per rerun: series, `rms` of the differences of the steps, and their correlation
+    `r`; none for a curve that is only known to be about 1, or of fewer than three common steps.
+    """
+    clean = points[(points["panel"] == CLEAN) & (points["bounds"] != VAGUE)]
+    table = clean.pivot_table(index="noise_factor", columns="series", values="mse", sort=False)
+    rows = []
+    for series in (RERUN, LONG_RERUN):
+        if {"published", series} <= set(table):
+            steps = table[["published", series]].dropna().sort_index().diff().dropna()
+            difference = steps[series] - steps["published"]
+            if len(steps) > 2:
+                rms = float(np.sqrt((difference**2).mean()))
+                flat = (steps.std() < 1e-12).any()
+                r = math.nan if flat else steps[series].corr(steps["published"])
+                rows.append((series, rms, r))
+    return pd.DataFrame(rows, columns=["series", "rms", "r"])
+
+
+def steps_note(points: pd.DataFrame) -> str:
+    """Name the rerun whose steps from level to level are nearest to the published ones."""
+    steps = steps_of(points)
+    if steps.empty:
+        return ""
+    names = {RERUN: f"{PUBLISHED_EPOCHS} epochs per level", LONG_RERUN: LONG}
+    found = [
+        f"{names[row.series]} differ by {row.rms:.4f} (RMS{_correlation(row.r)})"
+        for row in steps.itertuples()
+    ]
+    text = f"From level to level, the steps of {' and those of '.join(found)} from the published"
+    if len(steps) > 1:
+        nearest = names[steps.loc[steps["rms"].idxmin(), "series"]]
+        text += f", so {nearest} fit this figure"
+    return f"{text}."
+
+
+def _correlation(r: float) -> str:
+    return f"; r = {r:.2f}" if math.isfinite(r) else ""
+
+
 def worse_note(points: pd.DataFrame) -> str:
     """Name the noise factors at which networks are worse than leaving the input alone."""
     noisy = points[points["panel"] == NOISY]
-    noisy = noisy[noisy["series"].isin([*PAPER_MODELS, AS_WRITTEN, RERUN])]
+    noisy = noisy[noisy["series"].isin([*PAPER_MODELS, AS_WRITTEN, RERUN, LONG_RERUN])]
     bad = noisy[noisy["mse"] > identity_mse(noisy["noise_factor"])]
     parts = [
         f"{name} at {listed(rows['noise_factor'])}"

@@ -11,6 +11,7 @@ from study.evidence.effects import MOST, UNMEASURED, Effect, shown_digits
 from study.evidence.evidence import Evidence, Run
 from study.evidence.stats import NOT_MEASURED, n_seeds
 from study.paper.claims import Judgement
+from study.paper.differences import differences_table
 from study.paper.published import division_by_n
 from study.report import checklist
 from study.report.autopsy import autopsy_figures, autopsy_rows
@@ -34,6 +35,7 @@ from study.report.document import (
 )
 from study.report.figures import paper_figures
 from study.report.headline import first_picture, in_short
+from study.report.learning import learning_exhibits
 from study.report.other import all_networks, other_figures
 from study.report.questions.bottleneck import bottleneck_question
 from study.report.questions.cross_noise import cross_question
@@ -204,7 +206,8 @@ def _claim(judgement: Judgement) -> Fold:
 
 
 def _paper(evidence: Evidence) -> Section:
-    blocks = (Words(PAPER), *folded(paper_figures(evidence)))
+    figures = [*paper_figures(evidence), *learning_exhibits(evidence)]
+    blocks = (Words(PAPER), *folded(figures))
     return Section("The paper's figures", blocks, shown_networks(evidence))
 
 
@@ -262,7 +265,11 @@ def _limits(evidence: Evidence) -> Section:
         "Lost networks.": f"{lost:,} of {len(members):,} enter no mean: see Provenance."
         * (lost > 0),
     }
-    return Section("Limits", (Points(tuple(Words(t, lead) for lead, t in points.items() if t)),))
+    limits = Points(tuple(Words(t, lead) for lead, t in points.items() if t))
+    differences = _table(
+        "differences", "Every difference from the paper", DIFFERENCES, differences_table()
+    )
+    return Section("Limits", (limits, Section("Differences", folded([differences]))))
 
 
 def _provenance(cohorts: Sequence[Evidence]) -> Section:
@@ -366,6 +373,10 @@ QUESTIONS = (
 AUTOPSY = (
     "The protocol of the paper's scripts with one item put right at a time, measured as they "
     "measured: which item makes a claim appear or vanish?"
+)
+DIFFERENCES = (
+    "What the paper's text says, what its scripts did, and what this program does under each "
+    "protocol."
 )
 SIMULATED_LIMIT = (
     "What holds for this mixture model need not hold for measured expression: use --data."

@@ -76,6 +76,7 @@ _LOOKS = {
     "published, Fig. 4": (BLACK, "s", "-", 1.8, 8),
     "published, Figs. 6–9": (GREY, "D", (0, (4, 2)), 1.4, 8),
     "as-published rerun": (RED, "o", "-"),
+    "as-published rerun, 50 epochs": (ORANGE, "P", (0, (4, 2))),
     "as-written": (BLUE, "^", "-"),
     "as its scripts ran": (RED, "o", "-"),
     "as its text says": (BLUE, "^", "-"),
@@ -98,6 +99,8 @@ _LOOKS = {
     "scaled on training rows": (ORANGE, "v", (0, (4, 2)), 1.5),
     "two code layers": (PINK, "X", "-"),
     "one image per sample": (SKY, "P", "-"),
+    "fresh noise every epoch": (SKY, "P", "-"),
+    "noisy input": (PINK, "X", "-"),
     "networks": (BLUE, "o", "-"),
     "a network for each": (BLUE, "^", "-"),
     "one network for all": (RED, "o", "-"),
@@ -106,6 +109,9 @@ _LOOKS = {
     "L1": (ORANGE, "X", "-"),
     "test": (BLUE, "o", "-"),
     "train": (RED, "s", (0, (4, 2))),
+    "validation": (BLUE, "o", "-"),
+    "train, 50 epochs": (PINK, "s", (0, (4, 2))),
+    "validation, 50 epochs": (SKY, "o", "-"),
 }
 _OTHERS = [
     (colour, marker, line)

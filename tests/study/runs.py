@@ -8,13 +8,21 @@ import pandas as pd
 
 from models.architecture import n_parameters
 from models.config import NOISE_FACTORS
-from study.grids import GRIDS, MIXTURE_GROUPS, Narrowing
+from study.grids import GRIDS, MIXTURE_GROUPS, SMALL_CODE, Narrowing
 from study.run.rows import MEMBER_COLUMNS, METRIC_COLUMNS, describe
 
 N_GENES = 30
 GENES = [f"ENSG{i:011d}" for i in range(N_GENES - 1)] + ["<script>alert('gene')</script>"]
 TISSUES = ["Liver", "Brain - Cortex", "<b>Blood</b>"]
-DEPTH = {"dense-2": 2, "dense-4": 4, "dense-6": 6, "dense-8": 8, "conv": 12, "dense-2x2": 2}
+DEPTH = {
+    "dense-2": 2,
+    "dense-4": 4,
+    "dense-6": 6,
+    "dense-8": 8,
+    "conv": 12,
+    "dense-2x2": 2,
+    SMALL_CODE: 4,
+}
 DEPTH |= {f"mixture-{groups}": 1 for groups in MIXTURE_GROUPS}
 
 
@@ -37,7 +45,7 @@ def effect_as_published(member, noise):
 
 def fake_run(
     folder,
-    grid="paper",
+    grid="as-written",
     seeds=3,
     mse=None,
     simulated=True,

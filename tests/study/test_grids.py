@@ -7,9 +7,18 @@ from dataclasses import replace
 import pytest
 
 from data_utils.errors import InputError
-from models.architecture import n_parameters
-from models.config import Phase, Protocol
-from study.grids import EPOCHS, GRIDS, MODELS, Narrowing, describe_grids, plan, predicts_other_genes
+from models.architecture import architecture, n_parameters
+from models.config import DENSE_MODELS, PAPER_MODELS, Phase, Protocol
+from study.grids import (
+    EPOCHS,
+    GRIDS,
+    MODELS,
+    SMALL_CODE,
+    Narrowing,
+    describe_grids,
+    plan,
+    predicts_other_genes,
+)
 from study.options import DEPTHS
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -19,33 +28,49 @@ def test_depths_on_the_command_line_are_the_papers_models():
     assert tuple(MODELS) == DEPTHS
 
 
-def test_paper_grid_is_the_papers():
-    members = plan("paper", Narrowing())
-    assert len(members) == 4 * 11 * 3 * 3 + 11 * 3 == 429
-    assert len({m.member_id for m in members}) == 429
-    dense = {
-        (f"dense-{d}", a, b, s)
-        for d in (2, 4, 6, 8)
-        for a in NOISE
-        for b in (0, 1e-3, 1e-2)
-        for s in range(3)
+def test_as_written_is_the_papers_and_what_its_conjectures_need():
+    members = plan("as-written", Narrowing())
+    found = Counter((m.model, m.noise_factor, m.beta, m.seed) for m in members)
+    assert max(found.values()) == 1
+    plain = {(m, a, 0, s) for m in PAPER_MODELS for a in NOISE for s in range(5)}
+    three = {
+        (model, a, beta, s)
+        for model, beta in [*((m, 0.01) for m in DENSE_MODELS), (SMALL_CODE, 0)]
+        for a in (0.1, 0.5, 1.0)
+        for s in range(5)
     }
-    conv = {("conv", a, 0, s) for a in NOISE for s in range(3)}
-    assert {(m.model, m.noise_factor, m.beta, m.seed) for m in members} == dense | conv
+    assert set(found) == plain | three
+    assert len(members) == 5 * (5 * 11 + 5 * 3) == 350
+    assert {m.grid for m in members} == {"as-written"}
+    small = architecture(SMALL_CODE)
+    assert (small.bottleneck, small.hidden) == (16, (64, 16, 16, 64))
 
 
-def test_paper_grid_is_the_protocol_as_written():
-    for m in plan("paper", Narrowing()):
+def test_paper_grid_is_both_protocols():
+    members = plan("paper", Narrowing())
+    parts = [plan(grid, Narrowing()) for grid in ("as-written", "as-published")]
+    assert [m.member_id for m in members] == [m.member_id for part in parts for m in part]
+    assert {m.grid for m in members} == {"paper"}
+    assert {m.protocol.name for m in plan("paper", Narrowing(betas=[0.1]))} == {"as-written"}
+
+
+def test_the_networks_as_written_are_plain():
+    for m in plan("as-written", Narrowing()):
         assert m.phases == (Phase((m.noise_factor,), EPOCHS[m.model]),)
-        assert (m.protocol, m.grid, m.output, m.sparsity, m.rho) == (
-            Protocol(),
-            "paper",
-            "linear",
-            "kl",
-            0.05,
-        )
-        assert m.optimizer == "adam"
+        assert (m.protocol, m.optimizer) == (Protocol(), "adam")
         assert m.is_plain()
+
+
+def test_the_quick_grid_is_the_papers_with_less_of_each():
+    members = plan("quick", Narrowing())
+    assert {m.seed for m in members} == {0, 1, 2}
+    written = [m for m in members if m.protocol.name == "as-written"]
+    assert {m.noise_factor for m in written} == {0.0, 0.2, 0.5, 1.0}
+    assert {m.epochs for m in written} == {EPOCHS[m.model] // 3 for m in written}
+    published = [m for m in members if m.protocol.name == "as-published"]
+    assert {m.model for m in published} == set(PAPER_MODELS)
+    assert {phase.epochs for m in published for phase in m.phases} == {10, 50}
+    assert {m.epochs for m in plan("quick", Narrowing(epochs=6, noise=[0.5]))} == {6}
 
 
 def test_smoke_grid_is_small_and_has_every_model():
@@ -56,7 +81,7 @@ def test_smoke_grid_is_small_and_has_every_model():
     assert {m.grid for m in members} == {"smoke"}
 
 
-@pytest.mark.parametrize("grid", ["paper", "smoke"])
+@pytest.mark.parametrize("grid", ["as-written", "smoke"])
 def test_narrowed(grid):
     members = plan(
         grid,
@@ -67,6 +92,20 @@ def test_narrowed(grid):
     assert {m.epochs for m in members} == {7}
     assert {m.seed for m in members} == {0, 1}
     assert {m.beta for m in members if m.model == "dense-2"} == {0.0, 0.5}
+
+
+def test_as_published_has_the_long_script_of_fig_6():
+    members = plan("as-published", Narrowing(seeds=1))
+    found = [(m.model, m.protocol.changed, m.phases[0].epochs, m.batch_size) for m in members]
+    assert found == [
+        ("dense-2", (), 10, 256),
+        ("dense-2", ("50 epochs per level",), 50, 256),
+        ("dense-4", (), 10, 256),
+        ("dense-6", (), 10, 256),
+        ("dense-8", (), 10, 256),
+        ("conv", (), 10, 127),
+    ]
+    assert {len(m.phases) for m in members} == {11}
 
 
 @pytest.mark.parametrize("grid", ["as-published", "autopsy"])
@@ -92,7 +131,9 @@ def test_mixed_noise_sets_one_network_against_the_specialists():
     ]
     specialists = {m.member_id for m in members if m not in mixed}
     assert specialists == {
-        m.member_id for m in plan("paper", Narrowing(seeds=2, depths=["4"], betas=[0.0]))
+        m.member_id
+        for m in plan("as-written", Narrowing(seeds=2, depths=["4"], betas=[0.0]))
+        if m.model == "dense-4"
     }
     assert {m.epochs for m in members} == {EPOCHS["dense-4"]}
 
@@ -134,7 +175,9 @@ def test_samples_grid_gives_each_share_as_many_updates():
 
 def test_all_is_every_grid_once():
     members = {m.member_id for m in plan("all", Narrowing(seeds=1))}
-    others = [plan(grid, Narrowing(seeds=1)) for grid in GRIDS if grid not in ("all", "smoke")]
+    others = [
+        plan(grid, Narrowing(seeds=1)) for grid in GRIDS if grid not in ("all", "quick", "smoke")
+    ]
     assert members == {m.member_id for part in others for m in part}
 
 
@@ -201,9 +244,9 @@ def test_every_grid_has_members_with_names_of_their_own():
 
 def test_narrowing_keeps_the_members_it_leaves():
     """So a wider run in the same folder trains only what is new."""
-    whole = {m.member_id for m in plan("paper", Narrowing())}
-    part = plan("paper", Narrowing(seeds=1, depths=["4"], noise=[0.5, 0.3]))
-    assert len(part) == 2 * 3
+    whole = {m.member_id for m in plan("as-written", Narrowing())}
+    part = plan("as-written", Narrowing(seeds=1, depths=["4"], noise=[0.5, 0.1]))
+    assert len(part) == 2 * 3  # with beta 0, beta 0.01, and half the code
     assert {m.member_id for m in part} <= whole
 
 
@@ -231,15 +274,19 @@ def test_narrowing_keeps_the_members_it_leaves():
 )
 def test_wrong_choices_are_input_errors(wrong, named):
     with pytest.raises(InputError, match=named):
-        plan("paper", Narrowing(**wrong))
+        plan("as-written", Narrowing(**wrong))
 
 
 @pytest.mark.parametrize("draws", ["once", "fresh"])
 @pytest.mark.parametrize("grid", ["smoke", "as-published", "best"])
 def test_noise_draws_are_those_of_the_option(grid, draws):
     usual, members = plan(grid, Narrowing()), plan(grid, Narrowing(noise_draws=draws))
-    assert {m.noise_draws for m in usual} == {"once"}
-    assert members == [replace(m, noise_draws=draws) for m in usual]
+    assert {m.noise_draws for m in usual if m.model != "conv"} == {"once"}
+    kept = [m.noise_draws == "none" for m in usual]  # the conv script, which sees no noise
+    assert sum(kept) == (5 if grid == "as-published" else 0)
+    assert members == [
+        m if own else replace(m, noise_draws=draws) for m, own in zip(usual, kept, strict=True)
+    ]
 
 
 def test_networks_that_the_noise_draws_of_the_option_make_equal_are_one(tmp_path):
@@ -253,14 +300,14 @@ def test_networks_that_the_noise_draws_of_the_option_make_equal_are_one(tmp_path
         "    changed = Protocol('as-published', ('fresh noise',))\n"
         "    return [member, replace(member, noise_draws='fresh', protocol=changed)]\n"
     )
-    grid, narrow = f"{tmp_path}/own.py:both", {"depths": ["2"], "seeds": 1}
+    grid, narrow = f"{tmp_path}/own.py:both", {"depths": ["2"], "seeds": 1, "epochs": 2}
     assert [m.noise_draws for m in plan(grid, Narrowing(**narrow))] == ["once", "fresh"]
     [member] = plan(grid, Narrowing(**narrow, noise_draws="fresh"))
     assert (member.noise_draws, str(member.protocol)) == ("fresh", "as-published")
 
 
 def test_unknown_grid_is_an_input_error_that_lists_them():
-    with pytest.raises(InputError, match=r"--grid papers: .*paper, smoke"):
+    with pytest.raises(InputError, match=r"--grid papers: .*paper, quick, smoke"):
         plan("papers", Narrowing())
 
 

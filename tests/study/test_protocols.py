@@ -1,7 +1,7 @@
 """Protocol as-published: its items one by one, and the autopsy that corrects one at a time."""
 
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +14,7 @@ from data_utils.cohort import simulate_cohort
 from data_utils.errors import InputError
 from data_utils.preparation import PreparedData, ZScore, prepare
 from models.architecture import architecture
-from models.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase, usual_settings
 from models.engine.conv import ConvStack
 from models.engine.dense import DenseStack
 from models.engine.optimizers import Adadelta, Schedule
@@ -27,6 +27,7 @@ from study.grids import (
     ADAM,
     FACTORS,
     FRESH_NETWORK,
+    FRESH_NOISE,
     LINEAR_OUTPUT,
     NOISE_FACTORS,
     Narrowing,
@@ -46,7 +47,10 @@ def data():
 
 def as_published(model, noise, seeds=1, epochs=None):
     depth = model.removeprefix("dense-")
-    return plan("as-published", Narrowing(depths=[depth], noise=noise, seeds=seeds, epochs=epochs))
+    members = plan(
+        "as-published", Narrowing(depths=[depth], noise=noise, seeds=seeds, epochs=epochs)
+    )
+    return [member for member in members if not member.protocol.changed]
 
 
 def trained(members, data):
@@ -76,10 +80,10 @@ def test_without_the_second_code_layer(model, hidden):
 
 
 def test_grids():
-    assert len(plan("as-published", Narrowing())) == 5 * 3
-    # each of 12 dense members, 2 items alone, and 7 sets of factors, 4 of them fresh at 3 levels;
-    # each of 3 conv members, 5 items alone, one of them fresh at 3 levels
-    assert len(plan("autopsy", Narrowing())) == 12 * (1 + 2 + 3 + 4 * 3) + 3 * (1 + 4 + 3)
+    assert len(plan("as-published", Narrowing())) == (5 + 1) * 5
+    # each of 12 dense members, 2 items alone, and 15 sets of factors, 8 of them fresh at 3 levels;
+    # each of 3 conv members, 6 items alone, one of them fresh at 3 levels
+    assert len(plan("autopsy", Narrowing())) == 12 * (1 + 2 + 7 + 8 * 3) + 3 * (1 + 5 + 3)
     [member] = plan("as-published", Narrowing(depths=["4"], seeds=1))
     assert [phase.noise_factors for phase in member.phases] == [(alpha,) for alpha in NOISE_FACTORS]
     assert {phase.epochs for phase in member.phases} == {10}
@@ -96,7 +100,9 @@ def test_grids():
 CHANGES = {
     FRESH_NETWORK: {"phases"},
     LINEAR_OUTPUT: {"output"},
-    ADAM: {"optimizer", "learning_rate", "phases"},
+    ADAM: {"optimizer", "phases"},
+    FRESH_NOISE: {"noise_draws"},
+    "noisy input": {"noise_draws"},
     "scaled on training rows": {"scaling"},
     "two code layers": {"code_layers"},
     "one image per sample": {"layout"},
@@ -114,14 +120,18 @@ def test_a_correction_changes_what_it_names_and_nothing_else(model):
         items = member.protocol.changed
         found.add(items)
         expected = set().union(*(CHANGES[item] for item in items))
+        if ADAM in items:
+            adam = ("batch_size", "learning_rate", "rate_schedule")
+            usual = usual_settings(model)
+            expected |= {name for name in adam if usual[name] != whole[name]}
         if model == "conv" and LINEAR_OUTPUT in items:
             expected |= {"loss"}
         assert changed == expected
     if model == "conv":
-        single = {(item,) for item in (*FACTORS, "scaled on training rows", "one image per sample")}
-        assert found == single
+        alone = (*FACTORS[:3], "noisy input", "scaled on training rows", "one image per sample")
+        assert found == {(item,) for item in alone}
     else:
-        sets = [tuple(sorted(s)) for n in (1, 2, 3) for s in combinations(FACTORS, n)]
+        sets = [tuple(sorted(s)) for n in (1, 2, 3, 4) for s in combinations(FACTORS, n)]
         assert found == {*sets, ("scaled on training rows",), ("two code layers",)}
 
 
@@ -290,3 +300,19 @@ def test_more_noise_less_error_is_the_network_that_is_carried_along(data):
 def test_switches_that_are_wrong_are_input_errors(wrong):
     with pytest.raises(InputError):
         MemberConfig("dense-2", (Phase((0.5,), 1),), **wrong)
+
+
+def test_the_conv_script_sees_no_noise_in_training(data):
+    """Its schedule is only what it is measured at: networks of other levels are the same."""
+    [member] = as_published("conv", (0.0, 0.6), epochs=1)
+    assert member.noise_draws == "none"
+    other = replace(member, phases=(Phase((0.3,), 1), Phase((0.9,), 1)))
+    first, second = trained([member], data), trained([other], data)
+    for name, value in first.parameters(0).items():
+        assert torch.equal(value, second.parameters(0)[name])
+    ours, its = levels(first), levels(second)
+    assert ours["train_clean_mse"].tolist() == its["train_clean_mse"].tolist()
+    assert ours["test_mse"].tolist() != its["test_mse"].tolist()
+    assert member_rows(first).loc[0, "train_mse"] == member_rows(first).loc[0, "train_clean_mse"]
+    noisy = trained([replace(member, noise_draws="once")], data)
+    assert levels(noisy)["train_clean_mse"].tolist() != ours["train_clean_mse"].tolist()

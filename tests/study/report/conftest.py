@@ -10,5 +10,5 @@ from tests.study.runs import fake_run
 def evidence(tmp_path_factory):
     """Return made-up runs of the grids paper and autopsy."""
     folder = tmp_path_factory.mktemp("runs")
-    runs = [fake_run(folder / "paper", "paper"), fake_run(folder / "autopsy", "autopsy")]
+    runs = [fake_run(folder / "paper", "as-written"), fake_run(folder / "autopsy", "autopsy")]
     return load_evidence(runs)

@@ -12,13 +12,14 @@ from models.architecture import ConvArchitecture, image_shape
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import interval
 from study.grids import Narrowing
+from study.paper.published import published_mse
 from study.report import figures, style
 from study.report.autopsy import autopsy_figures
-from study.report.curves import CLEAN, NOISY
+from study.report.curves import CLEAN, LONG_RERUN, NOISY, RERUN
 from study.report.document import Document, Plot, Section, Table, stamped
 from study.report.drawing import named_rows
 from study.report.exports import cell, html, save
-from study.report.figures import PANELS, PRINTED, fig4_table, paper_figures
+from study.report.figures import PANELS, PRINTED, fig4_table, paper_curve, paper_figures, steps_of
 from study.report.points import Point, points
 from study.report.references import (
     draw_all_models,
@@ -66,6 +67,7 @@ def test_more_figures(evidence):
         "noise-removed",
         "by-gene",
         "by-label-1",
+        "autopsy-effects",
         "autopsy",
         "autopsy-change",
     ]
@@ -407,3 +409,27 @@ def test_fig_4_marks_what_is_not_there(tmp_path):
     assert "(" not in str(first["as its text says"])  # one seed has no interval
     shown = [cell(second[name], table.formats.get(name)).text for name in table.frame]
     assert shown == ["dense-4", "0.000295", "0.8624", "0.9429", "–", "–"]
+
+
+def test_the_steps_of_fig_6_are_those_of_50_epochs(tmp_path):
+    """The rerun of 50 epochs takes the published steps at another height, that of 10 even steps."""
+
+    def mse(member, noise):
+        if member.protocol.changed:
+            return 0.1 + published_mse("dense-2", noise).mse + 0.03
+        return 0.9 - 0.1 * noise
+
+    narrow = Narrowing(seeds=3, depths=["2", "4"])
+    run = fake_run(tmp_path / "run", "as-published", mse=mse, narrowing=narrow)
+    found = load_evidence([run])
+    steps = steps_of(paper_curve(found, "dense-2")).set_index("series")
+    assert steps.loc[LONG_RERUN, "rms"] == pytest.approx(0, abs=1e-12)
+    assert steps.loc[LONG_RERUN, "r"] == pytest.approx(1)
+    published = np.diff([published_mse("dense-2", noise).mse for noise in NOISE])
+    assert steps.loc[RERUN, "rms"] == pytest.approx(np.sqrt(np.mean((published + 0.01) ** 2)))
+    plots = {plot.key: plot for plot in paper_figures(found)}
+    assert ", so 50 epochs per level fit this figure." in plots["fig-6"].caption
+    assert "the steps of 10 epochs per level differ by" in plots["fig-7"].caption
+    assert "fit this figure" not in plots["fig-7"].caption
+    assert "From level to level" not in plots["fig-9"].caption
+    assert LONG_RERUN in set(plots["fig-6"].data["series"])

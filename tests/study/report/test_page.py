@@ -30,7 +30,7 @@ def browser(tmp_path_factory):
 def path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     runs = [
-        fake_run(folder / "paper", "paper", lost={3: "failed", 5: "diverged"}),
+        fake_run(folder / "paper", "as-written", lost={3: "failed", 5: "diverged"}),
         fake_run(folder / "autopsy", "autopsy", seeds=2),
     ]
     return write_report(runs, folder / "report")

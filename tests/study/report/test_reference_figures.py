@@ -21,7 +21,7 @@ from tests.study.runs import effect_as_published, effect_as_written, fake_run
 def scripts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     return load_evidence(
-        [fake_run(folder / "paper", "paper"), fake_run(folder / "published", "as-published")]
+        [fake_run(folder / "paper", "as-written"), fake_run(folder / "published", "as-published")]
     )
 
 

@@ -107,7 +107,9 @@ def test_a_seed_without_all_levels_is_left_out_of_a_guess(tmp_path):
 
 def test_plain_networks_alone_are_asked(tmp_path):
     """Networks have no sparsity term, and the length of training that most networks have."""
-    evidence = made(tmp_path / "run", "paper", lambda member, _: 1.0 + member.beta, 2, depths=["2"])
+    evidence = made(
+        tmp_path / "run", "as-written", lambda member, _: 1.0 + member.beta, 2, depths=["2"]
+    )
     assert len(cross_errors(evidence)) == 2 * 121
     assert cross_errors(evidence).query("trained_at == tested_at")["test_mse"].eq(1.0).all()
     longer = [MemberConfig("dense-2", (Phase((a,), 999),), 0) for a in (0.0, 0.5)]

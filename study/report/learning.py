@@ -1,0 +1,168 @@
+"""Learning curves: MSE by epoch on the training and the validation rows, of every paper model."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from models.config import AS_PUBLISHED, AS_WRITTEN
+from study.evidence.evidence import Evidence
+from study.grids import LONG
+from study.report.curves import nearest, networks, over_seeds, shown_networks
+from study.report.document import Plot, Table
+from study.report.drawing import MSE_AXIS, multiples
+from study.report.wording import in_order, listed
+
+MOST_EPOCHS = 60  # points of a curve
+#: The last share of the epochs, over which a curve that has levelled off changes little.
+TAIL = 0.1
+#: What a series is, by the split and metric of metrics.parquet.
+SERIES = {("train", "loss"): "train", ("validation", "mse"): "validation"}
+CHOSEN = (
+    "The number of epochs of each model as written was chosen so that twice as many change the "
+    "validation MSE by less than 1 %."
+)
+
+
+def learning_exhibits(evidence: Evidence) -> list[Plot | Table]:
+    """Return the learning curves of both protocols, and how they end; nothing without networks."""
+    curves = learning_curves(evidence)
+    found: list[Plot | Table] = []
+    for protocol in (AS_WRITTEN, AS_PUBLISHED):
+        rows = curves[curves["protocol"] == protocol]
+        if len(rows):
+            found.append(_plot(protocol, rows))
+    ends = convergence(curves)
+    return [*found, _table(ends)] if len(ends) else found
+
+
+@lru_cache(1)
+def learning_curves(evidence: Evidence) -> pd.DataFrame:
+    """Return MSE by epoch of the paper's models without a sparsity term, one row per network.
+
+    Columns protocol, model, long (the script of 50 epochs), noise_factor, seed, series ("train" or
+    "validation"), epoch, mse. As-written networks are those at the noise factor nearest to 0.5. The
+    training MSE of an epoch is the mean over its batches, while the weights change; a loss that is
+    no MSE is left out.
+    """
+    rows = networks(evidence)
+    rows = rows[rows["member_id"].isin(shown_networks(evidence)) & (rows["beta"] == 0)]
+    written = rows["protocol"] == AS_WRITTEN
+    middle = nearest(rows.loc[written, "noise_factor"])
+    rows = rows[~written | (rows["noise_factor"] == middle)]
+    rows = rows.drop_duplicates("member_id").assign(long=rows["changed"] == LONG)
+    rows = rows[["member_id", "protocol", "model", "long", "noise_factor", "seed", "loss"]]
+    tables = [run.metrics for run in evidence.runs]
+    metrics = pd.concat([t[t["member_id"].isin(rows["member_id"])] for t in tables])
+    kind = list(zip(metrics["split"], metrics["metric"], strict=True))
+    metrics = metrics.assign(series=[SERIES.get(its) for its in kind]).dropna(subset=["series"])
+    metrics = metrics.drop_duplicates(["member_id", "series", "epoch"])
+    found = rows.merge(metrics[["member_id", "series", "epoch", "value"]], on="member_id")
+    found = found[(found["series"] == "validation") | (found["loss"] == "mse")]
+    return found.rename(columns={"value": "mse"}).drop(columns="loss")
+
+
+def convergence(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return how the curves of each model end: one row per protocol and model, means over seeds.
+
+    Columns protocol, model, long, noise_factor, epochs, train, validation (MSE after the last
+    epoch), tail (the change of validation MSE over the last TAIL of the epochs, as a share), best
+    (the epoch of the least validation MSE), and seeds. A carried network's tail is of its last
+    level.
+    """
+    rows = []
+    keys = ["protocol", "model", "long"]
+    for key, group in curves.groupby(keys, sort=False):
+        means = group.groupby(["series", "epoch"])["mse"].mean()
+        validation = means.get("validation", pd.Series(dtype=float))
+        if len(validation) < 2:
+            continue
+        epochs = int(validation.index.max())
+        before = validation[validation.index <= epochs - max(1, round(TAIL * epochs))]
+        train = means.get("train", pd.Series(dtype=float))
+        tail = validation.iloc[-1] / before.iloc[-1] - 1 if len(before) else np.nan
+        rows.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "noise_factor": group["noise_factor"].iloc[0],
+                "epochs": epochs,
+                "train": train.iloc[-1] if len(train) else np.nan,
+                "validation": validation.iloc[-1],
+                "tail": tail,
+                "best": int(validation.idxmin()),
+                "seeds": group["seed"].nunique(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _plot(protocol: str, rows: pd.DataFrame) -> Plot:
+    rows = _thinned(rows)
+    rows = rows.assign(series=rows["series"].where(~rows["long"], rows["series"] + ", 50 epochs"))
+    points = over_seeds(rows, "mse", ["model", "series", "epoch"])
+    points = in_order(points.assign(method=points["series"], bounds="95 % over seeds"), "series")
+    noise = listed(rows["noise_factor"])
+    written = protocol == AS_WRITTEN
+    about = (
+        f"noise factor {noise}. {CHOSEN}"
+        if written
+        else "carried through the noise factors in turn; each step is a new one."
+    )
+    return Plot(
+        f"learning-{protocol}",
+        f"Learning curves, {protocol}",
+        f"MSE by epoch on the noisy training set and on noisy validation rows, {about} Bands are "
+        f"95 % intervals over seeds ({listed(points['seeds'])} seeds).",
+        points,
+        draw_learning,
+    )
+
+
+def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep about MOST_EPOCHS epochs of each model, the first and the last among them."""
+    kept = []
+    for _, group in rows.groupby(["model", "long"], sort=False):
+        epochs = np.unique(group["epoch"])
+        at = np.linspace(0, len(epochs) - 1, min(len(epochs), MOST_EPOCHS)).round().astype(int)
+        kept.append(group[group["epoch"].isin(epochs[at])])
+    return pd.concat(kept, ignore_index=True)
+
+
+def draw_learning(data: pd.DataFrame) -> Figure:
+    """Draw a panel per model: MSE against epoch, training and validation rows."""
+    figure, panels = multiples(data, "epoch", "mse", ("epoch", MSE_AXIS))
+    panels[0].set_ylim(0.95 * data["mse"].min(), min(1.2, 1.05 * data["mse"].max()))
+    for axes in panels:
+        for line in axes.get_lines():
+            line.set_marker("")
+    return figure
+
+
+def _table(ends: pd.DataFrame) -> Table:
+    protocol = ends["protocol"] + np.where(ends["long"], ", 50 epochs per level", "")
+    frame = pd.DataFrame(
+        {
+            "model": ends["model"],
+            "protocol": protocol,
+            "noise factor": ends["noise_factor"],
+            "epochs": ends["epochs"],
+            "train MSE": ends["train"],
+            "validation MSE": ends["validation"],
+            "change over the last tenth": ends["tail"],
+            "least at epoch": ends["best"],
+            "seeds": ends["seeds"],
+        }
+    )
+    numbers = {"train MSE": ".4f", "validation MSE": ".4f", "change over the last tenth": "+.2%"}
+    return Table(
+        "learning-table",
+        "How the learning curves end",
+        f"{CHOSEN} MSE after the last epoch, mean over seeds; the change is that of the validation "
+        "MSE over the last tenth of the epochs. Where the least lies well before the end, the "
+        "network overfits.",
+        in_order(frame, "protocol"),
+        {**numbers, "noise factor": "g"},
+    )

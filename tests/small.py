@@ -61,7 +61,8 @@ def member(model="dense-2", noise=0.5, epochs=3, **other):
 def tables(folder):
     """The tables of a run, without the seconds, which no two runs share."""
     members = pd.read_parquet(folder / "members.parquet").drop(columns="seconds")
-    return members, pd.read_parquet(folder / "metrics.parquet")
+    others = (pd.read_parquet(folder / f"{name}.parquet") for name in ("metrics", "samples"))
+    return members, *others
 
 
 def assert_same_tables(one, other):

@@ -499,6 +499,7 @@ def test_the_folder_has_its_parts_and_no_remains(run):
         "plan.json",
         "members.parquet",
         "metrics.parquet",
+        "samples.parquet",
         "split.parquet",
         "replicates.parquet",
         "summary.md",

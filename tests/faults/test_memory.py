@@ -81,8 +81,8 @@ def test_a_pack_without_memory_is_split_and_only_what_never_fits_is_reported(stu
     assert huge["status"].tolist() == ["failed"]
     assert "memory" in huge["error"].item()
     assert status == 1
-    rest, metrics = tables(out)
-    expected, expected_metrics = tables(whole)
+    rest, metrics, _ = tables(out)
+    expected, expected_metrics, _ = tables(whole)
     rest = rest[rest["model"] != "dense-98304x64"]
     assert rest.equals(expected[rest.columns])
     assert metrics.equals(expected_metrics)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from data_utils.errors import InputError
-from models.config import MemberConfig, Phase
+from models.config import MemberConfig, Phase, training_settings
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report.curves import nearest
@@ -18,6 +18,9 @@ from study.report.questions.question import effect
 from study.report.questions.samples import doublings, sample_errors, samples_question
 from study.report.questions.sparsity import at_largest_beta, sparsity_errors, sparsity_question
 from tests.study.runs import fake_run
+
+#: A network that is trained as is usual for its model.
+USUAL = MemberConfig("dense-2", (Phase((0.5,), 10),), **training_settings("dense-2"))
 
 
 def made(folder, grid, mse, seeds=6, **options):
@@ -164,11 +167,11 @@ def test_one_network_for_all_against_a_network_for_each(tmp_path):
 
 def test_a_mixture_without_specialists_is_not_compared(tmp_path):
     mixed = [
-        MemberConfig("dense-2", (Phase((0.1, 0.5), 3),), seed, grid="mixed-noise")
+        replace(USUAL, phases=(Phase((0.1, 0.5), 3),), seed=seed, grid="mixed-noise")
         for seed in (0, 1)
     ]
     longer = [
-        MemberConfig("dense-2", (Phase((0.5,), 30),), seed) for seed in (0, 1)
+        replace(USUAL, phases=(Phase((0.5,), 30),), seed=seed) for seed in (0, 1)
     ]  # no fair comparison
     question = mixed_question(
         load_evidence([fake_run(tmp_path / "run", mse=mixed_mse, members=[*mixed, *longer])])
@@ -352,7 +355,8 @@ def test_all_samples_are_compared_at_as_many_updates(tmp_path):
     """The network of all samples is that of the same number of updates, not a longer one."""
 
     def network(fraction, epochs, seed):
-        return MemberConfig("dense-2", (Phase((0.5,), epochs),), seed, train_fraction=fraction)
+        phases = (Phase((0.5,), epochs),)
+        return replace(USUAL, phases=phases, seed=seed, train_fraction=fraction)
 
     members = [network(*of, seed) for of in ((0.5, 20), (1.0, 10), (1.0, 160)) for seed in (0, 1)]
     rows = sample_errors(load_evidence([fake_run(tmp_path / "run", members=members)]))

@@ -40,7 +40,9 @@ def autopsy_figures(evidence: Evidence) -> list[Plot | Table]:
     """Return the factorial's effects, the curves with one item set right, and how they change."""
     rows = autopsy_rows(evidence)
     rows = rows.loc[rows["changed"].map(items_of).map(len) < 2]
-    points = over_seeds(rows, "train_clean_mse", ["model", "series", "noise_factor"])
+    points = over_seeds(
+        rows, "train_clean_mse", ["model", "series", "noise_factor"], evidence.overlap
+    )
     if not len(points):
         return []
     lines = Plot(
@@ -54,7 +56,7 @@ def autopsy_figures(evidence: Evidence) -> list[Plot | Table]:
         _by_item(points, "noise_factor"),
         draw_autopsy,
     )
-    change = autopsy_change(rows)
+    change = autopsy_change(rows, evidence.overlap)
     found = [lines, _change(change)] if len(change) else [lines]
     return [*_factorial(evidence), *found]
 
@@ -236,7 +238,7 @@ def draw_effects(data: pd.DataFrame) -> Figure:
 # One item at a time.
 
 
-def autopsy_change(rows: pd.DataFrame) -> pd.DataFrame:
+def autopsy_change(rows: pd.DataFrame, overlap: float) -> pd.DataFrame:
     """Return the change of the MSE from the least noise factor to the most, paired by seed.
 
     Below 0: more noise, less error. Columns model, from_noise, to_noise, series, change, ...
@@ -252,7 +254,7 @@ def autopsy_change(rows: pd.DataFrame) -> pd.DataFrame:
         for end in ("from_noise", "to_noise")
     )
     change = (last - first).dropna().rename("change").reset_index()
-    points = over_seeds(change, "change", [*ends, "series"])
+    points = over_seeds(change, "change", [*ends, "series"], overlap)
     return _by_item(points.rename(columns={"mse": "change"}))
 
 

@@ -90,24 +90,25 @@ def main_protocol(evidence: Evidence) -> str:
     return AS_PUBLISHED if AS_WRITTEN not in held and AS_PUBLISHED in held else AS_WRITTEN
 
 
-def over_seeds(rows: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
+def over_seeds(rows: pd.DataFrame, value: str, by: list[str], overlap: float) -> pd.DataFrame:
     """Average `value` over seeds: columns `by`, mse, low, high (95 % interval), seeds; sorted.
 
-    One seed has no interval: low and high are NaN.
+    `overlap` is that of the seeds' splits (Evidence.overlap). One seed has no interval: low and
+    high are NaN.
     """
     rows = rows.dropna(subset=[value])
     per_seed = rows.groupby([*by, "seed"], dropna=False)[value].mean().reset_index()
     found = []
     for key, group in per_seed.groupby(by, dropna=False):
         values = group[value].to_numpy(dtype=float)
-        found.append((*key, values.mean(), *_bounds(tuple(values)), len(values)))
+        found.append((*key, values.mean(), *_bounds(tuple(values), overlap), len(values)))
     return pd.DataFrame(found, columns=[*by, "mse", "low", "high", "seeds"])
 
 
 @lru_cache(4096)
-def _bounds(values: tuple[float, ...]) -> tuple[float, float]:
+def _bounds(values: tuple[float, ...], overlap: float) -> tuple[float, float]:
     """Return the ends of the interval; cached, since several figures and tables show the same."""
-    bounds = interval(values)
+    bounds = interval(values, overlap)
     return bounds.low, bounds.high
 
 
@@ -135,7 +136,9 @@ def network_curve(
 ) -> pd.DataFrame:
     """Return MSE against noise factor of one model; no row if there is none."""
     rows = of_protocol(evidence, protocol, model, changed)
-    return _curve(over_seeds(rows, MEASURES[panel], ["noise_factor"]), panel, series)
+    return _curve(
+        over_seeds(rows, MEASURES[panel], ["noise_factor"], evidence.overlap), panel, series
+    )
 
 
 def published_curve(model: str) -> pd.DataFrame:
@@ -168,7 +171,7 @@ def reference_curves(
         wanted &= table["reference"] != "PCA with gain"
     groups = table[wanted].groupby(["reference", "code_size"], sort=False, dropna=False)
     for (method, size), rows in groups:
-        curve = over_seeds(rows, "test_mse", ["noise_factor"])
+        curve = over_seeds(rows, "test_mse", ["noise_factor"], evidence.overlap)
         name = method if pd.isna(size) else f"{method} {size}"
         parts.append(_curve(curve, NOISY, name, method=method))
     return pd.concat(parts, ignore_index=True)

@@ -190,7 +190,9 @@ def _best(evidence: Evidence) -> str:
     single = not (rows["carried"] | rows["mixed"]).any()
     chosen_by = "val_mse" if single else "train_clean_mse"
     model = rows.groupby("model")[chosen_by].mean().idxmin()
-    found = over_seeds(rows[rows["model"] == model], "test_mse", ["noise_factor"]).iloc[0]
+    found = over_seeds(
+        rows[rows["model"] == model], "test_mse", ["noise_factor"], evidence.overlap
+    ).iloc[0]
     interval = span(found["low"], found["high"], 3)
     points = reference_curves(evidence)
     at = points[np.isclose(points["noise_factor"], NOISE)].set_index("series")["mse"]
@@ -205,7 +207,7 @@ def _best(evidence: Evidence) -> str:
 def _harm(evidence: Evidence) -> str:
     """Return at which noise factors networks are worse than leaving the input alone."""
     rows = of_protocol(evidence, main_protocol(evidence))
-    curves = over_seeds(rows, "test_mse", ["model", "noise_factor"])
+    curves = over_seeds(rows, "test_mse", ["model", "noise_factor"], evidence.overlap)
     if curves.empty:
         return ""
     worse = curves["mse"] > identity_mse(curves["noise_factor"])

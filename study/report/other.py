@@ -36,7 +36,7 @@ def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table
     rows = other_networks(evidence, shown)
     if not len(rows):
         return []
-    points = over_seeds(rows, "test_mse", ["series", "noise_factor"])
+    points = over_seeds(rows, "test_mse", ["series", "noise_factor"], evidence.overlap)
     points = points.set_index("series").loc[rows["series"].unique()].reset_index()
     note = "Noisy test rows, mean over seeds; bars are 95 % intervals."
     plots = [*_plots("other-noise", "noise_factor", "test MSE", note, points)]

@@ -144,7 +144,7 @@ def _mse_table(evidence: Evidence) -> Table | None:
     published = curves.of_protocol(evidence, AS_PUBLISHED)
     if curves.main_protocol(evidence) == AS_WRITTEN and len(published):
         by = ["model", "noise_factor"]
-        found = curves.over_seeds(published, "test_mse", by)
+        found = curves.over_seeds(published, "test_mse", by, evidence.overlap)
         parts.insert(0, found.assign(series=found["model"] + ", as its scripts ran"))
     points = pd.concat(parts, ignore_index=True)
     if set(points["series"]) == {"identity"}:

@@ -75,7 +75,7 @@ def cross_question(evidence: Evidence) -> q.Question:
     costs = guess_costs(errors)
     if not costs:
         return asked
-    exhibits = (_heat_maps(errors), _cost_curve(costs))
+    exhibits = (_heat_maps(errors), _cost_curve(costs, evidence.overlap))
     shown = errors.loc[errors["model"].isin(PAPER_MODELS), "member_id"]
     return asked.answered(_answer(errors, costs, evidence.overlap), exhibits, shown)
 
@@ -133,11 +133,11 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
     )
 
 
-def _cost_curve(costs: Costs) -> Plot:
+def _cost_curve(costs: Costs, overlap: float) -> Plot:
     near = {key: cost for key, cost in costs.items() if abs(key[1]) <= FURTHEST} or costs
     rows = [(*key, *found) for key, by_seed in near.items() for found in by_seed.items()]
     frame = pd.DataFrame(rows, columns=["model", "guess", "seed", "cost"])
-    data = in_order(over_seeds(frame, "cost", ["model", "guess"]), "guess")
+    data = in_order(over_seeds(frame, "cost", ["model", "guess"], overlap), "guess")
     data = data.rename(columns={"mse": "cost", "model": "series"})
     return Plot(
         "guess-cost",

@@ -104,7 +104,8 @@ def order_question(evidence: Evidence) -> q.Question:
         return asked
     differences = against_given(rows)
     found = {plot.key: plot for run in evidence.runs for plot in pictures(run.path)}
-    exhibits: list[Plot | Table] = [_marks(evidence, rows), _table(rows, differences)]
+    exhibits: list[Plot | Table] = [_marks(evidence, rows)]
+    exhibits.append(_table(rows, differences, evidence.overlap))
     exhibits += found.values()
     answer = _answer(rows, differences, evidence.overlap)
     return asked.answered(answer, exhibits, rows["member_id"])
@@ -146,17 +147,17 @@ def _answer(rows: pd.DataFrame, differences: Differences, overlap: float) -> str
     return " ".join(sentences)
 
 
-def _cells(rows: pd.DataFrame) -> pd.DataFrame:
+def _cells(rows: pd.DataFrame, overlap: float) -> pd.DataFrame:
     """Return MSE over seeds by model and order, in the order of the rows."""
     cell = ["model", "gene_order"]
-    return rows[cell].drop_duplicates().merge(over_seeds(rows, "test_mse", cell), on=cell)
+    return rows[cell].drop_duplicates().merge(over_seeds(rows, "test_mse", cell, overlap), on=cell)
 
 
 def _marks(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     noise = rows["noise_factor"].iloc[0]
     seeds = rows[["model", "gene_order", "seed", "test_mse"]].rename(columns={"test_mse": "mse"})
     methods = ("identity", "gene mean", "Wiener", MIXTURE, "oracle")
-    parts = {"mean": _cells(rows), "seed": seeds}
+    parts = {"mean": _cells(rows, evidence.overlap), "seed": seeds}
     parts["reference"] = references_at(evidence, noise, methods)
     return Plot(
         "gene-order",
@@ -171,8 +172,8 @@ def _marks(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     )
 
 
-def _table(rows: pd.DataFrame, differences: Differences) -> Table:
-    cells = _cells(rows)
+def _table(rows: pd.DataFrame, differences: Differences, overlap: float) -> Table:
+    cells = _cells(rows, overlap)
     of = rows.groupby(["model", "gene_order"], sort=False)
     keys = list(zip(cells["model"], cells["gene_order"], strict=True))
     tested = [key in differences and key[0] == CONV and key[1] in ASKED for key in keys]

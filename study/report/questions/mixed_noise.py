@@ -62,7 +62,7 @@ def mixed_question(evidence: Evidence) -> q.Question:
         return asked
     exhibits = [_mixed_curves(evidence, errors)]
     if errors["excess"].notna().any():
-        exhibits.append(_excess_curves(errors))
+        exhibits.append(_excess_curves(errors, evidence.overlap))
     answer = _answer(errors, evidence.overlap)
     return asked.answered(answer, exhibits, errors["member_id"])
 
@@ -100,9 +100,11 @@ def _answer(errors: pd.DataFrame, overlap: float) -> str:
 
 
 def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
-    measured = over_seeds(errors, "test_mse", ["model", "series", "noise_factor"])
+    measured = over_seeds(errors, "test_mse", ["model", "series", "noise_factor"], evidence.overlap)
     own = errors.drop_duplicates(["model", "seed", "noise_factor"])
-    own = over_seeds(own, "own_mse", ["model", "noise_factor"]).assign(series=SPECIAL)
+    own = over_seeds(own, "own_mse", ["model", "noise_factor"], evidence.overlap).assign(
+        series=SPECIAL
+    )
     data = pd.concat([part for part in (own, measured) if len(part)], ignore_index=True)
     data["method"] = data["series"]
     references = reference_curves(evidence)
@@ -125,8 +127,8 @@ def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
     )
 
 
-def _excess_curves(errors: pd.DataFrame) -> Plot:
-    data = over_seeds(errors, "excess", ["model", "series", "noise_factor"])
+def _excess_curves(errors: pd.DataFrame, overlap: float) -> Plot:
+    data = over_seeds(errors, "excess", ["model", "series", "noise_factor"], overlap)
     data = data.rename(columns={"mse": "excess"}).assign(method=data["series"])
     return Plot(
         "mixed-excess",

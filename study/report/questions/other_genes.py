@@ -42,7 +42,7 @@ def other_gene_errors(evidence: Evidence) -> pd.DataFrame:
     rows = rows[rows["predictor"].isin([*PREDICTORS, ON_NOISY])]
     rows = rows[rows["input"].isin(list(INPUTS))]
     rows = rows.assign(noise_factor=rounded(rows["noise_factor"]))
-    found = over_seeds(rows, "test_mse", ["predictor", "input", "noise_factor"])
+    found = over_seeds(rows, "test_mse", ["predictor", "input", "noise_factor"], evidence.overlap)
     on_noisy = found["predictor"] == ON_NOISY
     found = found.assign(
         model=found["predictor"].mask(on_noisy, "ridge"),

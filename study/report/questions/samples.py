@@ -91,7 +91,9 @@ def _answer(rows: pd.DataFrame) -> str:
 def _curves(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     noise = rows["noise_factor"].iloc[0]
     lines = [
-        over_seeds(rows, f"{name}_mse", MODEL_SAMPLES).assign(series=name, method=name)
+        over_seeds(rows, f"{name}_mse", MODEL_SAMPLES, evidence.overlap).assign(
+            series=name, method=name
+        )
         for name in (TEST, TRAIN)
     ]
     references = references_at(evidence, noise, ("identity", "Wiener", MIXTURE, "oracle"))

@@ -98,8 +98,10 @@ def sparsity_question(evidence: Evidence) -> q.Question:
         return asked
     gap = _gap_sentence(rows, evidence.overlap)
     answer = f"{gap} {_best_sentence(rows)} {_activation_sentence(rows)}"
-    exhibits = [_curves(rows, column) for column in MEASURES]
-    return asked.answered(answer, [*exhibits, _cell_table(rows)], rows["member_id"])
+    exhibits = [_curves(rows, column, evidence.overlap) for column in MEASURES]
+    return asked.answered(
+        answer, [*exhibits, _cell_table(rows, evidence.overlap)], rows["member_id"]
+    )
 
 
 def _gap_sentence(rows: pd.DataFrame, overlap: float) -> str:
@@ -154,10 +156,10 @@ def _activation_sentence(rows: pd.DataFrame) -> str:
     )
 
 
-def _curves(rows: pd.DataFrame, column: str) -> Plot:
+def _curves(rows: pd.DataFrame, column: str, overlap: float) -> Plot:
     name, caption = MEASURES[column]
     is_kl = (rows["term"] != NONE) & (rows["sparsity"] == "kl")
-    data = over_seeds(rows.assign(rho=rows["rho"].where(is_kl)), column, [*CELL, "rho"])
+    data = over_seeds(rows.assign(rho=rows["rho"].where(is_kl)), column, [*CELL, "rho"], overlap)
     data = rows[CELL].drop_duplicates().merge(data, on=CELL)  # in the order of the terms
     none = data["term"] == NONE
     betas = data.loc[~none, "beta"]
@@ -175,14 +177,14 @@ def _curves(rows: pd.DataFrame, column: str) -> Plot:
     )
 
 
-def _cell_table(rows: pd.DataFrame) -> Table:
+def _cell_table(rows: pd.DataFrame, overlap: float) -> Table:
     cell = [*CELL, "rho"]
     groups = rows.groupby(cell, sort=False)
     names = {"train_mse": "train MSE", "val_mse": "validation MSE", "test_mse": "test MSE"}
     frame = groups[[*names]].mean().rename(columns=names)
-    gap = over_seeds(rows, "gap", cell).set_index(cell).loc[frame.index]
+    gap = over_seeds(rows, "gap", cell, overlap).set_index(cell).loc[frame.index]
     frame["gap, test − train"], frame["gap, 95 %"] = gap["mse"], intervals(gap)
-    change = over_seeds(rows[rows["term"] != NONE], "test_change", cell).set_index(cell)
+    change = over_seeds(rows[rows["term"] != NONE], "test_change", cell, overlap).set_index(cell)
     change = change.reindex(frame.index)
     frame["test MSE against no term"] = change["mse"]
     frame["against no term, 95 %"] = intervals(change)

@@ -14,7 +14,7 @@ from tests.study.runs import effect_as_published, fake_run
 
 def test_the_autopsy_names_the_step(evidence):
     rows = autopsy.autopsy_rows(evidence)
-    change = autopsy.autopsy_change(rows).set_index(["model", "series"])
+    change = autopsy.autopsy_change(rows, 0.0).set_index(["model", "series"])
     assert change.loc[("dense-4", "as-published"), "change"] == pytest.approx(-0.2)
     assert change.loc[("dense-4", "fresh network per level"), "change"] == pytest.approx(
         0.0, abs=1e-12
@@ -38,7 +38,7 @@ def test_the_change_is_paired_by_seed(tmp_path):
     """Seeds far apart, but each falls by exactly 0.1: an interval of no width."""
     narrow = Narrowing(seeds=3, depths=["2"], noise=[0.0, 1.0])
     run = fake_run(tmp_path / "run", "autopsy", mse=lambda m, a: m.seed - 0.1 * a, narrowing=narrow)
-    change = autopsy.autopsy_change(autopsy.autopsy_rows(load_evidence([run])))
+    change = autopsy.autopsy_change(autopsy.autopsy_rows(load_evidence([run])), 0.0)
     assert change[["change", "low", "high"]].to_numpy() == pytest.approx(-0.1)
 
 

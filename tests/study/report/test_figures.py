@@ -267,7 +267,7 @@ def test_fig_6_has_each_number_of_each_line(evidence):
     assert written.index.tolist() == NOISE
     values = as_seen("dense-2", effect_as_written, 0.3)
     assert written.loc[0.3, "mse"] == pytest.approx(np.mean(values))
-    bounds = interval(values)
+    bounds = interval(values, evidence.overlap)
     assert written.loc[0.3, ["low", "high"]].tolist() == pytest.approx([bounds.low, bounds.high])
     assert written.loc[0.3, "seeds"] == 3
     # clean training rows are 0.03 below the noisy test rows in runs.py: two measures, not mixed up

@@ -86,7 +86,7 @@ def test_no_worker_waits_for_long_at_the_end(members, workers):
         time_of(planned, 943, workers)
         < 1.05 * sum(pack_cost(p.members, 943) for p in planned) / workers
     )
-    assert sum(len(pack.members) >= 4 for pack in planned) >= 0.5 * len(planned)
+    assert sum(len(pack.members) >= 4 for pack in planned) >= 0.4 * len(planned)
 
 
 def test_one_worker_gets_whole_stacks():
@@ -228,7 +228,7 @@ def test_few_networks_per_seed_are_packed_with_those_of_other_seeds():
 
 def test_seeds_with_other_numbers_of_batches_are_apart():
     """A split by groups has 511 or 513 training rows: 2 or 3 batches of 256."""
-    members = [replace(PAPER[0], seed=seed) for seed in range(6)]
+    members = [replace(PAPER[0], seed=seed, batch_size=256) for seed in range(6)]
     rows = {0: 511, 1: 513, 2: 512, 3: 600, 4: 768, 5: 769}
     for size in (None, 6):
         planned = plan_packs(members, 943, 1, size, rows=rows)
@@ -250,7 +250,7 @@ def test_seeds_with_other_numbers_of_batches_are_apart():
     ],
 )
 def test_batches_are_those_of_the_training(changes, n_batches):
-    one = replace(PAPER[0], **changes)
+    one = replace(PAPER[0], **({"batch_size": 256} | changes))
     assert batches(one, 943, 520) == n_batches
 
 

@@ -96,7 +96,7 @@ def test_killed_worker_is_replaced_by_itself(small_cohort, unbroken, tmp_path):
     assert_same_tables(tmp_path / "run", unbroken)
     status = tables(tmp_path / "run")[0]["status"]
     assert set(status) == {"finished"}
-    assert len(status) == 8
+    assert len(status) == 12
 
 
 def test_failed_pack_is_reported_and_the_others_are_kept(small_cohort, tmp_path):

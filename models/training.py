@@ -23,7 +23,7 @@ from data_utils.noise import (
     standard_normal,
     stream,
 )
-from data_utils.preparation import SPLITS, TEST_SHARE, VALIDATION_SHARE, PreparedData
+from data_utils.preparation import SPLITS, PreparedData
 from models.architecture import image_shape
 from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig
 from models.engine.optimizers import OPTIMIZERS, Schedule
@@ -630,23 +630,6 @@ def measures(mse: torch.Tensor, moments: torch.Tensor) -> list[Measures]:
 def rows_are_samples(member: MemberConfig) -> bool:
     """Whether a row of a member's data is one sample of the matrix."""
     return member.layout == "sample" and member.gene_order != "shuffled"
-
-
-def data_bytes(members: Sequence[MemberConfig], n_samples: int, n_genes: int) -> int:
-    """Return the bytes of a pack's data: all samples of each seed and its noisy training sets.
-
-    The sets of a phase are held at the same time. n_samples counts all parts together.
-    """
-    train = (1 - TEST_SHARE - VALIDATION_SHARE) * members[0].train_fraction
-    rows = 0.0
-    for seed in {member.seed for member in members}:
-        own = [member.phases for member in members if member.seed == seed]
-        levels = [
-            {a for its in phase for a in its.noise_factors} for phase in zip(*own, strict=True)
-        ]
-        n_sets = max(map(len, levels)) if members[0].noise_draws == "once" else 0
-        rows += 1 + VALIDATION_SHARE + n_sets * train
-    return round(4 * rows * n_samples * n_genes)
 
 
 def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:

@@ -15,7 +15,7 @@ from models import training as training_module
 from models.architecture import architecture
 from models.config import MemberConfig, Phase
 from models.networks import initial_parameters
-from models.training import PackTraining, data_bytes, train
+from models.training import PackTraining, train
 from tests.models import reference
 from tests.small import for_all
 
@@ -260,17 +260,6 @@ def test_rows_that_are_no_samples_have_no_errors_by_sample(other):
     config = member("dense-2", epochs=1, **other)
     assert trained([config]).sample_errors == []
     assert not PackTraining((config,), for_all(DATA["dense"]), tested=False).sample_errors
-
-
-def test_bytes_of_a_packs_data():
-    """Each seed: 100 samples, 10 rows of validation noise, and the sets of a phase at a time."""
-    one = [member(noise=noise, seed=seed) for noise in (0.1, 0.5) for seed in (0, 1, 2)]
-    assert data_bytes(one, 100, 60) == 4 * 60 * 3 * (100 + 10 + 2 * 70)
-    assert data_bytes(one[:1], 100, 60) == 4 * 60 * (100 + 10 + 70)
-    carried = [member(phases=(Phase((0.1,), 1), Phase((0.5, 0.9), 1)))]
-    assert data_bytes(carried, 100, 60) == 4 * 60 * (100 + 10 + 2 * 70)
-    fresh = [replace(config, noise_draws="fresh") for config in one]
-    assert data_bytes(fresh, 100, 60) == 4 * 60 * 3 * (100 + 10)
 
 
 def test_a_pack_whose_seeds_need_different_numbers_of_batches_is_refused():

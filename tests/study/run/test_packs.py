@@ -268,5 +268,8 @@ def test_noise_sets_that_are_drawn_once_take_memory(monkeypatch):
     assert pack_bytes(two, 943, rows) == pytest.approx(2 * pack_bytes(own, 943, rows))
     fresh = [replace(m, noise_draws="fresh") for m in own]
     assert pack_bytes(fresh, 943, rows) == pytest.approx(parameters + samples)
+    carried = [replace(own[0], phases=(Phase((0.1,), 1), Phase((0.5, 0.9), 1)))]
+    expected = parameters / len(own) + samples + 2 * one_set  # those of one phase at a time
+    assert pack_bytes(carried, 943, rows) == pytest.approx(expected)
     monkeypatch.setitem(PACK_BYTES, "cpu", parameters + samples + 3 * one_set)
     assert max(len(pack.members) for pack in plan_packs(own, 943, 1, rows=rows)) <= 3

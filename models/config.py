@@ -51,8 +51,10 @@ PAPER_MODELS = {
         PaperModel("conv", figure=10, epochs=80, batch_size=32, learning_rate=0.005),
     )
 }
-#: Models that are trained as one of the paper's: dense-4 with half the code.
-TRAINED_LIKE = {"dense-64x16x16x64": "dense-4"}
+#: dense-4 with half the code.
+SMALL_CODE = "dense-64x16x16x64"
+#: Models that are trained as one of the paper's.
+TRAINED_LIKE = {SMALL_CODE: "dense-4"}
 DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 
 #: Order of the genes in a network's input: models/training.py.

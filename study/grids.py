@@ -35,11 +35,12 @@ from models.config import (
     AS_WRITTEN,
     NOISE_FACTORS,
     PAPER_MODELS,
+    SMALL_CODE,
+    TRAINED_LIKE,
     MemberConfig,
     Phase,
     Protocol,
     training_settings,
-    usual_settings,
 )
 from study.options import DEPTHS, Narrowing
 
@@ -50,18 +51,14 @@ DENSE = tuple(depth for depth in DEPTHS if depth != "conv")
 #: The dense network with as many parameters as conv: 4,723 and 4,385 for 943 genes.
 SMALL_DENSE = "dense-2x2"
 
-#: dense-4 with half the code.
-SMALL_CODE = "dense-64x16x16x64"
 #: Noise factors of what the paper conjectures but did not train.
 THREE_NOISE = (0.1, 0.5, 1.0)
 #: Noise factors of the quick grid: the ends, the middle, and one between.
 QUICK_NOISE = (0.0, 0.2, 0.5, 1.0)
 
 #: Epochs of each network, after which it has converged (models/config.py).
-EPOCHS = {name: model.epochs for name, model in PAPER_MODELS.items()} | {
-    SMALL_DENSE: 160,
-    SMALL_CODE: PAPER_MODELS["dense-4"].epochs,
-}
+EPOCHS = {name: model.epochs for name, model in PAPER_MODELS.items()} | {SMALL_DENSE: 160}
+EPOCHS |= {model: EPOCHS[like] for model, like in TRAINED_LIKE.items()}
 #: Epochs of any other network.
 USUAL_EPOCHS = 100
 
@@ -273,19 +270,13 @@ def corrections(
     ]
 
 
-def _adam(model: str) -> dict[str, Any]:
-    """Return rate, batch and schedule of Adam, as for the model as written."""
-    names = ("batch_size", "learning_rate", "rate_schedule")
-    return {name: usual_settings(model)[name] for name in names}
-
-
 def _corrected(
     published: MemberConfig, items: tuple[str, ...], epochs: int, levels: Collection[float]
 ) -> list[MemberConfig]:
     """Copies of the published network with all of these items corrected."""
     changes: dict[str, dict[str, Any]] = {
         LINEAR_OUTPUT: {"output": "linear", "loss": "mse"},
-        ADAM: {"optimizer": "adam", **_adam(published.model)},
+        ADAM: {"optimizer": "adam", **training_settings(published.model)},
         FRESH_NOISE: {"noise_draws": "fresh"},
         NOISY_INPUT: {"noise_draws": "once"},
         SCALED: {"scaling": "train"},

@@ -19,7 +19,7 @@ from study.evidence.clusters import Contrast, cluster_intervals
 from study.evidence.effects import SMALLEST, Effect, effect_of, effects
 from study.evidence.evidence import Evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED
-from study.grids import LONG
+from study.grids import LONG, ONE_IMAGE, TWO_CODES
 from study.paper.comparisons import (
     ACROSS,
     CODE,
@@ -62,7 +62,7 @@ OWN_MEASURE = {AS_PUBLISHED: CLEAN, AS_WRITTEN: NOISY}
 
 NOISY_ROWS, DIVIDED = "test rows with noise", "conv MSE / n, as Fig. 10 prints it"
 #: Items of one kind of model; the other kind stands as published.
-ONE_KIND = {"two code layers": DENSE, "one image per sample": (CONV,)}
+ONE_KIND = {TWO_CODES: DENSE, ONE_IMAGE: (CONV,)}
 
 _C5 = (
     "at noise 0.5: conv 0.000577 (Fig. 10; x n: 1.0104), "

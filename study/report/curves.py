@@ -19,11 +19,18 @@ import pandas as pd
 
 from data_utils.noise import identity_mse
 from models.architecture import architecture
-from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, PAPER_CODE, PAPER_MODELS
+from models.config import (
+    AS_PUBLISHED,
+    AS_WRITTEN,
+    NOISE_FACTORS,
+    PAPER_CODE,
+    PAPER_MODELS,
+    SMALL_CODE,
+)
 from study.evidence.evidence import Evidence
 from study.evidence.plain import plain, unchanged
 from study.evidence.stats import interval
-from study.grids import LONG, SMALL_CODE
+from study.grids import LONG
 from study.paper.claims import CLEAN, MEASURES, NOISY
 from study.paper.published import PublishedValue, published_mse
 

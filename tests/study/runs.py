@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from models.architecture import n_parameters
-from models.config import NOISE_FACTORS
-from study.grids import GRIDS, MIXTURE_GROUPS, SMALL_CODE, Narrowing
+from models.config import NOISE_FACTORS, SMALL_CODE
+from study.grids import GRIDS, MIXTURE_GROUPS, Narrowing
 from study.run.rows import MEMBER_COLUMNS, METRIC_COLUMNS, describe
 
 N_GENES = 30

@@ -8,17 +8,8 @@ import pytest
 
 from data_utils.errors import InputError
 from models.architecture import architecture, n_parameters
-from models.config import DENSE_MODELS, PAPER_MODELS, Phase, Protocol
-from study.grids import (
-    EPOCHS,
-    GRIDS,
-    MODELS,
-    SMALL_CODE,
-    Narrowing,
-    describe_grids,
-    plan,
-    predicts_other_genes,
-)
+from models.config import DENSE_MODELS, PAPER_MODELS, SMALL_CODE, Phase, Protocol
+from study.grids import EPOCHS, GRIDS, MODELS, Narrowing, describe_grids, plan, predicts_other_genes
 from study.options import DEPTHS
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]

@@ -100,12 +100,16 @@ class _Replicate:
 
     def measured(self) -> Iterator[dict]:
         """Yield a row per input, predictor and noise factor."""
-        fitted = [self._fitted(its, 0.0) for its in (Ridge(), Network(self.seed))]
-        mean = self._fitted(Mean(), 0.0)
+        mean, *fitted = (self._fitted(its, 0.0) for its in (Mean(), Ridge(), Network(self.seed)))
+        # What does not depend on the noise is measured once.
+        of_mean = self._row(mean, NO_INPUT, self.data.test, 0.0)
+        of_clean = [self._row(its, CLEAN_INPUT, self.data.test, 0.0) for its in fitted]
         for noise_factor in self.noise_factors:
+            at = {"noise_factor": noise_factor}
             inputs = self._inputs(noise_factor)
-            yield self._row(mean, NO_INPUT, inputs[CLEAN_INPUT], noise_factor)
-            for predictor in fitted:
+            yield of_mean | at
+            for predictor, row in zip(fitted, of_clean, strict=True):
+                yield row | at
                 for name, rows in inputs.items():
                     yield self._row(predictor, name, rows, noise_factor)
             on_noisy = self._fitted(Ridge(), noise_factor)
@@ -122,9 +126,9 @@ class _Replicate:
         return noisy_rows(getattr(self.data, part), part, noise_factor, self.seed)
 
     def _inputs(self, noise_factor: float) -> dict[str, np.ndarray]:
-        """Return the landmark genes of the test rows as predictors get them, by name."""
+        """Return the test rows' noisy landmark genes, and what each denoiser makes of them."""
         noisy = self._noisy("test", noise_factor)
-        inputs = {CLEAN_INPUT: self.data.test, NOISY_INPUT: noisy}
+        inputs = {NOISY_INPUT: noisy}
         inputs[self.wiener.name] = self.wiener.denoise(noisy, noise_factor)
         for (protocol, model, trained_at), [member] in self.networks.items():
             if protocol == str(Protocol()) and trained_at == noise_factor:

@@ -119,6 +119,12 @@ def _bounds(values: tuple[float, ...], overlap: float) -> tuple[float, float]:
     return bounds.low, bounds.high
 
 
+def few_epochs(epochs: pd.Series, most: int) -> np.ndarray:
+    """Return at most so many of the epochs, evenly, the first and the last among them."""
+    found = np.unique(epochs)
+    return found[np.linspace(0, len(found) - 1, min(len(found), most)).round().astype(int)]
+
+
 def rounded(noise: pd.Series) -> pd.Series:
     """Return noise factors that can be compared: 0.1 * 3 is 0.3."""
     return noise.astype(float).round(6)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.grids import LONG
-from study.report.curves import nearest, networks, over_seeds, shown_networks
+from study.report.curves import few_epochs, nearest, networks, over_seeds, shown_networks
 from study.report.document import Plot, Table
 from study.report.drawing import MSE_AXIS, multiples
 from study.report.wording import in_order, listed
@@ -125,9 +125,7 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep about MOST_EPOCHS epochs of each model, the first and the last among them."""
     kept = []
     for _, group in rows.groupby(["model", "long"], sort=False):
-        epochs = np.unique(group["epoch"])
-        at = np.linspace(0, len(epochs) - 1, min(len(epochs), MOST_EPOCHS)).round().astype(int)
-        kept.append(group[group["epoch"].isin(epochs[at])])
+        kept.append(group[group["epoch"].isin(few_epochs(group["epoch"], MOST_EPOCHS))])
     return pd.concat(kept, ignore_index=True)
 
 

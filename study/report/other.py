@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from models.config import AS_WRITTEN, Protocol, items_of
 from study.evidence.evidence import Evidence
 from study.evidence.plain import SETTINGS, UNCHANGED, plain, usual
-from study.report.curves import CLEAN, NOISE, NOISY, nearest, over_seeds, rounded
+from study.report.curves import CLEAN, NOISE, NOISY, few_epochs, nearest, over_seeds, rounded
 from study.report.document import Networks, Plot, Table
 from study.report.drawing import NOISE_AXIS, draw_lines, name_all
 from study.report.style import canvas, looks_of
@@ -124,10 +124,7 @@ def _by_epoch(evidence: Evidence, rows: pd.DataFrame, metric: str, split: str) -
     table = pd.concat([run.metrics for run in evidence.runs], ignore_index=True)
     table = table[(table["metric"] == metric) & (table["split"] == split)]
     table = members.merge(table.drop_duplicates(), on="member_id")
-    epochs = np.unique(table["epoch"])
-    if len(epochs) > MOST_EPOCHS:
-        epochs = epochs[np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int)]
-    table = table[table["epoch"].isin(epochs)]
+    table = table[table["epoch"].isin(few_epochs(table["epoch"], MOST_EPOCHS))]
     means = table.groupby(["series", "epoch"], sort=False)["value"].mean()
     return means.rename("mse").reset_index().assign(bounds="none", low=np.nan, high=np.nan)
 

@@ -304,8 +304,6 @@ def test_changed_hdf5(child, here, ending, base, what, kind, dtype, shape, huge,
             assert_agrees(found, matrix)
 
 
-@pytest.mark.parametrize("metadata", METADATA[:3])
-def test_the_metadata_of_these_tests_are_read(metadata):
+def test_the_metadata_of_these_tests_are_read():
     """Some of METADATA is JSON, so that the tests go further than its parser."""
-    if metadata:
-        json.loads(metadata)
+    assert [json.loads(metadata) for metadata in METADATA[1:5]] == [None, [], {}, 5]

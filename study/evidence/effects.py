@@ -34,6 +34,7 @@ from study.evidence.stats import (
     REVERSED,
     UNDECIDED,
     Outcome,
+    counted,
     interval,
     standard_error,
 )
@@ -87,13 +88,18 @@ class Effect:
         return f"{_signed(self.effect, digits)} % ({100 * self.level:.3g} % {ends})"
 
     @property
+    def replicates(self) -> str:
+        """How many there are: "1 replicate" or "5 replicates"."""
+        return counted(self.n, "replicate")
+
+    @property
     def doubt(self) -> str:
         """Why an effect is undecided, and how many replicates would decide."""
         if self.n < FEWEST:
-            return f"{n_replicates(self.n)}: --seeds 1 and 2 give no verdict"
+            return f"{self.replicates}: --seeds 1 and 2 give no verdict"
         if self.needed is None:
-            return f"{n_replicates(self.n)}, and not even {MOST} would decide"
-        return f"{n_replicates(self.n)}; --seeds {self.needed} would decide"
+            return f"{self.replicates}, and not even {MOST} would decide"
+        return f"{self.replicates}; --seeds {self.needed} would decide"
 
 
 #: What was not measured.
@@ -103,11 +109,6 @@ UNMEASURED = Effect(NOT_MEASURED, math.nan, math.nan, math.nan, math.nan, math.n
 def numbers(effect: Effect) -> dict[str, Any]:
     """Return the fields of an effect by name, of which another can be made."""
     return {its.name: getattr(effect, its.name) for its in fields(Effect)}
-
-
-def n_replicates(n: int) -> str:
-    """Return "1 replicate" or "5 replicates"."""
-    return "1 replicate" if n == 1 else f"{n} replicates"
 
 
 def effects(

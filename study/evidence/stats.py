@@ -88,9 +88,9 @@ def sign_flip_test(differences: ArrayLike) -> float:
     return (count + 1) / (FLIPS + 1)
 
 
-def n_seeds(n: int) -> str:
-    """Return "1 seed" or "3 seeds"."""
-    return "1 seed" if n == 1 else f"{n} seeds"
+def counted(n: int, noun: str = "seed") -> str:
+    """Return "1 seed" or "3 seeds", or as many of another noun."""
+    return f"1 {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _finite(values: ArrayLike) -> np.ndarray:

@@ -16,7 +16,6 @@ from study.evidence.effects import (
     Effect,
     at_level,
     family_levels,
-    n_replicates,
     numbers,
     shown_digits,
 )
@@ -115,7 +114,7 @@ class ClaimVerdict(Effect):
         if self.decisive is not None:
             of = f", {self.decisive.name}" if len(self.parts) > 1 else ""
             pieces.append(f"{self.shown}{of}")
-            pieces.append(self.doubt if self.outcome == UNDECIDED else n_replicates(self.n))
+            pieces.append(self.doubt if self.outcome == UNDECIDED else self.replicates)
             pieces.append("" if self.overlap else ONE_SPLIT)
             pieces.append(self._over_samples())
         return "; ".join(filter(None, [*pieces, self.words]))

@@ -9,7 +9,7 @@ import pandas as pd
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.effects import MOST, UNMEASURED, Effect, shown_digits
 from study.evidence.evidence import Evidence, Run
-from study.evidence.stats import NOT_MEASURED, n_seeds
+from study.evidence.stats import NOT_MEASURED, counted
 from study.paper.claims import Judgement
 from study.paper.differences import differences_table
 from study.paper.published import division_by_n
@@ -254,7 +254,7 @@ def _questions(evidence: Evidence) -> Section:
 def _limits(evidence: Evidence) -> Section:
     members = evidence.members
     lost = int((members["status"] != "finished").sum())
-    seeds = f"These runs have {n_seeds(members['seed'].nunique())}."
+    seeds = f"These runs have {counted(members['seed'].nunique())}."
     points = {
         "Simulated data.": SIMULATED_LIMIT if evidence.simulated else "",
         "One split.": ONE_SPLIT * evidence.fixed_split,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from models.config import PAPER_MODELS
 from study.evidence.evidence import Evidence
-from study.evidence.stats import REVERSED, n_seeds
+from study.evidence.stats import REVERSED, counted
 from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, rounded
 from study.report.document import Plot
@@ -105,7 +105,7 @@ def _answer(errors: pd.DataFrame, costs: Costs, overlap: float) -> str:
     return (
         "Test MSE of a network trained at another noise factor than it meets, against one trained "
         f"there (mean over {model_names(model for model, _ in costs)}, "
-        f"{n_seeds(errors['seed'].nunique())}): {'; '.join(sides)}. In {n_best} of {len(best)} "
+        f"{counted(errors['seed'].nunique())}): {'; '.join(sides)}. In {n_best} of {len(best)} "
         "cases (model × noise factor) the network trained there is the best of all. That testing "
         f"at another level may do better (half of C7): {pays}."
     )
@@ -124,7 +124,7 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
         "Trained at one noise factor, tested at another",
         "Extra test MSE in percent of each network (row: noise factor it was trained at) on each "
         "noise factor (column) against the network trained at the column's noise factor, whose MSE "
-        f"stands below the column; means over {n_seeds(errors['seed'].nunique())}. Below 0, in "
+        f"stands below the column; means over {counted(errors['seed'].nunique())}. Below 0, in "
         "purple: the network trained elsewhere has less MSE. Compare down a column, where all "
         "networks answer the same inputs: along a row the inputs get noisier. The greatest loss is "
         f"{q.change(worst['ratio'] - 1)} ({worst['model']}). {below} below 0.",

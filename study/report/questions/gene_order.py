@@ -17,7 +17,7 @@ from data_utils.errors import InputError
 from data_utils.noise import identity_mse
 from study.evidence.effects import effect_of
 from study.evidence.evidence import MIXTURE, Evidence
-from study.evidence.stats import n_seeds, sign_flip_test
+from study.evidence.stats import counted, sign_flip_test
 from study.report.curves import MISSING, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.drawing import name_all, named_rows
@@ -125,7 +125,7 @@ def _answer(rows: pd.DataFrame, differences: Differences, overlap: float) -> str
     ]
     sentences = [
         f"At noise factor {noise:g} the conv network has test MSE {', '.join(levels)} "
-        f"({n_seeds(len(means))}); leaving the input alone has {identity_mse(noise):.4f}."
+        f"({counted(len(means))}); leaving the input alone has {identity_mse(noise):.4f}."
         if levels
         else f"At noise factor {noise:g} these runs hold no conv network on the given order."
     ]

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.evidence.evidence import MIXTURE, Evidence
-from study.evidence.stats import n_seeds
+from study.evidence.stats import counted
 from study.paper.judging import Part, judge
 from study.report.curves import over_seeds, reference_curves
 from study.report.document import Plot
@@ -83,7 +83,7 @@ def _answer(errors: pd.DataFrame, overlap: float) -> str:
         sentences.append(
             f"{begin[series]} has {q.effect(mean, percent=True)} test MSE against {SPECIAL}, from "
             f"{q.change(by_noise.min())} at {by_noise.idxmin():g} to {q.change(by_noise.max())} at "
-            f"{by_noise.idxmax():g} ({model_names(excess)}, {n_seeds(len(mean))})."
+            f"{by_noise.idxmax():g} ({model_names(excess)}, {counted(len(mean))})."
         )
         gains = {Part(model): -np.log1p(values) for model, values in excess.items()}
         verdict = judge(gains, overlap)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from study.evidence.effects import Effect, n_replicates
+from study.evidence.effects import Effect
 from study.evidence.evidence import Evidence
 from study.evidence.plain import plain
 from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED, UNDECIDED, interval
@@ -103,4 +103,4 @@ def outcome(verdict: Effect | None, holds: str, reversed_: str) -> str:
     meaning = {HOLDS: holds, REVERSED: reversed_}.get(verdict.outcome, verdict.outcome)
     if verdict.outcome == UNDECIDED:
         return f"{meaning}: {verdict.doubt}"
-    return f"{meaning} ({verdict.shown}, {n_replicates(verdict.n)})"
+    return f"{meaning} ({verdict.shown}, {verdict.replicates})"

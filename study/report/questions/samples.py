@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from data_utils.preparation import TEST_SHARE, VALIDATION_SHARE
 from study.evidence.evidence import MIXTURE, Evidence
-from study.evidence.stats import n_seeds
+from study.evidence.stats import counted
 from study.report.curves import at_ends, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
 from study.report.drawing import log_axis, multiples
@@ -80,7 +80,7 @@ def _answer(rows: pd.DataFrame) -> str:
         f"From {few:,} to {many:,} training samples the train MSE goes from {train[0]:.4f} to "
         f"{train[1]:.4f} and the test MSE from {test[0]:.4f} to {test[1]:.4f} (noise factor "
         f"{rows['noise_factor'].iloc[0]:g}, mean over {model_names(rows['model'])}, "
-        f"{n_seeds(rows['seed'].nunique())})"
+        f"{counted(rows['seed'].nunique())})"
     ]
     mean = q.mean_over(doublings(rows))
     if len(mean):

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from study.evidence.evidence import Evidence
-from study.evidence.stats import n_seeds
+from study.evidence.stats import counted
 from study.paper.judging import Part, judge
 from study.report.curves import INTERVAL, at_ends, nearest, over_seeds
 from study.report.document import Plot, Table
@@ -121,7 +121,7 @@ def _gap_sentence(rows: pd.DataFrame, overlap: float) -> str:
         "Without a sparsity term the gap test − train is "
         f"{none.groupby('seed')['gap'].mean().mean():.4f} MSE at noise factor "
         f"{rows['noise_factor'].iloc[0]:g} (mean over {model_names(rows['model'])}, "
-        f"{n_seeds(none['seed'].nunique())}){moved}. That fewer sparsity constraints reduce the "
+        f"{counted(none['seed'].nunique())}){moved}. That fewer sparsity constraints reduce the "
         f"overfitting (first half of C6): {q.outcome(verdict, 'it holds', 'it is reversed')}."
     )
 

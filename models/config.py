@@ -57,7 +57,7 @@ SMALL_CODE = "dense-64x16x16x64"
 TRAINED_LIKE = {SMALL_CODE: "dense-4"}
 DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 
-#: Order of the genes in a network's input: models/training.py.
+#: Order of the genes in a network's input: models/member_data.py.
 GENE_ORDERS = ("given", "random", "correlation", "chromosome", "shuffled")
 #: Noise of the training rows: one set per noise factor for all epochs, as in the paper (section 5:
 #: "ten additional training and test datasets were created"), or new draws in every batch. With

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from data_utils.noise import (
-    add_noise,
     evaluation_noise,
     evaluation_noise_blocks,
     noisy_set,
@@ -24,13 +23,14 @@ from data_utils.noise import (
     stream,
 )
 from data_utils.preparation import SPLITS, PreparedData
-from models.architecture import image_shape
 from models.config import EVALUATION_ROWS, NOISE_FACTORS, MemberConfig
 from models.engine.optimizers import OPTIMIZERS, Schedule
 from models.engine.sparsity import Sparsity
 from models.engine.stack import Targets
 from models.engine.stacks import stack_class
+from models.member_data import member_data, rows_are_samples
 from models.networks import initial_parameters
+from models.noisy import NoiseSets, Noisy, NoisyNow, NoisyOnce
 
 #: Members that pass through the network together on a CPU: their activations stay in its caches.
 CPU_BLOCK = 4
@@ -73,65 +73,6 @@ class Block:
     members: slice
     shares_input: bool
     sparsity: Sparsity
-
-
-class Noisy:
-    """Noisy rows of a seed, made for some members at a time.
-
-    `factors` are the noise factors, (K or 1, 1 or rows).
-    """
-
-    factors: torch.Tensor
-
-    def own(self, members: slice) -> torch.Tensor:
-        """Return the noise factors of some members, (k or 1, 1 or rows, 1)."""
-        return (self.factors if len(self.factors) == 1 else self.factors[members]).unsqueeze(2)
-
-    def write(self, members: slice, out: torch.Tensor) -> None:
-        """Write the noisy rows of some members to `out`, (k, rows, genes)."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class NoisyNow(Noisy):
-    """Clean rows and a draw from N(0, 1), (rows, genes), that is scaled by the factors (eq. 9)."""
-
-    factors: torch.Tensor
-    clean: torch.Tensor
-    normal: torch.Tensor
-
-    def write(self, members: slice, out: torch.Tensor) -> None:
-        """Write the noisy rows of some members to `out`, (k, rows, genes)."""
-        add_noise(self.clean, self.own(members), self.normal, out=out)
-
-
-@dataclass(frozen=True)
-class NoiseSets:
-    """The noisy training sets of a seed in one phase, one under the other.
-
-    `rows` is (sets * training rows, genes); `first` is the first row of a member's set of each of
-    its noise factors, (K, factors), 0 for members of other seeds.
-    """
-
-    rows: torch.Tensor
-    first: torch.Tensor
-
-
-@dataclass(frozen=True)
-class NoisyOnce(Noisy):
-    """Rows of sets that were drawn once: `at` are their places in the sets, (K, rows)."""
-
-    factors: torch.Tensor
-    sets: NoiseSets
-    at: torch.Tensor
-
-    def write(self, members: slice, out: torch.Tensor) -> None:
-        """Write the noisy rows of some members to `out`, (k, rows, genes)."""
-        for rows, at in zip(out, self.at[members], strict=True):
-            if rows.is_contiguous():
-                torch.index_select(self.sets.rows, 0, at, out=rows)
-            else:
-                rows.copy_(self.sets.rows[at])
 
 
 def blocks_by_seed(
@@ -625,60 +566,6 @@ def measures(mse: torch.Tensor, moments: torch.Tensor) -> list[Measures]:
     dead = torch.where(spread.isfinite(), (spread < DEAD_UNIT_STD).double(), math.nan)
     found = mse, mean.mean(dim=2), dead.mean(dim=2)
     return list(zip(*(measure.tolist() for measure in found), strict=True))
-
-
-def rows_are_samples(member: MemberConfig) -> bool:
-    """Whether a row of a member's data is one sample of the matrix."""
-    return member.layout == "sample" and member.gene_order != "shuffled"
-
-
-def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
-    """Return `data` as a member's switches change it.
-
-    gene_order "random" is one order per seed, "correlation" that of `correlation_order`,
-    "chromosome" that of the genes' places on the genome,
-    "shuffled" the negative control: every gene's values shuffled over the samples, so that genes
-    have nothing to do with each other. train_fraction f keeps the first f of a random order of the
-    training rows: a larger f adds rows to a smaller.
-    """
-    data = data.variant(member.scaling, member.layout)
-    if member.gene_order == "random":
-        data = data.with_genes(_permutation(data.n_genes, member.seed, "gene-order"))
-    elif member.gene_order == "correlation":
-        data = data.with_genes(correlation_order(data.train, image_shape(data.n_genes)[1]))
-    elif member.gene_order == "chromosome":
-        from data_utils.genes import chromosome_order  # loads pandas
-
-        data = data.with_genes(chromosome_order(data.gene_ids))
-    elif member.gene_order == "shuffled":
-        key = int(torch.randint(2**62, (1,), generator=stream(member.seed, "shuffled-values")))
-        data = data.shuffled(np.random.Generator(np.random.PCG64(key)))
-    if member.train_fraction < 1:
-        n_rows = max(1, round(member.train_fraction * len(data.train)))
-        order = _permutation(len(data.train), member.seed, "training-rows")
-        data = data.with_training_rows(order[:n_rows])
-    return data
-
-
-def correlation_order(train: np.ndarray, width: int) -> np.ndarray:
-    """Return an order of the genes that brings correlated ones together in rows of `width`.
-
-    Spectral seriation in two dimensions: of the graph with edges (1 + r_ij) / 2 the first
-    eigenvector of the Laplacian that is not constant sorts genes into rows, and the second sorts
-    within each row.
-    """
-    weight = (1 + np.nan_to_num(np.corrcoef(train, rowvar=False))) / 2  # a constant gene has no r
-    degree = 1 / np.sqrt(weight.sum(axis=0))
-    # Ascending: the last eigenvector is the constant one.
-    _, vectors = np.linalg.eigh(degree[:, None] * weight * degree)
-    first, second = vectors[:, -2] * degree, vectors[:, -3] * degree
-    order = np.argsort(first, kind="stable")
-    rows = [order[start : start + width] for start in range(0, len(order), width)]
-    return np.concatenate([row[np.argsort(second[row], kind="stable")] for row in rows])
-
-
-def _permutation(n: int, seed: int, purpose: str) -> np.ndarray:
-    return torch.randperm(n, generator=stream(seed, purpose)).numpy()
 
 
 def _tensor(values: np.ndarray, device: str) -> torch.Tensor:

@@ -25,7 +25,8 @@ from models.architecture import MixtureArchitecture
 from models.config import MemberConfig
 from models.denoisers.mixture import PARAMETERS, Mixture, squared_distances
 from models.engine.stack import Targets, square_sums
-from models.training import Block, Noisy, Training, blocks_by_seed
+from models.noisy import Noisy
+from models.training import Block, Training, blocks_by_seed
 
 #: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on
 #: validation rows of the simulated cohort, and within 0.1 % of the best on real L1000 profiles; 30,

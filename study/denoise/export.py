@@ -28,7 +28,7 @@ from models.denoisers.network import saved
 from models.denoisers.references import references
 from models.folder import METRIC_COLUMNS, OWN, Model, gene_table
 from models.gauge import Gauge
-from models.training import member_data
+from models.member_data import member_data
 from study.evidence.evidence import Run, load_run
 from study.evidence.references import noise_factors_of
 from study.reproduce import find_member, planned_members, run_data

@@ -31,7 +31,7 @@ from models.config import GENE_ORDERS, PAPER_CODE, MemberConfig, Protocol
 from models.denoisers.denoiser import mse, mse_by_gene_and_sample, noisy_rows
 from models.denoisers.network import saved
 from models.denoisers.references import error_table, reference_guesses
-from models.training import member_data
+from models.member_data import member_data
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
 from study.run.folder import RunFolder
 from study.run.rows import FINISHED, typed_table

@@ -44,7 +44,7 @@ def pack_id(member_ids: Iterable[str]) -> str:
 
 
 def data_key(member: MemberConfig) -> tuple:
-    """Return what members of one seed that see the same data share (models/training.py)."""
+    """Return what members of one seed that see the same data share (models/member_data.py)."""
     return (member.scaling, member.layout, member.gene_order, member.train_fraction)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data_utils.genes import landmark_table
-from models.training import PackTraining, correlation_order, member_data
+from models.member_data import correlation_order, member_data
+from models.training import PackTraining
 from study.run.packs import stack_key
 from tests.small import for_all, member, prepared
 

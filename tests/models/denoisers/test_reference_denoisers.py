@@ -23,7 +23,8 @@ from models.denoisers.references import (
     reference_guesses,
     references,
 )
-from models.training import NoisyNow, PackTraining
+from models.noisy import NoisyNow
+from models.training import PackTraining
 from tests.small import for_all, member, prepared
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "l1000_a375_qnorm_n1119x943.gct.gz"

@@ -19,9 +19,10 @@ LARGEST_CPU_PACK = 44
 #: Into how many packs a worker's share is cut: few are long, many cost more, so all are tried.
 PACKS_PER_WORKER = (2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
 #: Overhead per epoch, in FLOPs per gene and training row, of a pack and of each of its seeds, which
-#: have rows and noise of their own; fresh noise costs the more. Dense-2 has 400.
+#: have rows of their own, and of its draws if noise is fresh. Dense-2 has 400.
 PACK_COST = 70.0
-SEED_COST = {"once": 300.0, "fresh": 1250.0}
+SEED_COST = 300.0
+FRESH_COST = 950.0
 #: Bytes that a pack may take, by device.
 PACK_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
 
@@ -73,7 +74,8 @@ def pack_cost(members: Sequence[MemberConfig], n_genes: int) -> float:
     """Estimate the training work of a pack: that of its members plus the overheads."""
     first = members[0]
     n_seeds = len({member.seed for member in members})
-    overhead = PACK_COST + SEED_COST[first.noise_draws] * n_seeds
+    per_seed = SEED_COST + FRESH_COST * (first.noise_draws == "fresh")
+    overhead = PACK_COST + per_seed * n_seeds
     own = overhead * n_genes * first.epochs * first.train_fraction
     return own + sum(cost(member, n_genes) for member in members)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.config import NOISE_FACTORS, PAPER_MODELS, MemberConfig, Phase
-from study.grids import Narrowing, plan
+from study.grids import GRIDS, Narrowing, plan
 from study.run.packs import (
     PACK_BYTES,
     Pack,
@@ -35,6 +35,13 @@ def check(planned, members):
     assert all(len({stack_key(m) for m in pack.members}) == 1 for pack in planned)
     work = [sum(cost(m, 943) for m in pack.members) for pack in planned]
     assert work == sorted(work, reverse=True)
+
+
+@pytest.mark.parametrize("name", [name for name in GRIDS if name != "all"])
+def test_every_grid_has_packs(name):
+    """Whatever a grid's networks have, such as no noise at all, a run can plan them."""
+    members = plan(name, Narrowing(seeds=2))
+    check(plan_packs(members, 943, 2, rows={0: 2045, 1: 2045}), members)
 
 
 @settings(deadline=None, max_examples=30)

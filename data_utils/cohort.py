@@ -173,9 +173,21 @@ def _tissue_of_site() -> np.ndarray:
     return np.unique(first, return_inverse=True)[1]
 
 
+def _site_names() -> np.ndarray:
+    """Name each site by its tissue, as GTEx does: (T,) texts.
+
+    No site is made to be like a tissue of that size in GTEx, so none has the name of a real one.
+    """
+    tissues = _tissue_of_site()
+    names = []
+    for site, tissue in enumerate(tissues):
+        name, number = f"simulated tissue {tissue + 1}", np.sum(tissues[: site + 1] == tissue)
+        names.append(f"{name} - site {number}" if np.sum(tissues == tissue) > 1 else name)
+    return np.array(names, dtype=object)
+
+
 def _sample_labels(sites: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
     """Label the samples; a donor gives at most one sample of a site."""
-    tissues = _tissue_of_site()[sites]
     largest = np.bincount(sites).max()
     n_donors = max(int(np.ceil(len(sites) / DONOR_SAMPLES)), largest)
     donors = np.empty(len(sites), dtype=int)
@@ -184,8 +196,8 @@ def _sample_labels(sites: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
         donors[rows] = rng.permutation(n_donors)[: len(rows)]
     return pd.DataFrame(
         {
-            "site": [f"site-{t + 1:02d}" for t in sites],
-            "tissue": [f"tissue-{t + 1:02d}" for t in tissues],
+            "site": _site_names()[sites],
+            "tissue": [f"simulated tissue {t + 1}" for t in _tissue_of_site()[sites]],
             "donor": [f"SIM-donor-{d + 1:03d}" for d in donors],
         },
         index=pd.Index([f"SIM-{i + 1:04d}" for i in range(len(sites))], name="sample_id"),

@@ -53,12 +53,19 @@ def test_cohort_has_the_shape_names_and_labels_of_the_study(cohort):
     assert (labels["site"].nunique(), labels["tissue"].nunique()) == (53, 31)
     assert labels.groupby("site")["tissue"].nunique().max() == 1
     assert not labels.duplicated(["site", "donor"]).any()
+    names = set(labels["site"])
+    # as "Liver" and "Brain - Cortex" are: one site of the second tissue, thirteen of the brain's
+    assert {"simulated tissue 2", "simulated tissue 3 - site 1"} <= names
+    per_tissue = labels.groupby("tissue")["site"].nunique()
+    [largest] = per_tissue.index[per_tissue == 13]
+    assert names >= {f"{largest} - site {number}" for number in range(1, 14)}
+    assert all(name.startswith("simulated tissue ") for name in names | set(labels["tissue"]))
 
 
 def test_site_sizes_are_proportional_to_gtex_v6(cohort):
     assert (len(SITE_SIZES), SITE_SIZES.sum()) == (53, 8555)
-    sizes = cohort.matrix.sample_labels["site"].value_counts().sort_index().to_numpy()
-    assert np.abs(sizes - SITE_SIZES * 2921 / 8555).max() < 1
+    sizes = cohort.matrix.sample_labels["site"].value_counts().to_numpy()
+    assert np.abs(sizes - np.sort(SITE_SIZES)[::-1] * 2921 / 8555).max() < 1
     assert (sizes.max(), sizes.min()) == (147, 2)
 
 

@@ -188,7 +188,7 @@ def false_claims(log_ratios: np.ndarray, overlap: float, sizes: tuple[float, ...
     return false / len(rows)
 
 
-def rows_of(scenario: Scenario, data_sets: int) -> Iterator[dict]:
+def rows_of(scenario: Scenario, data_sets: int, overlap: float) -> Iterator[dict]:
     """Yield the row of each number of replicates."""
     log_ratios = scenario.log_ratios(data_sets, max(REPLICATES))
     truth = 0.0
@@ -197,11 +197,11 @@ def rows_of(scenario: Scenario, data_sets: int) -> Iterator[dict]:
     for j in REPLICATES:
         some = log_ratios[:, :j]
         row = {"scenario": scenario.name, "samples": scenario.samples, "replicates": j}
-        row |= {"covers": coverage(some, OVERLAP, truth), "one split": coverage(some, 0, truth)}
+        row |= {"covers": coverage(some, overlap, truth), "one split": coverage(some, 0, truth)}
         centred = some - truth
-        row |= {f"false at {e:g} %": false_verdicts(centred, OVERLAP, e) for e in SIZES}
-        row["false claim, parts at 0"] = false_claims(centred, OVERLAP, (0.0, 0.0, 0.0))
-        row["false claim, parts at 2 %"] = false_claims(centred, OVERLAP, (2.0, 2.0, 2.0))
+        row |= {f"false at {e:g} %": false_verdicts(centred, overlap, e) for e in SIZES}
+        row["false claim, parts at 0"] = false_claims(centred, overlap, (0.0, 0.0, 0.0))
+        row["false claim, parts at 2 %"] = false_claims(centred, overlap, (2.0, 2.0, 2.0))
         yield row
 
 
@@ -209,8 +209,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data-sets", type=int, default=1000, help="of each scenario")
+    parser.add_argument("--overlap", type=float, default=OVERLAP, help="of the correction")
     options = parser.parse_args()
-    rows = (row for its in SCENARIOS for row in rows_of(its, options.data_sets))
+    rows = (row for its in SCENARIOS for row in rows_of(its, options.data_sets, options.overlap))
     for i, row in enumerate(rows):
         if i == 0:
             print(" | ".join(row))

@@ -104,7 +104,9 @@ class Evidence:
     def overlap(self) -> float:
         """Test samples per training sample: how the replicates' splits overlap; 0 if all share one.
 
-        Without a table of replicates it is that of the shares that splits are made with.
+        Validation samples count in neither: with them intervals of most pairs of learners would be
+        too wide (docs/report.md). Without a table of replicates it is that of the shares that
+        splits are made with.
         """
         if self.fixed_split:
             return 0.0

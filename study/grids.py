@@ -106,6 +106,9 @@ AUTOPSY_NOISE = (0.0, 0.5, 1.0)
 MIXTURE_GROUPS = (1, 8, 20, 40, 60)
 MIXTURE_ROUNDS = 3
 
+#: The grid that compares noise draws, so that --noise-draws would leave nothing to compare.
+FRESH_NOISE_GRID = "fresh-noise"
+
 #: A function that makes the networks of a grid, as narrowed.
 Members = Callable[[Narrowing], list[MemberConfig]]
 
@@ -332,6 +335,13 @@ def sparsity(narrowing: Narrowing) -> list[MemberConfig]:
     return _vary(narrowing, terms, noise=(0.5,), seeds=3, depths=DENSE)
 
 
+@grid(FRESH_NOISE_GRID, "What is fresh noise worth?", feeds="Fresh noise", minutes=4)
+def fresh_noise(narrowing: Narrowing) -> list[MemberConfig]:
+    """Dense models at three noise factors x {noise drawn once, in every epoch} x 5 seeds."""
+    draws = [{"noise_draws": draws} for draws in ("once", "fresh")]
+    return _vary(narrowing, draws, noise=THREE_NOISE, seeds=5, depths=DENSE)
+
+
 @grid("gene-order", "Are there spatial features?", feeds="Order of the genes", minutes=6)
 def gene_order(narrowing: Narrowing) -> list[MemberConfig]:
     """Conv and a dense network as small at noise 0.5 x orders of the genes x 6 seeds."""
@@ -434,7 +444,8 @@ def describe_grids() -> str:
 def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
     """The members of a grid by name, or of a user's own function (`own_grid`).
 
-    Raises InputError for an unknown name, an empty or double choice, or useless --betas.
+    Raises InputError for an unknown name, an empty or double choice, or useless --betas
+    or --noise-draws.
     """
     if ".py:" in grid:
         members = own_grid(grid, narrowing)
@@ -445,6 +456,10 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
             f"--grid {grid}: unknown: use one of {', '.join(GRIDS)}, or FILE.py:FUNCTION"
         )
     if narrowing.noise_draws is not None:
+        if grid == FRESH_NOISE_GRID:
+            raise InputError(
+                f"--noise-draws {narrowing.noise_draws}: {grid} compares the draws: leave it out"
+            )
         members = _with_noise_draws(members, narrowing.noise_draws)
     if not members:
         raise InputError(

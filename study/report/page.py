@@ -39,6 +39,7 @@ from study.report.learning import learning_exhibits
 from study.report.other import all_networks, other_figures
 from study.report.questions.bottleneck import bottleneck_question
 from study.report.questions.cross_noise import cross_question
+from study.report.questions.fresh_noise import fresh_noise_question
 from study.report.questions.gene_order import order_question
 from study.report.questions.mixed_noise import mixed_question
 from study.report.questions.other_genes import other_genes_question
@@ -60,6 +61,7 @@ ASKERS = (
     mixed_question,
     sparsity_question,
     bottleneck_question,
+    fresh_noise_question,
     order_question,
     samples_question,
     other_genes_question,

@@ -142,6 +142,25 @@ def test_sparsity_grid():
     assert len(few) == 1 + 3 + 1
 
 
+def test_fresh_noise_grid_pairs_each_network_with_one_that_differs_in_its_draws_only():
+    members = plan("fresh-noise", Narrowing())
+    once = [m for m in members if m.noise_draws == "once"]
+    assert Counter((m.model, m.noise_factor) for m in once) == {
+        (model, noise): 5 for model in DENSE_MODELS for noise in (0.1, 0.5, 1.0)
+    }
+    fresh = {m for m in members if m.noise_draws == "fresh"}
+    assert fresh == {replace(m, noise_draws="fresh") for m in once}
+    assert len(members) == 120
+    assert {m.member_id for m in once} <= {m.member_id for m in plan("paper", Narrowing())}
+
+
+@pytest.mark.parametrize("draws", ["once", "fresh"])
+def test_a_grid_that_compares_noise_draws_refuses_the_option_for_one(draws):
+    with pytest.raises(InputError, match=f"--noise-draws {draws}: fresh-noise compares"):
+        plan("fresh-noise", Narrowing(noise_draws=draws))
+    assert {m.noise_draws for m in plan("all", Narrowing(noise_draws=draws))} == {draws, "none"}
+
+
 def test_gene_order_grid_has_a_dense_network_as_small():
     members = plan("gene-order", Narrowing(seeds=1))
     assert [(m.model, m.gene_order) for m in members] == [

@@ -13,7 +13,7 @@ from study.report.page import open_questions
 from study.report.style import look
 from tests.study.runs import fake_run
 
-GRID_KEYS = ["cross-noise", "mixed-noise", "sparsity", "gene-order", "samples"]
+GRID_KEYS = ["cross-noise", "mixed-noise", "sparsity", "fresh-noise", "gene-order", "samples"]
 KEYS = [*GRID_KEYS[:3], "bottleneck", *GRID_KEYS[3:], "inference"]
 #: What stands before the key in the command, if it is not only --grid.
 OPTIONS = {"bottleneck": "--search", "inference": "--data FILE --grid"}
@@ -38,6 +38,7 @@ def questions(folder, grid, seeds=2, **options):
         ),  # it holds the network of each noise factor
         ("as-written", {"cross-noise", "sparsity"}),
         ("sparsity", {"sparsity"}),
+        ("fresh-noise", {"cross-noise", "fresh-noise"}),  # each is tested at the others' noise
         ("gene-order", {"gene-order"}),
         ("samples", {"samples"}),
         ("as-published", set()),
@@ -65,7 +66,7 @@ def test_every_exhibit_of_a_whole_run_is_drawn(tmp_path):
         "sparsity-mse",
         "sparsity-gap",
     } <= set(keys)
-    assert {"sparsity-activation", "gene-order", "samples"} <= set(keys)
+    assert {"sparsity-activation", "fresh-noise", "gene-order", "samples"} <= set(keys)
     for exhibit in map(stamped, exhibits):
         assert exhibit.caption.endswith("Simulated data.")
         if isinstance(exhibit, Plot):

@@ -12,6 +12,7 @@ from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report.curves import nearest
 from study.report.questions.cross_noise import cross_errors, cross_question, guess_costs
+from study.report.questions.fresh_noise import draw_errors, extra_errors, fresh_noise_question
 from study.report.questions.gene_order import against_given, order_errors, order_question, pictures
 from study.report.questions.mixed_noise import INFORMED, ONE, mixed_errors, mixed_question
 from study.report.questions.question import effect
@@ -266,6 +267,51 @@ def test_mean_activation_and_dead_units_are_told_and_drawn(tmp_path):
         ["dead units", "test MSE", "test MSE against no term", "seeds"]
     ].tolist() == pytest.approx([0.5, 0.6, 0.1, 6])
     assert table.loc[table["term"] == "no term", "test MSE against no term"].isna().all()
+
+
+# Fresh noise.
+
+
+def by_draws(member, _):
+    """Drawn once, dense-2 has 10 % more MSE and dense-4 4 % less; seeds differ by far more."""
+    once = {"dense-2": 1.1, "dense-4": 0.96}[member.model]
+    return (0.4 + 0.1 * member.seed) * (once if member.noise_draws == "once" else 1.0)
+
+
+def test_fresh_noise_is_judged_by_ratios_of_networks_of_one_seed(tmp_path):
+    noise = [0.0, 0.5]
+    evidence = made(tmp_path / "run", "fresh-noise", by_draws, 5, depths=["2", "4"], noise=noise)
+    extra = extra_errors(draw_errors(evidence), evidence.overlap)
+    assert {case: found.effect for case, found in extra.items()} == pytest.approx(
+        {("dense-2", 0.5): 10.0, ("dense-4", 0.5): -4.0}  # without noise there are no draws
+    )
+    assert [found.outcome for found in extra.values()] == ["holds", "reversed"]
+    question = fresh_noise_question(evidence)
+    assert question.answer.endswith(
+        "by −4.0 % (dense-4 at 0.5) to +10.0 % (dense-2 at 0.5); of 2 cases (model × noise factor, "
+        "5 replicates) fresh is better in 1, once is better in 1."
+    )
+    table = exhibit(question, "fresh-noise-table").frame
+    assert table["test MSE, once"].tolist() == pytest.approx([0.66, 0.576])
+    assert table["test MSE, fresh"].tolist() == pytest.approx([0.6, 0.6])
+    assert list(table["extra MSE of noise drawn once"]) == list(extra.values())
+    drawn = exhibit(question, "fresh-noise").data.set_index("series")
+    assert drawn.loc["dense-2", ["extra", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
+
+
+def test_a_network_without_its_pair_is_not_compared(tmp_path):
+    """Of seed 0 the network with fresh noise diverged; other epochs make no pair."""
+    options = {"depths": ["2"], "noise": [0.5]}
+    whole = made(tmp_path / "whole", "fresh-noise", by_draws, 4, **options)
+    [first] = np.flatnonzero((whole.members["noise_draws"] == "fresh") & (whole.members.seed == 0))
+    part = made(
+        tmp_path / "part", "fresh-noise", by_draws, 4, lost={int(first): "diverged"}, **options
+    )
+    assert draw_errors(part)["seed"].tolist() == [1, 1, 2, 2, 3, 3]
+    longer = whole.members["noise_draws"] == "once"
+    epochs = whole.members["epochs"] + longer
+    other = replace(whole, members=whole.members.assign(epochs=epochs))
+    assert fresh_noise_question(other).answer is None
 
 
 # Order of the genes.

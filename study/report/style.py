@@ -212,7 +212,8 @@ def legend(figure: Figure, columns: int | None = None) -> None:
     if not handles:
         return
     if columns is None:
-        columns = max(1, int(width() / (LETTER * max(map(len, handles)) + 45)))
+        # A column is a line and a name, 39 pixels more and, except for the last, a gap of 23.
+        columns = max(1, int((width() + 23) / (LETTER * max(map(len, handles)) + 39 + 23)))
         taller(figure, 19 * -(-len(handles) // columns))
     figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns)
 

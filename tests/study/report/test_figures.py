@@ -227,6 +227,24 @@ def test_no_label_is_cut_at_the_resolution_of_the_png(plots):
     assert min(label.get_window_extent().x0 for label in labels) > 0
 
 
+@pytest.mark.parametrize(
+    ("letters", "columns"), [(7, 3), (10, 3), (12, 2), (16, 2), (20, 2), (25, 1)]
+)
+def test_a_narrow_legend_is_within_its_figure_in_as_many_columns_as_fit(letters, columns):
+    def draw(data):
+        figure, [[axes]] = style.canvas(300)
+        for i in range(6):
+            axes.plot([0, 1], "o-", label=f"{i}ense-2, told of the noise"[:letters])
+        return figure
+
+    figure = Plot("key", "Title", "Caption.", pd.DataFrame(), draw).figure(style.NARROW)
+    [legend] = figure.legends
+    figure.draw_without_rendering()
+    extent = legend.get_window_extent()
+    assert 0 <= extent.x0 < extent.x1 <= style.NARROW
+    assert len({round(text.get_window_extent().x0) for text in legend.get_texts()}) == columns
+
+
 def test_drawing_leaves_the_settings_of_matplotlib_alone(plots):
     before = dict(matplotlib.rcParams)
     plots["fig-6"].figure()

@@ -61,6 +61,8 @@ EPOCHS = {name: model.epochs for name, model in PAPER_MODELS.items()} | {SMALL_D
 EPOCHS |= {model: EPOCHS[like] for model, like in TRAINED_LIKE.items()}
 #: Epochs of any other network.
 USUAL_EPOCHS = 100
+#: Samples for which these epochs were chosen: those of the simulated cohort.
+USUAL_SAMPLES = 2921
 
 #: The paper's scripts trained each network for so many epochs per noise factor.
 PUBLISHED_EPOCHS = 10
@@ -104,6 +106,7 @@ AUTOPSY_NOISE = (0.0, 0.5, 1.0)
 #: Groups of samples in a mixture of Wiener filters, among which validation chooses; and the
 #: rounds of its fit.
 MIXTURE_GROUPS = (1, 8, 20, 40, 60)
+PAPER_MIXTURE = 20
 MIXTURE_ROUNDS = 3
 
 #: The grid that compares noise draws, so that --noise-draws would leave nothing to compare.
@@ -155,9 +158,14 @@ def grid(
     minutes=25,
 )
 def paper(narrowing: Narrowing) -> list[MemberConfig]:
-    """Both protocols: the grids as-written and as-published, 5 seeds."""
-    published = as_published(narrowing) if 0 in _either(narrowing.betas, (0,)) else []
-    return as_written(narrowing) + published
+    """Both protocols, as the grids as-written and as-published, and a mixture to compare; 5 seeds.
+
+    A mixture of one size is enough here, and for how far the best is away; --grid best has more.
+    """
+    members = as_written(narrowing)
+    if 0 in _either(narrowing.betas, (0,)):
+        members += as_published(narrowing) + _mixtures(narrowing, (PAPER_MIXTURE,))
+    return members
 
 
 @grid("quick", "The same, coarsely: what is there to see?", feeds="as paper", minutes=4)
@@ -387,13 +395,18 @@ def samples(narrowing: Narrowing) -> list[MemberConfig]:
 )
 def best(narrowing: Narrowing) -> list[MemberConfig]:
     """Mixtures of Wiener filters of 1 ... 60 groups x 5 seeds; each serves all noise factors."""
-    if narrowing.depths is not None:  # a mixture has no layers
+    return _mixtures(narrowing, MIXTURE_GROUPS)
+
+
+def _mixtures(narrowing: Narrowing, sizes: Sequence[int]) -> list[MemberConfig]:
+    """Mixtures of these numbers of groups; none for chosen depths, as a mixture has no layers."""
+    if narrowing.depths is not None:
         return []
     noise = _either(narrowing.noise, NOISE_FACTORS[1:])
     phase = Phase(noise, _either(narrowing.epochs, MIXTURE_ROUNDS))
     return [
         MemberConfig(f"mixture-{groups}", (phase,), seed)
-        for groups, seed in product(MIXTURE_GROUPS, range(_either(narrowing.seeds, 5)))
+        for groups, seed in product(sizes, range(_either(narrowing.seeds, 5)))
     ]
 
 
@@ -519,7 +532,13 @@ def _either(given: Any, usual: Any) -> Any:
 
 
 def _epochs(narrowing: Narrowing, model: str) -> int:
-    return _either(narrowing.epochs, EPOCHS.get(model, USUAL_EPOCHS))
+    """Return the epochs that a network needs to converge.
+
+    A network needs its number of updates, and a smaller file has fewer of them in an epoch.
+    """
+    usual = EPOCHS.get(model, USUAL_EPOCHS)
+    longer = max(1.0, USUAL_SAMPLES / (narrowing.samples or USUAL_SAMPLES))
+    return _either(narrowing.epochs, round(longer * usual))
 
 
 def _models(narrowing: Narrowing, depths: Sequence[str] = DEPTHS) -> list[str]:

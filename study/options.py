@@ -158,7 +158,10 @@ _search = partial(option, group="a search (also: --seeds, --epochs, --noise)", r
 
 @dataclass(frozen=True)
 class Narrowing(Options):
-    """What the command line leaves of a grid; None keeps the grid's own values."""
+    """What the command line leaves of a grid; None keeps the grid's own values.
+
+    `samples` is no option: it is how many the data have, None until they are read.
+    """
 
     seeds: int | None = _train(None, "seeds 0 ... N-1", at_least(1))
     epochs: int | None = _train(None, "epochs per network", at_least(1))
@@ -180,6 +183,7 @@ class Narrowing(Options):
         choice("once", "fresh"),
         rare=True,
     )
+    samples: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,10 @@ class Study:
         say(self.console, text)
 
     def load(self) -> None:
-        """Read the data. Raises InputError for bad data; nothing is written."""
+        """Read the data, and plan the grid for their number of samples; nothing is written.
+
+        Raises InputError for bad data.
+        """
         options = self.options
         switches = ("genes_in", "transform", "all_genes", "data_seed")
         dataset = load_dataset(
@@ -87,6 +90,9 @@ class Study:
         matrix = dataset.matrix
         self.group = {None: dataset.group, "none": None}.get(options.group, options.group)
         self.data = Replicates.of(matrix, options.split_seed, self.group, options.fixed_split)
+        if self.planned:  # a search plans its networks later
+            narrowing = replace(options.narrowing, samples=matrix.n_samples)
+            self.planned = plan(options.grid, narrowing)
         notes = split_notes(self.data, min(self.seeds), self.group)
         names = matrix.without_values()  # from here on they are enough
         self.dataset = replace(dataset, matrix=names, notes=(*dataset.notes, *notes))

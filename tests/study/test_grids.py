@@ -9,7 +9,17 @@ import pytest
 from data_utils.errors import InputError
 from models.architecture import architecture, n_parameters
 from models.config import DENSE_MODELS, PAPER_MODELS, SMALL_CODE, Phase, Protocol
-from study.grids import EPOCHS, GRIDS, MODELS, Narrowing, describe_grids, plan, predicts_other_genes
+from study.grids import (
+    EPOCHS,
+    GRIDS,
+    MIXTURE_ROUNDS,
+    MODELS,
+    USUAL_SAMPLES,
+    Narrowing,
+    describe_grids,
+    plan,
+    predicts_other_genes,
+)
 from study.options import DEPTHS
 
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -37,10 +47,12 @@ def test_as_written_is_the_papers_and_what_its_conjectures_need():
     assert (small.bottleneck, small.hidden) == (16, (64, 16, 16, 64))
 
 
-def test_paper_grid_is_both_protocols():
+def test_paper_grid_is_both_protocols_and_a_mixture():
     members = plan("paper", Narrowing())
-    parts = [plan(grid, Narrowing()) for grid in ("as-written", "as-published")]
+    parts = [plan(grid, Narrowing()) for grid in ("as-written", "as-published", "best")]
+    parts[-1] = [m for m in parts[-1] if m.model == "mixture-20"]
     assert [m.member_id for m in members] == [m.member_id for part in parts for m in part]
+    assert len(parts[-1]) == 5
     assert {m.grid for m in members} == {"paper"}
     assert {m.protocol.name for m in plan("paper", Narrowing(betas=[0.1]))} == {"as-written"}
 
@@ -52,12 +64,25 @@ def test_the_networks_as_written_are_plain():
         assert m.is_plain()
 
 
+@pytest.mark.parametrize("samples, longer", [(USUAL_SAMPLES, 1), (1000, 2.921), (20_000, 1)])
+def test_a_network_has_its_number_of_updates_on_fewer_samples(samples, longer):
+    for m in plan("paper", Narrowing(samples=samples)):
+        usual = EPOCHS.get(m.model)
+        if m.protocol.name == "as-published":
+            assert {phase.epochs for phase in m.phases} <= {10, 50}
+        elif usual is not None:
+            assert m.epochs == pytest.approx(longer * usual, abs=0.5)
+    given = plan("paper", Narrowing(samples=samples, epochs=7))
+    assert {phase.epochs for m in given for phase in m.phases} == {7}
+
+
 def test_the_quick_grid_is_the_papers_with_less_of_each():
     members = plan("quick", Narrowing())
     assert {m.seed for m in members} == {0, 1, 2}
     written = [m for m in members if m.protocol.name == "as-written"]
-    assert {m.noise_factor for m in written} == {0.0, 0.2, 0.5, 1.0}
-    assert {m.epochs for m in written} == {EPOCHS[m.model] // 3 for m in written}
+    assert {a for m in written for a in m.phases[0].noise_factors} == {0.0, 0.2, 0.5, 1.0}
+    epochs = EPOCHS | {"mixture-20": MIXTURE_ROUNDS}
+    assert {m.epochs for m in written} == {epochs[m.model] // 3 for m in written}
     published = [m for m in members if m.protocol.name == "as-published"]
     assert {m.model for m in published} == set(PAPER_MODELS)
     assert {phase.epochs for m in published for phase in m.phases} == {10, 50}

@@ -8,11 +8,11 @@ from itertools import product
 import numpy as np
 
 from data_utils.preparation import PreparedData, ZScore, split_samples
-from models.config import NOISE_FACTORS, PAPER_MODELS, MemberConfig, Phase
+from models.config import NOISE_FACTORS, USUAL_TRAINING, MemberConfig, Phase
 
 DENSE = ("dense-2", "dense-4", "dense-6", "dense-8")
 #: The paper grid's.
-EPOCHS = {model: PAPER_MODELS[model].epochs for model in DENSE}
+EPOCHS = {model: USUAL_TRAINING[model].epochs for model in DENSE}
 #: The paper grid's, and one more, so that a pack of one depth has 11 x 4 = 44 members.
 BETAS = (0.0, 1e-3, 1e-2, 1e-1)
 #: Samples and genes of the simulated cohort.

@@ -36,7 +36,8 @@ from models.config import (
     NOISE_FACTORS,
     PAPER_MODELS,
     SMALL_CODE,
-    TRAINED_LIKE,
+    SMALL_DENSE,
+    USUAL_TRAINING,
     MemberConfig,
     Phase,
     Protocol,
@@ -48,20 +49,14 @@ from study.options import DEPTHS, Narrowing
 MODELS = {name.removeprefix("dense-"): name for name in PAPER_MODELS}
 DENSE = tuple(depth for depth in DEPTHS if depth != "conv")
 
-#: The dense network with as many parameters as conv: 4,723 and 4,385 for 943 genes.
-SMALL_DENSE = "dense-2x2"
-
 #: Noise factors of what the paper conjectures but did not train.
 THREE_NOISE = (0.1, 0.5, 1.0)
 #: Noise factors of the quick grid: the ends, the middle, and one between.
 QUICK_NOISE = (0.0, 0.2, 0.5, 1.0)
 
-#: Epochs of each network, after which it has converged (models/config.py).
-EPOCHS = {name: model.epochs for name, model in PAPER_MODELS.items()} | {SMALL_DENSE: 160}
-EPOCHS |= {model: EPOCHS[like] for model, like in TRAINED_LIKE.items()}
-#: Epochs of any other network.
-USUAL_EPOCHS = 100
-#: Samples for which these epochs were chosen: those of the simulated cohort.
+#: Epochs of a network that has no usual training.
+OTHER_EPOCHS = 100
+#: Samples for which the epochs were chosen: those of the simulated cohort.
 USUAL_SAMPLES = 2921
 
 #: The paper's scripts trained each network for so many epochs per noise factor.
@@ -536,9 +531,9 @@ def _epochs(narrowing: Narrowing, model: str) -> int:
 
     A network needs its number of updates, and a smaller file has fewer of them in an epoch.
     """
-    usual = EPOCHS.get(model, USUAL_EPOCHS)
+    usual = USUAL_TRAINING.get(model)
     longer = max(1.0, USUAL_SAMPLES / (narrowing.samples or USUAL_SAMPLES))
-    return _either(narrowing.epochs, round(longer * usual))
+    return _either(narrowing.epochs, round(longer * (usual.epochs if usual else OTHER_EPOCHS)))
 
 
 def _models(narrowing: Narrowing, depths: Sequence[str] = DEPTHS) -> list[str]:

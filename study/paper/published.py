@@ -34,7 +34,7 @@ from models.config import NOISE_FACTORS, PAPER_MODELS
 N_SAMPLES = 2921  # of the paper's GTEx matrix
 CONV_STEP = 292  # Fig. 10's points were taken at 292, 584, ... samples
 
-_CURVES = {name: f"Fig. {model.figure}" for name, model in PAPER_MODELS.items()}
+_CURVES = {name: f"Fig. {figure}" for name, figure in PAPER_MODELS.items()}
 
 
 @dataclass(frozen=True)

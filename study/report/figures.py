@@ -346,7 +346,7 @@ def _divided(curve: pd.DataFrame, model: str) -> pd.DataFrame:
 
 
 def _noise_curve(evidence: Evidence, model: str) -> Plot:
-    number = PAPER_MODELS[model].figure
+    number = PAPER_MODELS[model]
     data = paper_curve(evidence, model)
     dense = model in DENSE_MODELS
     what = f"{model.partition('-')[2]} layers" if dense else "convolutional network"

@@ -16,7 +16,7 @@ from benchmarks.device import dense_grid_rows, profile_table
 from benchmarks.measure import Comparison, Measurement
 from benchmarks.peers import dataloader_loop, memory_loop, vmap_pack
 from benchmarks.trainers import Engine, Trainers, dealt, workers
-from study import grids
+from models.config import USUAL_TRAINING
 from study.run.packs import cost, pack_order, stack_key
 from tests.small import ROOT, member
 
@@ -96,7 +96,7 @@ def test_cells_and_packs():
         ]
     assert len({one.member_id for one in work.conv_members(2)}) == 33
     assert len({one.member_id for one in work.dense_grid(2)}) == 396
-    assert {model: grids.EPOCHS[model] for model in work.DENSE} == work.EPOCHS
+    assert {model: USUAL_TRAINING[model].epochs for model in work.DENSE} == work.EPOCHS
 
 
 def test_synthetic_data_are_split_and_scaled(data):

@@ -13,9 +13,9 @@ from models import config
 from models.config import (
     PLAIN,
     MemberConfig,
-    PaperModel,
     Phase,
     Protocol,
+    UsualTraining,
     items_of,
     training_settings,
 )
@@ -119,20 +119,20 @@ def test_plain_is_every_switch_at_the_usual_value_of_its_model():
             assert changed.is_plain(except_=[name])
 
 
-def test_a_model_is_usually_trained_as_the_papers_models_say(monkeypatch):
+def test_a_model_is_usually_trained_as_its_settings_say(monkeypatch):
     """Other models have the defaults of every network."""
     usual = {"batch_size": 64, "learning_rate": 0.01, "rate_schedule": "cosine"}
-    monkeypatch.setitem(config.PAPER_MODELS, "conv", PaperModel("conv", 10, 40, **usual))
+    monkeypatch.setitem(config.USUAL_TRAINING, "conv", UsualTraining(40, **usual))
     monkeypatch.setattr(config, "usual_settings", config.usual_settings.__wrapped__)
     assert config.training_settings("conv") == usual
-    assert config.training_settings("dense-2x2") == {}
+    assert config.training_settings("dense-3x3") == {}
     conv = MemberConfig("conv", (Phase((0.5,), 40),), **usual)
     assert conv.is_plain()
     assert conv.run_name == "conv/noise-0.5/beta-0/seed-0"
     other = replace(conv, rate_schedule="constant", noise_draws="fresh")
     assert other.run_name.startswith("conv/noise-0.5/noise_draws-fresh/rate_schedule-constant/")
-    assert not replace(conv, model="dense-2x2").is_plain()
-    small = replace(conv, model="dense-2x2")
+    assert not replace(conv, model="dense-3x3").is_plain()
+    small = replace(conv, model="dense-3x3")
     assert small.is_plain(except_=("batch_size", "learning_rate", "rate_schedule"))
 
 

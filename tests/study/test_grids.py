@@ -8,9 +8,8 @@ import pytest
 
 from data_utils.errors import InputError
 from models.architecture import architecture, n_parameters
-from models.config import DENSE_MODELS, PAPER_MODELS, SMALL_CODE, Phase, Protocol
+from models.config import DENSE_MODELS, PAPER_MODELS, SMALL_CODE, USUAL_TRAINING, Phase, Protocol
 from study.grids import (
-    EPOCHS,
     GRIDS,
     MIXTURE_ROUNDS,
     MODELS,
@@ -22,6 +21,7 @@ from study.grids import (
 )
 from study.options import DEPTHS
 
+EPOCHS = {model: usual.epochs for model, usual in USUAL_TRAINING.items()}
 NOISE = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
 
@@ -64,7 +64,7 @@ def test_the_networks_as_written_are_plain():
         assert m.is_plain()
 
 
-@pytest.mark.parametrize("samples, longer", [(USUAL_SAMPLES, 1), (1000, 2.921), (20_000, 1)])
+@pytest.mark.parametrize(("samples", "longer"), [(USUAL_SAMPLES, 1), (1000, 2.921), (20_000, 1)])
 def test_a_network_has_its_number_of_updates_on_fewer_samples(samples, longer):
     for m in plan("paper", Narrowing(samples=samples)):
         usual = EPOCHS.get(m.model)

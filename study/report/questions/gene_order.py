@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from data_utils.errors import InputError
 from data_utils.noise import identity_mse
+from models.config import SMALL_DENSE
 from study.evidence.effects import effect_of
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import counted, sign_flip_test
@@ -25,7 +26,7 @@ from study.report.questions import question as q
 from study.report.style import BLACK, BLUE, ORANGE, canvas, label, look, width
 from study.report.wording import intervals
 
-CONV, SMALL_DENSE = "conv", "dense-2x2"
+CONV = "conv"
 GIVEN, SHUFFLED = "given", "shuffled"
 ORDERS = {
     GIVEN: "given order",

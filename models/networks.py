@@ -43,6 +43,7 @@ class DenseNetwork(nn.Module):
         super().__init__()
         self.architecture = network
         self.n_hidden = len(network.hidden)
+        self.last_code = network.code_layers[-1]
         self.code_activation = ACTIVATIONS[network.code_activation]
         self.output_activation = ACTIVATIONS[network.output]
         for i, (n_inputs, n_outputs) in enumerate(network.layer_shapes(n_genes)):
@@ -54,15 +55,21 @@ class DenseNetwork(nn.Module):
         A network with `noise_input` expects the noise factor of each row as the last column.
         """
         codes, h = [], noisy  # (rows, genes), or (rows, genes + 1) with the noise factor
-        for i in range(self.n_hidden):
+        for i in range(self.last_code + 1):
             h = self.get_submodule(f"layer{i}")(h)  # (rows, width of layer i)
             if i in self.architecture.code_layers:
                 h = self.code_activation(h)
                 codes.append(h)
             else:
                 h = F.relu(h)
-        output = self.get_submodule(f"layer{self.n_hidden}")(h)  # (rows, genes)
-        return self.output_activation(output), torch.cat(codes, dim=-1)
+        return self.decode(h), torch.cat(codes, dim=-1)
+
+    def decode(self, code: torch.Tensor) -> torch.Tensor:
+        """Return the reconstruction (rows, genes) from the last code layer (rows, units)."""
+        h = code
+        for i in range(self.last_code + 1, self.n_hidden):
+            h = F.relu(self.get_submodule(f"layer{i}")(h))
+        return self.output_activation(self.get_submodule(f"layer{self.n_hidden}")(h))
 
 
 class ConvNetwork(nn.Module):
@@ -85,9 +92,7 @@ class ConvNetwork(nn.Module):
     def forward(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the reconstruction (rows, genes) and the code (rows, units) for (rows, genes)."""
         conv = [self.get_submodule(f"conv{i}") for i in range(7)]
-        image = F.pad(noisy, (0, self.height * self.width - self.n_genes))
-        h = image.view(-1, 1, self.height, self.width)  # (rows, 1, 24, 40)
-        h = F.max_pool2d(F.relu(conv[0](h)), 2)  # (rows, 16, 12, 20)
+        h = F.max_pool2d(self.first_maps(noisy), 2)  # (rows, 16, 12, 20)
         h = F.max_pool2d(F.relu(conv[1](h)), 2)  # (rows, 8, 6, 10)
         code = F.max_pool2d(self.code_activation(conv[2](h)), 2)  # (rows, 8, 3, 5)
         h = _doubled(F.relu(conv[3](code)))  # (rows, 8, 6, 10)
@@ -95,6 +100,12 @@ class ConvNetwork(nn.Module):
         h = _doubled(F.relu(conv[5](h)))  # (rows, 16, 24, 40)
         output = conv[6](h).flatten(1)[:, : self.n_genes]  # (rows, genes)
         return self.output_activation(output), code.flatten(1)
+
+    def first_maps(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Return the feature maps of the first layer (rows, 16, 24, 40), before the pooling."""
+        image = F.pad(noisy, (0, self.height * self.width - self.n_genes))
+        image = image.view(-1, 1, self.height, self.width)  # (rows, 1, 24, 40)
+        return F.relu(self.get_submodule("conv0")(image))
 
 
 def _doubled(h: torch.Tensor) -> torch.Tensor:

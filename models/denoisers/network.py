@@ -21,6 +21,8 @@ from models.denoisers.mixture import Mixture
 if TYPE_CHECKING:
     import torch
 
+    from models.networks import ConvNetwork, DenseNetwork
+
 
 @dataclass(frozen=True, eq=False)
 class NetworkDenoiser(Denoiser):
@@ -62,10 +64,14 @@ class NetworkDenoiser(Denoiser):
 
         return by_blocks(answer, noisy, noise_factor)
 
-    def _plain(self) -> Callable[[torch.Tensor], torch.Tensor]:
+    def module(self) -> DenseNetwork | ConvNetwork:
+        """Return the network as a torch module, in float64."""
         from models.networks import build
 
-        network = build(self.network, self.genes, self._tensors(np.float64))
+        return build(self.network, self.genes, self._tensors(np.float64))
+
+    def _plain(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        network = self.module()
         return lambda inputs: network(inputs)[0]
 
     def _stack(self) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -18,6 +18,15 @@ from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, typed_table
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
 INFERENCE_COLUMNS = ["input", "predictor", "noise_factor", "seed", "test_mse"]
+#: The network that was looked into (study/evidence/inside.py) is named in the first three.
+CODE_COLUMNS = [
+    *("model", "noise_factor", "seed", "label", "value", "unit"),
+    *("samples", "activation", "spread"),
+]
+UNIT_GENE_COLUMNS = ["model", "noise_factor", "seed", "unit", "rank", "gene_id", "effect"]
+IMAGE_COLUMNS = [
+    *("model", "noise_factor", "seed", "image", "sample", "channel", "row", "column", "value")
+]
 #: Tables that a run may have: their columns, of which the first are the key.
 _OPTIONAL = {
     "references": (ERROR_COLUMNS, 4),
@@ -25,6 +34,9 @@ _OPTIONAL = {
     "labels": (LABEL_COLUMNS, 5),
     "replicates": (REPLICATE_COLUMNS, 2),
     "inference": (INFERENCE_COLUMNS, 4),
+    "codes": (CODE_COLUMNS, 6),
+    "unit_genes": (UNIT_GENE_COLUMNS, 5),
+    "conv_images": (IMAGE_COLUMNS, 8),
 }
 #: Columns that the tables of a run must have.
 _NEEDED = {
@@ -71,7 +83,8 @@ class Evidence:
     seeds) and references ("method"; a reference's protocol is ""). replicates: the samples of each
     part of each seed's split, and the mean square of their scaled values, which is the MSE of
     answering 0. inference: test MSE of predicting other genes from the landmarks, by what the
-    landmarks were denoised with ("input") and what predicts.
+    landmarks were denoised with ("input") and what predicts. codes, unit_genes, conv_images: what
+    is inside one dense and one conv network of each run.
     """
 
     name: str
@@ -84,6 +97,9 @@ class Evidence:
     labels: pd.DataFrame
     replicates: pd.DataFrame
     inference: pd.DataFrame
+    codes: pd.DataFrame
+    unit_genes: pd.DataFrame
+    conv_images: pd.DataFrame
 
     @property
     def data(self) -> dict:

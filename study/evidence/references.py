@@ -5,7 +5,8 @@
   sizes;
 - genes.parquet and labels.parquet: test MSE by gene, and by value of each sample label such as
   tissue, of the references and of the networks, as means over seeds;
-- examples.npz, if orders of the genes were compared: pictures of samples (write_examples).
+- examples.npz, if orders of the genes were compared: pictures of samples (write_examples);
+- what is inside two of the networks (study/evidence/inside.py).
 
 Each seed is a replicate: references are fitted to its training rows, and its validation rows alone
 choose their settings and those of its networks. A network is measured on the very noisy test rows
@@ -33,6 +34,8 @@ from models.denoisers.network import saved
 from models.denoisers.references import error_table, reference_guesses
 from models.member_data import member_data
 from study.evidence.evidence import GENE_COLUMNS, LABEL_COLUMNS, MIXTURE
+from study.evidence.images import as_images
+from study.evidence.inside import write_inside
 from study.run.folder import RunFolder
 from study.run.rows import FINISHED, typed_table
 
@@ -89,6 +92,7 @@ def write_references(
     for name, table in zip(TABLES, tables, strict=True):
         folder.write_table(name, table)
     write_examples(folder, data, finished)
+    write_inside(folder, data, labels, finished)
     return True
 
 
@@ -291,9 +295,3 @@ def one_of_each_order(finished: Iterable[MemberConfig]) -> list[MemberConfig]:
             best.setdefault(m.gene_order, m)
     found = [best[order] for order in GENE_ORDERS if order in best]
     return [m for m in found if m.noise_factor == found[0].noise_factor]
-
-
-def as_images(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Turn (samples, genes) into (samples, height, width), NaN in the padding."""
-    padding = shape[0] * shape[1] - rows.shape[1]
-    return np.pad(rows, ((0, 0), (0, padding)), constant_values=np.nan).reshape(-1, *shape)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.report.curves import INTERVAL, VAGUE
@@ -110,6 +111,22 @@ def named_rows(
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.grid(False, axis="y")
     return figure, axes
+
+
+def draw_image(axes: Axes, pixels: pd.DataFrame, colours: tuple[str, float, float]) -> AxesImage:
+    """Draw pixels (columns row, column, value) without axes, in a colour map and its two ends."""
+    image = pixels.pivot(index="row", columns="column", values="value").to_numpy()
+    name, low, high = colours
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    return axes.imshow(image, cmap=name, vmin=low, vmax=high)
+
+
+def colour_bar(figure: Figure, shades: AxesImage, name: str) -> None:
+    """Put the explanation of the colours of all panels below them."""
+    panels = list(figure.axes)
+    figure.colorbar(shades, ax=panels, location="bottom", label=name, shrink=0.45, aspect=30)
 
 
 def name_all(figure: Figure, columns: int = 2) -> None:

@@ -35,6 +35,7 @@ from study.report.document import (
 )
 from study.report.figures import paper_figures
 from study.report.headline import first_picture, in_short
+from study.report.inside import inside_exhibits
 from study.report.learning import learning_exhibits
 from study.report.other import all_networks, other_figures
 from study.report.questions.bottleneck import bottleneck_question
@@ -112,7 +113,13 @@ def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
 
 def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section, ...]:
     """Return the sections of one cohort, marked if its data are simulated."""
-    results = (_paper(evidence), _references(evidence), _autopsy(evidence), _questions(evidence))
+    results = (
+        _paper(evidence),
+        _references(evidence),
+        Section("Inside the networks", folded(inside_exhibits(evidence))),
+        _autopsy(evidence),
+        _questions(evidence),
+    )
     sections = (
         Section("In short", (Points(in_short(evidence, judgements)),)),
         *([_claims(judgements)] if _judged(judgements) else []),
@@ -424,7 +431,11 @@ REFEREE = tuple(
         "Is the simulated cohort adequate?": ("Is the simulated cohort like GTEx?", "Limits"),
         "Have the networks converged, do they overfit?": ("C8", "C9", "All networks"),
         "Which genes and tissues fare worse?": ("Genes", "Tissues and other labels"),
-        "Are there spatial features?": ("C5b", "Are there spatial features?"),
+        "Are there spatial features?": (
+            "C5b",
+            "Are there spatial features?",
+            "Inside the networks",
+        ),
         "How was each setting chosen, and how is one row repeated?": (
             "Reproducibility checklist",
             "Commands",

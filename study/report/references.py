@@ -28,7 +28,7 @@ from study.report.drawing import (
 )
 from study.report.figures import worse_note
 from study.report.style import DARK, LONG_DASHES, RED, canvas, label, look
-from study.report.wording import percent
+from study.report.wording import percent, shortened
 
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
 #: What methods are compared with, by the name of the column.
@@ -388,7 +388,7 @@ def draw_labels(data: pd.DataFrame) -> Figure:
     rows = data.drop_duplicates("value")
     place = {value: i for i, value in enumerate(rows["value"])}
     counts = zip(rows["value"], rows["samples"], strict=True)
-    names = [f"{_short(value)} ({n:,})" for value, n in counts]
+    names = [f"{shortened(value)} ({n:,})" for value, n in counts]
     figure, axes = named_rows(names, range(len(names)), 22, 136)
     axes.grid(True, axis="y")
     most = data.loc[data["method"] != "gene mean", "mse"].max()  # the gene mean may lie beyond
@@ -403,9 +403,3 @@ def draw_labels(data: pd.DataFrame) -> Figure:
         axes.plot(points["mse"], points["value"].map(place), label=label(series), **style)
     name_all(figure, columns=3)
     return figure
-
-
-def _short(text: str, most: int = 30) -> str:
-    """Return foreign text on one line of a figure."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"

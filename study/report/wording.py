@@ -53,6 +53,12 @@ def plain_name(name: str) -> str:
     return name.replace("_", " ")
 
 
+def shortened(text: object, most: int = 30) -> str:
+    """Return foreign text on one line of a figure."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def joined(names: Sequence[str]) -> str:
     """Return "a", "a and b" or "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

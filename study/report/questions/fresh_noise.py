@@ -120,20 +120,22 @@ def _table(rows: pd.DataFrame, extra: Effects) -> Table:
         of = means.loc[(model, noise)]
         line = {"model": model, "noise factor": noise, COLUMN: its}
         for part in ("test", "train"):
-            line |= {f"{part} MSE, {draws}": of[f"{part}_mse", draws] for draws in (ONCE, FRESH)}
+            line |= {f"{part}, {draws}": of[f"{part}_mse", draws] for draws in (ONCE, FRESH)}
         lines.append({**line, "replicates": its.n})
     frame = pd.DataFrame(lines)
     return Table(
         "fresh-noise-table",
         "What fresh noise is worth",
         "Extra test MSE of noise drawn once in percent, with its simultaneous interval; the scale "
-        "is linear within the grey band, 1 %, and logarithmic beyond. Means over seeds of MSE on "
-        "noisy rows: a train MSE far below the test MSE shows that noise is fitted.",
+        "is linear within the grey band, 1 %, and logarithmic beyond. Test and train are the mean "
+        "MSE on noisy rows: a train MSE far below the test MSE shows that noise is fitted.",
         frame,
         {
             "noise factor": "g",
             COLUMN: _word,
-            **dict.fromkeys([name for name in frame if "MSE, " in name], ".4f"),
+            **dict.fromkeys(
+                [name for name in frame if name.startswith(("test, ", "train, "))], ".4f"
+            ),
         },
     )
 

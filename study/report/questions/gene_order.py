@@ -18,10 +18,11 @@ from data_utils.noise import identity_mse
 from models.config import SMALL_DENSE
 from study.evidence.effects import effect_of
 from study.evidence.evidence import MIXTURE, Evidence
+from study.evidence.images import pixels
 from study.evidence.stats import counted, sign_flip_test
 from study.report.curves import MISSING, nearest, over_seeds, references_at
 from study.report.document import Plot, Table
-from study.report.drawing import name_all, named_rows
+from study.report.drawing import colour_bar, draw_image, name_all, named_rows
 from study.report.questions import question as q
 from study.report.style import BLACK, BLUE, ORANGE, canvas, label, look, width
 from study.report.wording import intervals
@@ -229,9 +230,9 @@ def pictures(folder: Path) -> list[Plot]:
         samples = [f"sample {i + 1}" for i in range(images.shape[2])]
         filters = [str(i + 1) for i in range(arrays["filters"].shape[1])]
         data = {
-            "samples": _pixels(images, stage=list(STAGES), order=orders, sample=samples),
-            "error": _pixels(arrays["error"], order=orders),
-            "filters": _pixels(arrays["filters"], order=orders, filter=filters),
+            "samples": pixels(images, stage=list(STAGES), order=orders, sample=samples),
+            "error": pixels(arrays["error"], order=orders),
+            "filters": pixels(arrays["filters"], order=orders, filter=filters),
         }
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
@@ -268,13 +269,6 @@ def pictures(folder: Path) -> list[Plot]:
     ]
 
 
-def _pixels(values: np.ndarray, **axes: list[str]) -> pd.DataFrame:
-    """Return (..., height, width) as a frame: a column for each of `axes`, row, column, value."""
-    levels = [*axes.values(), *map(range, values.shape[-2:])]
-    index = pd.MultiIndex.from_product(levels, names=[*axes, "row", "column"])
-    return pd.DataFrame({"value": values.reshape(-1).astype(float)}, index=index).reset_index()
-
-
 # Drawings.
 
 
@@ -308,21 +302,17 @@ def draw_images(data: pd.DataFrame, rows: list[str], column: str, unit: str) -> 
     names = data[rows].agg("\n".join, axis=1) if rows else pd.Series("", data.index)
     lines, columns = names.unique(), data[column].unique()
     limit = float(np.nanpercentile(data["value"].abs(), 99))
-    colours = ("cividis", 0) if unit == "MSE" else ("PuOr_r", -limit)
+    colours = ("cividis", 0.0) if unit == "MSE" else ("PuOr_r", -limit)
     left = 130 if rows else 20
     shape = data["row"].nunique() / data["column"].nunique()
     step = (width() - left) / len(columns) * shape + 14
     figure, grid = canvas(step * len(lines) + 116, len(lines), len(columns))
     for (i, j), axes in np.ndenumerate(grid):
-        pixels = data[(names == lines[i]) & (data[column] == columns[j])]
-        image = pixels.pivot(index="row", columns="column", values="value").to_numpy()
-        drawn = axes.imshow(image, cmap=colours[0], vmin=colours[1], vmax=limit)
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
-        axes.set(xticks=[], yticks=[])
+        its = data[(names == lines[i]) & (data[column] == columns[j])]
+        drawn = draw_image(axes, its, (*colours, limit))
         if i == 0:
             axes.set_title(columns[j], loc="center")
         if j == 0:
             axes.set_ylabel(lines[i], rotation=0, ha="right", va="center")
-    figure.colorbar(drawn, ax=grid, location="bottom", label=unit, shrink=0.45, aspect=30)
+    colour_bar(figure, drawn, unit)
     return figure

@@ -350,32 +350,44 @@ class Training:
     def _measure_phase(self) -> None:
         """Every part at each of the phase's noise factors; training rows also without noise."""
         levels = [self._factors(i) for i in range(self._n_factors)]
+        by_sample = "test" in self.parts and rows_are_samples(self.members[0])
         # With one noise factor the validation rows are measured in every epoch.
         parts = [part for part in self.parts if part != "validation" or len(levels) > 1]
-        measured = {part: self._evaluate(part, levels, part == "train") for part in parts}
+        mse = {}
+        for part in parts:
+            if part == "test" and by_sample:
+                mse[part] = self._measure_samples(levels)
+            else:
+                mse[part] = [its for its, *_ in self._evaluate(part, levels, part == "train")]
         for i in range(len(levels)):
-            at = [member.phases[self.phase].noise_factors[i] for member in self.members]
             for part in parts:
-                self._record(part, "mse", measured[part][i][0], at)
-        self._record("train-clean", "mse", measured["train"][-1][0])
-        if "test" in self.parts and rows_are_samples(self.members[0]):
-            self._measure_samples(levels)
+                self._record(part, "mse", mse[part][i], self._factors_at(i))
+        self._record("train-clean", "mse", mse["train"][-1])
 
-    def _measure_samples(self, levels: list[torch.Tensor]) -> None:
-        """Keep the squared error of every test row at each of the phase's noise factors."""
+    def _factors_at(self, i: int) -> list[float]:
+        """Return the i-th noise factor of this phase for each member."""
+        return [member.phases[self.phase].noise_factors[i] for member in self.members]
+
+    def _measure_samples(self, levels: list[torch.Tensor]) -> list[list[float]]:
+        """Keep the squared error of every test row at each level; returns the members' MSE there.
+
+        The levels are the phase's noise factors.
+        """
         most = max(len(parts["test"]) for parts in self.rows.values())
         values = torch.full((len(levels), len(self.members), most), math.nan)
+        sums = torch.zeros(len(levels), len(self.members), dtype=torch.float64)
         for seed, blocks in self.seeds:
             start = 0
             for targets, noisy in self._evaluated(seed, "test", levels):
                 rows = slice(start, start := start + len(targets.rows))
                 for block in blocks:
                     for i, guess in enumerate(self._guesses(block, noisy, len(targets.rows))):
-                        errors = (guess - targets.rows).square().mean(dim=2)
-                        values[i, block.members, rows] = errors.cpu()
+                        errors = (guess - targets.rows).square().mean(dim=2).cpu()
+                        values[i, block.members, rows] = errors
+                        sums[i, block.members] += errors.double().sum(dim=1)
         for i, its in enumerate(values):
-            at = [member.phases[self.phase].noise_factors[i] for member in self.members]
-            self.sample_errors.append(SampleErrors(self.epoch + 1, at, its))
+            self.sample_errors.append(SampleErrors(self.epoch + 1, self._factors_at(i), its))
+        return (sums / self._n_rows("test").cpu()).tolist()
 
     def _measure_across(self) -> None:
         """The test rows at every noise factor of the paper, whatever the members trained on."""

@@ -6,6 +6,7 @@ sooner.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -53,6 +54,28 @@ class GeneMean(Denoiser):
         return np.broadcast_to(self.mean_, np.shape(noisy)).copy()
 
 
+@dataclass(frozen=True, eq=False)
+class PrincipalAxes:
+    """Training rows along the eigenvectors of their covariance, from the least variance upwards.
+
+    mean (genes,), centred (rows, genes), variances (genes,), components (genes, genes), one per
+    column; float64. PCA and Wiener filters of the same rows can share them.
+    """
+
+    mean: np.ndarray
+    centred: np.ndarray
+    variances: np.ndarray
+    components: np.ndarray
+
+    @classmethod
+    def of(cls, train: np.ndarray) -> PrincipalAxes:
+        """Find the axes of training rows, (samples, genes)."""
+        rows = np.asarray(train, dtype=np.float64)
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        return cls(mean, centred, *_eigen(centred))
+
+
 class PCA(Denoiser):
     """The noisy input projected on the first `code_size` principal components of training rows.
 
@@ -72,14 +95,15 @@ class PCA(Denoiser):
 
     def fit(self, train: np.ndarray) -> Self:
         """Find the components, at most as many as there are rows or genes."""
-        from sklearn import decomposition
+        return self.fit_axes(PrincipalAxes.of(train))
 
-        n_components = min(self.code_size, *train.shape)
-        with np.errstate(invalid="ignore"):  # shares of a variance of 0, which are not used
-            pca = decomposition.PCA(n_components, svd_solver="covariance_eigh")
-            pca.fit(np.asarray(train, dtype=np.float64))
-        self.mean_, self.components_ = pca.mean_, pca.components_
-        self.variances_ = pca.explained_variance_
+    def fit_axes(self, axes: PrincipalAxes) -> Self:
+        """Take the first components of training rows whose axes are known."""
+        n_rows = len(axes.centred)
+        largest = slice(None, -1 - min(self.code_size, *axes.centred.shape), -1)
+        self.mean_ = axes.mean
+        self.components_ = np.ascontiguousarray(axes.components.T[largest])
+        self.variances_ = axes.variances[largest] * n_rows / max(n_rows - 1, 1)
         return self
 
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
@@ -142,18 +166,19 @@ class Wiener(Denoiser):
 
     def fit(self, train: np.ndarray) -> Self:
         """Estimate the spectra."""
+        return self.fit_axes(PrincipalAxes.of(train))
+
+    def fit_axes(self, axes: PrincipalAxes) -> Self:
+        """Estimate the spectra of training rows whose axes are known."""
         from sklearn.covariance import ledoit_wolf_shrinkage
 
-        train = np.asarray(train, dtype=np.float64)
-        self.mean_ = train.mean(axis=0)
-        centred = train - self.mean_
-        eigenvalues, self.components_ = _eigen(centred)
-        ledoit_wolf = float(ledoit_wolf_shrinkage(centred, assume_centered=True))
+        self.mean_, self.components_, eigenvalues = axes.mean, axes.components, axes.variances
+        ledoit_wolf = float(ledoit_wolf_shrinkage(axes.centred, assume_centered=True))
         named = {UNTUNED: ledoit_wolf} | {f"shrinkage {s:g}": s for s in SHRINKAGES}
         self.spectra_ = {
             name: (1 - s) * eigenvalues + s * eigenvalues.mean() for name, s in named.items()
         }
-        self.spectra_["cross-validated"] = _cross_validated_spectrum(centred)
+        self.spectra_["cross-validated"] = _cross_validated_spectrum(axes.centred)
         return self
 
     def tune(self, validation: Pairs) -> Self:

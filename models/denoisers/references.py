@@ -18,7 +18,7 @@ from data_utils.oracle import posterior_mean
 from data_utils.preparation import PreparedData, ZScore
 from models.architecture import LARGEST_COVARIANCE
 from models.denoisers.denoiser import ERROR_COLUMNS, Denoiser, Pairs, mse, noisy_rows
-from models.denoisers.linear import PCA, GeneMean, Identity, Wiener
+from models.denoisers.linear import PCA, GeneMean, Identity, PrincipalAxes, Wiener
 
 
 class Oracle(Denoiser):
@@ -42,16 +42,18 @@ def references(
 
     Beyond LARGEST_COVARIANCE genes without PCA and Wiener. Tuned under the noise of seed 0.
     """
-    found: list[Denoiser] = [Identity(), GeneMean()]
+    found: list[Denoiser] = [Identity(), GeneMean().fit(data.train)]
     if data.n_genes <= LARGEST_COVARIANCE:
-        found += [PCA(code_size, gain) for gain in (False, True) for code_size in code_sizes]
-        found.append(Wiener())
+        axes = PrincipalAxes.of(data.train)
+        of_sizes = (PCA(size, gain) for gain in (False, True) for size in code_sizes)
+        found += [pca.fit_axes(axes) for pca in of_sizes]
+        found.append(Wiener().fit_axes(axes))
     if cohort is not None:
         if not np.array_equal(data.gene_ids, cohort.matrix.gene_ids):
             raise ValueError("the genes of the data are not those of the cohort: it has no oracle")
         found.append(Oracle(cohort, data.scaling))
     validation = Pairs.noised(data.validation, seed=0)
-    return [reference.fit(data.train).tune(validation) for reference in found]
+    return [reference.tune(validation) for reference in found]
 
 
 def reference_guesses(

@@ -252,7 +252,21 @@ def test_errors_of_test_samples_are_those_of_the_network_in_float64(model):
             torch.testing.assert_close(values[: len(clean)], expected, rtol=1e-5, atol=0)
             assert values[len(clean) :].isnan().all()
             test = own[k][its.epoch, "test", "mse", its.noise_factors[k]]
-            assert expected.mean().item() == pytest.approx(test, rel=1e-5)
+            assert values[: len(clean)].mean().item() == pytest.approx(test, rel=1e-14)
+            assert expected.mean().item() == pytest.approx(test, rel=1e-6)
+
+
+def test_test_rows_are_measured_once_in_each_phase(monkeypatch):
+    measured_parts, evaluated = [], PackTraining._evaluated
+
+    def noting(self, seed, part, levels):
+        measured_parts.append((self.epoch + 1, part))
+        return evaluated(self, seed, part, levels)
+
+    monkeypatch.setattr(PackTraining, "_evaluated", noting)
+    trained([member("dense-2", phases=CARRIED)])
+    ends = list(np.cumsum([phase.epochs for phase in CARRIED]))
+    assert [epoch for epoch, part in measured_parts if part == "test"] == ends
 
 
 @pytest.mark.parametrize("other", [{"layout": "stream"}, {"gene_order": "shuffled"}], ids=str)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import decomposition
 from sklearn.covariance import ledoit_wolf
 
 from data_utils.noise import evaluation_noise
@@ -112,6 +113,15 @@ def test_pca_keeps_the_noise_of_its_components_alone():
     assert mse(guess, clean) == pytest.approx(
         0.25 * 4 / 30, rel=0.03
     )  # k directions of 30, alpha^2 each
+
+
+@pytest.mark.parametrize("n_samples", [200, 12])
+def test_pca_is_that_of_scikit_learn(n_samples):
+    rows = noised(low_rank(n_samples), 0.1)
+    its, theirs = PCA(5).fit(rows), decomposition.PCA(5, svd_solver="full").fit(rows)
+    np.testing.assert_allclose(its.mean_, theirs.mean_, rtol=1e-12)
+    np.testing.assert_allclose(its.variances_, theirs.explained_variance_, rtol=1e-10)
+    np.testing.assert_allclose(np.abs(its.components_ @ theirs.components_.T), np.eye(5), atol=1e-7)
 
 
 def test_pca_of_fewer_rows_or_genes_than_units():

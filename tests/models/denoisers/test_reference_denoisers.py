@@ -14,7 +14,7 @@ from data_utils.preparation import prepare
 from data_utils.sources import load_dataset
 from models.denoisers import references as module
 from models.denoisers.denoiser import Pairs, mse, noisy_rows
-from models.denoisers.linear import Wiener
+from models.denoisers.linear import N_FOLDS, PCA, Wiener
 from models.denoisers.references import (
     ERROR_COLUMNS,
     Oracle,
@@ -105,6 +105,25 @@ def test_guesses_are_those_that_the_table_measures():
     for row, guess in found:
         assert guess.shape == data.test.shape
         assert mse(guess, data.test) == row["test_mse"]
+
+
+def test_the_covariance_of_the_training_rows_is_decomposed_once_for_all_references(monkeypatch):
+    """And once for each fold of the cross-validated spectrum."""
+    data, decompose, sizes = prepared(), np.linalg.eigh, []
+    alone = [PCA(size, gain).fit(data.train) for gain in (False, True) for size in (2, 8, 40)]
+    alone.append(Wiener().fit(data.train).tune(Pairs.noised(data.validation, seed=0)))
+
+    def noting(matrix):
+        sizes.append(matrix.shape)
+        return decompose(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", noting)
+    together = references(data, code_sizes=(2, 8, 40))[2:]
+    assert sizes == [(60, 60)] * (1 + N_FOLDS)
+    probe = np.random.default_rng(0).normal(size=(5, data.n_genes))
+    for one, other in zip(alone, together, strict=True):
+        assert (one.name, one.code_size) == (other.name, other.code_size)
+        assert np.array_equal(one.denoise(probe, 0.5), other.denoise(probe, 0.5)), one.name
 
 
 def test_more_genes_than_a_covariance_is_taken_of(monkeypatch):

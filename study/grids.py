@@ -92,7 +92,7 @@ FRESH_NETWORK, LINEAR_OUTPUT, ADAM, FRESH_NOISE = FACTORS = (
     "Adam to convergence",
     "fresh noise every epoch",
 )
-#: Items of all models, of dense ones, and of the conv network.
+#: Further items; `correctable` has which models they are of.
 SCALED, TWO_CODES = "scaled on training rows", "two code layers"
 NOISY_INPUT, ONE_IMAGE = "noisy input", "one image per sample"
 #: Noise factors at which the autopsy trains fresh networks: the ends and the middle.
@@ -253,6 +253,13 @@ def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
     ]
 
 
+def correctable(model: str) -> tuple[str, ...]:
+    """Return the items that can be put right in a model: the scripts' two kinds differ."""
+    if model == "conv":
+        return (FRESH_NETWORK, LINEAR_OUTPUT, ADAM, NOISY_INPUT, SCALED, ONE_IMAGE)
+    return (*FACTORS, SCALED, TWO_CODES)
+
+
 def corrections(
     published: MemberConfig, epochs: int, levels: Sequence[float]
 ) -> list[MemberConfig]:
@@ -263,14 +270,10 @@ def corrections(
     trained at those of `levels` that the published one was carried through. Evaluation on noisy
     test rows needs no network of its own: every network is measured both ways.
     """
-    sets: list[tuple[str, ...]]
-    if published.model == "conv":
-        alone = (FRESH_NETWORK, LINEAR_OUTPUT, ADAM, NOISY_INPUT, SCALED, ONE_IMAGE)
-        sets = [(item,) for item in alone]
-    else:
-        sizes = range(1, len(FACTORS) + 1)
-        sets = [items for size in sizes for items in combinations(FACTORS, size)]
-        sets += [(SCALED,), (TWO_CODES,)]
+    factors = () if published.model == "conv" else FACTORS
+    sizes = range(1, len(factors) + 1)
+    sets = [items for size in sizes for items in combinations(factors, size)]
+    sets += [(item,) for item in correctable(published.model) if item not in factors]
     return [
         member for items in sets for member in _corrected(published, items, epochs, set(levels))
     ]

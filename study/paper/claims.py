@@ -19,7 +19,7 @@ from study.evidence.clusters import Contrast, cluster_intervals
 from study.evidence.effects import SMALLEST, Effect, effect_of, effects
 from study.evidence.evidence import Evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED
-from study.grids import LONG, ONE_IMAGE, TWO_CODES
+from study.grids import LONG, correctable
 from study.paper.comparisons import (
     ACROSS,
     CODE,
@@ -60,9 +60,7 @@ MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
 #: What a protocol is judged by: the scripts measured clean training rows, the text noisy test rows.
 OWN_MEASURE = {AS_PUBLISHED: CLEAN, AS_WRITTEN: NOISY}
 
-NOISY_ROWS, DIVIDED = "test rows with noise", "conv MSE / n, as Fig. 10 prints it"
-#: Items of one kind of model; the other kind stands as published.
-ONE_KIND = {TWO_CODES: DENSE, ONE_IMAGE: (CONV,)}
+DIVIDED = "conv MSE / n, as Fig. 10 prints it"
 
 _C5 = (
     "at noise 0.5: conv 0.000577 (Fig. 10; x n: 1.0104), "
@@ -375,19 +373,22 @@ def _measured(levels: pd.DataFrame, measure: str) -> pd.DataFrame:
 def _steps(claim: Claim, evidence: Evidence, smallest: float) -> tuple[Step, ...]:
     """Compare the mean over parts as published with that of each variant, by replicate.
 
-    Only parts that both measured count. Items are one family, by Holm.
+    Only models and parts that both measured count. Items are one family, by Holm.
     """
     if claim.compare is None or not claim.in_scripts:
         return ()
     levels = evidence.levels[evidence.levels["model"].isin(claim.models)]
     levels = _measured(levels[levels["protocol"] == AS_PUBLISHED], claim.measure(AS_PUBLISHED))
-    published = claim.compare(usable(levels[levels["changed"] == ""]))
+    all_published = usable(levels[levels["changed"] == ""])
     known: dict[str, pd.Series] = {}
     changed: dict[str, pd.Series] = {}
     change: dict[str, pd.Series] = {}
     for item, rows in _variants(claim, levels):
         found = claim.compare(usable(rows))
-        both = [part for part in found if found[part].notna().any() and len(published[part])]
+        published = claim.compare(all_published[all_published["model"].isin(rows["model"])])
+        both = [
+            part for part in found if found[part].notna().any() and len(published.get(part, ()))
+        ]
         scale = 2 if claim.shape else 1  # a fall and what is beyond it are one change
         known[item] = scale * mean_of_parts({part: published[part] for part in both})
         changed[item] = scale * mean_of_parts({part: found[part] for part in both})
@@ -408,16 +409,20 @@ def _steps(claim: Claim, evidence: Evidence, smallest: float) -> tuple[Step, ...
 
 
 def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield (item, levels) as published with one item changed, for items of the claim's models."""
+    """Yield (item, levels) as published with one item changed, for items of the claim's models.
+
+    Models that cannot have an item changed that others of the claim can stand as published.
+    """
     published = levels[levels["changed"] == ""]
     if published.empty:
         return
     if not claim.gap:
-        yield NOISY_ROWS, _measured(published, NOISY)
+        yield NOISY, _measured(published, NOISY)
     single = levels.loc[levels["changed"].map(items_of).map(len) == 1]
     for item, rows in single.groupby("changed", sort=False):
-        kind = ONE_KIND.get(item, claim.models)
-        yield item, pd.concat([rows, published[~published["model"].isin(kind)]])
+        can = [model for model in claim.models if item in correctable(model)]
+        others = ~published["model"].isin(can or claim.models)
+        yield item, pd.concat([rows, published[others]])
     if CONV in claim.models and not claim.gap:
         yield DIVIDED, divided_by_n(published)
 

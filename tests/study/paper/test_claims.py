@@ -12,7 +12,7 @@ from models.config import NOISE_FACTORS, MemberConfig, Phase, training_settings
 from study.evidence.effects import percent
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
-from study.grids import Narrowing
+from study.grids import Narrowing, correctable
 from study.paper.claims import CLAIMS, CLEAN, NOISY, judge_claim, judge_claims
 from study.paper.comparisons import DENSE, MIDDLE_PARTS, turning_points
 from study.paper.judging import Part
@@ -610,7 +610,7 @@ def test_fresh_networks_make_c3_vanish_and_the_report_says_so(autopsy):
     found = judged(autopsy)
     steps = {step.item: step for step in found["C3"].steps}
     assert list(steps) == [
-        "test rows with noise",
+        "noisy test rows",
         "fresh network per level",
         "linear output",
         "Adam to convergence",
@@ -632,7 +632,7 @@ def test_fresh_networks_make_c3_vanish_and_the_report_says_so(autopsy):
     assert fresh.changed.effect == pytest.approx(0, abs=1e-9)
     assert steps["linear output"].change.outcome == NO_DIFFERENCE
     assert found["C1"].artefact.startswith(
-        "there as published; not made by: test rows with noise / fresh"
+        "there as published; not made by: noisy test rows / fresh"
     )
 
 
@@ -640,7 +640,7 @@ def test_items_are_judged_with_the_seeds_that_both_have(autopsy, published):
     found = judged(published, autopsy)
     assert found["C3"].cell(PUBLISHED).n == 8
     assert {step.item: step.change.n for step in found["C1"].steps} == {
-        "test rows with noise": 8,
+        "noisy test rows": 8,
         **dict.fromkeys([step.item for step in found["C1"].steps][1:], 5),
     }
 
@@ -663,7 +663,7 @@ def test_clean_rows_can_be_what_makes_a_claim(published):
     evidence = load_evidence([published])
     noisy = 0.9 + 0.1 * evidence.levels["noise_factor"] + 0.001 * np.sin(evidence.levels["seed"])
     found = of_claims(replace(evidence, levels=evidence.levels.assign(test_mse=noisy)))
-    assert found["C3"].artefact.startswith("there as published; vanishes with: test rows with")
+    assert found["C3"].artefact.startswith("there as published; vanishes with: noisy test rows")
     assert found["C3"].steps[0].changed.outcome == REVERSED
     assert found["C3"].artefact.endswith("--grid autopsy")
 
@@ -692,16 +692,46 @@ def test_c5_appears_when_the_conv_mse_is_divided_by_n(autopsy):
         in judgement.artefact
     )
     assert "times n = 1752 it is 1.0104" in judgement.artefact
-    # items of one kind of model are judged against the other kind as published
-    for item in ("two code layers", "one image per sample"):
-        assert steps[item].changed.effect == pytest.approx(plain.effect, abs=0.001)
+    assert set(steps) == {
+        *("noisy test rows", "conv MSE / n, as Fig. 10 prints it"),
+        *correctable("dense-2"),
+        *correctable("conv"),
+    }
+
+
+DENSE_ONLY = ("fresh noise every epoch", "two code layers")
+CONV_ONLY = ("noisy input", "one image per sample")
+
+
+@pytest.mark.parametrize("item", [*DENSE_ONLY, *CONV_ONLY])
+def test_an_item_of_one_kind_of_model_is_judged_against_the_other_as_published(tmp_path, item):
+    """The item doubles the MSE of the networks that have it, and no other item does anything."""
+
+    def mse(member, noise):
+        return (2.03 if item in member.protocol.changed else 1.03) + 0.001 * math.sin(member.seed)
+
+    steps = judged(fake_run(tmp_path / "run", "autopsy", narrowing=few(), mse=mse))["C5a"].steps
+    effects = {step.item: step.changed.effect for step in steps}
+    expected = 100.0 if item in DENSE_ONLY else -50.0
+    assert effects.pop(item) == pytest.approx(expected, abs=0.1)
+    del effects["conv MSE / n, as Fig. 10 prints it"]
+    assert list(effects.values()) == pytest.approx([0.0] * len(effects), abs=1e-6)
 
 
 def test_an_item_run_for_some_models_is_not_mixed_with_the_published_others(tmp_path, published):
     conv = fake_run(tmp_path / "conv", "autopsy", narrowing=few(depths=("conv",)))
     items = {step.item for step in judged(published, conv)["C5a"].steps}
-    assert "one image per sample" in items  # an item of conv alone
+    assert set(CONV_ONLY) <= items
     assert "linear output" not in items  # the dense networks were not run with it
+
+
+def test_an_item_run_for_some_depths_is_compared_with_these_as_published(tmp_path, published):
+    """Deeper networks have more MSE, so that all depths are no standard for two of them."""
+    some = fake_run(tmp_path / "some", "autopsy", narrowing=few(depths=("2", "conv")))
+    steps = {step.item: step for step in judged(published, some)["C5a"].steps}
+    step = steps["linear output"]
+    assert step.published.effect == pytest.approx(percent(math.log(0.81 / 1.01)), abs=0.1)
+    assert step.change.effect == pytest.approx(0, abs=1e-9)
 
 
 # The division by n

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -85,7 +85,7 @@ class ClaimVerdict(Effect):
     """The verdict on all parts together.
 
     Effect, interval and the other numbers are those of the part that decides: the one that is most
-    surely reversed, or if the claim holds the weakest. So the interval that is shown and the
+    surely reversed, or if the claim holds the weakest. Only `needed` is of the whole claim. So the interval that is shown and the
     outcome agree. `n` counts the replicates of the part that has fewest. If parts are missing that
     could still change the outcome, it is "not measured", and there is no effect.
     """
@@ -158,17 +158,34 @@ class Rule:
     any_of: bool = False
     apart: tuple[Part, ...] = field(default=())
 
+    @property
+    def by_one(self) -> tuple[Outcome, ...]:
+        """The outcomes that one part brings about; the other definite ones take all parts."""
+        return (HOLDS,) if self.any_of else (REVERSED, NO_DIFFERENCE)
+
+    @property
+    def by_all(self) -> tuple[Outcome, ...]:
+        """The outcomes that every part must have."""
+        return (NO_DIFFERENCE, REVERSED) if self.any_of else (HOLDS,)
+
 
 def judge(
     differences: Differences, overlap: float, rule: Rule | None = None
 ) -> ClaimVerdict | None:
     """Judge a claim by its parts; None if no part was measured.
 
-    Every part has the interval of the level at which Holm's procedure tests it among the parts that
-    count, and its outcome is read off that interval. Parts that stand `apart` are tested as a
-    family of their own as well, and have the less strict of the two levels (closed testing: if the
-    smaller claim falls, so does the larger). A true claim is then reversed with a chance of at most
-    ALPHA, since it takes the lower tail of a two-sided test, ALPHA / 2, in one of two families.
+    What one part is enough for, such as that an order of models is reversed somewhere, is tested at
+    the level that Holm's procedure gives each part: many parts have many chances to be wrong. Parts
+    that stand `apart` are a family of their own as well, and have the less strict of the two levels
+    (closed testing: if the smaller claim falls, so does the larger). A true claim is then reversed
+    with a chance of at most ALPHA, since it takes the lower tail of a two-sided test, ALPHA / 2, in
+    one of two families.
+
+    What every part must show, such as that the order is right everywhere, is tested at ALPHA in
+    each part. This is the intersection-union test (Berger 1982, Technometrics 24:295), which needs
+    no correction: if the claim is false, one of its parts is, and the claim holds only if that part
+    is shown to hold, with a chance of at most ALPHA / 2. All parts then have intervals of that
+    level. What one part decides comes first.
     """
     rule = rule or Rule()
     known = {Part(*part): values.dropna() for part, values in differences.items()}
@@ -180,12 +197,32 @@ def judge(
     for family in (counted, [part for part in counted if part in rule.apart], asides):
         found = family_levels({part: known[part] for part in family}, overlap)
         alphas |= {part: max(alpha, alphas.get(part, 0.0)) for part, alpha in found.items()}
-    strictest = {part: ALPHA / max(1, len(counted)) for part in counted}
-    parts = tuple(
-        _part(part, values, overlap, rule.smallest, alphas[part], strictest.get(part, ALPHA))
+    strictest = dict.fromkeys(known, ALPHA) | dict.fromkeys(counted, ALPHA / max(1, len(counted)))
+    corrected = _parts(known, overlap, rule, alphas, strictest)
+    verdict = _together(corrected, overlap, rule)
+    if verdict.outcome in rule.by_one:
+        return verdict
+    alphas |= dict.fromkeys(counted, ALPHA)
+    each = _parts(known, overlap, rule, alphas, dict.fromkeys(known, ALPHA))
+    whole = _together(each, overlap, rule)
+    if whole.outcome in rule.by_all:
+        return whole
+    needed = _needed(corrected, each, rule) if verdict.outcome == UNDECIDED else None
+    return replace(verdict, needed=needed)
+
+
+def _parts(
+    known: Mapping[Part, pd.Series],
+    overlap: float,
+    rule: Rule,
+    alphas: Mapping[Part, float],
+    strictest: Mapping[Part, float],
+) -> tuple[PartVerdict, ...]:
+    """Judge each part at its level."""
+    return tuple(
+        _part(part, values, overlap, rule.smallest, alphas[part], strictest[part])
         for part, values in known.items()
     )
-    return _together([p for p in parts if p.part in counted] or list(parts), parts, overlap, rule)
 
 
 def _part(
@@ -197,10 +234,9 @@ def _part(
     return PartVerdict(**numbers(found), part=part, sign_flips=sign_flip_test(values))
 
 
-def _together(
-    counted: list[PartVerdict], parts: tuple[PartVerdict, ...], overlap: float, rule: Rule
-) -> ClaimVerdict:
+def _together(parts: tuple[PartVerdict, ...], overlap: float, rule: Rule) -> ClaimVerdict:
     """Combine the parts that count; the part that decides gives the numbers."""
+    counted = _counting(parts)
     outcomes = [_counted_as(part) for part in counted]
     order = ANY_OF if rule.any_of else ALL_OF
     outcome = next(found for found in order if found in outcomes)
@@ -209,9 +245,12 @@ def _together(
     deciding = [part for part in counted if part.outcome == outcome == _counted_as(part)]
     chosen = max(deciding, key=_supports) if rule.any_of else min(deciding, key=_supports)
     found = numbers(chosen) | {"n": min(part.n for part in counted if part.n)}
-    if outcome == UNDECIDED:
-        found["needed"] = _needed(deciding, rule.any_of)
     return ClaimVerdict(**found, parts=parts, decisive=chosen.part, overlap=overlap)
+
+
+def _counting(parts: tuple[PartVerdict, ...]) -> tuple[PartVerdict, ...]:
+    """Return the parts that decide; if there are none, all of them."""
+    return tuple(part for part in parts if part.part.role != Role.ASIDE) or parts
 
 
 def _counted_as(part: PartVerdict) -> Outcome:
@@ -225,10 +264,27 @@ def _supports(part: PartVerdict) -> float:
     return part.effect if math.isnan(end) else end
 
 
-def _needed(undecided: list[PartVerdict], any_of: bool) -> int | None:
-    """Return the replicates that would decide one of the parts, or all of them."""
-    needed = [part.needed for part in undecided]
-    known = [n for n in needed if n is not None]
-    if any_of:
-        return min(known, default=None)
-    return max(known) if len(known) == len(needed) else None
+def _needed(
+    corrected: tuple[PartVerdict, ...], each: tuple[PartVerdict, ...], rule: Rule
+) -> int | None:
+    """Return the replicates that would decide on a claim, if others differ like these.
+
+    One part is enough if any leans to what one part brings about; else all others must be decided.
+    `corrected` and `each` are the parts at the levels of the one and of the other.
+    """
+    pairs = [*zip(_counting(corrected), _counting(each), strict=True)]
+    one = [part.needed for part, other in pairs if part.outcome == UNDECIDED and _leans(other, rule)]
+    if one:
+        return min((n for n in one if n is not None), default=None)
+    others = [other.needed for _, other in pairs if other.outcome == UNDECIDED]
+    known = [n for n in others if n is not None]
+    return max(known, default=None) if len(known) == len(others) else None
+
+
+def _leans(part: PartVerdict, rule: Rule) -> bool:
+    """Whether a part leans to an outcome that one part brings about."""
+    if part.outcome != UNDECIDED:
+        return _counted_as(part) in rule.by_one
+    half = rule.smallest / 2
+    supports = part.effect > (-half if part.part.role == Role.BOUND else half)
+    return supports == rule.any_of

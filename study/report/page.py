@@ -354,7 +354,8 @@ CLAIMS = (
     "Effects are changes of MSE in percent; above 0 supports the claim. Each part is judged by the "
     "interval that is shown, at the level at which Holm's procedure tests it: all of it above 0 "
     "“holds”, all below 0 is “reversed”, all within ±1 % is “no difference”, else it is "
-    "“undecided”. One reversed part reverses a claim; the row has the part that decides."
+    "“undecided”. One reversed part reverses a claim; it holds if every part does, at 95 % without "
+    "a correction. The row has the part that decides."
 )
 DIVISION = (
     "These are MSE divided once more by a number of samples n. Fig. 4 is Fig. 6 at noise 0.5 "

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.evidence.effects import outcome
+from study.evidence.effects import effects, outcome
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
 from study.paper.judging import ONE_SPLIT, Part, Role, Rule, judge
 
@@ -135,13 +135,65 @@ def test_what_is_missing_keeps_a_claim_from_holding_but_not_from_being_reversed(
     assert judge(parts([], []), OVERLAP) is None
 
 
-def test_undecided_parts_need_as_many_replicates_as_the_worst_of_them():
+def test_replicates_that_would_decide_are_those_of_the_worst_part_or_of_one_that_is_enough():
     wide, narrow = [0.02, -0.01, 0.05], [0.03, -0.005, 0.05]
     far, near = judge(parts(wide), 0), judge(parts(narrow), 0)
     assert far.needed > near.needed > 3
-    both = judge(parts(wide, narrow), 0)
-    assert both.needed > far.needed  # two parts are tested more strictly
-    assert judge(parts(wide, narrow), 0, Rule(any_of=True)).needed < both.needed
+    assert judge(parts(wide, narrow), 0).needed == far.needed  # both must hold, each at 5 %
+    any_of = judge(parts(wide, narrow), 0, Rule(any_of=True))
+    assert near.needed < any_of.needed < far.needed  # one must hold, at 2.5 %
+    # one that leans against the claim is enough, at 2.5 %; far more would decide on the other
+    unlike = [-value for value in narrow]
+    assert judge(parts(wide, unlike), 0).needed == any_of.needed
+
+
+# The rates of false verdicts
+
+
+def study(truths, rng, replicates=5):
+    """One study: parts with these true log ratios, half of whose variance is in common."""
+    own, shared = rng.normal(size=(len(truths), replicates)), rng.normal(size=replicates)
+    return parts(*(np.array(truths)[:, None] + 0.01 * (own + shared)))
+
+
+def rate(truths, wanted, any_of=False, studies=200):
+    """The share of studies whose verdict is one of `wanted`."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    rule = Rule(any_of=any_of)
+    found = [judge(study(truths, rng), 0, rule).outcome for _ in range(studies)]
+    return np.mean([outcome in wanted for outcome in found])
+
+
+ONE_PERCENT = math.log1p(0.01)
+
+
+def test_a_claim_with_a_false_part_seldom_holds():
+    """The chance is 2.5 % in each part, whatever their number; 200 studies know it to 2 %."""
+    assert rate((0.0, *[0.1] * 5), {HOLDS}) <= 0.05
+    assert rate([0.0] * 6, {HOLDS}) <= 0.025  # all six at once
+
+
+def test_a_true_claim_seldom_falls_by_one_of_its_parts():
+    assert rate([ONE_PERCENT] * 6, {REVERSED, NO_DIFFERENCE}) <= 0.05
+    assert rate([0.0] * 6, {REVERSED}) <= 0.05
+
+
+def test_one_of_several_parts_seldom_makes_a_false_claim_hold():
+    assert rate([0.0] * 6, {HOLDS}, any_of=True) <= 0.05
+    assert rate((ONE_PERCENT, *[0.0] * 5), {NO_DIFFERENCE, REVERSED}, any_of=True) <= 0.05
+
+
+def test_a_true_claim_of_many_parts_is_found_more_often_than_by_parts_that_are_corrected():
+    rng = np.random.Generator(np.random.PCG64(0))
+    truths, by_all, by_each = [0.03] * 6, 0, 0
+    for _ in range(100):
+        differences = study(truths, rng)
+        verdict = judge(differences, 0)
+        by_all += verdict.outcome == HOLDS
+        by_each += {found.outcome for found in effects(differences, 0).values()} == {HOLDS}
+        if verdict.outcome == HOLDS:
+            assert {round(part.level, 6) for part in verdict.parts} == {0.95}
+    assert by_all >= by_each + 15
 
 
 @given(

@@ -1,8 +1,8 @@
 """Intervals over test samples: what comparisons would be with other samples of the same kind.
 
-Samples of one donor, or of another group that a split keeps together, are alike. So whole groups
-are drawn with replacement, and every replicate's MSE is measured again on what was drawn of its own
-test samples. Replicates test the same samples again and again, and a sample that is drawn twice
+Samples of one donor, or of another group that a split keeps together, are alike, and so are those
+of one tissue. So whole donors or tissues (Evidence.clusters) are drawn with replacement, and every
+replicate's MSE is measured again on what was drawn of its own test samples. Replicates test the same samples again and again, and a sample that is drawn twice
 counts twice in all of them. Networks stay as they were trained, so these intervals leave out what
 other training samples would change (study/evidence/effects.py has that).
 """

@@ -13,7 +13,8 @@ import pandas as pd
 from data_utils.errors import InputError
 from data_utils.preparation import TEST_SHARE, VALIDATION_SHARE
 from models.denoisers.denoiser import ERROR_COLUMNS
-from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, typed_table
+from study.evidence.clusters import FEWEST_CLUSTERS
+from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, TISSUE, typed_table
 
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
@@ -149,13 +150,22 @@ class Evidence:
 
     @cached_property
     def clusters(self) -> pd.Series:
-        """By sample the group that the splits keep together; without groups each is its own."""
+        """By sample what it is drawn together with (study/evidence/clusters.py); `name` is its kind.
+
+        These are the groups that the splits keep together, such as donors. Without groups they are
+        tissues, if there are enough for an interval, else single samples.
+        """
         path = self.runs[0].path / "split.parquet"
         if not path.exists():
-            return pd.Series(dtype=object)
+            return pd.Series(dtype=object, name="sample")
         table = _table(path, ["sample_id"]).drop_duplicates("sample_id")
-        of = table["group"] if "group" in table else table["sample_id"]
-        return pd.Series(of.to_numpy(), table["sample_id"].to_numpy())
+        if "group" in table:
+            of = table["group"].rename(self.runs[0].config.get("group") or "group")
+        elif TISSUE in table and table[TISSUE].nunique() >= FEWEST_CLUSTERS:
+            of = table[TISSUE]
+        else:
+            of = table["sample_id"].rename("sample")
+        return of.set_axis(table["sample_id"].to_numpy())
 
 
 def load_cohorts(folders: Sequence[Path | str]) -> tuple[Evidence, ...]:

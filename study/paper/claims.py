@@ -363,7 +363,7 @@ def _over_samples(
     errors = sample_errors(evidence)
     found = cluster_intervals(errors, contrasts) if len(errors) else {}
     parts = (replace(part, samples=found.get(part.part)) for part in verdict.parts)
-    return replace(verdict, parts=tuple(parts))
+    return replace(verdict, parts=tuple(parts), drawn=str(evidence.clusters.name))
 
 
 def _measured(levels: pd.DataFrame, measure: str) -> pd.DataFrame:

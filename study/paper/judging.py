@@ -87,12 +87,14 @@ class ClaimVerdict(Effect):
     Effect, interval and the other numbers are those of the part that decides: the one that is most
     surely reversed, or if the claim holds the weakest. Only `needed` is of the whole claim. So the interval that is shown and the
     outcome agree. `n` counts the replicates of the part that has fewest. If parts are missing that
-    could still change the outcome, it is "not measured", and there is no effect.
+    could still change the outcome, it is "not measured", and there is no effect. `drawn` is what
+    the intervals over test samples draw as a whole: a donor, a tissue, or a sample.
     """
 
     parts: tuple[PartVerdict, ...]
     decisive: Part | None
     overlap: float
+    drawn: str = "sample"
 
     @property
     def words(self) -> str:
@@ -125,7 +127,8 @@ class ClaimVerdict(Effect):
         if found is None:
             return ""
         digits = shown_digits(found.low, found.high)
-        return f"other test samples: {found.low:+.{digits}f} to {found.high:+.{digits}f} %"
+        drawn = "" if self.drawn == "sample" else f", by {self.drawn}"
+        return f"other test samples{drawn}: {found.low:+.{digits}f} to {found.high:+.{digits}f} %"
 
     @property
     def frame(self) -> pd.DataFrame:

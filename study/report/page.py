@@ -336,10 +336,12 @@ NAMES = {
     "high": "to",
     "sign_flips": "p of sign flips",
     "n": "replicates",
+    "samples_low": "samples from",
+    "samples_high": "samples to",
     "product": "printed × n",
 }
 FORMATS = {
-    **dict.fromkeys(("effect, %", "from", "to"), "+.2f"),
+    **dict.fromkeys(("effect, %", "from", "to", "samples from", "samples to"), "+.2f"),
     **dict.fromkeys(("p", "p of sign flips"), ".3g"),
     "level": ".4g",
     "noise factor": "g",
@@ -363,7 +365,9 @@ DIVISION = (
 )
 PARTS = (
     "Paired by replicate; above 0 supports the claim. Intervals have the variance of Nadeau and "
-    "Bengio (2003) for overlapping splits; the sign-flip test beside them assumes no distribution."
+    "Bengio (2003) for overlapping splits; the sign-flip test beside them assumes no distribution. "
+    "“Samples from” and “samples to” are a 95 % interval over test samples, drawn again by whole "
+    "groups of the split (donors), else by tissue, else one by one: the sentence above says which."
 )
 STEPS = "Mean over the parts of the claim. Above 0 the item makes some or all of the effect."
 PAPER = (

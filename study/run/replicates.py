@@ -1,7 +1,7 @@
 """What a run keeps of its replicates: their splits, scalings and mean squares.
 
 - split.parquet: seed, sample_id, split ("train", "validation" or "test") and, if samples stay
-  together, their group; one row per seed and sample;
+  together, their group, else their tissue if the data have that label; one row per seed and sample;
 - replicates.parquet: seed, split, samples and mean_square, the mean of the squared scaled values,
   which is the MSE of answering 0;
 - models/scaling.json: transform, gene_ids and, by seed, centre and scale of the genes.
@@ -16,7 +16,7 @@ import pandas as pd
 from data_utils.preparation import SPLITS, PreparedData, Replicates
 from data_utils.sources import Dataset
 from study.run.folder import RunFolder
-from study.run.rows import REPLICATE_COLUMNS, typed_table
+from study.run.rows import REPLICATE_COLUMNS, TISSUE, typed_table
 
 
 def write_replicates(
@@ -50,4 +50,9 @@ def write_replicates(
 
 def _split_rows(seed: int, its: PreparedData, dataset: Dataset, data: Replicates) -> pd.DataFrame:
     columns = {"seed": seed, "sample_id": dataset.matrix.sample_ids, "split": its.split.labels()}
-    return pd.DataFrame(columns if data.groups is None else columns | {"group": data.groups})
+    labels = dataset.matrix.sample_labels
+    if data.groups is not None:
+        columns["group"] = data.groups
+    elif TISSUE in labels:
+        columns[TISSUE] = labels[TISSUE].map(str).to_numpy()
+    return pd.DataFrame(columns)

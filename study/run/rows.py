@@ -29,6 +29,8 @@ MEMBER_COLUMNS = [
 METRIC_COLUMNS = ["member_id", "epoch", "split", "metric", "noise_factor", "value"]
 SAMPLE_COLUMNS = ["member_id", "noise_factor", "sample_id", "squared_error"]
 REPLICATE_COLUMNS = ["seed", "split", "samples", "mean_square"]
+#: A label of samples, and a column of split.parquet: samples of one tissue are alike.
+TISSUE = "tissue"
 #: Types of all columns of tables that are not text, so that parts and empty tables have them, too.
 TYPES = {
     **dict.fromkeys(("best_epoch", "diverged_epoch", "n_parameters", "code_size"), "Int64"),

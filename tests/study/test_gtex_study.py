@@ -124,7 +124,9 @@ def test_group_none_splits_by_samples(release, here, capfd):
     known = config(here / "run")
     assert (known["group"], known["identity"]["groups"]) == (None, None)
     split = pd.read_parquet(here / "run" / "split.parquet")
-    assert list(split.columns) == ["seed", "sample_id", "split"]
+    assert list(split.columns) == ["seed", "sample_id", "split", "tissue"]
+    # the last sample has no attributes: those without a tissue are one group
+    assert set(split["tissue"]) == {tissue for tissue, _ in gtex.TISSUES} | {""}
     assert split["split"].tolist() == split_samples(len(split), 0).labels().tolist()
 
 

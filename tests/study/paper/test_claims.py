@@ -1,5 +1,6 @@
 """The claims C1-C10 on runs with known numbers."""
 
+import json
 import math
 from dataclasses import replace
 from itertools import pairwise
@@ -225,10 +226,13 @@ def test_the_smallest_effect_of_interest_is_a_choice(paper):
     assert judgements[0].cell(WRITTEN).outcome == NO_DIFFERENCE
 
 
-def test_an_interval_over_test_samples_stands_beside_that_over_replicates(tmp_path):
+@pytest.mark.parametrize("group", [None, "donor"])
+def test_an_interval_over_test_samples_stands_beside_that_over_replicates(tmp_path, group):
     run = fake_run(tmp_path / "run", narrowing=few(betas=(0.0,)))
     without = judged(run)["C1"]
     assert {part.samples for part in without.cell(WRITTEN).parts} == {None}
+    config = json.loads((run / "config.json").read_text()) | {"group": group}
+    (run / "config.json").write_text(json.dumps(config))
     evidence = load_evidence([run])
     ids = [f"s{i}" for i in range(30)]
     groups = pd.DataFrame({"sample_id": ids, "split": "test", "group": np.arange(30) // 2})
@@ -246,7 +250,8 @@ def test_an_interval_over_test_samples_stands_beside_that_over_replicates(tmp_pa
         beside = [part.samples for part in verdict.parts if part.samples is not None]
         assert len(beside) == whole
         decided = verdict.decisive is not None  # C2 lacks noise factors
-        assert ("other test samples: " in found[name].sentence(WRITTEN, NOISY)) == decided
+        words = f"other test samples, by {group or 'group'}: "
+        assert (words in found[name].sentence(WRITTEN, NOISY)) == decided
     part = found["C1"].cell(WRITTEN).parts[0]
     # MSE as recorded for the samples, .002 x (mean of squared levels / mean of levels) above
     level = np.exp(np.sin(np.arange(30)))
@@ -255,6 +260,43 @@ def test_an_interval_over_test_samples_stands_beside_that_over_replicates(tmp_pa
     assert found["C1"].cell(PUBLISHED) is None
     frame = found["C1"].cell(WRITTEN).frame
     assert frame["samples_low"].tolist()[0] == part.samples.low
+
+
+def run_with_errors_of_tissues(folder, tissues, per_tissue=6):
+    """A run whose effects of depth are those of the tissues: the same in all samples of one."""
+    run = fake_run(folder, narrowing=few(betas=(0.0,)))
+    levels = load_evidence([run]).levels
+    ids = [f"s{i}" for i in range(tissues * per_tissue)]
+    own = np.repeat(np.sin(7.0 * np.arange(tissues)), per_tissue)
+    samples = levels[["member_id", "noise_factor", "model"]].merge(
+        pd.DataFrame({"sample_id": ids, "own": own}), how="cross"
+    )
+    samples["squared_error"] = 0.5 + 0.01 * samples["model"].map(DEPTH) * (1 + samples["own"])
+    columns = ["member_id", "noise_factor", "sample_id", "squared_error"]
+    samples[columns].to_parquet(run / "samples.parquet", index=False)
+    split = pd.DataFrame({"seed": 0, "sample_id": ids, "split": "test"})
+    split["tissue"] = [f"tissue {i // per_tissue}" for i in range(len(ids))]
+    split.to_parquet(run / "split.parquet", index=False)
+    return run, split
+
+
+def test_without_groups_whole_tissues_are_drawn(tmp_path):
+    """Errors are constant within a tissue, of 6 samples: its interval is 6 ^ .5 times as wide."""
+    run, split = run_with_errors_of_tissues(tmp_path / "run", tissues=20)
+    by_tissue = judged(run)["C1"]
+    split.drop(columns="tissue").to_parquet(run / "split.parquet", index=False)
+    by_sample = judged(run)["C1"]
+    pairs = zip(by_tissue.cell(WRITTEN).parts, by_sample.cell(WRITTEN).parts, strict=True)
+    for wide, narrow in pairs:
+        ratio = (wide.samples.high - wide.samples.low) / (narrow.samples.high - narrow.samples.low)
+        assert ratio == pytest.approx(math.sqrt(6), rel=0.2)
+    assert "other test samples, by tissue: " in by_tissue.sentence(WRITTEN, NOISY)
+    assert "other test samples: " in by_sample.sentence(WRITTEN, NOISY)
+
+
+def test_of_few_tissues_single_samples_are_drawn(tmp_path):
+    run, _ = run_with_errors_of_tissues(tmp_path / "run", tissues=9)
+    assert "other test samples: " in judged(run)["C1"].sentence(WRITTEN, NOISY)
 
 
 # Shapes

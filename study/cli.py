@@ -20,6 +20,7 @@ from typing import Any
 
 from data_utils.errors import InputError
 from study.options import (
+    OF_INTEREST,
     Declared,
     GenesInOptions,
     Narrowing,
@@ -146,13 +147,20 @@ class Report(Options):
         help="folder of a run that has ended; all on the same data", metavar="RUN", positional=True
     )
     out: Path | None = option(None, "folder of the report (default: report/ in the first RUN)")
+    smallest_effect: float | None = option(
+        None,
+        "smallest change of MSE that matters to a verdict (default: that of the runs)",
+        OF_INTEREST,
+        metavar="PERCENT",
+    )
 
     def execute(self, line: str) -> int:
         """Write the page."""
         from study.report.folder import write_report
 
         first = self.runs[0]
-        print(f"report: {write_report(self.runs, self.out or first / 'report')}")
+        page = write_report(self.runs, self.out or first / "report", self.smallest_effect)
+        print(f"report: {page}")
         print(f"next:   python run_study.py export {shlex.quote(str(first))} --out denoiser")
         return 0
 

@@ -37,6 +37,9 @@ BEGUN = {
 #: Device files of GPUs: NVIDIA's driver, the same under WSL, and AMD's.
 GPU_DEVICES = ("nvidiactl", "dxg", "kfd")
 
+#: The smallest effect of interest, in percent of MSE.
+SMALLEST = 1.0
+
 #: What a value's text must be, by its type.
 KINDS = {int: "a whole number", float: "a number"}
 
@@ -48,6 +51,10 @@ class Check:
     passes: Callable[[Any], bool]
     way_out: str
     choices: tuple[str, ...] = ()
+
+
+#: A change of MSE in percent that matters.
+OF_INTEREST = Check(lambda value: 0 < value < 100, "give a percentage above 0 and below 100")
 
 
 def at_least(least: float) -> Check:
@@ -231,6 +238,9 @@ class StudyOptions(DataOptions):
     address: str | None = _detail(None, "a Ray cluster to run on, or auto", metavar="HOST:PORT")
     checkpoint_seconds: float = _detail(20.0, "seconds between checkpoints", between(0, 3600))
     no_report: bool = _detail(False, "leave out the references and the report")
+    smallest_effect: float = _detail(
+        SMALLEST, "smallest change of MSE that matters to a verdict", OF_INTEREST, metavar="PERCENT"
+    )
     pack: int | None = _detail(
         None, "networks trained as one stack (default: automatic)", at_least(1)
     )

@@ -247,7 +247,8 @@ class Study:
         folder.drop_half_written()
         merge = functools.partial(folder.merge, self.planned, self.errors)
         members, metrics = patiently(merge, give_up=lambda: bool(interruption))
-        config = self._record(wall_seconds=seconds, device=self.device)
+        smallest = self.options.smallest_effect  # another with --resume is the one to judge by
+        config = self._record(wall_seconds=seconds, device=self.device, smallest_effect=smallest)
         summary = summary_markdown(members, config, by_level(members, metrics))
         folder.write_text("summary.md", summary)
         counts = members["status"].value_counts()

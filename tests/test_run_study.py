@@ -68,7 +68,7 @@ SHORT = [
 LANDMARKS = landmark_table()
 
 
-def short_report(folders, out):
+def short_report(folders, out, smallest=None):
     """In place of study.report.folder.write_report, which draws for seconds."""
     out.mkdir(exist_ok=True)
     (out / "index.html").write_text(" ".join(folder.name for folder in folders))
@@ -627,6 +627,16 @@ def test_config_json_tells_all_that_repeats_it(finished, run):
     assert config["command"].startswith("python run_study.py --grid smoke --local")
     assert set(config["provenance"]) >= {"packages", "git", "hardware", "python"}
     assert config["provenance"]["packages"]["torch"]
+
+
+def test_the_smallest_effect_is_kept_and_another_may_be_given_with_resume(here):
+    assert study("--smallest-effect", 2.5) == 0
+    config = here / "run" / "config.json"
+    assert json.loads(config.read_text())["smallest_effect"] == 2.5
+    before = models(here / "run")
+    assert study("--smallest-effect", 3, "--resume") == 0
+    assert json.loads(config.read_text())["smallest_effect"] == 3
+    assert models(here / "run") == before
 
 
 def test_missing_landmark_genes_are_told(run):

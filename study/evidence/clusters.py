@@ -2,9 +2,10 @@
 
 Samples of one donor, or of another group that a split keeps together, are alike, and so are those
 of one tissue. So whole donors or tissues (Evidence.clusters) are drawn with replacement, and every
-replicate's MSE is measured again on what was drawn of its own test samples. Replicates test the same samples again and again, and a sample that is drawn twice
-counts twice in all of them. Networks stay as they were trained, so these intervals leave out what
-other training samples would change (study/evidence/effects.py has that).
+replicate's MSE is measured again on what was drawn of its own test samples. Replicates test the
+same samples again and again, and a sample that is drawn twice counts twice in all of them. Networks
+stay as they were trained, so these intervals leave out what other training samples would change
+(study/evidence/effects.py has that).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from study.evidence.effects import percent
+from study.evidence.evidence import FEWEST_CLUSTERS
 from study.evidence.stats import Interval
 
 Key = TypeVar("Key", bound=Hashable)
@@ -23,8 +25,6 @@ Key = TypeVar("Key", bound=Hashable)
 Contrast = Mapping[tuple[str, float], float]
 
 DRAWS = 1000
-#: With fewer clusters there is no interval.
-FEWEST_CLUSTERS = 10
 
 
 def cluster_intervals(

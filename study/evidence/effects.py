@@ -38,11 +38,10 @@ from study.evidence.stats import (
     interval,
     standard_error,
 )
+from study.options import SMALLEST
 
 Key = TypeVar("Key", bound=Hashable)
 
-#: The smallest effect of interest, in percent of MSE.
-SMALLEST = 1.0
 #: Fewer replicates give no verdict: they show too little of their spread.
 FEWEST = 3
 #: Beyond so many replicates nobody is advised to run more.

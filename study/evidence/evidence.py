@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from data_utils.errors import InputError
 from data_utils.preparation import TEST_SHARE, VALIDATION_SHARE
 from models.denoisers.denoiser import ERROR_COLUMNS
-from study.evidence.clusters import FEWEST_CLUSTERS
+from study.options import SMALLEST
 from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, TISSUE, typed_table
 
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
@@ -48,6 +48,8 @@ _NEEDED = {
 _SHARED = ("data", "split_seed", "fixed_split", "group", "groups")
 #: The name of the best of the grid `best`: it serves all noise levels, as the references do.
 MIXTURE = "Wiener mixture"
+#: With fewer groups or tissues there is no interval over test samples.
+FEWEST_CLUSTERS = 10
 #: What predicts the other genes is given clean or noisy landmark genes, or those of a denoiser by
 #: its name; the gene mean needs none.
 CLEAN_INPUT, NOISY_INPUT, NO_INPUT = "clean", "noisy", "none"
@@ -69,6 +71,11 @@ class Run:
         """The folder's name."""
         return self.path.name
 
+    @property
+    def smallest(self) -> float:
+        """The smallest effect of interest in percent."""
+        return float(self.config.get("smallest_effect", SMALLEST))
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -85,7 +92,8 @@ class Evidence:
     part of each seed's split, and the mean square of their scaled values, which is the MSE of
     answering 0. inference: test MSE of predicting other genes from the landmarks, by what the
     landmarks were denoised with ("input") and what predicts. codes, unit_genes, conv_images: what
-    is inside one dense and one conv network of each run.
+    is inside one dense and one conv network of each run. smallest: the smallest effect of interest
+    in percent of MSE, by which verdicts are read off intervals.
     """
 
     name: str
@@ -101,6 +109,7 @@ class Evidence:
     codes: pd.DataFrame
     unit_genes: pd.DataFrame
     conv_images: pd.DataFrame
+    smallest: float = SMALLEST
 
     @property
     def data(self) -> dict:
@@ -150,7 +159,7 @@ class Evidence:
 
     @cached_property
     def clusters(self) -> pd.Series:
-        """By sample what it is drawn together with (study/evidence/clusters.py); `name` is its kind.
+        """By sample what it is drawn together with; `name` is the kind (see clusters.py).
 
         These are the groups that the splits keep together, such as donors. Without groups they are
         tissues, if there are enough for an interval, else single samples.
@@ -168,18 +177,36 @@ class Evidence:
         return of.set_axis(table["sample_id"].to_numpy())
 
 
-def load_cohorts(folders: Sequence[Path | str]) -> tuple[Evidence, ...]:
+def load_cohorts(
+    folders: Sequence[Path | str], smallest: float | None = None
+) -> tuple[Evidence, ...]:
     """Read run folders, and return one Evidence for each set of data and way of splitting them.
 
-    Cohorts stand in the order of their first folders. Raises InputError for a folder without a run.
+    Cohorts stand in the order of their first folders. The smallest effect of interest is
+    `smallest`, or without it that of the runs. Raises InputError for a folder without a run, and if
+    the runs differ in theirs.
     """
     cohorts: dict[tuple, list[Run]] = {}
-    for run in {run.path: run for run in map(load_run, folders)}.values():
+    held = {run.path: run for run in map(load_run, folders)}.values()
+    for run in held:
         cohorts.setdefault(tuple(map(run.config["identity"].get, _SHARED)), []).append(run)
+    smallest = _shared_smallest(held) if smallest is None else smallest
     return tuple(
-        _evidence(tuple(runs), name)
+        _evidence(tuple(runs), name, smallest)
         for runs, name in zip(cohorts.values(), _names(list(cohorts.values())), strict=True)
     )
+
+
+def _shared_smallest(runs: Iterable[Run]) -> float:
+    """Return the smallest effect of interest of all runs. Raises InputError if they differ."""
+    (value, path), *others = {run.smallest: run.path for run in runs}.items()
+    if others:
+        other, elsewhere = others[0]
+        raise InputError(
+            f"{path}: has --smallest-effect {value:g}, {elsewhere}: {other:g}: give the one for "
+            "the report, --smallest-effect PERCENT"
+        )
+    return value
 
 
 def load_evidence(folders: Sequence[Path | str]) -> Evidence:
@@ -205,7 +232,7 @@ def _names(cohorts: list[list[Run]]) -> list[str]:
     return next((found for found in (names, folders) if len(set(found)) == len(found)), paths)
 
 
-def _evidence(runs: tuple[Run, ...], name: str) -> Evidence:
+def _evidence(runs: tuple[Run, ...], name: str, smallest: float) -> Evidence:
     def stacked(keys: list[str], of: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
         parts = [of(run).assign(run=run.name) for run in runs]
         return _once(pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True), keys)
@@ -230,6 +257,7 @@ def _evidence(runs: tuple[Run, ...], name: str) -> Evidence:
             ["member_id", "tested_at"], lambda run: across_levels(run.members, run.metrics)
         ),
         **{name: optional(name) for name in _OPTIONAL},
+        smallest=smallest,
     )
 
 
@@ -249,6 +277,8 @@ def load_run(folder: Path | str) -> Run:
         config = json.loads(config_file.read_text("utf-8"))
         if "data" not in config or not set(_SHARED) <= config["identity"].keys():
             raise ValueError("the run's data are missing in it")
+        if not 0 < config.get("smallest_effect", SMALLEST) < 100:
+            raise ValueError("its smallest_effect is no percentage")
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(config_file, error) from None
     tables = {name: _table(path / f"{name}.parquet", needed) for name, needed in _NEEDED.items()}

@@ -16,7 +16,7 @@ import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, items_of
 from study.evidence.clusters import Contrast, cluster_intervals
-from study.evidence.effects import SMALLEST, Effect, effect_of, effects
+from study.evidence.effects import Effect, effect_of, effects
 from study.evidence.evidence import Evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED
 from study.grids import LONG, correctable
@@ -325,17 +325,17 @@ class Judgement:
         return "; ".join(filter(None, [*pieces, self.claim.division]))
 
 
-def judge_claims(evidence: Evidence, smallest: float = SMALLEST) -> list[Judgement]:
-    """Judge C1-C10, in order; `smallest` is the smallest effect of interest in percent."""
-    return [judge_claim(claim, evidence, smallest) for claim in CLAIMS]
+def judge_claims(evidence: Evidence) -> list[Judgement]:
+    """Judge C1-C10, in order."""
+    return [judge_claim(claim, evidence) for claim in CLAIMS]
 
 
-def judge_claim(claim: Claim, evidence: Evidence, smallest: float = SMALLEST) -> Judgement:
+def judge_claim(claim: Claim, evidence: Evidence) -> Judgement:
     """Judge one claim."""
     cells: dict[tuple[str, str], ClaimVerdict] = {}
     shapes: dict[tuple[str, str], tuple[Shape, ...]] = {}
     levels = evidence.levels[evidence.levels["changed"] == ""]
-    rule = replace(claim.rule, smallest=smallest)
+    rule = replace(claim.rule, smallest=evidence.smallest)
     for protocol, measure in product(PROTOCOLS, (NOISY,) if claim.gap else MEASURES):
         rows = usable(_measured(levels[levels["protocol"] == protocol], measure))
         parts = dict(claim.compare(rows)) if claim.compare is not None else {}
@@ -348,12 +348,12 @@ def judge_claim(claim: Claim, evidence: Evidence, smallest: float = SMALLEST) ->
                 verdict = _over_samples(verdict, claim.contrasts(rows), evidence)
             cells[key] = verdict
             curves = curves_of(rows, claim.models) if claim.shape else {}
-            shapes[key] = shapes_of(verdict, curves, smallest)
+            shapes[key] = shapes_of(verdict, curves, evidence.smallest)
     missing = {
         protocol: _missing(claim, protocol, cells.get((protocol, claim.measure(protocol))))
         for protocol in PROTOCOLS
     }
-    return Judgement(claim, cells, shapes, missing, _steps(claim, evidence, smallest))
+    return Judgement(claim, cells, shapes, missing, _steps(claim, evidence))
 
 
 def _over_samples(
@@ -370,7 +370,7 @@ def _measured(levels: pd.DataFrame, measure: str) -> pd.DataFrame:
     return levels.assign(mse=levels[MEASURES[measure]])
 
 
-def _steps(claim: Claim, evidence: Evidence, smallest: float) -> tuple[Step, ...]:
+def _steps(claim: Claim, evidence: Evidence) -> tuple[Step, ...]:
     """Compare the mean over parts as published with that of each variant, by replicate.
 
     Only models and parts that both measured count. Items are one family, by Holm.
@@ -395,13 +395,13 @@ def _steps(claim: Claim, evidence: Evidence, smallest: float) -> tuple[Step, ...
         change[item] = (known[item] - changed[item]).dropna()
     items = [item for item in change if len(change[item])]
     judged = [
-        effects({item: of[item] for item in items}, evidence.overlap, smallest)
+        effects({item: of[item] for item in items}, evidence.overlap, evidence.smallest)
         for of in (changed, change)
     ]
     return tuple(
         Step(
             item,
-            effect_of(known[item], evidence.overlap, smallest),
+            effect_of(known[item], evidence.overlap, evidence.smallest),
             *(found[item] for found in judged),
         )
         for item in items

@@ -85,10 +85,11 @@ class ClaimVerdict(Effect):
     """The verdict on all parts together.
 
     Effect, interval and the other numbers are those of the part that decides: the one that is most
-    surely reversed, or if the claim holds the weakest. Only `needed` is of the whole claim. So the interval that is shown and the
-    outcome agree. `n` counts the replicates of the part that has fewest. If parts are missing that
-    could still change the outcome, it is "not measured", and there is no effect. `drawn` is what
-    the intervals over test samples draw as a whole: a donor, a tissue, or a sample.
+    surely reversed, or if the claim holds the weakest. Only `needed` is of the whole claim. So the
+    interval that is shown and the outcome agree. `n` counts the replicates of the part that has
+    fewest. If parts are missing that could still change the outcome, it is "not measured", and
+    there is no effect. `drawn` is what the intervals over test samples draw as a whole: a donor, a
+    tissue, or a sample.
     """
 
     parts: tuple[PartVerdict, ...]
@@ -276,7 +277,9 @@ def _needed(
     `corrected` and `each` are the parts at the levels of the one and of the other.
     """
     pairs = [*zip(_counting(corrected), _counting(each), strict=True)]
-    one = [part.needed for part, other in pairs if part.outcome == UNDECIDED and _leans(other, rule)]
+    one = [
+        part.needed for part, other in pairs if part.outcome == UNDECIDED and _leans(other, rule)
+    ]
     if one:
         return min((n for n in one if n is not None), default=None)
     others = [other.needed for _, other in pairs if other.outcome == UNDECIDED]

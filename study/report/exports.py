@@ -21,7 +21,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from study.evidence.effects import SMALLEST, Effect
+from study.evidence.effects import Effect
 from study.evidence.stats import Outcome
 from study.report.document import (
     Block,
@@ -239,7 +239,6 @@ def html(document: Document, images: Mapping[str, Picture], files: bool = True) 
         along=along,
         packed=packed,
         has_effects=has_effects,
-        smallest=SMALLEST,
         numeric_columns=numeric_columns,
         anchor=anchor,
         most=MOST_ROWS,

@@ -24,15 +24,16 @@ FORMATS = MimeTypes()  # Python's own table: the same on every machine
 FORMATS.add_type("text/markdown", ".md")
 
 
-def write_report(folders: Sequence[Path], out: Path) -> Path:
+def write_report(folders: Sequence[Path], out: Path, smallest: float | None = None) -> Path:
     """Write the report of run folders to the folder `out`, and return the path of its index.html.
 
-    Runs on several sets of data are compared as cohorts. The same runs give the same bytes. After
+    Runs on several sets of data are compared as cohorts. Without `smallest`, the smallest effect of
+    interest in percent, it is that of the runs. The same runs give the same bytes. After
     an error `out` is as it was before. Raises InputError for folders without runs, and if `out`
     cannot be written or is no report.
     """
     out = Path(os.path.abspath(os.path.expanduser(out)))
-    cohorts = load_cohorts(folders)
+    cohorts = load_cohorts(folders, smallest)
     check_folder(out, "report", {PAGE, CRATE}.issubset)
     document = build({cohort: judge_claims(cohort) for cohort in cohorts})
     with replacing_folder(out) as folder:

@@ -136,7 +136,7 @@ def _denoiser(evidence: Evidence) -> str:
         return ""
     mse = table.pivot_table(index="seed", columns=["reference", "noise_factor"], values="test_mse")
     ratio = np.log(mse[MIXTURE] / mse["Wiener"]).dropna()
-    found = effect_of(ratio.mean(axis=1), evidence.overlap)
+    found = effect_of(ratio.mean(axis=1), evidence.overlap, evidence.smallest)
     better = "less" if found.effect < 0 else "more"
     low, high = sorted((abs(found.low), abs(found.high)))
     ends = span(low, high, 1)

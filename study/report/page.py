@@ -54,7 +54,7 @@ from study.report.references import (
     label_exhibits,
     reference_exhibits,
 )
-from study.report.wording import plain_name, span
+from study.report.wording import plain_name, scale_words, span
 
 #: What asks the paper's open questions, in the order of the page.
 ASKERS = (
@@ -122,7 +122,7 @@ def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section
     )
     sections = (
         Section("In short", (Points(in_short(evidence, judgements)),)),
-        *([_claims(judgements)] if _judged(judgements) else []),
+        *([_claims(judgements, evidence.smallest)] if _judged(judgements) else []),
         *results,
         Section("Other", folded(other_figures(evidence, shown(results)))),
         Section("All networks", (all_networks(evidence),)),
@@ -156,10 +156,11 @@ def _verdicts(judged: Mapping[Evidence, list[Judgement]]) -> Table:
     claims = [judgement.claim for judgement in next(iter(judged.values()))]
     links = [Link(claim.id, SHORT.get(claim.id, claim.text)) for claim in claims]
     frame = pd.DataFrame({"claim of the paper": links, **rows})
-    return Table("outcomes", "The claims", OUTCOMES, frame)
+    smallest = next(iter(judged)).smallest
+    return Table("outcomes", "The claims", f"{OUTCOMES} {scale_words(smallest)}", frame)
 
 
-def _claims(judgements: list[Judgement]) -> Section:
+def _claims(judgements: list[Judgement], smallest: float) -> Section:
     rows = []
     for judgement in judgements:
         claim = judgement.claim
@@ -168,7 +169,8 @@ def _claims(judgements: list[Judgement]) -> Section:
             row = {"claim": Link(claim.id), "protocol": protocol, "measured on": measure}
             verdict = judgement.cells.get((protocol, measure))
             rows.append(row | _row(verdict))
-    verdicts = Table("claims", "The claims, judged", CLAIMS, pd.DataFrame(rows), FORMATS)
+    caption = CLAIMS.format(smallest=smallest)
+    verdicts = Table("claims", "The claims, judged", caption, pd.DataFrame(rows), FORMATS)
     division = _table(
         "division-by-n", "Figs. 4 and 10 are divided by n", DIVISION, division_by_n(), BY_N
     )
@@ -180,7 +182,8 @@ def _row(verdict: Effect | None) -> dict:
     if verdict is None:
         return {"verdict": NOT_MEASURED}
     row = {"verdict": verdict.outcome, "effect, %": verdict.effect}
-    row["interval"] = span(verdict.low, verdict.high, shown_digits(verdict.low, verdict.high))
+    digits = shown_digits(verdict.low, verdict.high, verdict.smallest)
+    row["interval"] = span(verdict.low, verdict.high, digits)
     return row | {"level": verdict.level, "replicates": verdict.n}
 
 
@@ -348,16 +351,13 @@ FORMATS = {
 }
 BY_N = {"printed": ".3g", "printed × n": ".4f", "curve": ".3f", "ratio": ".3f", "n": ","}
 
-OUTCOMES = (
-    "Change of MSE in percent; above 0 (right) supports the claim. The scale is linear within the "
-    "grey band, 1 %, and logarithmic beyond, with ticks at 10 and 100 %."
-)
+OUTCOMES = "Change of MSE in percent; above 0 (right) supports the claim."
 CLAIMS = (
     "Effects are changes of MSE in percent; above 0 supports the claim. Each part is judged by the "
     "interval that is shown, at the level at which Holm's procedure tests it: all of it above 0 "
-    "“holds”, all below 0 is “reversed”, all within ±1 % is “no difference”, else it is "
-    "“undecided”. One reversed part reverses a claim; it holds if every part does, at 95 % without "
-    "a correction. The row has the part that decides."
+    "“holds”, all below 0 is “reversed”, all within ±{smallest:g} % (the smallest effect of "
+    "interest) is “no difference”, else it is “undecided”. One reversed part reverses a claim; it "
+    "holds if every part does, at 95 % without a correction. The row has the part that decides."
 )
 DIVISION = (
     "These are MSE divided once more by a number of samples n. Fig. 4 is Fig. 6 at noise 0.5 "

@@ -28,7 +28,7 @@ from study.report.drawing import (
 )
 from study.report.figures import worse_note
 from study.report.style import DARK, LONG_DASHES, RED, canvas, label, look
-from study.report.wording import percent, shortened
+from study.report.wording import percent, scale_words, shortened
 
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
 #: What methods are compared with, by the name of the column.
@@ -188,7 +188,7 @@ def against_references(evidence: Evidence) -> Table | None:
             if (reference, alpha) in errors:
                 ratio = errors[reference, alpha] / errors[name, alpha]
                 ratios[name, alpha, column] = np.log(ratio).dropna()
-    found = effects(ratios, evidence.overlap)
+    found = effects(ratios, evidence.overlap, evidence.smallest)
     columns = {
         column: [found.get((*row, column)) for row in rows]
         for column in SIMPLE
@@ -202,9 +202,8 @@ def against_references(evidence: Evidence) -> Table | None:
         "against",
         "Against simple denoisers",
         "By how much the simple denoiser has more MSE than the method (+, the method is better) "
-        "or less, on noisy test rows, paired by seed, with simultaneous intervals (Holm); the "
-        "scale is linear within the grey band, 1 %, and logarithmic beyond, with ticks at 10 and "
-        "100 %.",
+        "or less, on noisy test rows, paired by seed, with simultaneous intervals (Holm). "
+        f"{scale_words(evidence.smallest)}",
         frame.assign(**columns),
         {"noise": "g", **dict.fromkeys(columns, compared)},
     )

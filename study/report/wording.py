@@ -83,6 +83,14 @@ def percent(share: float) -> str:
     return f"{100 * share:,.0f} %".replace("-", "−")
 
 
+def scale_words(smallest: float) -> str:
+    """Return what the axis of effects is like; `smallest` is the smallest effect of interest."""
+    return (
+        f"The grey band is {smallest:g} % to both sides, the smallest effect of interest; the "
+        "scale is linear up to 1 % and logarithmic beyond, with ticks at 10 and 100 %."
+    )
+
+
 def span(low: float, high: float, digits: int = 4) -> Span | None:
     """Return an interval; None if there is none, as of one seed."""
     return Span(low, high, digits) if math.isfinite(low) else None

@@ -41,6 +41,7 @@ def run_config(
             "genes_in": options.genes_in,
         },
         "split_seed": options.split_seed,
+        "smallest_effect": options.smallest_effect,
         "seeds": sorted({member.seed for member in planned}),
         "n_members": len(planned),
         "device": device,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from models.config import PAPER_MODELS
 from study.evidence.evidence import Evidence
 from study.evidence.stats import REVERSED, counted
-from study.paper.judging import Part, judge
+from study.paper.judging import Part, Rule, judge
 from study.report.curves import over_seeds, rounded
 from study.report.document import Plot
 from study.report.drawing import draw_named, in_percent
@@ -77,10 +77,10 @@ def cross_question(evidence: Evidence) -> q.Question:
         return asked
     exhibits = (_heat_maps(errors), _cost_curve(costs, evidence.overlap))
     shown = errors.loc[errors["model"].isin(PAPER_MODELS), "member_id"]
-    return asked.answered(_answer(errors, costs, evidence.overlap), exhibits, shown)
+    return asked.answered(_answer(evidence, errors, costs), exhibits, shown)
 
 
-def _answer(errors: pd.DataFrame, costs: Costs, overlap: float) -> str:
+def _answer(evidence: Evidence, errors: pd.DataFrame, costs: Costs) -> str:
     sizes = sorted({abs(guess) for _, guess in costs})[::2][:3]  # 0.1, 0.3 and 0.5
     sides: list[str] = []
     parts: dict[Part, pd.Series] = {}
@@ -97,7 +97,7 @@ def _answer(errors: pd.DataFrame, costs: Costs, overlap: float) -> str:
     table = errors.groupby(["model", "tested_at", "trained_at"])["test_mse"].mean().unstack()
     best = table.idxmin(axis=1)
     n_best = int((best == best.index.get_level_values("tested_at")).sum())
-    verdict = judge(parts, overlap)
+    verdict = judge(parts, evidence.overlap, Rule(evidence.smallest))
     pays = q.outcome(verdict, "no, every wrong guess costs", "yes")  # the parts are costs
     if verdict is not None and verdict.outcome == REVERSED:
         found = [p.part.comparison for p in verdict.parts if p.outcome == REVERSED]

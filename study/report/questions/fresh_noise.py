@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.evidence.effects import Effect, effects
+from study.evidence.effects import SMALLEST, Effect, effects
 from study.evidence.evidence import Evidence
 from study.evidence.stats import HOLDS, NO_DIFFERENCE, REVERSED, UNDECIDED, Outcome
 from study.report.document import Plot, Table
@@ -46,7 +46,7 @@ def draw_errors(evidence: Evidence) -> pd.DataFrame:
     return in_order(rows[both], "noise_factor", "seed")
 
 
-def extra_errors(rows: pd.DataFrame, overlap: float) -> Effects:
+def extra_errors(rows: pd.DataFrame, overlap: float, smallest: float = SMALLEST) -> Effects:
     """Return the extra test MSE of noise drawn once, by model and noise factor: one family.
 
     It is paired by seed; `rows` is as of draw_errors.
@@ -55,7 +55,7 @@ def extra_errors(rows: pd.DataFrame, overlap: float) -> Effects:
     for case, group in rows.groupby(CASE, sort=False):
         mse = q.per_seed(group, "noise_draws")
         ratios[case] = np.log(mse[ONCE] / mse[FRESH])
-    return effects(ratios, overlap)
+    return effects(ratios, overlap, smallest)
 
 
 # Words.
@@ -67,7 +67,7 @@ def fresh_noise_question(evidence: Evidence) -> q.Question:
     rows = draw_errors(evidence)
     if not len(rows):
         return asked
-    extra = extra_errors(rows, evidence.overlap)
+    extra = extra_errors(rows, evidence.overlap, evidence.smallest)
     exhibits = (_curves(extra), _table(rows, extra))
     return asked.answered(_answer(extra), exhibits, rows["member_id"])
 

@@ -109,11 +109,11 @@ def order_question(evidence: Evidence) -> q.Question:
     exhibits: list[Plot | Table] = [_marks(evidence, rows)]
     exhibits.append(_table(rows, differences, evidence.overlap))
     exhibits += found.values()
-    answer = _answer(rows, differences, evidence.overlap)
+    answer = _answer(evidence, rows, differences)
     return asked.answered(answer, exhibits, rows["member_id"])
 
 
-def _answer(rows: pd.DataFrame, differences: Differences, overlap: float) -> str:
+def _answer(evidence: Evidence, rows: pd.DataFrame, differences: Differences) -> str:
     noise, means = (
         rows["noise_factor"].iloc[0],
         q.per_seed(rows[rows["model"] == CONV], "gene_order"),
@@ -134,7 +134,8 @@ def _answer(rows: pd.DataFrame, differences: Differences, overlap: float) -> str
     for order, (fact, *meaning) in ASKED.items():
         if (CONV, order) in differences:
             values = differences[CONV, order]
-            found = q.outcome(effect_of(values, overlap), *meaning)
+            effect = effect_of(values, evidence.overlap, evidence.smallest)
+            found = q.outcome(effect, *meaning)
             change = q.effect(np.expm1(values), percent=True)
             sentences.append(f"{fact} by {change}; {found}.")
     given = q.per_seed(rows[rows["gene_order"] == GIVEN], "model")

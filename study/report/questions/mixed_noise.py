@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import counted
-from study.paper.judging import Part, judge
+from study.paper.judging import Part, Rule, judge
 from study.report.curves import over_seeds, reference_curves
 from study.report.document import Plot
 from study.report.drawing import in_percent, multiples
@@ -63,11 +63,11 @@ def mixed_question(evidence: Evidence) -> q.Question:
     exhibits = [_mixed_curves(evidence, errors)]
     if errors["excess"].notna().any():
         exhibits.append(_excess_curves(errors, evidence.overlap))
-    answer = _answer(errors, evidence.overlap)
+    answer = _answer(evidence, errors)
     return asked.answered(answer, exhibits, errors["member_id"])
 
 
-def _answer(errors: pd.DataFrame, overlap: float) -> str:
+def _answer(evidence: Evidence, errors: pd.DataFrame) -> str:
     begin = {
         ONE: f"One network trained on noise factors {listed(errors['noise_factor'])} at once",
         INFORMED: "One that is also given the noise factor",
@@ -86,7 +86,7 @@ def _answer(errors: pd.DataFrame, overlap: float) -> str:
             f"{by_noise.idxmax():g} ({model_names(excess)}, {counted(len(mean))})."
         )
         gains = {Part(model): -np.log1p(values) for model, values in excess.items()}
-        verdict = judge(gains, overlap)
+        verdict = judge(gains, evidence.overlap, Rule(evidence.smallest))
         verdicts.append(f"{without}, {q.outcome(verdict, 'it does', 'it does not')}")
     if not sentences:
         return (

@@ -93,7 +93,7 @@ def _answer(evidence: Evidence, errors: pd.DataFrame) -> str:
     )
     sentences = [begin]
     for predictor in PREDICTORS:
-        found = effects(gains(evidence, predictor), evidence.overlap)
+        found = effects(gains(evidence, predictor), evidence.overlap, evidence.smallest)
         if found:
             changes = [f"{name} {effect.shown}" for name, effect in found.items()]
             sentences.append(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from study.evidence.evidence import Evidence
 from study.evidence.stats import counted
-from study.paper.judging import Part, judge
+from study.paper.judging import Part, Rule, judge
 from study.report.curves import INTERVAL, at_ends, nearest, over_seeds
 from study.report.document import Plot, Table
 from study.report.drawing import log_axis, multiples
@@ -96,7 +96,7 @@ def sparsity_question(evidence: Evidence) -> q.Question:
     rows = sparsity_errors(evidence)
     if not len(rows):
         return asked
-    gap = _gap_sentence(rows, evidence.overlap)
+    gap = _gap_sentence(evidence, rows)
     answer = f"{gap} {_best_sentence(rows)} {_activation_sentence(rows)}"
     exhibits = [_curves(rows, column, evidence.overlap) for column in MEASURES]
     return asked.answered(
@@ -104,10 +104,11 @@ def sparsity_question(evidence: Evidence) -> q.Question:
     )
 
 
-def _gap_sentence(rows: pd.DataFrame, overlap: float) -> str:
+def _gap_sentence(evidence: Evidence, rows: pd.DataFrame) -> str:
     """Judge C6's first half, that a term adds to the gap, by model and kind of term."""
     gaps, tests = (at_largest_beta(rows, value) for value in ("gap_change", "test_change"))
-    verdict = judge(at_largest_beta(rows, "log_gap_change"), overlap)
+    rule = Rule(evidence.smallest)
+    verdict = judge(at_largest_beta(rows, "log_gap_change"), evidence.overlap, rule)
     if verdict is None:
         return "These runs hold no network without a sparsity term to compare with."
     none = rows[rows["term"] == NONE]

@@ -222,7 +222,7 @@ def test_splits_that_overlap_widen_the_interval(tmp_path, paper):
 
 
 def test_the_smallest_effect_of_interest_is_a_choice(paper):
-    judgements = judge_claims(load_evidence([paper]), smallest=50.0)
+    judgements = judge_claims(replace(load_evidence([paper]), smallest=50.0))
     assert judgements[0].cell(WRITTEN).outcome == NO_DIFFERENCE
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.evidence.effects import effects, outcome
@@ -196,6 +196,7 @@ def test_a_true_claim_of_many_parts_is_found_more_often_than_by_parts_that_are_c
     assert by_all >= by_each + 15
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.floats(-0.1, 0.1).map(lambda x: round(x, 4)), max_size=6),

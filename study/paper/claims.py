@@ -7,19 +7,16 @@ claims about the error also by both measures, clean training rows and noisy test
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
-import pandas as pd
-
-from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS, items_of
+from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS
 from study.evidence.clusters import Contrast, cluster_intervals
-from study.evidence.effects import Effect, effect_of, effects
 from study.evidence.evidence import Evidence
-from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED
-from study.grids import LONG, correctable
+from study.evidence.stats import HOLDS, NOT_MEASURED
+from study.paper.claim import MEASURES, NOISY, Claim, measured
 from study.paper.comparisons import (
     ACROSS,
     CODE,
@@ -36,11 +33,9 @@ from study.paper.comparisons import (
     contrasts_of_shapes,
     conv_over_dense,
     curves_of,
-    divided_by_n,
     gap_by_depth,
     gap_by_noise,
     given_order,
-    mean_of_parts,
     mixed_noise,
     order_of_depths,
     other_genes,
@@ -50,18 +45,11 @@ from study.paper.comparisons import (
     shape_of_curves,
     usable,
 )
-from study.paper.judging import ClaimVerdict, Differences, Part, Rule, judge
+from study.paper.judging import ClaimVerdict, Part, Rule, judge
 from study.paper.shapes import Shape, shapes_of
+from study.paper.steps import DIVIDED, Factorial, Step, factorial_of, steps_of
 
 PROTOCOLS = (AS_PUBLISHED, AS_WRITTEN)
-#: The two measures, and their columns of a levels table.
-CLEAN, NOISY = "clean training rows", "noisy test rows"
-MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
-#: What a protocol is judged by: the scripts measured clean training rows, the text noisy test rows.
-OWN_MEASURE = {AS_PUBLISHED: CLEAN, AS_WRITTEN: NOISY}
-
-DIVIDED = "conv MSE / n, as Fig. 10 prints it"
-
 _C5 = (
     "at noise 0.5: conv 0.000577 (Fig. 10; x n: 1.0104), "
     "dense 0.639, 0.943, 0.988, about 1 (Figs. 6-9)"
@@ -70,34 +58,6 @@ _C5_DIVISION = (
     "Fig. 10 is C / n: 0.000577 at noise 0.5 is 1108 to 1713 times below Figs. 6-8 "
     "(0.639 to 0.988), which are not divided; times n = 1752 it is 1.0104, above all of them"
 )
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim of the paper."""
-
-    id: str
-    text: str
-    where: str
-    published: str  # the paper's own numbers (published.csv)
-    models: tuple[str, ...]
-    unit: str  # what the effect is, in percent
-    compare: Callable[[pd.DataFrame], Differences] | None = None  # levels of one protocol
-    also: Callable[[Evidence], Differences] | None = None  # further parts as-written
-    contrasts: Callable[[pd.DataFrame], Mapping[Part, Contrast]] | None = None
-    rule: Rule = Rule()
-    gap: bool = False  # whether it is about overfitting, which has both rows in it
-    shape: bool = False  # whether its parts are the two of a curve's shape
-    grid: str = "paper"  # gives the evidence as-written
-    needs: str = ""  # what the grid must contain
-    elsewhere: tuple[tuple[str, str], ...] = ()  # what parts are about, and what measures them
-    in_scripts: bool = True  # whether the paper's scripts trained such networks
-    times: float = 0.0  # the ratio of two MSE that the effect is a change from; 0: not said
-    division: str = ""  # what the division by n has to do with it
-
-    def measure(self, protocol: str) -> str:
-        """Return what a protocol is judged by."""
-        return NOISY if self.gap else OWN_MEASURE[protocol]
 
 
 CLAIMS = (
@@ -242,39 +202,14 @@ CLAIMS = (
 )
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one item of the scripts does to a claim: the mean over its parts, without and with it.
-
-    change: the effect as published over the effect with the item changed, paired by replicate; if
-    it is above 0 the item makes some or all of the effect.
-    """
-
-    item: str
-    published: Effect
-    changed: Effect
-    change: Effect
-
-    @property
-    def makes(self) -> bool:
-        """Whether the effect is there as published, and the item takes all of it away."""
-        gone = self.changed.outcome in (NO_DIFFERENCE, REVERSED)
-        return self.published.outcome == self.change.outcome == HOLDS and gone
-
-    @property
-    def adds(self) -> bool:
-        """Whether the effect is not there as published, and appears with the item changed."""
-        absent = self.published.outcome in (NO_DIFFERENCE, REVERSED)
-        return absent and self.change.outcome == REVERSED and self.changed.outcome == HOLDS
-
-
 @dataclass(frozen=True, eq=False)
 class Judgement:
     """One claim with its evidence.
 
     cells: by protocol and measure the verdict, for those that these runs measured. shapes: of C3
     and C4 the shape of each model's curve, by cell. missing: by protocol, what is not measured and
-    the command that would measure it, or "". steps: what each item of the scripts does.
+    the command that would measure it, or "". steps: what each item of the scripts does. factorial:
+    all effects of the items that were put right in every set; None without such networks.
     """
 
     claim: Claim
@@ -282,6 +217,7 @@ class Judgement:
     shapes: dict[tuple[str, str], tuple[Shape, ...]]
     missing: dict[str, str]
     steps: tuple[Step, ...]
+    factorial: Factorial | None = None
 
     def cell(self, protocol: str) -> ClaimVerdict | None:
         """Return the verdict on a protocol by its own measure; None without evidence."""
@@ -300,28 +236,53 @@ class Judgement:
         return "; ".join(pieces)
 
     @property
-    def makers(self) -> list[str]:
-        """The items with which the effect vanishes if it is there as published, or appears."""
-        return [step.item for step in self.steps if step.makes or step.adds]
+    def there(self) -> bool:
+        """Whether the claim holds as published."""
+        verdict = self.cell(AS_PUBLISHED)
+        return verdict is not None and verdict.outcome == HOLDS
 
     @property
     def found(self) -> bool:
-        """Whether the mean effect over the claim's parts is there as published."""
-        return any(step.published.outcome == HOLDS for step in self.steps)
+        """Whether the claim, or at least the mean effect over its parts, is there as published."""
+        return self.there or any(step.published.outcome == HOLDS for step in self.steps)
+
+    @property
+    def makers(self) -> list[str]:
+        """The items with which the effect vanishes if it is there as published, or else appears."""
+        verdict = self.cells.get((AS_PUBLISHED, NOISY))
+        holds = verdict is not None and verdict.outcome == HOLDS
+        steps = [step for step in self.steps if not (step.item == NOISY and self.found and holds)]
+        return [step.item for step in steps if (step.makes if self.found else step.adds)]
+
+    @property
+    def lessened(self) -> list[str]:
+        """The items that take some of the effect away, but are not shown to take all of it."""
+        items = [step.item for step in self.steps if step.takes]
+        return [item for item in items if item not in self.makers]
+
+    @property
+    def subject(self) -> str:
+        """What items make: the claim, or only the mean effect over those of its parts."""
+        verdict = self.cell(AS_PUBLISHED)
+        whole = self.there or verdict is None or len(verdict.parts) < 2
+        return self.claim.id if whole else f"the mean effect of {self.claim.id}"
 
     @property
     def artefact(self) -> str:
         """What makes the claim, in words; "" if nothing is known of that."""
+        mean = "" if self.subject == self.claim.id else "the mean over its parts "
         pieces = []
-        set_right = [step for step in self.steps if step.item not in (DIVIDED, LONG)]
         if self.found:
-            made = " / ".join(step.item for step in set_right if step.makes)
-            others = f"not made by: {' / '.join(step.item for step in set_right)}"
-            pieces += ["there as published", f"vanishes with: {made}" if made else others]
-            if len(set_right) < 2:
+            pieces.append(f"{mean}is there as published" if mean else "there as published")
+            made, some = " / ".join(self.makers), " / ".join(self.lessened)
+            pieces += [f"vanishes with: {made}" if made else ""]
+            pieces += [f"is lessened by: {some}" if some else ""]
+            pieces += ["" if made or some else "no item is shown to make it"]
+            if {step.item for step in self.steps} <= {NOISY, DIVIDED}:
                 pieces.append("the items of the scripts one by one: --grid autopsy")
         elif self.makers:
-            pieces.append(f"not there as published; appears with: {' / '.join(self.makers)}")
+            made = " / ".join(self.makers)
+            pieces.append(f"not there as published; {mean}appears with: {made}")
         return "; ".join(filter(None, [*pieces, self.claim.division]))
 
 
@@ -337,7 +298,7 @@ def judge_claim(claim: Claim, evidence: Evidence) -> Judgement:
     levels = evidence.levels[evidence.levels["changed"] == ""]
     rule = replace(claim.rule, smallest=evidence.smallest)
     for protocol, measure in product(PROTOCOLS, (NOISY,) if claim.gap else MEASURES):
-        rows = usable(_measured(levels[levels["protocol"] == protocol], measure))
+        rows = usable(measured(levels[levels["protocol"] == protocol], measure))
         parts = dict(claim.compare(rows)) if claim.compare is not None else {}
         if claim.also is not None and (protocol, measure) == (AS_WRITTEN, NOISY):
             parts |= claim.also(evidence)
@@ -353,7 +314,9 @@ def judge_claim(claim: Claim, evidence: Evidence) -> Judgement:
         protocol: _missing(claim, protocol, cells.get((protocol, claim.measure(protocol))))
         for protocol in PROTOCOLS
     }
-    return Judgement(claim, cells, shapes, missing, _steps(claim, evidence))
+    factorial = factorial_of(claim, evidence)
+    steps = steps_of(claim, evidence, factorial)
+    return Judgement(claim, cells, shapes, missing, steps, factorial)
 
 
 def _over_samples(
@@ -364,67 +327,6 @@ def _over_samples(
     found = cluster_intervals(errors, contrasts) if len(errors) else {}
     parts = (replace(part, samples=found.get(part.part)) for part in verdict.parts)
     return replace(verdict, parts=tuple(parts), drawn=str(evidence.clusters.name))
-
-
-def _measured(levels: pd.DataFrame, measure: str) -> pd.DataFrame:
-    return levels.assign(mse=levels[MEASURES[measure]])
-
-
-def _steps(claim: Claim, evidence: Evidence) -> tuple[Step, ...]:
-    """Compare the mean over parts as published with that of each variant, by replicate.
-
-    Only models and parts that both measured count. Items are one family, by Holm.
-    """
-    if claim.compare is None or not claim.in_scripts:
-        return ()
-    levels = evidence.levels[evidence.levels["model"].isin(claim.models)]
-    levels = _measured(levels[levels["protocol"] == AS_PUBLISHED], claim.measure(AS_PUBLISHED))
-    all_published = usable(levels[levels["changed"] == ""])
-    known: dict[str, pd.Series] = {}
-    changed: dict[str, pd.Series] = {}
-    change: dict[str, pd.Series] = {}
-    for item, rows in _variants(claim, levels):
-        found = claim.compare(usable(rows))
-        published = claim.compare(all_published[all_published["model"].isin(rows["model"])])
-        both = [
-            part for part in found if found[part].notna().any() and len(published.get(part, ()))
-        ]
-        scale = 2 if claim.shape else 1  # a fall and what is beyond it are one change
-        known[item] = scale * mean_of_parts({part: published[part] for part in both})
-        changed[item] = scale * mean_of_parts({part: found[part] for part in both})
-        change[item] = (known[item] - changed[item]).dropna()
-    items = [item for item in change if len(change[item])]
-    judged = [
-        effects({item: of[item] for item in items}, evidence.overlap, evidence.smallest)
-        for of in (changed, change)
-    ]
-    return tuple(
-        Step(
-            item,
-            effect_of(known[item], evidence.overlap, evidence.smallest),
-            *(found[item] for found in judged),
-        )
-        for item in items
-    )
-
-
-def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield (item, levels) as published with one item changed, for items of the claim's models.
-
-    Models that cannot have an item changed that others of the claim can stand as published.
-    """
-    published = levels[levels["changed"] == ""]
-    if published.empty:
-        return
-    if not claim.gap:
-        yield NOISY, _measured(published, NOISY)
-    single = levels.loc[levels["changed"].map(items_of).map(len) == 1]
-    for item, rows in single.groupby("changed", sort=False):
-        can = [model for model in claim.models if item in correctable(model)]
-        others = ~published["model"].isin(can or claim.models)
-        yield item, pd.concat([rows, published[others]])
-    if CONV in claim.models and not claim.gap:
-        yield DIVIDED, divided_by_n(published)
 
 
 def _missing(claim: Claim, protocol: str, verdict: ClaimVerdict | None) -> str:

@@ -2,41 +2,38 @@
 
 The dense models are a two-level factorial over FACTORS and the measure: every set of items is
 trained, and every network is measured on clean training rows and on noisy test rows. So the effect
-of an item is a mean over all settings of the others, and it has an interval and a verdict.
+of an item is a mean over all settings of the others, and it has an interval and a verdict. Which
+items make a claim is judged in study/paper/steps.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from models.config import AS_PUBLISHED, DENSE_MODELS, items_of
-from study.evidence.effects import Effect, effect_of
+from models.config import AS_PUBLISHED, items_of
 from study.evidence.evidence import Evidence
-from study.evidence.factorial import factorial_effects
-from study.evidence.stats import HOLDS, REVERSED
-from study.grids import FACTORS, FRESH_NETWORK, LONG
-from study.report.curves import MEASURES, NOISY, nearest, networks, over_seeds
+from study.grids import FRESH_NETWORK, LONG
+from study.paper.claims import Judgement
+from study.paper.steps import ITEMS
+from study.report.curves import networks, over_seeds
 from study.report.document import Plot, Table
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, multiples, name_all, named_rows
-from study.report.style import BLUE, DARK, GREY, PALE, RED, look
-from study.report.wording import in_order, joined, listed, span
+from study.report.style import BLUE, DARK, GREY, PALE, PINK, RED, look
+from study.report.wording import in_order, listed, span
 
-#: The item of the factorial that needs no training: what is measured.
-MEASURED = "noisy test rows"
-ITEMS = (*FACTORS, MEASURED)
 #: The paper's results that are taken apart: what 1 % of each means.
 RESULTS = {
     "C1": "growth of MSE with depth, per step from 2 to 4, 6 and 8 layers",
+    "C2": "the same, mean over noise factors",
     "C3": "fall of MSE from the least noise factor to the most, mean over depths",
 }
 PUBLISHED, RIGHT = "as published", "all items put right"
 
 
-def autopsy_figures(evidence: Evidence) -> list[Plot | Table]:
+def autopsy_figures(evidence: Evidence, judgements: Sequence[Judgement] = ()) -> list[Plot | Table]:
     """Return the factorial's effects, the curves with one item set right, and how they change."""
     rows = autopsy_rows(evidence)
     rows = rows.loc[rows["changed"].map(items_of).map(len) < 2]
@@ -50,15 +47,15 @@ def autopsy_figures(evidence: Evidence) -> list[Plot | Table]:
         "Autopsy: the published protocol with one item set right at a time",
         "MSE on clean training rows (what the paper's scripts measured) against noise factor; the "
         "axis does not start at 0. The black line is the published protocol; each other line "
-        "differs from it in one item only. A line that no longer falls names the item that made "
-        "MSE fall with noise. Bars are 95 % intervals over seeds "
+        "differs from it in one item only. Whether an item makes a claim is tested above and under "
+        "the claims. Bars are 95 % intervals over seeds "
         f"({listed(points['seeds'])} seeds).",
         _by_item(points, "noise_factor"),
         draw_autopsy,
     )
     change = autopsy_change(rows, evidence.overlap)
     found = [lines, _change(change)] if len(change) else [lines]
-    return [*_factorial(evidence), *found]
+    return [*_factorial(judgements), *found]
 
 
 def autopsy_rows(evidence: Evidence) -> pd.DataFrame:
@@ -76,113 +73,32 @@ def autopsy_rows(evidence: Evidence) -> pd.DataFrame:
 # The factorial.
 
 
-def factorial_values(evidence: Evidence) -> pd.DataFrame:
-    """Return the paper's results in every setting of ITEMS: columns result, seed, ITEMS, value.
-
-    `value` is a log ratio of two MSE, above 0 if the paper's result is there: for C1 the deeper
-    model's over the other's, mean over the steps; for C3 that at the least noise factor over that
-    at the most, mean over depths. Only seeds that have all dense models count.
-    """
-    rows = autopsy_rows(evidence)
-    sets = rows["changed"].map(items_of).map(set)
-    factorial = sets.map(lambda items: items <= set(FACTORS)).astype(bool)
-    rows = rows[factorial & rows["model"].isin(DENSE_MODELS)]
-    parts = []
-    for panel, measure in MEASURES.items():
-        table = np.log(
-            rows.pivot_table(
-                index=["seed", "changed"], columns=["model", "noise_factor"], values=measure
-            )
-        )
-        for result, value in _results(table):
-            part = value.dropna().rename("value").reset_index()
-            changes = part["changed"].map(items_of)
-            for item in FACTORS:
-                part[item] = changes.map(lambda items, item=item: int(item in items))
-            parts.append(part.assign(result=result, **{MEASURED: int(panel == NOISY)}))
-    columns = ["result", "seed", *ITEMS, "value"]
-    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def _results(table: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """Yield each result of the paper by seed and set of items, from log MSE by model and noise."""
-    if not set(DENSE_MODELS) <= set(table.columns.get_level_values("model")):
-        return
-    first, *_, last = DENSE_MODELS
-    middle = nearest(table.columns.get_level_values("noise_factor"))
-    if all((model, middle) in table for model in DENSE_MODELS):
-        yield "C1", (table[last, middle] - table[first, middle]) / (len(DENSE_MODELS) - 1)
-    # Fresh networks exist at a few noise factors only: the ends are those that all have.
-    shared = table.dropna(axis="columns").columns.get_level_values("noise_factor")
-    least, most = (shared.min(), shared.max()) if len(shared) else (0.0, 0.0)
-    if least < most:
-        falls = [table.get((m, least)) - table.get((m, most)) for m in DENSE_MODELS]
-        yield "C3", sum(falls) / len(falls)
-
-
-def autopsy_effects(evidence: Evidence) -> dict[str, dict[str, Effect]]:
-    """Return by result of the paper its effects: as published, all put right, then each item.
-
-    An item's effect is by how many percent it changes the result, mean over all settings of the
-    others; "a x b" is an interaction. All items and interactions of a result are one family. A
-    result without the whole factorial is left out.
-    """
-    values, found = factorial_values(evidence), {}
-    for result, rows in values.groupby("result"):
-        if len(rows.drop_duplicates([*ITEMS])) < 2 ** len(ITEMS):
-            continue
-        whole = rows.groupby("seed")["value"].transform("size") == 2 ** len(ITEMS)
-        rows = rows[whole]
-        if rows.empty:
-            continue
-        changed = rows[[*ITEMS]].sum(axis=1)
-        ends = {PUBLISHED: rows[changed == 0], RIGHT: rows[changed == len(ITEMS)]}
-        overlap = evidence.overlap
-        effects = {name: effect_of(end["value"], overlap) for name, end in ends.items()}
-        judged = factorial_effects(rows.drop(columns="result"), ITEMS, overlap)
-        found[str(result)] = effects | {" x ".join(items): its for items, its in judged.items()}
-    return found
-
-
-def makers(effects: dict[str, Effect]) -> list[str]:
-    """Return the items that are shown to take away from a result, the greatest effect first."""
-    main = [item for item in ITEMS if effects[item].outcome == REVERSED]
-    return sorted(main, key=lambda item: effects[item].effect)
-
-
-def conclusion(result: str, effects: dict[str, Effect]) -> str:
-    """Return in a sentence which items make a result."""
-    published, steps = effects[PUBLISHED], makers(effects)
-    there = "is there" if published.outcome == HOLDS else f"is {published.outcome}"
-    text = f"{result} {there} as published ({published.shown}); "
-    if not steps:
-        return f"{text}no item is shown to make it."
-    named = [f"{item} ({effects[item].shown})" for item in steps]
-    return f"{text}what takes it away: {joined(named)}."
-
-
-def _factorial(evidence: Evidence) -> list[Plot | Table]:
-    found = autopsy_effects(evidence)
-    if not found:
+def _factorial(judgements: Sequence[Judgement]) -> list[Plot | Table]:
+    """Return the effects that the claims were judged by: a figure of items, a table of all."""
+    held = {its.claim.id: (its, its.factorial) for its in judgements if its.factorial is not None}
+    if not held:
         return []
-    rows = [
-        {
-            "result": result,
-            "items": name,
-            "effect": its.effect,
-            "low": its.low,
-            "high": its.high,
-            "level": its.level,
-            "outcome": its.outcome,
-            "seeds": its.n,
-        }
-        for result, effects in found.items()
-        for name, its in effects.items()
-    ]
+    rows = []
+    for result, (judgement, factorial) in held.items():
+        effects = {PUBLISHED: judgement.steps[0].published, RIGHT: factorial.right}
+        effects |= {" x ".join(items): its for items, its in factorial.effects.items()}
+        rows += [
+            {
+                "result": result,
+                "items": name,
+                "effect": its.effect,
+                "low": its.low,
+                "high": its.high,
+                "level": its.level,
+                "outcome": its.outcome,
+                "seeds": its.n,
+            }
+            for name, its in effects.items()
+        ]
     data = pd.DataFrame(rows)
     main = data[data["items"].isin([PUBLISHED, *ITEMS, RIGHT])].reset_index(drop=True)
-    sentences = " ".join(conclusion(result, effects) for result, effects in found.items())
-    about = "; ".join(f"{result}: {RESULTS[result]}" for result in found)
+    sentences = " ".join(f"{result}: {its.artefact}." for result, (its, _) in held.items())
+    about = "; ".join(f"{result}: {RESULTS[result]}" for result in held)
     plot = Plot(
         "autopsy-effects",
         "Autopsy: what each item of the scripts does to the paper's results",
@@ -219,7 +135,7 @@ def draw_effects(data: pd.DataFrame) -> Figure:
     items = [name for name in (PUBLISHED, *ITEMS, RIGHT) if name in set(data["items"])]
     results = list(data["result"].drop_duplicates())
     figure, axes = named_rows(items, range(len(items)), 34)
-    looks = {"C1": (BLUE, "o"), "C3": (RED, "s")}
+    looks = {"C1": (BLUE, "o"), "C2": (PINK, "^"), "C3": (RED, "s")}
     for i, result in enumerate(results):
         rows = data[data["result"] == result]
         colour, marker = looks.get(result, (GREY, "D"))
@@ -280,8 +196,7 @@ def _change(data: pd.DataFrame) -> Plot:
         "Autopsy: which item makes error fall as noise grows",
         f"Change of MSE on clean training rows from noise factor {ends}, paired by seed, with 95 % "
         f"intervals ({listed(data['seeds'])} seeds). Left of 0 is the paper's claim, more noise "
-        "and less error; at 0 or right of it the item that was set right has made the claim "
-        "vanish.",
+        "and less error. Whether an item makes a claim is tested under C3 and C4.",
         data,
         draw_change,
     )

@@ -31,7 +31,7 @@ from study.evidence.evidence import Evidence
 from study.evidence.plain import plain, unchanged
 from study.evidence.stats import interval
 from study.grids import LONG
-from study.paper.claims import CLEAN, MEASURES, NOISY
+from study.paper.claim import CLEAN, MEASURES, NOISY
 from study.paper.published import PublishedValue, published_mse
 
 RERUN = "as-published rerun"

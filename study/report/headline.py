@@ -122,7 +122,7 @@ def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ..
         "What denoises best:": _denoiser(evidence),
         "The paper's networks:": _best(evidence),
         "Worse than leaving the noisy input alone:": _harm(evidence),
-        "What makes the claims, one item of the scripts changed:": _makers(judgements),
+        "What makes the claims, one item of the scripts changed:": what_makes(judgements),
         "How near to the paper:": _rerun(evidence),
     }
     return tuple(Words(text, lead) for lead, text in points.items() if text)
@@ -148,17 +148,17 @@ def _denoiser(evidence: Evidence) -> str:
     return f"{text} {FLATTERED}" if evidence.simulated else text
 
 
-def _makers(judgements: list[Judgement]) -> str:
+def what_makes(judgements: list[Judgement]) -> str:
     """Group the claims by what makes them vanish or appear."""
     claims: dict[tuple[bool, str], list[str]] = {}
     for judgement in judgements:
         if judgement.makers:
             key = judgement.found, joined(judgement.makers)
-            claims.setdefault(key, []).append(judgement.claim.id)
+            claims.setdefault(key, []).append(judgement.subject)
     sentences = []
-    for (found, items), names in claims.items():
-        verb = ("vanish" if found else "appear") + ("es" if found else "s") * (len(names) == 1)
-        sentences.append(f"{joined(names)} {verb} with {items}")
+    for (found, items), subjects in claims.items():
+        verb = ("vanish" if found else "appear") + ("es" if found else "s") * (len(subjects) == 1)
+        sentences.append(f"{joined(subjects)} {verb} with {items}")
     return f"{'; '.join(sentences)}." if sentences else ""
 
 

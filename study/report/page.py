@@ -117,7 +117,7 @@ def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section
         _paper(evidence),
         _references(evidence),
         Section("Inside the networks", folded(inside_exhibits(evidence))),
-        _autopsy(evidence),
+        _autopsy(evidence, judgements),
         _questions(evidence),
     )
     sections = (
@@ -211,7 +211,7 @@ def _claim(judgement: Judgement) -> Fold:
         blocks.append(Words(f"{judgement.artefact}.", "What makes it:"))
     if judgement.steps:
         steps = [{"item changed": step.item, **_row(step.change)} for step in judgement.steps]
-        title = f"{claim.id}: the effect as published over that with one item changed"
+        title = f"{claim.id}: what each item takes away from the effect if it is put right"
         key = f"{claim.id}-steps".lower()
         blocks.append(_table(key, title, STEPS, pd.DataFrame(steps), FORMATS, measured=True))
     return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
@@ -235,8 +235,8 @@ def _references(evidence: Evidence) -> Section:
     return Section("References, genes and tissues", (Words(REFERENCES), *sections))
 
 
-def _autopsy(evidence: Evidence) -> Section:
-    found = folded(autopsy_figures(evidence))
+def _autopsy(evidence: Evidence, judgements: list[Judgement]) -> Section:
+    found = folded(autopsy_figures(evidence, judgements))
     found = found or (Words("Not in these runs:"), Command("python run_study.py --grid autopsy"))
     networks = frozenset(autopsy_rows(evidence)["member_id"])
     return Section("Autopsy", (Words(AUTOPSY), *found), networks)
@@ -369,7 +369,11 @@ PARTS = (
     "“Samples from” and “samples to” are a 95 % interval over test samples, drawn again by whole "
     "groups of the split (donors), else by tissue, else one by one: the sentence above says which."
 )
-STEPS = "Mean over the parts of the claim. Above 0 the item makes some or all of the effect."
+STEPS = (
+    "Mean over the parts of the claim; above 0 the item makes some or all of the effect. If every "
+    "set of items was trained, it is a main effect, the mean over all settings of the others "
+    "(Autopsy), else the effect as published over that with the item alone put right."
+)
 PAPER = (
     "Figures 1 to 10 under their own numbers. The as-published rerun is measured on clean training "
     "rows, as the paper's scripts did, as-written networks on noisy test rows. Bars are 95 % "

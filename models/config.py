@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from data_utils.errors import InputError
@@ -230,7 +230,7 @@ class MemberConfig:
         )
         object.__setattr__(self, "phases", phases)
 
-    @property
+    @cached_property
     def member_id(self) -> str:
         """Twelve hex digits of the SHA-256 of the content; the grid does not count."""
         content = self.as_dict()

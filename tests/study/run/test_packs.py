@@ -74,6 +74,18 @@ def test_automatic_size(workers):
         )
 
 
+def test_a_network_is_hashed_once_however_many_plans_are_compared(monkeypatch):
+    members, original, hashed = GRIDS["as-written"](Narrowing(seeds=1)), MemberConfig.as_dict, []
+
+    def noting(member):
+        hashed.append(member)
+        return original(member)
+
+    monkeypatch.setattr(MemberConfig, "as_dict", noting)
+    check(plan_packs(members, 943, 2), members)
+    assert len(hashed) == len(members)
+
+
 def simulated(planned, workers):
     """Work until the last worker is done: the next pack goes to who is free first."""
     busy = [0.0] * workers

@@ -1,7 +1,7 @@
 """One report of several cohorts, made of the reports of each: figures side by side, tables joined.
 
 Each section is written for one cohort (study.evidence.evidence.Evidence); here what several say in
-the same place is put together.
+the same place is put together, and what cannot be compared between them is named.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import pandas as pd
 
+from models.config import AS_WRITTEN
+from study.evidence.evidence import Evidence
 from study.report.document import (
     AnyBlock,
     Block,
@@ -25,6 +27,7 @@ from study.report.document import (
     Words,
     anchor,
 )
+from study.report.wording import joined, listed, model_names, plain_name
 
 COHORT = "data"  # the column that names the cohort
 
@@ -43,6 +46,72 @@ def together(parts: Mapping[str, Sequence[Block]]) -> tuple[Block, ...]:
         for place, block in _placed(blocks):
             places.setdefault(place, {})[name] = block
     return tuple(joined for found in places.values() for joined in _joined(found))
+
+
+def limits_of_comparison(cohorts: Sequence[Evidence]) -> tuple[Words, ...]:
+    """Return in words where cohorts differ, and what therefore cannot be compared between them."""
+    of_name = {plain_name(cohort.name): cohort for cohort in cohorts}
+    found = {
+        "Noise factors.": _noise_factors(of_name),
+        "Noise draws.": _noise_draws(of_name),
+        "Models.": _models(of_name),
+        "Genes.": _genes(of_name),
+    }
+    return tuple(Words(text, lead) for lead, text in found.items() if text)
+
+
+def _finished(cohort: Evidence) -> pd.DataFrame:
+    """Return the rows of Evidence.levels of networks that have finished."""
+    return cohort.levels[cohort.levels["status"] == "finished"]
+
+
+def _noise_factors(cohorts: Mapping[str, Evidence]) -> str:
+    own = {
+        name: set(_finished(cohort)["noise_factor"].dropna().astype(float).round(6))
+        for name, cohort in cohorts.items()
+    }
+    if len(set(map(frozenset, own.values()))) < 2:
+        return ""
+    had = "; ".join(f"{name} has {listed(values) or 'none'}" for name, values in own.items())
+    common = set.intersection(*own.values())
+    if not common:
+        return f"{had}. None is common, so no two errors can be compared."
+    return f"{had}. Compare errors at {listed(common)}; verdicts rest on each cohort's own."
+
+
+def _noise_draws(cohorts: Mapping[str, Evidence]) -> str:
+    own = {}
+    for name, cohort in cohorts.items():
+        rows = _finished(cohort)
+        trained = (rows["protocol"] == AS_WRITTEN) & (rows["optimizer"] != "")
+        own[name] = sorted(set(rows.loc[trained, "noise_draws"]))
+    known = {name: draws for name, draws in own.items() if draws}
+    if len(set(map(tuple, known.values()))) < 2:
+        return ""
+    had = "; ".join(f"{name}: {joined(draws)}" for name, draws in known.items())
+    return (
+        f"Networks trained as the text says on noise that was drawn otherwise ({had}), so their "
+        "errors cannot be compared between these cohorts; those of references can."
+    )
+
+
+def _models(cohorts: Mapping[str, Evidence]) -> str:
+    own = {name: set(_finished(cohort)["model"]) for name, cohort in cohorts.items()}
+    every = set().union(*own.values())
+    missing = {name: every - models for name, models in own.items() if every - models}
+    lacks = [f"{name} lacks {model_names(models)}" for name, models in missing.items()]
+    return f"{'; '.join(lacks)}." if lacks else ""
+
+
+def _genes(cohorts: Mapping[str, Evidence]) -> str:
+    own = {name: set(cohort.genes["gene_id"]) for name, cohort in cohorts.items()}
+    own = {name: genes for name, genes in own.items() if genes}
+    if len(set(map(frozenset, own.values()))) < 2:
+        return ""
+    common = len(set.intersection(*own.values()))
+    had = joined([f"{len(genes):,} of {name}" for name, genes in own.items()])
+    shared = f"{common:,} are common" if common else "none is common"
+    return f"Of the genes, {had}, {shared}: each MSE is a mean over the cohort's own genes."
 
 
 def _placed(blocks: Sequence[Block]) -> Iterator[tuple[Hashable, Block]]:

@@ -15,7 +15,7 @@ from study.paper.differences import differences_table
 from study.paper.published import division_by_n
 from study.report import checklist
 from study.report.autopsy import autopsy_figures, autopsy_rows
-from study.report.cohorts import sections_together, together
+from study.report.cohorts import limits_of_comparison, sections_together, together
 from study.report.curves import shown_networks
 from study.report.document import (
     Block,
@@ -91,7 +91,9 @@ def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
     cohorts = tuple(judged)
     parts = {plain_name(cohort.name): _of_cohort(cohort, judged[cohort]) for cohort in cohorts}
     checks = {plain_name(cohort.name): (_checklist(cohort),) for cohort in cohorts}
+    limits = limits_of_comparison(cohorts)
     sections = (
+        Section("Comparing the cohorts", (Points(limits),) if limits else ()),
         *sections_together(parts),
         Section("Questions of a referee", (Points(REFEREE),)),
         _provenance(cohorts),

@@ -1,5 +1,7 @@
 """The page in Chromium: no errors or dead anchors, sorting by mouse and key, nothing too wide."""
 
+import json
+import statistics
 from itertools import pairwise
 
 import pytest
@@ -264,3 +266,94 @@ def test_it_opens_at_once(browser, path):
     assert (
         browser.run("performance.timing.loadEventEnd - performance.timing.navigationStart") < 3000
     )
+
+
+NETWORKS = "document.querySelector('.networks')"
+
+
+def rows_of_networks(browser):
+    """The table of the networks that are chosen: {groups: the other cells}, and what counts it."""
+    cells = browser.run(
+        f"[...{NETWORKS}.querySelectorAll('tbody tr')].map(r => [...r.cells].map(c => c.innerText))"
+    )
+    return cells, browser.run(f"{NETWORKS}.querySelector('[aria-live] p').textContent")
+
+
+def choose(browser, label, option):
+    """Take an option of the choice whose label begins so."""
+    browser.run(
+        f"{{ const label = [...{NETWORKS}.querySelectorAll('.choices label')]"
+        f".find(l => l.textContent.startsWith('{label} ')), select = label.querySelector('select');"
+        f"select.value = [...select.options].find(o => o.text === '{option}').value;"
+        "select.dispatchEvent(new Event('change')) }"
+    )
+
+
+def tick(browser, key):
+    browser.run(f"{NETWORKS}.querySelector('[aria-label=\"group by {key}\"]').click()")
+
+
+def test_all_networks_are_filtered_and_grouped(browser, path):
+    browser.open(path)
+    browser.run(f"{NETWORKS}.closest('details')?.setAttribute('open', '')")
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    every = json.loads(browser.run(f"{NETWORKS}.dataset.networks"))
+    keys, values, rows = every["keys"], every["values"], every["rows"]
+    measure = len(keys) + every["measures"].index("MSE, noisy test rows")
+
+    def found(**where):
+        at = {keys.index(name): values[name].index(value) for name, value in where.items()}
+        kept = [row for row in rows if all(row[i] == value for i, value in at.items())]
+        return [row[measure] for row in kept]
+
+    choose(browser, "model", "dense-4")
+    choose(browser, "protocol", "as-written")
+    choose(browser, "noise", "0.5")
+    cells, words = rows_of_networks(browser)
+    mse = found(model="dense-4", protocol="as-written", noise=0.5)
+    assert len(mse) > 3
+    [[*groups, n, mean, sd]] = cells
+    assert groups == ["dense-4", "as-written", "0.5"]
+    assert (int(n), float(mean), float(sd)) == (
+        len(mse),
+        pytest.approx(statistics.mean(mse), abs=1e-4),
+        pytest.approx(statistics.stdev(mse), abs=1e-4),
+    )
+    assert words == f"{len(mse)} of {len(rows)} rows in 1 groups."
+
+    tick(browser, "seed")
+    cells, words = rows_of_networks(browser)
+    by_seed = [found(model="dense-4", protocol="as-written", noise=0.5, seed=s) for s in (0, 1, 2)]
+    assert [row[3] for row in cells] == ["0", "1", "2"]
+    assert [float(row[5]) for row in cells] == pytest.approx(
+        [statistics.mean(its) for its in by_seed], abs=1e-4
+    )
+    assert words == f"{len(mse)} of {len(rows)} rows in 3 groups."
+
+    choose(browser, "model", "all")
+    for key in ("model", "protocol", "noise", "seed"):
+        tick(browser, key)
+    cells, words = rows_of_networks(browser)
+    every_mse = found(protocol="as-written", noise=0.5)
+    assert [cells[0][0], float(cells[0][1])] == [
+        str(len(every_mse)),
+        pytest.approx(statistics.mean(every_mse), abs=1e-4),
+    ]
+    assert words == f"{len(every_mse)} of {len(rows)} rows in 1 groups."
+
+
+def test_the_curves_of_all_networks_give_their_numbers(browser, path):
+    browser.open(path)
+    browser.run(f"{NETWORKS}.closest('details')?.setAttribute('open', '')")
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    choose(browser, "model", "dense-2")
+    choose(browser, "protocol", "as-written")
+    cells, _ = rows_of_networks(browser)
+    titles = browser.run(
+        f"[...{NETWORKS}.querySelectorAll('circle title')].map(t => t.textContent)"
+    )
+    assert len(titles) == len(cells)
+    for (model, protocol, noise, n, mean, _), title in zip(cells, titles, strict=True):
+        assert title.startswith(f"{model}, {protocol}: noise {noise}, ")
+        assert title.endswith(f" ({n})")
+        assert float(title.split(", ")[-1].split()[0]) == pytest.approx(float(mean), rel=1e-3)

@@ -150,7 +150,7 @@ def grid(
     "paper",
     "What did the paper do, what did it say it did, and do its claims hold?",
     feeds="Figs. 1-10, all claims",
-    minutes=25,
+    minutes=30,
 )
 def paper(narrowing: Narrowing) -> list[MemberConfig]:
     """Both protocols, as the grids as-written and as-published, and a mixture to compare; 5 seeds.

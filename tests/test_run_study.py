@@ -506,6 +506,7 @@ def test_the_folder_has_its_parts_and_no_remains(run):
         "log.txt",
     }
     files |= {"references.parquet", "genes.parquet", "labels.parquet"}
+    files |= {"codes.parquet", "unit_genes.parquet", "conv_images.parquet"}
     assert names == files | {"models", "tensorboard", "parts", "checkpoints", "report"}
     assert list((run / "checkpoints").iterdir()) == []
     assert list(run.rglob(".tmp*")) == []

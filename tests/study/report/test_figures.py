@@ -12,6 +12,7 @@ from models.architecture import ConvArchitecture, image_shape
 from study.evidence.evidence import load_evidence
 from study.evidence.stats import interval
 from study.grids import Narrowing
+from study.paper.claims import judge_claims
 from study.paper.published import published_mse
 from study.report import figures, style
 from study.report.autopsy import autopsy_figures
@@ -40,8 +41,9 @@ def plots(evidence):
 
 
 def more_figures(evidence):
-    sections = (reference_exhibits, gene_exhibits, label_exhibits, autopsy_figures)
+    sections = (reference_exhibits, gene_exhibits, label_exhibits)
     found = [exhibit for section in sections for exhibit in section(evidence)]
+    found += autopsy_figures(evidence, judge_claims(evidence))
     return [exhibit for exhibit in found if isinstance(exhibit, Plot)]
 
 

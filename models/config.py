@@ -50,9 +50,9 @@ USUAL_TRAINING = {
     "dense-6": UsualTraining(epochs=40, batch_size=64, learning_rate=0.002),
     "dense-8": UsualTraining(epochs=35, batch_size=64, learning_rate=0.002),
     "conv": UsualTraining(epochs=80, batch_size=32, learning_rate=0.005),
-    SMALL_CODE: UsualTraining(epochs=50, batch_size=64, learning_rate=0.005),
     SMALL_DENSE: UsualTraining(epochs=160, batch_size=64, learning_rate=0.005),
 }
+USUAL_TRAINING[SMALL_CODE] = USUAL_TRAINING["dense-4"]
 DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 
 #: Order of the genes in a network's input: models/member_data.py.

@@ -155,7 +155,7 @@ def grid(
 def paper(narrowing: Narrowing) -> list[MemberConfig]:
     """Both protocols, as the grids as-written and as-published, and a mixture to compare; 5 seeds.
 
-    A mixture of one size is enough here, and for how far the best is away; --grid best has more.
+    A mixture of one size is near enough to the best of the grid best to compare networks with.
     """
     members = as_written(narrowing)
     if 0 in _either(narrowing.betas, (0,)):
@@ -270,12 +270,13 @@ def corrections(
     trained at those of `levels` that the published one was carried through. Evaluation on noisy
     test rows needs no network of its own: every network is measured both ways.
     """
-    factors = () if published.model == "conv" else FACTORS
+    items = correctable(published.model)
+    factors = FACTORS if set(FACTORS) <= set(items) else ()
     sizes = range(1, len(factors) + 1)
-    sets = [items for size in sizes for items in combinations(factors, size)]
-    sets += [(item,) for item in correctable(published.model) if item not in factors]
+    sets = [chosen for size in sizes for chosen in combinations(factors, size)]
+    sets += [(item,) for item in items if item not in factors]
     return [
-        member for items in sets for member in _corrected(published, items, epochs, set(levels))
+        member for chosen in sets for member in _corrected(published, chosen, epochs, set(levels))
     ]
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from data_utils.errors import InputError
 from data_utils.preparation import TEST_SHARE, VALIDATION_SHARE
 from models.denoisers.denoiser import ERROR_COLUMNS
-from study.options import SMALLEST
+from study.options import OF_INTEREST, SMALLEST
 from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, TISSUE, typed_table
 
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
@@ -277,7 +277,7 @@ def load_run(folder: Path | str) -> Run:
         config = json.loads(config_file.read_text("utf-8"))
         if "data" not in config or not set(_SHARED) <= config["identity"].keys():
             raise ValueError("the run's data are missing in it")
-        if not 0 < config.get("smallest_effect", SMALLEST) < 100:
+        if not OF_INTEREST.passes(config.get("smallest_effect", SMALLEST)):
             raise ValueError("its smallest_effect is no percentage")
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(config_file, error) from None

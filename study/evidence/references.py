@@ -89,10 +89,11 @@ def write_references(
                 return False
     labels = grouping_labels(dataset.matrix.sample_labels)
     tables = (error_table(rows), gene_table(errors, data.gene_ids), label_table(errors, labels))
-    for name, table in zip(TABLES, tables, strict=True):
-        folder.write_table(name, table)
     write_examples(folder, data, finished)
     write_inside(folder, data, labels, finished)
+    # Last, since these are what `up_to_date` looks for: after a failure all is written again.
+    for name, table in zip(TABLES, tables, strict=True):
+        folder.write_table(name, table)
     return True
 
 

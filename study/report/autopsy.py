@@ -33,7 +33,7 @@ RESULTS = {
 PUBLISHED, RIGHT = "as published", "all items put right"
 
 
-def autopsy_figures(evidence: Evidence, judgements: Sequence[Judgement] = ()) -> list[Plot | Table]:
+def autopsy_figures(evidence: Evidence, judgements: Sequence[Judgement]) -> list[Plot | Table]:
     """Return the factorial's effects, the curves with one item set right, and how they change."""
     rows = autopsy_rows(evidence)
     rows = rows.loc[rows["changed"].map(items_of).map(len) < 2]

@@ -17,6 +17,7 @@ from study.report.curves import (
     CLEAN,
     NOISE,
     NOISY,
+    PREFERRED,
     main_protocol,
     network_curve,
     networks,
@@ -38,7 +39,6 @@ REFERENCES = {
     "oracle": "the best possible on this simulation",
 }
 SCRIPTS, TEXT = "as its scripts ran", "as its text says"
-PREFERRED = "dense-4"  # the paper's network of the first picture, if these runs have it
 
 
 # The picture.

@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from data_utils.genes import gene_names
 from study.evidence.evidence import Evidence
 from study.evidence.images import FILTER, INPUT, MAP
-from study.report.curves import NOISE
+from study.report.curves import NOISE, PREFERRED
 from study.report.document import Plot, Table
 from study.report.drawing import colour_bar, draw_image, named_rows
 from study.report.style import canvas, is_narrow, width
@@ -39,12 +39,12 @@ def inside_exhibits(evidence: Evidence) -> list[Plot | Table]:
 
 
 def _one_network(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one network: dense-4 if it is there, at the noise factor next to 0.5."""
+    """Return the rows of one network: PREFERRED if it is there, at the factor nearest to NOISE."""
     if not len(table):
         return table
     kinds = table[_KEY].drop_duplicates()
     kinds = kinds.assign(
-        away=(kinds["noise_factor"] - NOISE).abs(), other=kinds["model"] != "dense-4"
+        away=(kinds["noise_factor"] - NOISE).abs(), other=kinds["model"] != PREFERRED
     )
     first = kinds.sort_values(["other", "away", "seed"], kind="stable").iloc[0]
     return table[(table[_KEY] == first[_KEY]).all(axis=1)]

@@ -1,11 +1,13 @@
 """The grids: how many members, which, and how the command line narrows them."""
 
+import inspect
 import math
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from data_utils.cohort import simulate_cohort
 from data_utils.errors import InputError
 from models.architecture import architecture, n_parameters
 from models.config import DENSE_MODELS, PAPER_MODELS, SMALL_CODE, USUAL_TRAINING, Phase, Protocol
@@ -74,6 +76,10 @@ def test_a_network_has_its_number_of_updates_on_fewer_samples(samples, longer):
             assert m.epochs == pytest.approx(longer * usual, abs=0.5)
     given = plan("paper", Narrowing(samples=samples, epochs=7))
     assert {phase.epochs for m in given for phase in m.phases} == {7}
+
+
+def test_the_usual_number_of_samples_is_the_simulated_cohorts():
+    assert inspect.signature(simulate_cohort).parameters["n_samples"].default == USUAL_SAMPLES
 
 
 def test_the_quick_grid_is_the_papers_with_less_of_each():

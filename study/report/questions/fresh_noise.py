@@ -19,7 +19,7 @@ from study.report.document import Plot, Table
 from study.report.drawing import NOISE_AXIS, draw_named, in_percent, noise_limits
 from study.report.questions import question as q
 from study.report.style import canvas
-from study.report.wording import in_order
+from study.report.wording import in_order, scale_words
 
 ONCE, FRESH = "once", "fresh"
 CASE = ["model", "noise_factor"]
@@ -68,7 +68,7 @@ def fresh_noise_question(evidence: Evidence) -> q.Question:
     if not len(rows):
         return asked
     extra = extra_errors(rows, evidence.overlap, evidence.smallest)
-    exhibits = (_curves(extra), _table(rows, extra))
+    exhibits = (_curves(extra), _table(rows, extra, evidence.smallest))
     return asked.answered(_answer(extra), exhibits, rows["member_id"])
 
 
@@ -112,7 +112,7 @@ def _curves(extra: Effects) -> Plot:
     )
 
 
-def _table(rows: pd.DataFrame, extra: Effects) -> Table:
+def _table(rows: pd.DataFrame, extra: Effects, smallest: float) -> Table:
     means = rows.groupby([*CASE, "noise_draws"], sort=False)[["train_mse", "test_mse"]].mean()
     means = means.unstack("noise_draws")
     lines = []
@@ -126,9 +126,9 @@ def _table(rows: pd.DataFrame, extra: Effects) -> Table:
     return Table(
         "fresh-noise-table",
         "What fresh noise is worth",
-        "Extra test MSE of noise drawn once in percent, with its simultaneous interval; the scale "
-        "is linear within the grey band, 1 %, and logarithmic beyond. Test and train are the mean "
-        "MSE on noisy rows: a train MSE far below the test MSE shows that noise is fitted.",
+        "Extra test MSE of noise drawn once in percent, with its simultaneous interval. "
+        f"{scale_words(smallest)} Test and train are the mean MSE on noisy rows: a train MSE far "
+        "below the test MSE shows that noise is fitted.",
         frame,
         {
             "noise factor": "g",

@@ -340,6 +340,21 @@ def test_stopped_it_writes_nothing(steps, run, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_failure_in_the_pictures_leaves_nothing_up_to_date(run, tmp_path, monkeypatch):
+    """Else a run that is resumed would never get them."""
+    folder = RunFolder(tmp_path)
+    folder.create()
+    folder.load_model = run.folder.load_model
+
+    def fail(*_):
+        raise OSError("no space")
+
+    monkeypatch.setattr("study.evidence.references.write_inside", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_references(folder, DATASET, REPLICATES, PLANNED, run.members)
+    assert not up_to_date(folder)
+
+
 def test_tables_are_up_to_date_until_a_pack_ends(run, tmp_path):
     folder = RunFolder(tmp_path)
     folder.create()

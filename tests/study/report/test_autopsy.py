@@ -36,7 +36,7 @@ def test_the_autopsy_names_the_step(evidence):
         "as-published",
         "fresh network per level",
     ]
-    figures = {its.key: its for its in autopsy.autopsy_figures(evidence)}
+    figures = {its.key: its for its in autopsy.autopsy_figures(evidence, [])}
     points = figures["autopsy"].data.set_index(["model", "series", "noise_factor"])
     values = as_seen("dense-4", effect_as_published, 0.7, phases=11)
     assert points.loc[("dense-4", "linear output", 0.7), "mse"] == pytest.approx(

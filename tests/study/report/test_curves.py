@@ -51,7 +51,7 @@ def test_nothing_is_filled_in(tmp_path):
     assert line(points, NOISY, "as-written").index.tolist() == [0.1, 0.5]
     assert not references.gene_exhibits(found)
     assert not references.label_exhibits(found)
-    assert not autopsy.autopsy_figures(found)
+    assert not autopsy.autopsy_figures(found, [])
 
 
 def test_networks_differ_by_more_than_colour():

@@ -44,6 +44,7 @@ def _of_axes(axes: Axes) -> Iterator[Point]:
         _one_line(axis.get_label_text() or other)
         for axis, other in zip((axes.xaxis, axes.yaxis), shared, strict=True)
     ]
+    rows = _row_names(axes.xaxis), _row_names(axes.yaxis)
     frame, bar = axes.bbox.padded(1), None
     for mark in axes.get_children():
         if isinstance(mark, LineCollection):
@@ -55,7 +56,7 @@ def _of_axes(axes: Axes) -> Iterator[Point]:
         for x, y in line[:: -(-len(line) // MOST_OF_LINE)]:
             left, top = axes.transData.transform((x, y))
             if frame.contains(left, top):
-                numbers = _number(axes.xaxis, names[0], x), _number(axes.yaxis, names[1], y)
+                numbers = map(_number, rows, names, (x, y))
                 text = f"{name}: " * bool(name) + ", ".join(numbers) + _ends(bar, x, y)
                 yield Point(round(100 * left / width, 1), round(100 - 100 * top / height, 1), text)
 
@@ -69,11 +70,18 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _number(axis: Axis, name: str, value: float) -> str:
-    """Return "MSE 0.412", or the name of a row."""
-    rows = dict(zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False))
-    if rows and isinstance(axis.get_major_locator(), FixedLocator):
-        row = _one_line(rows[min(rows, key=lambda place: abs(place - value))].get_text())
+def _row_names(axis: Axis) -> dict[float, str]:
+    """Return the texts of an axis of named rows by their place; {} for an axis of numbers."""
+    if not isinstance(axis.get_major_locator(), FixedLocator):
+        return {}
+    labels = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=False)
+    return {place: _one_line(its.get_text()) for place, its in labels}
+
+
+def _number(rows: dict[float, str], name: str, value: float) -> str:
+    """Return "MSE 0.412", or the name of the nearest of the rows."""
+    if rows:
+        row = rows[min(rows, key=lambda place: abs(place - value))]
         if not row.replace(",", "").replace(".", "").isdigit():  # an axis of numbers
             return row
     return f"{name} {value:.4g}".strip()

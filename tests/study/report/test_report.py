@@ -253,7 +253,7 @@ def test_any_grid_gives_a_report_old_runs_too(tmp_path, grid):
 
 
 def test_a_report_is_replaced_and_anything_else_is_not(tmp_path):
-    run = fake_run(tmp_path / "run", "smoke")
+    run = fake_run(tmp_path / "run", members=[member()], tables=False)
     out = tmp_path / "some" / "report"
     write_report([run], out)
     (out / "stale.txt").touch()
@@ -279,7 +279,7 @@ def test_a_report_is_replaced_and_anything_else_is_not(tmp_path):
 
 
 def test_after_an_error_the_old_report_stands(tmp_path, monkeypatch):
-    run = fake_run(tmp_path / "run", "smoke")
+    run = fake_run(tmp_path / "run", members=[member()], tables=False)
     out = tmp_path / "report"
     write_report([run], out)
     before = (out / "index.html").read_bytes()

@@ -1,4 +1,4 @@
-"""What a network is: the dense ones of Fig. 2, the convolutional one of Fig. 3, by name."""
+"""Architectures by name: the dense networks of Fig. 2, the conv network of Fig. 3, mixtures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from data_utils.errors import InputError
 
 OUTPUTS = ("linear", "sigmoid")
 CODE_ACTIVATIONS = ("sigmoid", "relu")
-#: Genes up to which a covariance is estimated: its eigenvectors, found six times, take minutes at
-#: 4,000 genes.
+#: Largest number of genes for which a covariance is estimated: finding its eigenvectors, six times
+#: per fit, takes minutes at 4,000 genes.
 LARGEST_COVARIANCE = 4000
 
 
@@ -22,7 +22,7 @@ class DenseArchitecture:
 
     Every hidden layer is ReLU except the code: the narrowest hidden layers (both layers of 32 in
     the paper's models) are sigmoid, so that their mean activation lies in (0, 1) and the KL
-    divergence of eq. 5 is defined. With `code_activation` "relu" they are as the others.
+    divergence of eq. 5 is defined. With `code_activation` "relu" the code is ReLU, too.
     """
 
     name: str
@@ -30,7 +30,7 @@ class DenseArchitecture:
     output: str = "linear"
     code_activation: str = "sigmoid"
     noise_input: bool = False
-    """The noise factor of a row is one more input."""
+    """Whether the noise factor of each row is one more input."""
 
     @property
     def bottleneck(self) -> int:
@@ -43,7 +43,7 @@ class DenseArchitecture:
         return tuple(i for i, width in enumerate(self.hidden) if width == self.bottleneck)
 
     def code_size(self, n_genes: int) -> int:
-        """Numbers in the code of one sample: the bottleneck, whatever the number of genes."""
+        """Return how many numbers the code of a sample has: the bottleneck, for any n_genes."""
         return self.bottleneck
 
     def layer_shapes(self, n_genes: int) -> list[tuple[int, int]]:
@@ -62,8 +62,8 @@ class DenseArchitecture:
     def flops_per_sample(self, n_genes: int) -> int:
         """Floating-point operations of one training step on one sample.
 
-        Two per weight for the product, as many for the gradient of the weights and of the layer's
-        input; nobody needs the gradient of the first layer's input.
+        Each weight takes 2 operations in the product, 2 in its own gradient and 2 in the gradient
+        of the layer's input, except in the first layer, whose input needs no gradient.
         """
         weights = [fan_in * fan_out for fan_in, fan_out in self.layer_shapes(n_genes)]
         return 2 * (3 * sum(weights) - weights[0])
@@ -102,8 +102,8 @@ class ConvArchitecture:
     def flops_per_sample(self, n_genes: int) -> int:
         """Equivalent operations of one training step on one sample, for balancing packs.
 
-        The operations themselves, times 2: on a CPU these small convolutions were measured to reach
-        half the rate of the dense networks' matrix products.
+        These are the operations times 2, since on a CPU these small convolutions reach half the
+        rate of the dense networks' matrix products, as measured.
         """
         height, width = image_shape(n_genes)
         pixels = [height * width // s for s in (1, 4, 16, 64, 16, 4, 1)]
@@ -117,8 +117,8 @@ class ConvArchitecture:
 class MixtureArchitecture:
     """A mixture of Wiener filters (models/denoisers/mixture.py).
 
-    It has groups of samples and classes of their quality; its code is the probability of each
-    group.
+    Samples belong to `groups` (tissues, say) and to `classes` of quality; the code of a sample is
+    its probability of each group.
     """
 
     name: str
@@ -127,7 +127,7 @@ class MixtureArchitecture:
     noise_input = False
 
     def code_size(self, n_genes: int) -> int:
-        """Groups."""
+        """Return the number of groups."""
         return self.groups
 
     def parameter_shapes(self, n_genes: int) -> dict[str, tuple[int, ...]]:
@@ -147,15 +147,15 @@ class MixtureArchitecture:
         }
 
     def flops_per_sample(self, n_genes: int) -> int:
-        """Equivalent operations of one round on one sample, as measured on 2,045 rows."""
+        """Equivalent operations of one round of fitting per sample, measured on 2,045 rows."""
         return 260 * n_genes**2
 
 
 Network = DenseArchitecture | ConvArchitecture
 Architecture = Network | MixtureArchitecture
 
-#: Hidden widths of dense networks by name. The paper's (Fig. 2) are as printed; the number in their
-#: names is its count of "layers". A network of another name is a line here.
+#: Hidden widths of dense networks by name. These are the paper's, as printed in Fig. 2; the number
+#: in a name is the paper's count of "layers". A new line adds a network.
 DENSE_WIDTHS = {
     "dense-2": (32, 32),
     "dense-4": (64, 32, 32, 64),
@@ -173,10 +173,10 @@ def architecture(
 ) -> Architecture:
     """Return the network called `model`.
 
-    This is a name of DENSE_WIDTHS, `conv`, widths such as `dense-64x16x64`, or `mixture-8`.
-    `code_layers` 1 leaves out the second layer of the code of a network of DENSE_WIDTHS, as the
-    paper's scripts did. Raises InputError for another name, or for an output, activation or number
-    that is not known.
+    `model` is a name of DENSE_WIDTHS, `conv`, widths such as `dense-64x16x64`, or `mixture-8`.
+    `code_layers` 1 leaves out the second code layer of a network of DENSE_WIDTHS, as the paper's
+    scripts did. Raises InputError for an unknown name, output, activation or number of code layers,
+    and for `conv` with `noise_input`.
     """
     for value, known, what in (
         (output, OUTPUTS, "output"),
@@ -221,8 +221,8 @@ def n_parameters(network: Architecture, n_genes: int) -> int:
 def image_shape(n_genes: int) -> tuple[int, int]:
     """Height and width of the image that holds all genes of one sample, with the least padding.
 
-    Three poolings need multiples of 8; sides in a ratio of at most 2 keep it an image. 943 genes
-    give 24 x 40, padded by 17 zeros.
+    Both sides are multiples of 8, as three poolings need, and the ratio of the sides is at most 2.
+    943 genes give 24 x 40, padded by 17 zeros.
     """
     heights = range(8, math.isqrt(n_genes) + 16, 8)
     shapes = [(height, 8 * math.ceil(n_genes / (8 * height))) for height in heights]

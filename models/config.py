@@ -1,4 +1,4 @@
-"""What one network of a study is: a frozen description whose hash is its identity."""
+"""The frozen description of one network of a study, whose hash is the network's identity."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ AS_WRITTEN, AS_PUBLISHED = "as-written", "as-published"
 
 @dataclass(frozen=True)
 class UsualTraining:
-    """How a network is usually trained as-written.
+    """The usual training of a network in the as-written protocol.
 
-    The paper's text leaves all this open. docs/paper.md has how it was chosen, and what twice the
-    epochs change.
+    The paper's text leaves these settings open. docs/paper.md explains how they were chosen, and
+    what twice as many epochs change.
     """
 
     epochs: int
@@ -40,10 +40,10 @@ class UsualTraining:
 
 #: The paper's five models by name, in its order, each with its figure.
 PAPER_MODELS = {"dense-2": 6, "dense-4": 7, "dense-6": 8, "dense-8": 9, "conv": 10}
-#: dense-4 with half the code; and the dense network with about as many parameters as conv: 4,723
-#: and 4,385 for 943 genes.
+#: dense-4 with half the code; and the dense network with about as many parameters as conv (4,723,
+#: and 4,385 of conv, for 943 genes).
 SMALL_CODE, SMALL_DENSE = "dense-64x16x16x64", "dense-2x2"
-#: By model, for the 2,921 samples of the simulated cohort.
+#: Usual training by model, chosen for the 2,921 samples of the simulated cohort.
 USUAL_TRAINING = {
     "dense-2": UsualTraining(epochs=80, batch_size=64, learning_rate=0.02),
     "dense-4": UsualTraining(epochs=50, batch_size=64, learning_rate=0.005),
@@ -59,15 +59,15 @@ DENSE_MODELS = tuple(name for name in PAPER_MODELS if name != "conv")
 GENE_ORDERS = ("given", "random", "correlation", "chromosome", "shuffled")
 #: Noise of the training rows: one set per noise factor for all epochs, as in the paper (section 5:
 #: "ten additional training and test datasets were created"), or new draws in every batch. With
-#: "none" the training rows stay clean, and the noise factor is only what a network is measured at.
+#: "none" the training rows stay clean, and the noise factor serves only to measure the network.
 NOISE_DRAWS = ("once", "fresh", "none")
-#: Learning rates over the steps: models/engine/optimizers.py.
+#: Schedules of the learning rate: models/engine/optimizers.py.
 RATE_SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training; with several noise factors one is drawn for each row."""
+    """A stretch of training with one noise factor, or with several of which each row draws one."""
 
     noise_factors: tuple[float, ...]
     epochs: int
@@ -80,10 +80,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a network is trained; `changed` names the items of `as-published` that are put right.
+    """How a network is trained; `changed` names the items of `as-published` that are corrected.
 
-    The items are sorted, each once. In tables they are one text (`changes`), which `items_of`
-    takes apart.
+    The items are sorted and unique. Tables hold them as one text (`changes`), which `items_of`
+    splits.
     """
 
     name: str = AS_WRITTEN
@@ -156,7 +156,7 @@ class MemberConfig:
         self._check_ranges()
 
     def _check_types(self) -> None:
-        """Raise InputError for a text, whole number or switch of another type: 3.0 epochs."""
+        """Raise InputError if a text, integer or switch has another type, such as 3.0 epochs."""
         if not isinstance(self.protocol, Protocol):
             raise InputError(f"protocol is {self.protocol!r:.60}: give a Protocol")
         values = [(field.name, field.type, getattr(self, field.name)) for field in fields(self)]
@@ -222,7 +222,7 @@ class MemberConfig:
         )
 
     def _normalise(self) -> None:
-        """0, 0.0 and -0.0 are one number, so that equal members have one id."""
+        """Make 0, 0.0 and -0.0 one number, so that equal members have the same id."""
         for name in ("beta", "rho", "learning_rate", "train_fraction"):
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         phases = tuple(
@@ -232,7 +232,7 @@ class MemberConfig:
 
     @cached_property
     def member_id(self) -> str:
-        """Twelve hex digits of the SHA-256 of the content; the grid does not count."""
+        """Twelve hex digits of the SHA-256 of the content without the grid."""
         content = self.as_dict()
         del content["grid"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -264,7 +264,7 @@ class MemberConfig:
 
     @property
     def noise_label(self) -> str:
-        """The schedule for display: `0.5`, `0-0.1-0.2` in a row, `0.1+0.5` mixed."""
+        """The schedule for display: `0.5`, `0-0.1-0.2` for three phases, `0.1+0.5` for a mix."""
         return "-".join("+".join(map(_short, phase.noise_factors)) for phase in self.phases)
 
     def is_plain(self, except_: Collection[str] = ()) -> bool:
@@ -272,7 +272,7 @@ class MemberConfig:
         return self._unusual() <= set(except_)
 
     def _unusual(self) -> set[str]:
-        """The switches whose values are not the usual ones of its model."""
+        """Return the switches whose values are not the usual ones of its model."""
         usual = usual_settings(self.model)
         return {name for name in PLAIN if getattr(self, name) != usual[name]}
 
@@ -280,7 +280,8 @@ class MemberConfig:
     def run_name(self) -> str:
         """Folder of the member's TensorBoard run; unique within a grid, except for epochs.
 
-        A protocol stands for its switches; of an as-written network the unusual ones are named.
+        The name of any other protocol stands for its switches; a plain as-written network lists
+        its unusual switches.
         """
         noise = self.noise_label if len(self.noise_label) <= 40 else f"schedule-{self.member_id}"
         if self.protocol == Protocol():
@@ -298,7 +299,7 @@ class MemberConfig:
 
     @classmethod
     def from_dict(cls, content: dict) -> MemberConfig:
-        """Invert `as_dict`, also after JSON. Raises InputError if the content is no network."""
+        """Invert `as_dict`, also after JSON. Raises InputError if the content is damaged."""
         try:
             phases = tuple(Phase(tuple(p["noise_factors"]), p["epochs"]) for p in content["phases"])
             protocol = Protocol(content["protocol"]["name"], tuple(content["protocol"]["changed"]))
@@ -322,7 +323,7 @@ PLAIN: dict[str, object] = {
 
 
 def training_settings(model: str) -> dict[str, Any]:
-    """Return the settings of a model's usual training that are not those of every network."""
+    """Return batch size, learning rate and schedule of a model's usual training, {} without one."""
     usual = USUAL_TRAINING.get(model)
     names = ("batch_size", "learning_rate", "rate_schedule") if usual else ()
     return {name: getattr(usual, name) for name in names}
@@ -330,7 +331,7 @@ def training_settings(model: str) -> dict[str, Any]:
 
 @cache
 def usual_settings(model: str) -> Mapping[str, Any]:
-    """Return the usual value of every switch for a model: PLAIN, and how the model is trained."""
+    """Return the usual value of every switch for a model: PLAIN, updated by `training_settings`."""
     return {**PLAIN, **training_settings(model)}
 
 
@@ -353,10 +354,10 @@ _CHOICES = {
     "noise_draws": NOISE_DRAWS,
     "rate_schedule": RATE_SCHEDULES,
 }
-#: The switches that a mixture of Wiener filters may have.
+#: The switches that a mixture of Wiener filters may set.
 _OF_MIXTURES = ("rho", "scaling", "gene_order", "layout", "noise_draws")
 
 
 def _short(number: float) -> str:
-    """0.5, 0.001 or 0: exact, without a needless `.0`."""
+    """Write a number exactly, without a needless `.0`: 0.5, 0.001 or 0."""
     return repr(number).removesuffix(".0")

@@ -25,7 +25,7 @@ from models.training import PackTraining, train
 
 
 class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Learns to remove Gaussian noise from expression profiles (samples, genes) on a log scale.
+    """A network that learns to remove Gaussian noise from profiles (samples, genes) on a log scale.
 
         denoiser = DenoisingAutoencoder(noise_factor=0.3, random_state=0).fit(profiles)
         clean = denoiser.transform(noisy)
@@ -141,7 +141,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
     @classmethod
     def load(cls, folder: str | Path) -> DenoisingAutoencoder:
-        """Read a model folder of a network. Raises InputError for another, or a damaged one."""
+        """Read a network's model folder. Raises InputError for other kinds and damaged folders."""
         model = load_model(folder)
         if not isinstance(model.denoiser, NetworkDenoiser) or model.transform != "none":
             raise InputError(
@@ -155,7 +155,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         return it
 
     def _values(self, X, **options) -> np.ndarray:
-        """X as a float array (samples, genes), checked by scikit-learn."""
+        """Return X as a float array (samples, genes), checked by scikit-learn."""
         X = X.to_df() if _is_anndata(X) else X
         return validate_data(self, X, dtype=[np.float64, np.float32], **options)
 
@@ -191,7 +191,7 @@ class DenoisingAutoencoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 
 
 def _measured(denoiser: Denoiser, validation: np.ndarray, seed: int) -> pd.DataFrame:
-    """MSE on validation rows, and that of leaving them alone, at 0.1 ... 1.0."""
+    """Return the MSE on validation rows at 0.1 to 1.0, with those of identity and gene mean."""
     normal = standard_normal(validation.shape, stream(seed, "measured")).numpy()
     rows = []
     for a in NOISE_FACTORS[1:]:

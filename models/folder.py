@@ -1,4 +1,4 @@
-"""A model folder: a denoiser and all that applying it takes. Loading executes nothing.
+"""Model folders: a denoiser with all that is needed to apply it. Loading executes no code from it.
 
 model.safetensors   weights, scaling and leading directions of the training rows, with a checksum
 model.json          kind, genes, transform, noise factors, training data, versions, errors
@@ -30,13 +30,13 @@ from models.gauge import Gauge
 
 FORMAT = 1
 ARRAY_FILE, FACT_FILE, CARD, SUMS = "model.safetensors", "model.json", "README.md", "SHA256SUMS"
-#: What a model itself is called in its table of errors.
+#: Name of the model itself in its table of errors.
 OWN = "this model"
 GENE_COLUMNS = ["ensembl_id", "gene_symbol", "probe_id"]
 METRIC_COLUMNS = ["part", "method", "noise_factor", "mse"]
-#: Packages that can change a number.
+#: Packages whose version can change a result.
 PACKAGES = ("dae-study", "torch", "numpy", "scipy", "scikit-learn", "safetensors")
-#: What reading a damaged file may raise.
+#: Exceptions that reading a damaged file may raise.
 _DAMAGE = (
     *(OSError, SafetensorError, ValueError, KeyError),
     *(TypeError, AttributeError, RecursionError, OverflowError),
@@ -45,7 +45,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Model:
-    """A denoiser and what its input is.
+    """A denoiser with the description of its input, its training and its errors.
 
     genes: one row per gene, in the denoiser's order, with the columns ensembl_id (its id, whatever
     that is), gene_symbol and probe_id; "" if unknown. scaling is of expression after `transform`.
@@ -72,7 +72,7 @@ class Model:
         return table[list(dict.fromkeys(rows["method"]))]
 
     def relative_mse(self, noise_factor: float, method: str = "identity") -> float:
-        """Validation MSE over that of a reference at the nearest measured noise factor, or NaN."""
+        """Return validation MSE over a reference's at the nearest noise factor, or NaN."""
         table = self.mse("validation")
         if method not in table or OWN not in table:
             return float("nan")
@@ -80,7 +80,7 @@ class Model:
         return float(ratio.iloc[np.abs(ratio.index - noise_factor).argmin()])
 
     def worse_than(self, method: str) -> list[float] | None:
-        """Noise factors at which its MSE is above that of `method`; None if not measured.
+        """Return the noise factors at which its MSE is above `method`'s; None if not measured.
 
         On test rows if there are any, else on validation rows.
         """
@@ -92,13 +92,13 @@ class Model:
 
 
 def gene_table(gene_ids: Iterable) -> pd.DataFrame:
-    """Look up symbols and probe ids of those gene ids that are landmark genes."""
+    """Return GENE_COLUMNS of gene ids; symbol and probe id are "" unless it is a landmark gene."""
     known = landmark_table().set_index("ensembl_id", drop=False).reindex(list(gene_ids)).fillna("")
     return known.assign(ensembl_id=[str(gene) for gene in gene_ids]).reset_index(drop=True)
 
 
 def card(model: Model) -> str:
-    """The model card as Markdown: what the model is for, and where it is worse than nothing."""
+    """Return the model card as Markdown: what the model is for, and where it makes data worse."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -173,7 +173,7 @@ def load_model(folder: Path | str) -> Model:
             raise ValueError(f"format {facts['format']!r:.20}, this version reads {FORMAT}")
         arrays, _ = load_arrays(folder / ARRAY_FILE)
         return _assemble(facts, arrays)
-    except (InputError, *_DAMAGE) as error:  # InputError: of an architecture's name
+    except (InputError, *_DAMAGE) as error:  # InputError: for an unknown architecture
         raise _damaged(folder, error) from None
 
 

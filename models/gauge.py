@@ -1,17 +1,18 @@
-"""How noisy samples are, and how unlike the training data.
+"""Estimates of how noisy samples are, and of how unlike the training data.
 
-Both are read from the leading directions of the training rows. Most biology lies in a few leading
+Both come from the leading directions of the training rows. Most biology lies in a few leading
 eigenvectors of the covariance; white noise lies in all directions alike. A sample's energy outside
 the leading ones, a mean square per gene, is m0 + alpha^2 in the median over samples, where m0 is
-that of clean validation rows, which the eigenvectors have not seen. It is a median, because a few
-odd samples have several times the energy of the others. The directions are few, because the more
-are taken out, the less is left of the training rows than of others, and people denoise the very
-file that a model was trained on. For a single sample the same difference also holds what that
-sample itself varies more than others, so one noise factor is used for all samples.
+that of clean validation rows, to which the eigenvectors were not fitted. A median, because a few
+odd samples have several times the energy of the others. Few directions, because each takes more
+energy from training rows than from new ones, and people denoise the very file that a model was
+trained on. The energy of a single sample also contains its own excess of biological variation, so
+one noise factor is used for all samples.
 
-Samples unlike the training data have more energy, too, without noise. But noise is a sample's own,
-whereas what makes samples unlike is mostly shared: an unknown tissue, a platform. So inner products
-between samples, which noise leaves unchanged, show how much of the energy is not noise.
+Samples that are unlike the training data have more energy even without noise. But noise is
+independent between samples, whereas most causes of unlikeness are shared: an unknown tissue, a
+platform. So inner products between samples, whose expectation noise does not change, show how much
+of the energy is not noise.
 """
 
 from __future__ import annotations
@@ -25,23 +26,24 @@ from data_utils.noise import add_noise, evaluation_noise, noise_variance
 from models.config import NOISE_FACTORS
 
 #: Leading directions, at most a quarter of genes and of rows. With 32 of 943 the energy of training
-#: rows is 2 % below that of others on the simulated cohort (with 471: 30 %), and the estimate on
-#: others is no worse.
+#: rows is 2 % below that of new ones on the simulated cohort (with 471: 30 %), and the estimate on
+#: new ones is no worse.
 LEADING = 32
 #: The share of validation rows that are within the limits of `distances`.
 WITHIN = 0.99
 #: Noise factors at which the limits are known; between them they are interpolated.
 LIMIT_GRID = (*NOISE_FACTORS, 1.5, 2.0, 3.0)
-#: A gene that varies less outside the leading directions, z-scored, was constant: no sign of noise.
+#: A z-scored gene with less variance outside the leading directions counts as constant in training:
+#: it is not used, since it reveals nothing about noise.
 LEAST_VARIANCE = 1e-6
-#: Samples that are compared with each other, and with how many of the nearest each.
+#: Samples that are compared with each other, and nearest samples over which each one is averaged.
 COMPARED, NEAREST = 1024, 3
 ARRAYS = ("mean", "components", "variances", "outside", "limits")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Gauge:
-    """Leading directions of the z-scored training rows, and what is usual outside them.
+    """Leading directions of the z-scored training rows, and the usual energy outside them.
 
     variances are the eigenvalues of the components; outside is the mean square of clean validation
     rows outside them, by gene; limits are those of `distances` at LIMIT_GRID; calm is m0.
@@ -91,14 +93,17 @@ class Gauge:
 
     @cached_property
     def _reader(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Least-squares reader (genes, k), components and noise of the code (k,) of used genes."""
+        """Least-squares reader of the code (genes, k), components, noise of the code (k,).
+
+        Genes are those of `_used`; the noise is the code's variance at noise factor 1.
+        """
         components = self.components[self._used].astype(np.float64)
         reader = np.linalg.pinv(components).T
         noise = np.square(reader).sum(axis=0)
         return reader.astype(np.float32), components.astype(np.float32), noise
 
     def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Code (samples, k) of z-scored rows, and the rest; its sum of squares is the energy."""
+        """Split z-scored rows into a code (samples, k) and a rest; its squares sum to the energy."""
         centred = (np.asarray(rows, dtype=np.float32) - self.mean)[:, self._used]
         reader, components, _ = self._reader
         code = centred @ reader
@@ -106,25 +111,24 @@ class Gauge:
         return code, (centred - code @ components.T) / np.float32(np.sqrt(n_left))
 
     def energy(self, rows: np.ndarray) -> np.ndarray:
-        """Mean square outside the leading directions, (samples,), of z-scores (samples, genes)."""
+        """Return the mean square of z-scored rows outside the leading directions, (samples,)."""
         return _squares(self._read(rows)[1])
 
     def noise_factor(self, rows: np.ndarray) -> float:
         """Estimate the noise factor of z-scored rows (samples, genes); 0 if as calm as clean ones.
 
-        What is subtracted from the energy is that of clean rows or, if it is more, what samples
-        share.
+        The energy of clean rows is subtracted or, if it is larger, the energy that samples share.
         """
         left = self._read(rows)[1]
         usual = max(self.calm, np.median(_shared(left[:COMPARED])))
         return float(np.sqrt(max(0.0, np.median(_squares(left)) - usual)))
 
     def noise_by_sample(self, energy: np.ndarray) -> np.ndarray:
-        """Noise factor of each sample, (samples,), including what it varies more than others."""
+        """Return each sample's noise factor, (samples,), to which its own variation adds."""
         return np.sqrt(np.clip(energy - self.calm, 0, None))
 
     def distances(self, rows: np.ndarray, noise_factor: float) -> np.ndarray:
-        """How far samples are from the training rows, (2, samples): about 1 for one like them.
+        """Return the samples' distances from the training rows, (2, samples): 1 is usual.
 
         Within the leading directions it is the mean of (v_j . y)^2 / (lambda_j + alpha^2), the
         squared Mahalanobis distance over its degrees of freedom; outside, energy / (m0 + alpha^2).
@@ -135,11 +139,11 @@ class Gauge:
         return np.stack([within, _squares(left) / (self.calm + noise_variance(noise_factor))])
 
     def limits_at(self, noise_factor: float) -> np.ndarray:
-        """What `distances` do not exceed for WITHIN of the validation rows, (2,)."""
+        """Return the limits, (2,), that `distances` of a share WITHIN of validation rows keep."""
         return np.array([np.interp(noise_factor, LIMIT_GRID, limit) for limit in self.limits])
 
     def restricted(self, genes: np.ndarray) -> Gauge:
-        """The gauge for samples that have only the genes at these positions."""
+        """Return the gauge for samples that have only the genes at these positions."""
         fewer = replace(
             self,
             mean=self.mean[genes],
@@ -150,16 +154,16 @@ class Gauge:
 
     @property
     def _usual(self) -> float:
-        """Energy of clean rows, as `outside` has it."""
+        """Mean energy of clean validation rows, from `outside`."""
         used = self._used
         return self.outside[used].sum() / max(1, len(used) - len(self.variances))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a model folder keeps as arrays."""
+        """Return what a model folder keeps as arrays."""
         return {name: getattr(self, name) for name in ARRAYS}
 
     def facts(self) -> dict:
-        """What a model folder keeps as JSON."""
+        """Return what a model folder keeps as JSON."""
         return {"calm": self.calm}
 
     @classmethod
@@ -178,7 +182,7 @@ def _squares(left: np.ndarray) -> np.ndarray:
 
 
 def _shared(left: np.ndarray) -> np.ndarray:
-    """Energy that each sample shares with those most like it, (samples,), beyond chance."""
+    """Return the energy that samples share with their nearest ones, (samples,), beyond chance."""
     n = len(left)
     if n < 2:
         return np.zeros(n)
@@ -187,8 +191,7 @@ def _shared(left: np.ndarray) -> np.ndarray:
     np.fill_diagonal(products, -np.inf)
     nearest = min(NEAREST, n - 1)
     largest = np.partition(products, n - nearest, axis=1)[:, n - nearest :].mean(axis=1)
-    # The largest of n products of share s + noise, where noise is what is not shared: sqrt(2 log n)
-    # standard deviations.
+    # By chance the largest of n products is sqrt(2 log n) standard deviations above the share.
     noise, share = np.clip(energy - largest, 0, None), np.clip(largest, 0, None)
     by_chance = np.sqrt(2 * np.log(n) / left.shape[1]) * (noise + np.sqrt(share * noise))
     return np.clip(largest - by_chance, 0, None)

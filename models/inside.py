@@ -1,4 +1,4 @@
-"""What a trained network does inside: its code, what each unit of it does, and its feature maps."""
+"""The inside of a trained network: its code, each code unit's effect on genes, feature maps."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from models.networks import ConvNetwork, DenseNetwork
 
 
 def code(denoiser: NetworkDenoiser, noisy: np.ndarray) -> np.ndarray:
-    """Return the code of noisy rows in a dense network: (rows, units) of the last code layer."""
+    """Return a dense network's code of noisy rows: the last code layer, (rows, units)."""
     with torch.no_grad():
         _, codes = _dense(denoiser)(_rows(noisy))  # all code layers side by side
     return codes[:, -denoiser.network.code_size(denoiser.genes) :].numpy()
 
 
 def unit_effects(denoiser: NetworkDenoiser, at: np.ndarray) -> np.ndarray:
-    """Return what each code unit of a dense network does to each gene, (units, genes).
+    """Return the effect of each code unit of a dense network on each gene, (units, genes).
 
     It is the change of the output per unit of code, d output / d code, at the code `at`, (units,):
     the product of the decoder's weights along all paths that are open there.

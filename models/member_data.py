@@ -1,4 +1,4 @@
-"""The data that a network sees: those of its seed, as its switches change them."""
+"""The data of one network: its seed's data, changed by its switches."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ def rows_are_samples(member: MemberConfig) -> bool:
 
 
 def member_data(data: PreparedData, member: MemberConfig) -> PreparedData:
-    """Return `data` as a member's switches change it.
+    """Return `data` changed by a member's switches.
 
     gene_order "random" is one order per seed, "correlation" that of `correlation_order`,
-    "chromosome" that of the genes' places on the genome,
-    "shuffled" the negative control: every gene's values shuffled over the samples, so that genes
-    have nothing to do with each other. train_fraction f keeps the first f of a random order of the
-    training rows: a larger f adds rows to a smaller.
+    "chromosome" that of the genes' positions on the genome. "shuffled" is the negative control:
+    every gene's values are shuffled over the samples, so that genes are unrelated. train_fraction f
+    keeps the first f of a random order of the training rows: a larger f keeps those of a smaller.
     """
     data = data.variant(member.scaling, member.layout)
     if member.gene_order == "random":

@@ -135,9 +135,9 @@ def initial_parameters(
 ) -> dict[str, torch.Tensor]:
     """Draw Glorot-uniform weights and zero biases of one network.
 
-    "centred" changes what reads a dense sigmoid code, whose units start at 1/2 with slope 1/4: it
-    starts with weights 4 times Glorot's and the bias -1/2 sum_j w_j, so that it answers as it would
-    to a linear code. Without this the dense networks need several times the epochs.
+    With "centred" the layer after a dense sigmoid code, whose units start near 1/2 with slope 1/4,
+    gets weights 4 times Glorot's and the bias -1/2 sum_j w_j, so that it starts as it would after a
+    linear code. Without this the dense networks need several times the epochs.
 
     A weight is drawn from a stream named by the seed, its shape and how many weights of that shape
     came before it, so networks that differ elsewhere start from the same draws where shapes agree.

@@ -1,4 +1,4 @@
-"""Noisy rows as a training asks for them: made for some members of a pack at a time."""
+"""Noisy rows for training and measuring, made for some members of a pack at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data_utils.noise import add_noise
 
 
 class Noisy:
-    """Noisy rows of a seed, made for some members at a time.
+    """Noisy versions of a seed's rows, made for some members at a time.
 
     `factors` are the noise factors, (K or 1, 1 or rows).
     """
@@ -41,7 +41,7 @@ class NoisyNow(Noisy):
 
 @dataclass(frozen=True)
 class NoiseSets:
-    """The noisy training sets of a seed in one phase, one under the other.
+    """The noisy training sets of a seed in one phase, as one array.
 
     `rows` is (sets * training rows, genes); `first` is the first row of a member's set of each of
     its noise factors, (K, factors), 0 for members of other seeds.

@@ -30,7 +30,7 @@ from models.denoisers.network import NetworkDenoiser
 from models.folder import Model
 from models.networks import build
 
-#: Version of the operators; onnxruntime of 2023 and later knows it.
+#: Version of the operators, which onnxruntime of 2023 and later supports.
 OPSET = 18
 
 
@@ -49,7 +49,7 @@ def write_onnx(model: Model, path: Path) -> None:
     module = InUnits(model).eval()
     names = ["expression", "noise_factor"][: 2 if module.denoiser.needs_noise else 1]
     shapes = {"expression": (2, len(model.genes)), "noise_factor": (2, 1)}
-    # One name for the rows of both inputs; the exporter finds that they are as many.
+    # Only one input's rows get a name; the exporter infers that the other has as many.
     rows = (torch.export.Dim("samples"), torch.export.Dim.AUTO)
     with _quiet():
         program = torch.onnx.export(
@@ -86,7 +86,7 @@ def _quiet() -> Iterator[None]:
 
 
 class InUnits(nn.Module):
-    """A model from the units of the data to the same."""
+    """A model as a module whose input and output are in the units of the data."""
 
     def __init__(self, model: Model):
         super().__init__()

@@ -24,11 +24,11 @@ BATCH_SIZE, LEARNING_RATE, EPOCHS, PATIENCE = 32, 1e-3, 200, 20
 
 
 class Predictor(Protocol):
-    """What predicts scaled values of the other genes from scaled landmark genes."""
+    """A predictor of scaled values of the other genes from scaled landmark genes."""
 
     name: str
     choice: str
-    """What the validation rows chose; "" if there is no choice."""
+    """Name of the choice that validation rows made; "" if there is none."""
 
     def fit(self, train: np.ndarray, validation: np.ndarray, others: OtherGenes) -> Self:
         """Fit to the training rows of the landmark genes, and choose on the validation rows."""
@@ -136,7 +136,7 @@ def _copies(layers: list[np.ndarray]) -> list[np.ndarray]:
 def prediction_mse(predictor: Predictor, rows: np.ndarray, others: OtherGenes, part: str) -> float:
     """Return the mean over the part's samples and the other genes of the squared error (eq. 11).
 
-    rows: (samples of the part, landmark genes), noisy or denoised as may be.
+    rows: (samples of the part, landmark genes), noisy or denoised.
     """
     total = 0.0
     for start in range(0, len(rows), ROWS):

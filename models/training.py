@@ -1,6 +1,6 @@
-"""The one training loop, of packs in a run, the estimator's network and those for thinned counts.
+"""The training loop of packs in a run, the estimator's network and networks for thinned counts.
 
-It runs in any process, one batch at a time, and can be saved between any two.
+It runs in any process, one batch at a time, and can be saved between any two batches.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Record:
 class SampleErrors:
     """Squared errors of the test rows, means over genes, at one noise factor per member.
 
-    `values` is (K, rows) float32, in the order of `Split.test` of each member's seed; where a
-    seed has fewer test rows than another it ends in NaN. `noise_factors` is (K,).
+    `values` is (K, rows) float32, in the order of `Split.test` of each member's seed; for a seed
+    with fewer test rows than another it ends in NaN. `noise_factors` is (K,).
     """
 
     epoch: int
@@ -78,10 +78,10 @@ class Block:
 def blocks_by_seed(
     members: tuple[MemberConfig, ...], largest: int, device: str = "cpu"
 ) -> list[tuple[int, list[Block]]]:
-    """Return neighbours of one seed in blocks of at most `largest`.
+    """Group neighbouring members of one seed into blocks of at most `largest`, by seed.
 
-    Neighbours with one schedule stay together; those whose schedule no neighbour has share a block
-    without an input.
+    Neighbours with the same schedule form a block that shares its input. Those whose schedule no
+    neighbour has form a block in which each has its own input.
     """
     kinds, betas, rhos = (
         [getattr(m, name) for m in members] for name in ("sparsity", "beta", "rho")
@@ -104,10 +104,11 @@ def blocks_by_seed(
 
 
 class Training:
-    """The fit of a pack of members: its schedule, and what is measured of it.
+    """The fit of a pack of members: its schedule and its measurements.
 
-    `advance` does one step, `finished` is true after all phases, and `state` and `restore` carry it
-    over an interruption between any two steps. Kinds of fit differ in the step and in `_answers`.
+    `advance` does one step, `finished` is true after all phases, and `state` and `restore` carry a
+    fit over an interruption between any two steps. Kinds of fit differ in the step and in how they
+    denoise (`_answers`, `_guesses`).
     The members' seeds name every random stream, so a member's numbers do not depend on its pack.
     `data` gives the data of each seed: a seed is a replicate with a split of its own. Without
     `tested` the test rows are not used at all: a search chooses by validation only.
@@ -147,7 +148,7 @@ class Training:
         self._noise_sets: dict[int, NoiseSets] = {}
 
     def advance(self) -> bool:
-        """Do one step; at the end of an epoch measure. Returns True when an epoch has ended."""
+        """Do one step, and measure at the end of an epoch. Returns True if an epoch has ended."""
         raise NotImplementedError
 
     def parameters(self, k: int) -> dict[str, torch.Tensor]:
@@ -183,7 +184,7 @@ class Training:
         curve: dict[int, list[float]] = {}
         for record in self.records:
             if (record.split, record.metric) == ("validation", "mse"):
-                curve.setdefault(record.epoch, record.values)  # a phase's end measures more
+                curve.setdefault(record.epoch, record.values)  # the end of a phase adds records
         return list(curve.values())
 
     @property
@@ -192,12 +193,12 @@ class Training:
         return len(self.members[0].phases[self.phase].noise_factors)
 
     def _n_rows(self, part: str) -> torch.Tensor:
-        """Rows that each member has in a part, (K,) float64."""
+        """Return how many rows each member has in a part, (K,) float64."""
         n_rows = [len(self.rows[member.seed][part]) for member in self.members]
         return torch.tensor(n_rows, dtype=torch.float64, device=self.device)
 
     def _order(self, seed: int) -> torch.Tensor:
-        """The order of the training rows in this epoch, (rows,)."""
+        """Return the order of the training rows in this epoch, (rows,)."""
         if seed not in self._orders:
             generator = stream(seed, "order", self.epoch)
             order = torch.randperm(len(self.rows[seed]["train"]), generator=generator)
@@ -205,16 +206,16 @@ class Training:
         return self._orders[seed]
 
     def _factor_choice(self, seed: int, n_rows: int) -> torch.Tensor | None:
-        """Which of a mixed phase's noise factors each row gets, (rows,); None if there is one."""
+        """Draw the index of each row's noise factor, (rows,); None if the phase has only one."""
         if self._n_factors == 1:
             return None
         generator = stream(seed, "noise-factor", self.epoch, self.batch)
         return torch.randint(self._n_factors, (n_rows,), generator=generator).to(self.device)
 
     def _factors(self, choice: torch.Tensor | int | None = None) -> torch.Tensor:
-        """The phase's first or chosen noise factor of each member, (K, 1).
+        """Return each member's noise factor number `choice` (0 by default) in this phase, (K, 1).
 
-        It is (K, rows) where `choice` is that of each row, (rows,).
+        With a choice for each row, (rows,), it is (K, rows).
         """
         phase = self.phase
         factors = [member.phases[phase].noise_factors for member in self.members]
@@ -226,7 +227,7 @@ class Training:
         return torch.empty(shape, device=self.device)
 
     def _noisy_batch(self, seed: int, order: torch.Tensor, clean: torch.Tensor) -> Noisy:
-        """Noisy versions of the training rows `order`, (B,), which are `clean`, (B, genes)."""
+        """Return noisy versions of `clean`, (B, genes), the training rows at `order`, (B,)."""
         choice = self._factor_choice(seed, len(clean))
         factors = self._factors(choice)
         if self.noise_draws == "none":
@@ -245,7 +246,7 @@ class Training:
         return NoisyNow(self._factors(), clean, torch.zeros(1, 1, device=self.device))
 
     def _sets(self, seed: int) -> NoiseSets:
-        """The noisy training sets of a seed for this phase, which are made when first needed."""
+        """Return the noisy training sets of a seed for this phase, made when first needed."""
         if seed not in self._noise_sets:
             clean, phase = self.rows[seed]["train"], self.phase
             own = [m.phases[phase].noise_factors if m.seed == seed else () for m in self.members]
@@ -262,10 +263,10 @@ class Training:
     def _evaluate(
         self, part: str, levels: list[torch.Tensor], without_noise: bool = False
     ) -> list[Measures]:
-        """Measure the members at each level, and after those `without_noise`.
+        """Measure the members on a part at each level and then, if asked, `without_noise`.
 
         A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
-        per row. Training rows have those of the phase, in its order.
+        per row. For training rows the levels have to be the phase's noise factors, in its order.
         """
         n_members, n_levels = len(self.members), len(levels) + without_noise
         squared_error = torch.zeros(n_levels, n_members, dtype=torch.float64, device=self.device)
@@ -289,7 +290,8 @@ class Training:
     ) -> Iterator[tuple[Targets, list[Noisy]]]:
         """Yield a seed's rows of a part, EVALUATION_ROWS at a time, and their noisy versions.
 
-        What depends on the targets only is computed once for all levels.
+        All levels of a block of rows come together, so that stacks can reuse their products with
+        the targets.
         """
         clean, starts = self.rows[seed][part], range(0, len(self.rows[seed][part]), EVALUATION_ROWS)
         if part == "train" and self.noise_draws == "none":
@@ -311,9 +313,9 @@ class Training:
             yield targets, [NoisyNow(a, targets.rows, normal) for a in factors]
 
     def _fixed_noise(self, seed: int, part: str) -> Iterable[torch.Tensor]:
-        """The evaluation noise of a seed, EVALUATION_ROWS rows at a time.
+        """Return the evaluation noise of a seed, EVALUATION_ROWS rows at a time.
 
-        That of the validation rows, which are measured in every epoch, is kept.
+        The noise of validation rows is kept, since they are measured in every epoch.
         """
         n_rows, n_genes = self.rows[seed][part].shape
         if part != "validation":
@@ -325,7 +327,7 @@ class Training:
         return self._validation_noise[seed].split(EVALUATION_ROWS)
 
     def _end_epoch(self) -> None:
-        """Loss and validation of the epoch; after a phase, every part at each of its factors."""
+        """Record the epoch's loss and validation; after a phase, measure all parts."""
         losses = (self.loss_sum / self._n_rows("train")).tolist()
         most = max(len(parts["validation"]) for parts in self.rows.values())
         in_turn = torch.arange(most, device=self.device) % self._n_factors
@@ -348,10 +350,10 @@ class Training:
         self.epoch, self.batch = self.epoch + 1, 0
 
     def _measure_phase(self) -> None:
-        """Every part at each of the phase's noise factors; training rows also without noise."""
+        """Measure each part at each noise factor of the phase, training rows also without noise."""
         levels = [self._factors(i) for i in range(self._n_factors)]
         by_sample = "test" in self.parts and rows_are_samples(self.members[0])
-        # With one noise factor the validation rows are measured in every epoch.
+        # With one noise factor the validation rows have been measured at the epoch's end.
         parts = [part for part in self.parts if part != "validation" or len(levels) > 1]
         mse = {}
         for part in parts:
@@ -369,7 +371,7 @@ class Training:
         return [member.phases[self.phase].noise_factors[i] for member in self.members]
 
     def _measure_samples(self, levels: list[torch.Tensor]) -> list[list[float]]:
-        """Keep the squared error of every test row at each level; returns the members' MSE there.
+        """Keep the squared error of every test row at each level; return the members' MSE there.
 
         The levels are the phase's noise factors.
         """
@@ -390,7 +392,7 @@ class Training:
         return (sums / self._n_rows("test").cpu()).tolist()
 
     def _measure_across(self) -> None:
-        """The test rows at every noise factor of the paper, whatever the members trained on."""
+        """Measure the test rows at every noise factor of the paper, whatever the training's."""
         levels = [torch.tensor([[a]], device=self.device) for a in NOISE_FACTORS]
         for a, (mse, _, _) in zip(NOISE_FACTORS, self._evaluate("test", levels), strict=True):
             self._record("test-across", "mse", mse, [a] * len(self.members))
@@ -465,7 +467,7 @@ class PackTraining(Training):
         return self.stack.member(k)
 
     def advance(self) -> bool:
-        """Train one batch; at the end of an epoch measure. Returns True when an epoch has ended."""
+        """Train a batch, and measure at the end of an epoch. Returns True if an epoch has ended."""
         started = time.perf_counter()
         for seed, blocks in self.seeds:
             clean, inputs_of = self._batch(seed)
@@ -485,7 +487,7 @@ class PackTraining(Training):
         return ended
 
     def _batch(self, seed: int) -> tuple[torch.Tensor, Callable[[Block], torch.Tensor]]:
-        """Return the clean rows of this batch, (B, genes), and what makes them a block's inputs."""
+        """Return this batch's clean rows, (B, genes), and a function from a block to its inputs."""
         start = self.batch * self.batch_size
         order = self._order(seed)[start : start + self.batch_size]
         clean = self._empty("clean", len(order), self.n_genes)
@@ -497,7 +499,7 @@ class PackTraining(Training):
         return self.stack.take(name, *shape)
 
     def _inputs(self, block: Block, noisy: Noisy, n_rows: int) -> torch.Tensor:
-        """Noisy inputs of a block, (k, rows, genes).
+        """Return the noisy inputs of a block, (k, rows, genes).
 
         Networks with `noise_input` get the noise factor as one more column.
         """
@@ -551,8 +553,8 @@ class Best:
 def train(training: Training, patience: int | None = None) -> list[Best]:
     """Train all members, and return each at its best epoch.
 
-    It ends with the schedule, or once `patience` epochs have brought none of them a lower
-    validation MSE, or once none is finite.
+    Training ends with the schedule, or after `patience` epochs without a lower validation MSE of
+    any member, or once no member's is finite.
     """
     best = [Best(0, math.inf, training.parameters(k)) for k in range(len(training.members))]
     while not training.finished:
@@ -569,7 +571,7 @@ def train(training: Training, patience: int | None = None) -> list[Best]:
 
 
 def measures(mse: torch.Tensor, moments: torch.Tensor) -> list[Measures]:
-    """Return what `Training._evaluate` does: by level, for each member.
+    """Turn MSE and moments of the code into `Measures`, one per level.
 
     mse is (levels, K); moments is (levels, 2, K, units), the means of the code and of its square.
     """
@@ -581,7 +583,7 @@ def measures(mse: torch.Tensor, moments: torch.Tensor) -> list[Measures]:
 
 
 def _tensor(values: np.ndarray, device: str) -> torch.Tensor:
-    """The array as a tensor, on the CPU without a copy.
+    """Convert an array to a tensor, on the CPU without a copy.
 
     Ray shares arrays read-only; nothing here writes to them.
     """

@@ -1,4 +1,4 @@
-"""The protocol of every denoiser, the rows that one is chosen and measured on, and the MSE.
+"""The protocol of every denoiser, the noisy rows that tune and measure denoisers, and the MSE.
 
 wiener = Wiener().fit(data.train).tune(Pairs.noised(data.validation, seed=0))
 guess = wiener.denoise(noisy, 0.5)  # (samples, genes)
@@ -23,25 +23,25 @@ KINDS = {
     "mixture": "models.denoisers.mixture:Mixture",
     "pca": "models.denoisers.linear:PCA",
 }
-#: The errors of denoisers as a table.
+#: Columns of the table of denoisers' errors.
 ERROR_COLUMNS = ["reference", "noise_factor", "seed", "code_size", "choice", "val_mse", "test_mse"]
 #: Rows that are denoised together.
 ROWS = 1024
 
 
 class Denoiser:
-    """A denoiser of rows in units in which the noise of every gene is alike, such as z-scores.
+    """A denoiser of rows in units in which every gene has the same noise, such as z-scores.
 
-    It is fitted to training rows alone, chooses on validation pairs what is to be chosen, and
-    denoises rows one by one: no answer depends on the other rows. Fitted attributes end in `_`.
-    A kind that a model folder can hold also has `arrays` and `facts`, which are all of it, and
-    `from_arrays`.
+    `fit` uses training rows only, `tune` makes choices on validation pairs, and `denoise` treats
+    each row by itself: no answer depends on the other rows. Fitted attributes end in `_`. A kind
+    that a model folder can hold also has `arrays` and `facts`, which together describe it
+    completely, and `from_arrays`.
     """
 
     kind: str
     description: str
     name: str
-    #: Units of its code, for those that have one.
+    #: Units of the code; None if it has no code.
     code_size: int | None = None
 
     def fit(self, train: np.ndarray) -> Self:
@@ -49,7 +49,7 @@ class Denoiser:
         return self
 
     def tune(self, validation: Pairs) -> Self:
-        """Choose on validation pairs, without another fit."""
+        """Make choices on validation pairs, without another fit."""
         return self
 
     def choice(self, noise_factor: float) -> str:
@@ -83,7 +83,7 @@ class Denoiser:
 
 
 def denoiser_class(kind: str) -> type[Denoiser]:
-    """Import the class of a kind. Raises ValueError for one that is not known."""
+    """Import the class of a kind. Raises ValueError for an unknown kind."""
     if kind not in KINDS:
         raise ValueError(
             f"the kind of model {kind!r:.40} is not known here, only {', '.join(KINDS)}"
@@ -107,7 +107,7 @@ def by_blocks(
     noisy: np.ndarray,
     noise_factor: np.ndarray | float,
 ) -> np.ndarray:
-    """Return what `answer` makes of rows and noise factors (rows, 1), float64, ROWS at a time."""
+    """Apply `answer` to float64 rows and noise factors (rows, 1), ROWS at a time, for float32."""
     factors, starts = by_row(noise_factor, len(noisy)), range(0, len(noisy), ROWS)
     blocks = (slice(start, start + ROWS) for start in starts)
     answers = [answer(np.asarray(noisy[its], np.float64), factors[its]) for its in blocks]
@@ -124,14 +124,14 @@ class Pairs:
 
     @classmethod
     def noised(cls, clean: np.ndarray, seed: int) -> Pairs:
-        """Add to validation rows the noise of `seed`'s networks, with noise factor 1."""
+        """Pair clean validation rows with noisy ones: the noise of `seed` at noise factor 1."""
         clean = np.asarray(clean, dtype=np.float64)
         normal = evaluation_noise(seed, "validation", *clean.shape).numpy().astype(np.float64)
         return cls(add_noise(clean, 1.0, normal), clean, 1.0)
 
 
 def noisy_rows(clean: np.ndarray, part: str, noise_factor: float, seed: int) -> np.ndarray:
-    """Add to the rows of a part, (samples, genes), the fixed noise of `seed`; returns float32."""
+    """Add the fixed noise of `seed` to the rows of a part, (samples, genes); returns float32."""
     import torch
 
     normal = evaluation_noise(seed, part, *clean.shape)

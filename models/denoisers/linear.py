@@ -1,7 +1,7 @@
 """Linear denoisers: leaving the input alone, the mean of each gene, PCA, and the Wiener filter.
 
-scikit-learn is imported where a denoiser is fitted: a model folder is applied without it, a second
-sooner.
+scikit-learn is imported only where a denoiser is fitted, so that applying a model folder starts a
+second sooner.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.denoisers.denoiser import Denoiser, Pairs, by_row
 SHRINKAGES = (0.0, *np.geomspace(1e-3, 1, 31).round(4).tolist())
 N_FOLDS = 5
 UNTUNED = "Ledoit-Wolf"
-#: Noise factors of which a model folder keeps the choice; others have that of the nearest.
+#: Noise factors for which a model folder keeps the choice; any other uses that of the nearest.
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 41))
 
 
@@ -56,7 +56,7 @@ class GeneMean(Denoiser):
 
 @dataclass(frozen=True, eq=False)
 class PrincipalAxes:
-    """Training rows along the eigenvectors of their covariance, from the least variance upwards.
+    """The centred training rows, and the eigenvectors of their covariance by increasing variance.
 
     mean (genes,), centred (rows, genes), variances (genes,), components (genes, genes), one per
     column; float64. PCA and Wiener filters of the same rows can share them.
@@ -98,7 +98,7 @@ class PCA(Denoiser):
         return self.fit_axes(PrincipalAxes.of(train))
 
     def fit_axes(self, axes: PrincipalAxes) -> Self:
-        """Take the first components of training rows whose axes are known."""
+        """Take the first components of `axes`, which PrincipalAxes.of finds in training rows."""
         n_rows = len(axes.centred)
         largest = slice(None, -1 - min(self.code_size, *axes.centred.shape), -1)
         self.mean_ = axes.mean
@@ -126,7 +126,7 @@ class PCA(Denoiser):
         return {name: array.astype(np.float32) for name, array in found.items()}
 
     def facts(self) -> dict:
-        """Return whether components are shrunk."""
+        """Return whether `gain` is on."""
         return {"gain": self.gain}
 
     @classmethod
@@ -142,7 +142,7 @@ class PCA(Denoiser):
 
 
 class Wiener(Denoiser):
-    """The linear least-squares guess, mean + S (S + alpha^2 I)^-1 (y - mean), of a covariance S.
+    """The linear least-squares guess, mean + S (S + alpha^2 I)^-1 (y - mean), for a covariance S.
 
     Every S has the eigenvectors of the training rows' covariance C, found once; the estimates
     differ in the eigenvalues, and for each noise factor the validation rows choose among them:
@@ -159,9 +159,10 @@ class Wiener(Denoiser):
     kind = "wiener"
     description = "a Wiener filter, the best linear denoiser, tuned on validation rows"
     name = "Wiener"
-    #: Second moments of the components of validation rows and noise, (genes,) each, or
+    #: Once tuned: for each component, (genes,), the means over validation rows of its square, of
+    #: its product with the noise and of the noise's square.
     moments_: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    #: noise factors and the names of what was chosen there.
+    #: Without `moments_`: noise factors, and the name of the spectrum to use at each.
     chosen_: tuple[np.ndarray, list[str]] = np.zeros(1), [UNTUNED]
 
     def fit(self, train: np.ndarray) -> Self:
@@ -169,7 +170,7 @@ class Wiener(Denoiser):
         return self.fit_axes(PrincipalAxes.of(train))
 
     def fit_axes(self, axes: PrincipalAxes) -> Self:
-        """Estimate the spectra of training rows whose axes are known."""
+        """Estimate the spectra from `axes`, which PrincipalAxes.of finds in training rows."""
         from sklearn.covariance import ledoit_wolf_shrinkage
 
         self.mean_, self.components_, eigenvalues = axes.mean, axes.components, axes.variances
@@ -182,7 +183,7 @@ class Wiener(Denoiser):
         return self
 
     def tune(self, validation: Pairs) -> Self:
-        """Choose for every noise factor, whichever one the pairs have.
+        """Measure the moments by which `choice` finds the best spectrum at any noise factor.
 
         A rotation keeps squares, so three moments of each component give the exact MSE of every S
         at every noise factor.
@@ -195,7 +196,10 @@ class Wiener(Denoiser):
         return self
 
     def validation_mse(self, noise_factor: float) -> dict[str, float]:
-        """Return the MSE of every candidate on the rows that `tune` was given."""
+        """Return the MSE of every spectrum, by name, on the validation rows given to `tune`.
+
+        Raises ValueError before `tune`.
+        """
         if self.moments_ is None:
             raise ValueError("tune the filter before its validation MSE is read")
         clean, cross, normal = self.moments_
@@ -232,7 +236,7 @@ class Wiener(Denoiser):
         return self.mean_.size
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return mean, components, the spectra that are used on GRID, GRID, and indices of them."""
+        """Return mean, components, GRID, the spectra used there, and the index of each's one."""
         names = [self.choice(a) for a in GRID]
         used = list(dict.fromkeys(names))
         found = {"mean": self.mean_, "components": self.components_}
@@ -269,7 +273,7 @@ def _eigen(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _cross_validated_spectrum(centred: np.ndarray) -> np.ndarray:
     """Return the variance of held-out rows along the components of the others, (genes,), ascending.
 
-    Fold f has the rows f, f + N_FOLDS, ...: the split that made the training rows was random.
+    Fold f has the rows f, f + N_FOLDS, ... of the training rows, which a random split chose.
     """
     from sklearn.isotonic import IsotonicRegression
 

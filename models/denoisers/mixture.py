@@ -5,15 +5,15 @@ A sample x belongs to a group k (a tissue, say) and to a class c of quality; giv
     x ~ N(m_k, s_c S),    y = x + alpha n (eq. 9),    S = V diag(lambda) V^T, the same for all.
 
 The best guess at x under that model is the groups' and classes' Wiener filters, weighted by how
-probable y makes each:
+probable each is given y:
 
     E[x | y] = sum_kc p(k, c | y, alpha)
                (m_k + V diag(s_c lambda / (s_c lambda + alpha^2)) V^T (y - m_k)).
 
-One group and one class are the Wiener filter. The noise factor enters the formula alone, so one set
-of parameters serves every noise level. What makes it better than the filter: samples differ in how
-far they lie from the mean (classes), the covariance is blended with a factor model's, rows count by
-the inverse of their scale, and groups. It is fitted in models/denoisers/mixture_fit.py.
+One group and one class are the Wiener filter. The noise factor enters only this formula, so one set
+of parameters serves every noise level. Four things make it better than the filter: classes, since
+samples differ in how far they lie from the mean; groups; a covariance that is blended with a factor
+model's; and rows weighted by the inverse of their scale. models/denoisers/mixture_fit.py fits it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from models.denoisers.denoiser import Denoiser, by_blocks
 
 @dataclass(frozen=True)
 class Mixture(Denoiser):
-    """The parameters, float64. S = components diag(variances) components^T."""
+    """A mixture by its float64 parameters, with S = components diag(variances) components^T."""
 
     components: np.ndarray  # (genes, genes), a column per component
     variances: np.ndarray  # (genes,), descending
@@ -51,7 +51,7 @@ class Mixture(Denoiser):
         return by_blocks(lambda *block: self.posterior_mean(*block)[0], noisy, noise_factor)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the parameters by name, float32, as they are kept."""
+        """Return the parameters by name, in float32, as files hold them."""
         return {name: np.array(getattr(self, name), np.float32, order="C") for name in PARAMETERS}
 
     @classmethod
@@ -69,9 +69,9 @@ class Mixture(Denoiser):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return E[x | y], (rows, genes), and each group's probability, (rows, groups), for y.
 
-        noise_factor is a number, or (rows,). `row_noise` is the variance of the noise that the
-        training rows had themselves: the variances then are those of x plus it, and x has what is
-        left, at least 0.
+        noise_factor is a number, or (rows,). `row_noise` is the variance of the noise in the
+        training rows themselves: it is subtracted from the variances, down to 0 at most, to give
+        those of x.
         """
         rotated, means = noisy @ self.components, self.means @ self.components
         factors = np.asarray(noise_factor, dtype=np.float64).reshape(-1, 1)  # (1 or rows, 1)
@@ -88,14 +88,14 @@ class Mixture(Denoiser):
         probability = softmax(log_density, axis=(1, 2))
         guess = np.zeros_like(rotated)
         for c, of_x in enumerate(clean):
-            left = noise / (of_x + noise)  # of the distance to the mean, what is taken as noise
+            left = noise / (of_x + noise)  # share of the distance to the mean taken as noise
             of_class = probability[:, :, c]
             own = of_class.sum(axis=1, keepdims=True) * (1 - left) * rotated
             guess += own + (of_class @ means) * left
         return guess @ self.components.T, probability.sum(axis=2)
 
 
-#: Names of the arrays that are a mixture.
+#: Names of the arrays that make up a mixture.
 PARAMETERS = tuple(field.name for field in fields(Mixture))
 
 

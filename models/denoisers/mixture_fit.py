@@ -1,8 +1,8 @@
 """The fit of mixtures of Wiener filters, round by round.
 
-`fit_round` is one round; `MixtureFit` does them for a pack, and a round is an epoch. Parameters are
-rounded to float32 after each round, as they are kept: a fit that was interrupted continues from the
-same numbers.
+`fit_round` does one round; `MixtureFit` does the rounds of a pack, one per epoch. Parameters are
+rounded to float32 after each round, the precision in which they are saved, so that an interrupted
+fit continues from the same numbers.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from models.engine.stack import Targets, square_sums
 from models.noisy import Noisy
 from models.training import Block, Training, blocks_by_seed
 
-#: Share of the factor model in the covariance, and its factors. Of 0, .4, .6, .8, 1 the best on
-#: validation rows of the simulated cohort, and within 0.1 % of the best on real L1000 profiles; 30,
-#: 60 and 100 factors are alike there.
+#: Share of the factor model in the covariance, and its number of factors. Of the shares 0, .4, .6,
+#: .8 and 1 this one is the best on validation rows of the simulated cohort, and within 0.1 % of the
+#: best on real L1000 profiles, where 30, 60 and 100 factors make no difference.
 FACTOR_SHARE = 0.8
 N_FACTORS = 40
 N_FOLDS = 5
 #: Principal components in which k-means starts the groups.
 START_COMPONENTS = 30
-#: Rows at the overall mean that each group's mean counts next to its own.
+#: Rows at the overall mean that are added to each group before its mean is taken.
 PRIOR_ROWS = 0.5
-#: Steps of the inner fit of classes and variances, in which the last ten change nothing visible.
+#: Steps of the inner fit of classes and variances; the last ten change nothing visible.
 INNER_STEPS = 40
 LEAST_VARIANCE = 1e-4
 
@@ -62,7 +62,7 @@ class MixtureFit(Training):
         self.mixtures: list[Mixture] = []  # empty before the first round
 
     def advance(self) -> bool:
-        """Do one round of each member's fit on all training rows, and measure."""
+        """Do one round of each member's fit on all training rows, and measure; returns True."""
         started = time.perf_counter()
         rounds = [self._round(k) for k in range(len(self.members))]
         self.mixtures = [mixture for mixture, _ in rounds]
@@ -72,11 +72,11 @@ class MixtureFit(Training):
         return True
 
     def parameters(self, k: int) -> dict[str, torch.Tensor]:
-        """Member k's parameters, float32."""
+        """Return member k's parameters, float32."""
         return {name: torch.from_numpy(array) for name, array in self.mixtures[k].arrays().items()}
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict]:
-        """Tensors and JSON-able facts from which `restore` continues, between any two rounds."""
+        """Return the tensors and JSON-able facts from which `restore` continues after any round."""
         tensors, facts = super().state()
         for k in range(len(self.mixtures)):
             tensors |= {f"{name}.{k}": value for name, value in self.parameters(k).items()}
@@ -91,7 +91,7 @@ class MixtureFit(Training):
         ]
 
     def _round(self, k: int) -> tuple[Mixture, float]:
-        """Do one round of member k's fit; returns the MSE (eq. 11) on noisy training rows, too."""
+        """Do a round of member k's fit; returns it and its MSE (eq. 11) on noisy training rows."""
         member, network = self.members[k], self.networks[k]
         before = self.mixtures[k] if self.mixtures else None
         order = self._order(member.seed)
@@ -123,7 +123,7 @@ class MixtureFit(Training):
     def _answer(
         self, k: int, mixture: Mixture, noisy: Noisy, n_rows: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return posterior means and groups' probabilities of member k's noisy rows."""
+        """Return posterior means (rows, genes) and group probabilities of member k's noisy rows."""
         member = slice(k, k + 1)
         inputs = self._empty("inputs", 1, n_rows, self.n_genes)
         noisy.write(member, inputs)
@@ -136,13 +136,13 @@ def fit_round(
 ) -> Mixture:
     """Return the mixture after one more round of fitting to training rows, (rows, genes) float64.
 
-    The first round, without a mixture `before`, starts from k-means; later ones sort the rows by
-    the mixture so far, and count each by the inverse of its scale, so that a few loud samples do
-    not turn the components.
+    The first round, without a mixture `before`, starts from k-means. Later ones assign the rows to
+    groups by the mixture `before`, and weight each row by the inverse of its scale, so that a few
+    samples of large scale do not dominate the components.
 
     Variances and classes come from held-out rows, fold by fold: along its own components a training
-    row varies too much at the top and too little at the bottom (Bartz 2016), which would make every
-    filter too sure of itself.
+    row varies too much at the top and too little at the bottom (Bartz 2016), so that every filter
+    would remove too little noise.
     """
     n_rows = len(rows)
     groups, weights = _sorted_rows(rows, before, n_groups, seed)
@@ -171,7 +171,8 @@ def _sorted_rows(
         return _start(rows, n_groups, seed), np.ones(len(rows))
     rotated, means = rows @ before.components, before.means @ before.components
     squares = squared_distances(rotated, means, before.variances)
-    # A row's scale is unknown, so its density is that of the best: the squares ^ (-genes / 2).
+    # A row's scale is unknown. At its most likely scale the density is proportional to
+    # squares ^ (-genes / 2).
     n_genes = rows.shape[1]
     log_density = np.log(before.group_weights)
     log_density = log_density - 0.5 * n_genes * np.log(np.maximum(squares, 1e-9))
@@ -195,7 +196,10 @@ def _start(rows: np.ndarray, n_groups: int, seed: int) -> np.ndarray:
 def _group_means(
     rows: np.ndarray, groups: np.ndarray, weights: np.ndarray, n_groups: int
 ) -> np.ndarray:
-    """Return weighted means, (groups, genes); PRIOR_ROWS at the overall mean make all defined."""
+    """Return weighted means, (groups, genes), of the groups with PRIOR_ROWS at the overall mean.
+
+    The added rows give even an empty group a mean.
+    """
     overall = weights @ rows / weights.sum()
     belongs = (groups == np.arange(n_groups)[:, None]) * weights  # (groups, rows)
     sizes = belongs.sum(axis=1, keepdims=True) + PRIOR_ROWS
@@ -205,8 +209,8 @@ def _group_means(
 def _components(centred: np.ndarray, weights: np.ndarray, seed: int) -> np.ndarray:
     """Return eigenvectors (columns), the largest variance first, of the blended covariance.
 
-    In a factor model, L L^T + D, what genes do not share is each gene's own; the sample covariance
-    spreads that over all directions. Neither alone is as good as both.
+    A factor model, L L^T + D, keeps the variance that genes do not share within each gene; the
+    sample covariance spreads it over all directions. The blend is better than either.
     """
     scaled = centred * np.sqrt(weights)[:, None]
     n_factors = max(1, min(N_FACTORS, len(scaled) // 4, scaled.shape[1] // 2))
@@ -224,8 +228,8 @@ def _fit_classes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return variances (genes,), and scales and weights of classes, of rotated, centred rows.
 
-    Expectation maximisation for N(0, s_c diag(variances)), of which variances do not grow from one
-    component to the next.
+    Expectation maximisation for N(0, s_c diag(variances)), with variances that never increase from
+    one component to the next.
     """
     squares, n_genes = left_over**2, left_over.shape[1]
     variances = _descending(squares.mean(axis=0))
@@ -238,7 +242,7 @@ def _fit_classes(
         belongs = softmax(log_classes, axis=1)  # (rows, classes)
         class_weights = belongs.mean(axis=0) + 1e-4
         class_weights /= class_weights.sum()
-        # half a row of scale 1 next to its own, so that an empty class has a scale
+        # half a row of scale 1 is added, so that an empty class has a scale
         scales = (belongs.T @ distance + 0.5 * n_genes) / ((belongs.sum(axis=0) + 0.5) * n_genes)
         variances = _descending((squares * (belongs @ (1 / scales))[:, None]).mean(axis=0))
     return variances, scales, class_weights

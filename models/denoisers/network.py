@@ -1,4 +1,4 @@
-"""A trained dense or convolutional network as it is kept and applied."""
+"""A trained dense or convolutional network as a denoiser that can be saved and applied."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class NetworkDenoiser(Denoiser):
-    """One network of a run; the noise factor changes its answer only if it is an input of it.
+    """A trained network, which uses the noise factor only if its architecture has it as an input.
 
-    It computes in float64 by models/networks.py: a sample's answer, in float32, then does not
-    depend on other samples. If it is not `exact`, models/engine computes in float32, for the conv
-    network 20 times faster: that is for measuring many networks.
+    If `exact`, models/networks.py computes in float64, so that a sample's answer, in float32, does
+    not depend on the other samples. Otherwise models/engine computes in float32, 20 times faster
+    for the conv network: use that to measure many networks.
     """
 
     network: DenseArchitecture | ConvArchitecture

@@ -1,9 +1,9 @@
-"""The reference denoisers that every network is measured against, and how well they do.
+"""The reference denoisers that every network is measured against, and their errors.
 
     reference_errors(data, cohort, noise_factors=(0.1, 0.5), seeds=(0, 1, 2))
 
-All are fitted to training rows alone, and choose on validation rows under the very noise (eq. 9)
-on which the networks of that seed are validated.
+All are fitted to training rows only, and tuned on validation rows with the same noise (eq. 9) on
+which the networks of that seed are validated.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class Oracle(Denoiser):
 def references(
     data: PreparedData, cohort: Cohort | None = None, code_sizes: Sequence[int] = (32,)
 ) -> list[Denoiser]:
-    """Fit every reference to `data`; the oracle only if they are of a simulated cohort.
+    """Fit every reference to `data`, including the oracle if a simulated cohort is given.
 
-    Beyond LARGEST_COVARIANCE genes without PCA and Wiener. Tuned under the noise of seed 0.
+    Beyond LARGEST_COVARIANCE genes PCA and Wiener are left out. All are tuned with the noise of
+    seed 0. Raises ValueError if the cohort has other genes than `data`.
     """
     found: list[Denoiser] = [Identity(), GeneMean().fit(data.train)]
     if data.n_genes <= LARGEST_COVARIANCE:
@@ -63,7 +64,7 @@ def reference_guesses(
     seeds: Sequence[int],
     code_sizes: Sequence[int] = (32,),
 ) -> Iterator[tuple[dict, np.ndarray]]:
-    """Denoise with every reference the noisy rows that the networks of each seed see.
+    """Denoise the noisy rows that the networks of each seed see, with every reference.
 
     Yields a row of ERROR_COLUMNS with the validation and test MSE (eq. 11), and the guess at the
     clean test rows, for each reference, code size, noise factor and seed.

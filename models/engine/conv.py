@@ -1,4 +1,4 @@
-"""K convolutional autoencoders (Fig. 3). They are trained one after the other within a pack.
+"""A stack of K convolutional autoencoders (Fig. 3), trained one after the other.
 
 This is the fast version of `models.networks.ConvNetwork`: a test holds that both give the same
 reconstructions, codes, losses and gradients in float64.
@@ -8,7 +8,7 @@ On a CPU small convolutions spend most of their time outside of arithmetic. Four
   operation runs over whole vectors, and an image that is shifted by a pixel is the same memory from
   another start: a convolution is a matrix product per shift, mostly without copies.
 - Convolutions are computed at the lower resolution. One before a pooling reads groups of 2 x 2
-  pixels and gives four answers per group, of which the largest stays. "Double, then convolve" gives
+  pixels and gives four answers per group; the largest is kept. "Double, then convolve" gives
   the four pixels of a group (Shi et al. 2016); with one output channel it gives a window of 4 x 4
   pixels, and the windows are added. These are exact rearrangements of the kernels.
 - Rows pass in chunks whose arrays stay in the level-2 cache.
@@ -32,7 +32,7 @@ from models.engine.stack import BCE_CLIP, Stack, Targets, binary_cross_entropy
 CHUNK = 32 * 24 * 40
 #: Rows are padded to a multiple of this: a vector unit's float32 numbers.
 VECTOR = 16
-#: Columns of a product that stay in the cache with their answers.
+#: Columns of a matrix product that fit into the cache together with its answers.
 COLUMNS = 32 * 128
 
 Zeros = Callable[..., torch.Tensor]
@@ -43,7 +43,8 @@ Views = tuple[torch.Tensor, torch.Tensor]
 class Axis:
     """Where the three taps of a kernel go along the height, and likewise along the width.
 
-    `letters` name the dimensions of `taps`, except the last one, the tap; `entries` are its ones.
+    `letters` name the dimensions of `taps`, except the last one, the tap; `entries` are the indices
+    at which `taps` is 1.
     """
 
     def __init__(self, letters: str, shape: tuple[int, ...], entries: list[tuple[int, ...]]):
@@ -51,7 +52,7 @@ class Axis:
         self.taps[tuple(zip(*entries, strict=True))] = 1
 
     def square(self, letters: str) -> torch.Tensor:
-        """Return (3, 3, *letters), the taps along both: a capital letter is one of the width."""
+        """Return the taps along both, (3, 3, *letters), with capital letters for the width."""
         high, wide = self.letters, self.letters.upper()
         return torch.einsum(f"{high}y,{wide}x->yx{letters}", self.taps, self.taps)
 
@@ -65,7 +66,7 @@ GROUPED = Axis("pga", (2, 2, 2), [(p, (p + d) // 2, (p + d) % 2, d) for p, d in 
 DOUBLED = Axis("pn", (2, 3), [(p, (p + d - 1) // 2 + 1, d) for p, d in _TAPS])
 #: Pixel, neighbour: of an image as it is.
 PLAIN = Axis("pn", (1, 3), [(0, d, d) for d in range(3)])
-#: Group, place: the other way round, the pair's pixel p reaches 2 + p - d of those four.
+#: Group, place: in the transposed direction the pair's pixel p reaches 2 + p - d of those four.
 REACHED = Axis("ga", (2, 2), [((2 + p - d) // 2, (p - d) % 2, d) for p, d in _TAPS])
 
 
@@ -73,8 +74,8 @@ class Weights:
     """A layer's kernel (out, in, 3, 3) as matrices, its bias, and the sums of their gradients.
 
     `parts` has the letters of each of the matrices' dimensions: those of `axis`, small along the
-    height and capital along the width, and o and i for the kernel's channels. The sums are kept
-    transposed where that product is the faster one.
+    height and capital along the width, and o and i for the kernel's channels. `transposed` keeps
+    the sums transposed, for layers in which that product is faster.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Weights:
         n_biases: int,
         transposed: bool = True,
     ):
-        # Its numbers are moved in as long runs as possible.
+        # This order of letters lets copies move the numbers in runs as long as possible.
         letters = [letter for letter in "".join(parts) if letter not in "oi"]
         taps = axis.square("".join(letters))
         letters = ["o", "i", *letters]
@@ -117,14 +118,14 @@ class Weights:
         self.bias_sums.zero_()
 
     def store(self, kernel: torch.Tensor, bias: torch.Tensor) -> None:
-        """Put the sums of the gradients into these."""
+        """Write the sums of the gradients to `kernel` and `bias`."""
         self.to_kernel[0].copy_(self.to_kernel[1])
         torch.mm(self.kernel, self.taps.T, out=kernel.view(-1, 9))
         torch.sum(self.bias_sums.view(-1, len(bias)), dim=0, out=bias)
 
 
 def _relu_backward(gradient: torch.Tensor, answers: torch.Tensor, out: torch.Tensor) -> None:
-    """Pass the gradient on where the answers are above 0."""
+    """Write to `out` the gradient if the answer is above 0, else 0."""
     torch.ops.aten.threshold_backward.grad_input(gradient, answers, 0, grad_input=out)
 
 
@@ -146,19 +147,19 @@ def _padded(image: torch.Tensor, padded: torch.Tensor) -> Iterator[Views]:
 
 
 class Pairs:
-    """The larger of two, elementwise, of an array `pairs` (2, ...), which may change after it."""
+    """Elementwise maximum of the halves of `pairs` (2, ...), which may change after `forward`."""
 
     def __init__(self, pairs: torch.Tensor, lead: torch.Tensor, larger: torch.Tensor):
         self.pairs, (self.first, self.second) = pairs, pairs
         self.lead, self.larger = lead, larger
 
     def forward(self) -> None:
-        """Compute `larger`, and in `lead` by how much the first is larger."""
+        """Compute `larger`, and in `lead` the first half minus the second."""
         torch.maximum(self.first, self.second, out=self.larger)
         torch.sub(self.first, self.second, out=self.lead)
 
     def backward(self, gradient: torch.Tensor) -> None:
-        """Replace the pairs by their gradients: that of the larger, and 0."""
+        """Replace the pairs by their gradients: `gradient` for the larger one, 0 for the other."""
         _relu_backward(gradient, self.lead, out=self.first)
         torch.sub(gradient, self.first, out=self.second)
 
@@ -182,7 +183,7 @@ class Block:
 
 
 class Pooled:
-    """A convolution, of which the largest of each 2 x 2 pixels stays.
+    """A convolution with 2 x 2 max pooling.
 
     `input` (4 * channels, height + 1, width + 1, rows) holds the image in groups of 2 x 2 pixels,
     which begin one pixel before it; zeros surround it. The answers to a group depend on 2 x 2
@@ -196,7 +197,7 @@ class Pooled:
     ):
         line = (width + 1) * rows
         used = height * line - rows
-        is_first = channels == 1  # nobody needs the gradient of its input
+        is_first = channels == 1  # its input needs no gradient
         self.input = zeros(4 * channels, height + 1, width + 1, rows)
         self.input_gradient = zeros(0 if is_first else 4 * channels, *self.input.shape[1:])
         shifted, shifted_gradients = (
@@ -205,7 +206,7 @@ class Pooled:
         )
         self.rest = self.input_gradient.flatten(1)[:, used:]
         parts = ["gG", "pPo", "iaA"]
-        if is_first:  # one product of the four, which alone would be too thin
+        if is_first:  # one product instead of four, each of which would be too thin
             stack = zeros(2, 2, 4, used)
             starts = self.input.as_strided(stack.shape, (line, rows, (height + 1) * line, 1))
             shifted, shifted_gradients = [stack.view(16, used)], []
@@ -256,7 +257,8 @@ class Pooled:
         """Add to the parameters' gradients and compute `input_gradient`, from `gradient`."""
         self.weights.bias_sums += self.flat_gradient.sum(dim=1, keepdim=True)
         self.rest.zero_()
-        # From the last one: then the first of each block's products is where no other has been.
+        # From the last block to the first, since a block's first product overwrites: it must not
+        # come after what other blocks add there.
         for block in reversed(self.blocks):
             block.groups.backward(block.gradient)
             block.lines.backward(block.groups.pairs)
@@ -268,7 +270,7 @@ class Pooled:
 
 
 class Convolution:
-    """A convolution of an image as it is, or of the doubled image: then it has pixels in fours.
+    """A convolution of an image or, if `doubled`, of the image doubled, with its pixels in fours.
 
     `input` (channels, height + 2, width + 2, rows) is surrounded by zeros; `answers` (4 or 1,
     outputs, height, width, rows) are those before the activation.
@@ -319,7 +321,7 @@ class Convolution:
 
 
 class Windows:
-    """The last convolution: of a doubled image, to one channel.
+    """The last convolution, from a doubled image to one channel.
 
     Each pixel before the doubling gives a window of 4 x 4 pixels. `input` (4, channels, height *
     width * rows) are the answers of a `Convolution` in fours; `image` (4 * height, 4 * width, rows)
@@ -372,7 +374,7 @@ def _between(
 
 
 class Passes:
-    """The memory in which up to `rows` rows pass through one network, forward and backward."""
+    """The memory for passing up to `rows` rows through one network, forward and backward."""
 
     def __init__(self, network: ConvArchitecture, n_genes: int, rows: int, zeros: Zeros, loss: str):
         self.network, self.n_genes, self.rows, self.loss = network, n_genes, rows, loss
@@ -390,7 +392,7 @@ class Passes:
         self.weights = [layer.weights for layer in (*self.layers, self.windows)]
         self.pixels, self.clean, self.error = zeros(3, height * width, rows)
         self.entry = list(_groups(self.pixels.view(1, height, width, rows), encoder[0].input))
-        #: What leads from each layer to the next: answers, input, and the gradients of both.
+        #: Between each layer and the next: views of answers and input, and of their gradients.
         self.between = [list(_between(*pair)) for pair in pairwise(self.layers)]
         [(_, self.code, _, self.code_gradient)] = self.between[2]
 
@@ -400,7 +402,7 @@ class Passes:
             weights.load(own[f"conv{i}.weight"], own[f"conv{i}.bias"])
 
     def store(self, gradients: dict[str, torch.Tensor]) -> None:
-        """Put the sums of the gradients into these."""
+        """Write the sums of the gradients to the tensors of `gradients`, by parameter name."""
         for i, weights in enumerate(self.weights):
             weights.store(gradients[f"conv{i}.weight"], gradients[f"conv{i}.bias"])
 
@@ -474,7 +476,7 @@ class Passes:
         layer.backward()
 
     def _fill(self, images: torch.Tensor, rows: torch.Tensor) -> None:
-        """Put (rows, genes) into (pixels, rows), with zeros for rows that are missing."""
+        """Copy (rows, genes) to (pixels, rows), with zeros for missing rows."""
         images[: self.n_genes, : len(rows)].copy_(rows.T)
         images[:, len(rows) :].zero_()
 
@@ -483,7 +485,7 @@ class Passes:
         answers, clean = (part[: self.n_genes, :n_rows] for part in (self.error, self.clean))
         if self.loss == "bce":
             total = binary_cross_entropy(answers, clean).sum()
-            # Where it is clipped, the answer changes nothing.
+            # A clipped answer has no gradient.
             within = (answers > BCE_CLIP) & (answers < 1 - BCE_CLIP)
             answers.sub_(clean).mul_(within).mul_(scale)
         else:
@@ -508,7 +510,7 @@ class ConvStack(Stack):
         self._passes_of: dict[int, Passes] = {}
 
     def _passes(self, n_rows: int) -> Passes:
-        """Memory for chunks of so many rows, which is kept."""
+        """Return the memory for chunks of up to `n_rows` rows, made once per size."""
         rows = VECTOR * math.ceil(n_rows / VECTOR)
         if self.flat.device.type == "cpu":
             fitting = CHUNK // math.prod(image_shape(self.n_genes)) // VECTOR * VECTOR
@@ -519,7 +521,7 @@ class ConvStack(Stack):
         return self._passes_of[rows]
 
     def _own(self, k: int) -> dict[str, torch.Tensor]:
-        """Parameters of member k."""
+        """Return the parameters of member k."""
         return {name: value[k] for name, value in self.parameters.items()}
 
     def reconstruct(

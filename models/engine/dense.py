@@ -19,17 +19,17 @@ from models.architecture import DenseArchitecture
 from models.engine.sparsity import Sparsity
 from models.engine.stack import BCE_CLIP, Stack, Targets, binary_cross_entropy, square_sums
 
-#: Up to this width of the last hidden layer, a linear output's gradients are formed without its
-#: residual. Counted: 4 B H M + 4 H^2 M operations instead of 6 B H M (as many at H = B / 2), and no
-#: array of batch B x genes M. Below this MSE float32 is too coarse for it.
+#: Up to this width H of the last hidden layer, a linear output's gradients are formed without its
+#: residual: with batch B and M genes this takes 4 B H M + 4 H^2 M operations instead of 6 B H M (as
+#: many at H = B / 2), and no array of B x M. Below this MSE float32 is too coarse for it.
 RESIDUAL_FREE_WIDTH, RESIDUAL_FREE_MSE = 128, 0.05
 
 
 def _sigmoid_(h: torch.Tensor) -> torch.Tensor:
-    """Sigmoid of (k, rows, units) in place, on a CPU member by member.
+    """Take the sigmoid of (k, rows, units) in place, on a CPU member by member.
 
-    There the last numbers of an array, which fill no vector, take another code path with another
-    rounding.
+    On a CPU the last numbers of an array, too few for a vector, take another code path, which
+    rounds differently: a member's numbers would depend on its place in the pack.
     """
     for part in h if h.device.type == "cpu" else (h,):
         part.sigmoid_()
@@ -50,14 +50,14 @@ class DenseStack(Stack):
         self._large_error = [True] * n_members
 
     def _layer(self, i: int, members: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight (k, outputs, inputs) and bias (k, outputs) of a layer."""
+        """Return weight (k, outputs, inputs) and bias (k, outputs) of a layer."""
         return tuple(self.parameters[f"layer{i}.{part}"][members] for part in ("weight", "bias"))
 
     def _layer_gradients(self, i: int, members: slice) -> tuple[torch.Tensor, torch.Tensor]:
         return tuple(self.gradients[f"layer{i}.{part}"][members] for part in ("weight", "bias"))
 
     def _hidden(self, members: slice, inputs: torch.Tensor) -> list[torch.Tensor]:
-        """The inputs, then each hidden layer's activations, (k, rows, units)."""
+        """Return the inputs, then each hidden layer's activations, (k, rows, units)."""
         activations = [inputs]
         for i, width in enumerate(self.network.hidden):
             weight, bias = self._layer(i, members)
@@ -67,14 +67,14 @@ class DenseStack(Stack):
         return activations
 
     def _output(self, members: slice, h: torch.Tensor) -> torch.Tensor:
-        """The reconstruction (k, rows, genes) from the last hidden layer."""
+        """Return the reconstruction (k, rows, genes) from the last hidden layer."""
         weight, bias = self._layer(self.last, members)
         output = self.take("output", *h.shape[:2], self.n_genes)
         torch.baddbmm(bias.unsqueeze(1), h, weight.mT, out=output)
         return _sigmoid_(output) if self.network.output == "sigmoid" else output
 
     def _code(self, activations: list[torch.Tensor]) -> torch.Tensor:
-        """The code layers side by side, (k, rows, code_units)."""
+        """Return the code layers side by side, (k, rows, code_units)."""
         return torch.cat([activations[i + 1] for i in self.code_layers], dim=2)
 
     def reconstruct(
@@ -89,10 +89,10 @@ class DenseStack(Stack):
         self._large_error = [not value < RESIDUAL_FREE_MSE for value in mse]
 
     def _runs(self, members: slice) -> list[tuple[slice, slice, bool]]:
-        """Split members where the arithmetic of their output layer differs.
+        """Split members into runs of neighbours whose output layers are computed alike.
 
-        Returns for each run of neighbours its place among all members, its place among these, and
-        whether it goes without a residual.
+        Returns for each run its place among all members, its place among these, and whether its
+        residual is not formed.
         """
         if self.network.output != "linear" or self.network.hidden[-1] > RESIDUAL_FREE_WIDTH:
             return [(members, slice(None), False)]
@@ -114,7 +114,8 @@ class DenseStack(Stack):
             for these, own, free in runs:
                 activations = self._hidden(these, noisy[own])
                 if free:
-                    # What depends on the targets only is kept while nobody else uses its memory.
+                    # The products depend on the targets only: they are kept unless another run
+                    # overwrites their memory.
                     if products is None or len(runs) > 1:
                         products = self._output_products(these, targets)
                     squares.append(
@@ -148,7 +149,7 @@ class DenseStack(Stack):
         )
         loss += penalty
         for i in reversed(range(self.last)):
-            h = activations[i + 1]  # of this layer; delta becomes d J / d (what they act on)
+            h = activations[i + 1]  # of this layer; delta becomes d J / d (its pre-activations)
             if slopes and i in self.code_layers:
                 delta += slopes[self.code_layers.index(i)]
             if i in self.sigmoid_layers:
@@ -164,14 +165,14 @@ class DenseStack(Stack):
         return loss
 
     def _times_slope_(self, delta: torch.Tensor, answers: torch.Tensor) -> None:
-        """Multiply delta in place by a sigmoid's slope where it answered so, s (1 - s)."""
+        """Multiply delta in place by s (1 - s), the slope of a sigmoid with the answers s."""
         slope = torch.mul(answers, answers, out=self.take("slope", *answers.shape))
         delta *= torch.sub(answers, slope, out=slope)
 
     def _residual(
         self, members: slice, h: torch.Tensor, clean: torch.Tensor
     ) -> tuple[torch.Tensor | None, torch.Tensor]:
-        """The reconstruction (None if linear), and it minus `clean`, (k, rows, genes)."""
+        """Return the reconstruction (None if linear), and its residual, (k, rows, genes)."""
         residual = self.take("residual", len(h), *clean.shape)
         if self.network.output == "linear":
             weight, bias = self._layer(self.last, members)
@@ -182,12 +183,12 @@ class DenseStack(Stack):
     def _output_backward(
         self, members: slice, h: torch.Tensor, targets: Targets
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """MSE of each member (k,) and d MSE / d h; the output layer's gradients are stored."""
+        """Return each member's loss (k,) and d loss / d h; store the output layer's gradients."""
         clean = targets.rows
         output, delta = self._residual(members, h, clean)
         if output is not None and self.loss == "bce":
             loss = binary_cross_entropy(output, clean).mean(dim=(1, 2))
-            # Where it is clipped, the answer changes nothing.
+            # A clipped answer has no gradient.
             delta *= (output > BCE_CLIP) & (output < 1 - BCE_CLIP)
             scale = 1 / clean.numel()
         else:
@@ -229,7 +230,7 @@ class DenseStack(Stack):
     def _output_products(
         self, members: slice, targets: Targets
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """W^T W (k, H, H), b W (k, H) and x W (k, B, H) of the output layer, for any inputs."""
+        """Return W^T W (k, H, H), b W (k, H) and x W (k, B, H), which do not depend on inputs."""
         weight, bias = self._layer(self.last, members)
         x = targets.rows.expand(len(weight), -1, -1)
         xw = self.take(f"delta{self.last - 1}", *x.shape[:2], weight.shape[2])
@@ -239,12 +240,11 @@ class DenseStack(Stack):
     def _linear_output(
         self, members: slice, h: torch.Tensor, targets: Targets, products: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """|r|^2 of each member, (k,) float64, without r; and h^T h, 1^T h, which it needs.
+        """Return |r|^2 of each member, (k,) float64, without forming r; and h^T h and 1^T h.
 
         |r|^2 = <h^T h, W^T W> + 2 <1^T h, b W> + B |b|^2 - 2 <h, x W> - 2 <b, 1^T x> + |x|^2, with
-        the products of `_output_products`. That is a difference of near equals when the MSE is
-        small: use it where the MSE is not below RESIDUAL_FREE_MSE (float32: it is then right to
-        1e-5).
+        the products of `_output_products`. If the MSE is small, that is a difference of nearly
+        equal numbers: use it only from RESIDUAL_FREE_MSE upwards, where float32 is right to 1e-5.
         """
         _, bias = self._layer(self.last, members)
         ww, bw, xw = products
@@ -255,10 +255,10 @@ class DenseStack(Stack):
         return squares.double() + targets.square_sum, (hh, h_sum)
 
     def _weighted_sum(self, weight: torch.Tensor, factors: torch.Tensor, dim: int) -> torch.Tensor:
-        """Sum of weight * factors, (k, M, H), over `dim`.
+        """Return the sum of weight * factors, (k, M, H), over `dim`.
 
-        It is a matrix times a vector, but the library's routine for that adds in another order when
-        it is given one member alone.
+        This is a matrix times a vector, but the library's routine for that adds in another order
+        for a single member.
         """
         products = self.take("weighted", *weight.shape)
         return torch.mul(weight, factors, out=products).sum(dim=dim)

@@ -47,7 +47,7 @@ class Schedule:
 
 
 class StackedOptimizer:
-    """Applies `_update` elementwise to (K, P); `state` holds what it keeps between steps."""
+    """An optimiser of (K, P) parameters by an elementwise `_update`, with `state` between steps."""
 
     state_names: tuple[str, ...]
 
@@ -98,7 +98,7 @@ class Adam(StackedOptimizer):
 
 
 class Adadelta(StackedOptimizer):
-    """Adadelta (Zeiler 2012) as in Keras 2.2: rho 0.95, epsilon 1e-7; its learning rate was 1."""
+    """Adadelta (Zeiler 2012) as in Keras 2.2, whose learning rate is 1: rho 0.95, epsilon 1e-7."""
 
     state_names = ("square_avg", "acc_delta")
 

@@ -11,7 +11,7 @@ CLAMP = 1e-6
 
 
 def kl_divergence(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
-    """KL(rho || rho_hat) of two Bernoulli means, elementwise (eq. 5); 0 where they agree.
+    """Return KL(rho || rho_hat) of two Bernoulli means, elementwise (eq. 5).
 
     rho_hat is clamped to [1e-6, 1 - 1e-6].
     """
@@ -27,7 +27,7 @@ def kl_gradient(rho: torch.Tensor, rho_hat: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """What each of K members pays for its code, as coefficients, so that kinds mix within a pack.
+    """Coefficients of K members' sparsity penalties, which lets a pack mix kinds of penalty.
 
     penalty_k = kl_weight_k sum_j KL(rho_k || rho_hat_kj) + l1_weight_k mean_b sum_j |h_kbj|,
     where rho_hat_kj is the mean of unit j over the batch (eq. 4). All tensors are (K, 1).
@@ -62,7 +62,7 @@ class Sparsity:
         return Sparsity(kl_weight, l1_weight, rho, bool(kl_weight.any()), bool(l1_weight.any()))
 
     def penalty(self, code: torch.Tensor) -> torch.Tensor:
-        """Penalty of each member, (K,), for code activations (K, batch, units)."""
+        """Return the penalty of each member, (K,), for code activations (K, batch, units)."""
         total = torch.zeros(code.shape[0], dtype=code.dtype, device=code.device)
         if self.uses_kl:
             total = total + self._kl(code.mean(dim=1))
@@ -73,10 +73,10 @@ class Sparsity:
     def penalty_and_slopes(
         self, codes: list[torch.Tensor]
     ) -> tuple[torch.Tensor | float, list[torch.Tensor]]:
-        """Penalty of each member for all code layers, (K,), and d penalty / d code of each layer.
+        """Return each member's penalty for all code layers, (K,), and its slope by layer.
 
-        The codes are (K, batch, units), of one width; the slopes can be added to that shape.
-        Without a penalty: 0, [].
+        The codes are (K, batch, units), of one width; the slopes, d penalty / d code, can be added
+        to that shape. Returns 0 and [] if no member has a penalty.
         """
         total: torch.Tensor | float = 0.0
         slopes: list[torch.Tensor] = []

@@ -1,4 +1,4 @@
-"""What stacks of dense and of convolutional networks share: parameters, memory, losses."""
+"""The base of dense and convolutional stacks: parameters, memory, losses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def binary_cross_entropy(output: torch.Tensor, target: torch.Tensor) -> torch.Te
 
 
 class Stack:
-    """The parameters of K networks of one architecture, and what is computed with them.
+    """The parameters of K networks of one architecture, and the computations with them.
 
     `flat` (K, P) holds all parameters, one row per member, so that an optimiser does one update;
     `parameters` names its parts, {name: (K, *shape)}, without copying. The same holds for
@@ -108,7 +108,7 @@ class Stack:
     def backward(
         self, members: slice, inputs: torch.Tensor, targets: Targets, sparsity: Sparsity
     ) -> torch.Tensor:
-        """Return the loss of each member, J = MSE (eq. 11) + penalty, (k,).
+        """Return each member's loss, J = MSE (eq. 11) or cross-entropy + penalty, (k,).
 
         Its gradients go to `self.gradients`. inputs is (k, rows, genes), sparsity that of these
         members.
@@ -121,7 +121,7 @@ class Stack:
         """Yield the members' errors and codes for each of the inputs (k, rows, genes).
 
         The errors are sums of squares over rows and genes, (k,) float64; the codes are
-        (k, rows, code_units). The inputs have the targets in common.
+        (k, rows, code_units). All inputs have the same targets.
         """
         for noisy in inputs:
             output, code = self.reconstruct(members, noisy)
@@ -137,4 +137,4 @@ class Stack:
         return {name: value[k].detach().cpu().clone() for name, value in self.parameters.items()}
 
     def note_validation(self, mse: list[float]) -> None:
-        """Take note of each member's last validation MSE, (K,), on which arithmetic may depend."""
+        """Take each member's last validation MSE, (K,), on which the arithmetic may depend."""

@@ -5,24 +5,24 @@ Counts a of an input half are brought to one depth D and stabilised; s is the sa
     y = sqrt(a D / s).
 
 The square root, not a logarithm: where a ~ Poisson(mu), Var[sqrt(a)] is 1/4 for every mu above a
-few counts, so noise is as large in every gene and at every level, as the model x + alpha n with one
-alpha (eq. 9) requires; that of log2(a + 1) falls as 1 / mu. What is left of differences is taken
-out by gene: Wiener filter and mixture see y / sd, with the standard deviation of each gene's noise
-from thinned training samples. The noise factor of a sample is sqrt(D / s): at half the depth its
-noise is sqrt(2) times as large.
+few counts, so the noise is the same in every gene and at every level, as the model x + alpha n with
+one alpha (eq. 9) requires; the variance of log2(a + 1) falls as 1 / mu. The remaining differences
+are removed by gene: Wiener filter and mixture see y / sd, with the standard deviation of each
+gene's noise from thinned training samples. The noise factor of a sample is sqrt(D / s): at half the
+depth its noise is sqrt(2) times as large.
 
 The loss of molecular cross-validation is the MSE between the answer to one half and the other half,
 b, on that scale:
 
     E (g(a) - sqrt(b D / s'))^2 = E (g(a) - E[sqrt(b D / s')])^2 + noise of the target,
 
-where the halves are independent given the expression: so it is least where the true error is. Two
-fresh samplings of a cell, each of which catches a molecule with probability p c or (1 - p) c, would
-have the share p (1 - p) c^2 of its molecules in common, and Batson et al. give both halves such an
-overlap. It vanishes with c, the share of the molecules that is counted, and that is minute in a
-tissue: the halves here are disjoint. For halves of equal share E[sqrt] is the same for both;
-otherwise they differ by about |1 / sqrt(p) - 1 / sqrt(1 - p)| / (8 sqrt(x)) at x counts, which is
-not corrected.
+if the halves are independent given the expression: so the denoiser of least loss has the least true
+error. Two new samplings of a cell, each of which catches a molecule with probability p c or
+(1 - p) c, would have the share p (1 - p) c^2 of its molecules in common, and Batson et al. give
+both halves such an overlap. It vanishes with c, the share of the molecules that is counted, which
+is minute in a tissue, so the halves here are disjoint. For halves of equal share E[sqrt] is the
+same; otherwise it differs by about |1 / sqrt(p) - 1 / sqrt(1 - p)| / (8 sqrt(x)) at x counts, which
+is not corrected.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from models.denoisers.mixture_fit import fit_round
 DRAWS = 8
 #: Least standard deviation of a gene's noise: that of a gene with a count in one sample of 100.
 LEAST_NOISE = 0.1
-#: Groups of the mixture among which validation chooses, its classes, and rounds: as grid `best`.
+#: Numbers of groups from which validation chooses, and the mixture's classes and rounds.
 MIXTURE_GROUPS, MIXTURE_CLASSES, MIXTURE_ROUNDS = (1, 20), 12, 3
 #: Components with less than this share of the first one's variance are numerical noise.
 LEAST_SHARE = 1e-12
@@ -81,7 +81,7 @@ class Thinning:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a fit may use: training samples alone.
+    """The training samples, which are all that a fit may use.
 
     rows: each sample's stabilised input half, averaged over thinnings, (samples, genes) float64;
     noise: standard deviation of each gene's noise in an input half at depth D, (genes,); row_noise:
@@ -98,9 +98,9 @@ class Training:
     def of(cls, counts: np.ndarray, share: float, rng: np.random.Generator) -> Training:
         """Thin the counts of the training samples, (samples, genes), DRAWS times.
 
-        A difference of halves has the noise of both: E (y - y')^2 = sd^2 (D / s + D / s'). An
-        average over R thinnings has the noise of the whole sample, p of that of its half, and 1 / R
-        of what thinning adds, 1 - p.
+        A difference of halves has the noise of both: E (y - y')^2 = sd^2 (D / s + D / s'). The
+        average over R thinnings has the noise of the whole sample, which is the share p of a
+        half's, and 1 / R of the share 1 - p that thinning adds.
         """
         depth = share * float(np.median(counts.sum(axis=1)))
         thinning = Thinning(share, max(1.0, depth))
@@ -118,7 +118,7 @@ class Training:
 
 
 class PCAOfHalves(PCA):
-    """PCA of which validation chooses the number of components."""
+    """PCA whose number of components is chosen on validation halves."""
 
     def fit(self, train: np.ndarray) -> Self:
         """Find all components of the training rows."""
@@ -151,10 +151,10 @@ class PCAOfHalves(PCA):
 
 
 class WienerOfHalves(Wiener):
-    """The Wiener filter of rows in units of their genes' noise.
+    """A Wiener filter of rows in units of their genes' noise.
 
-    There noise is isotropic, so rows with noise of variance v have the components of clean ones,
-    and each variance is v too large: that of clean rows is max(variance - v, 0).
+    In these units noise is isotropic, so rows with noise of variance v have the same components as
+    clean ones, and variances larger by v: those of clean rows are max(variance - v, 0).
     """
 
     def __init__(self, noise: np.ndarray, row_noise: float):
@@ -186,7 +186,10 @@ class WienerOfHalves(Wiener):
 
 
 class MixtureOfHalves(Denoiser):
-    """The mixture of Wiener filters in the same units; validation chooses its number of groups."""
+    """A mixture of Wiener filters of rows in units of their genes' noise.
+
+    Its number of groups is chosen on validation halves.
+    """
 
     name = "Wiener mixture"
 
@@ -194,7 +197,7 @@ class MixtureOfHalves(Denoiser):
         self.noise, self.row_noise = noise, row_noise
 
     def fit(self, train: np.ndarray) -> Self:
-        """Fit a mixture for each number of groups of which the rows are at least three times."""
+        """Fit one mixture for 1 group, and for each number that is at most a third of the rows."""
         rows = train / self.noise
         self.mixtures_: dict[int, Mixture] = {}
         for groups in (g for g in MIXTURE_GROUPS if g == 1 or 3 * g <= len(rows)):

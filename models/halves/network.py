@@ -1,4 +1,4 @@
-"""A dense network that learns to answer one half of thinned counts with the other.
+"""A dense network that learns to predict one half of thinned counts from the other.
 
 The samples are thinned again in every epoch, so that it never sees the same halves twice.
 """
@@ -21,8 +21,8 @@ from models.halves.denoisers import Halves, Training
 from models.training import Block, PackTraining, measures, train
 
 MODEL = "dense-256x128x256"
-#: At most so many epochs, or those of so many batches; training ends after that share of them
-#: without a lower loss.
+#: Epochs of training, or more if UPDATES batches take more; training ends early after the share
+#: PATIENCE of them without a lower loss.
 EPOCHS, UPDATES, PATIENCE = 120, 600, 0.15
 
 
@@ -103,7 +103,7 @@ def train_networks(
     seeds: Sequence[int],
     epochs: int | None = None,
 ) -> list[NetworkOfHalves]:
-    """Train a network for each seed; the halves of each in `validation` choose its epoch."""
+    """Train one network per seed, and return each at its best epoch on its `validation` halves."""
     scaling = ZScore.fit(training.rows)
     n_samples, n_genes = training.counts.shape
     batch_size = MemberConfig.batch_size

@@ -1,13 +1,13 @@
 """Smoothing over nearest neighbours by diffusion, after MAGIC (van Dijk et al. 2018).
 
 Samples are nodes. Affinities fall as exp(-(d / d_k)^2) with the distance d between principal
-components, d_k being that of the k-th neighbour, and are 0 beyond 3 k neighbours; made symmetric
-and divided by row sums they are the steps P of a random walk. A sample's answer is what a walk of
-t steps from it finds on average: P^t X.
+components, where d_k is the distance of the k-th neighbour, and are 0 beyond 3 k neighbours; made
+symmetric and divided by row sums they are the steps P of a random walk. The answer to a sample is
+the mean of the samples in which a walk of t steps from it ends: P^t X.
 
 MAGIC lets all samples of a study smooth each other. Here the nodes are training samples, so that
-the answer to a test sample depends on no other test sample; it joins the walk as one more node: it
-steps to its neighbours among them, or stays at itself as each node may, and none steps to it.
+the answer to a test sample depends on no other test sample. A test sample joins the walk as one
+more node, from which the walk steps to neighbours or stays, and to which no other node leads.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class NeighbourSmoothing(Denoiser):
         return "{} neighbours, {} steps".format(*self.chosen_)
 
     def denoise(self, noisy: np.ndarray, noise_factor: np.ndarray | float) -> np.ndarray:
-        """Return what the walks from the samples find."""
+        """Return the mean of the samples in which the walks end, (samples, genes)."""
         k, t = self.chosen_
         return dict(self._walked(noisy, k))[t]
 
     def _affinities(self, code: np.ndarray, k: int, own: bool) -> sparse.csr_matrix:
         """Return affinities to training samples, (samples, training samples).
 
-        With `own` the samples are those themselves, and none is a neighbour of itself.
+        With `own` the samples are the training samples, and none is a neighbour of itself.
         """
         reach = min(REACH * k, len(self.rows_) - own)
         distance, neighbour = self.index_.kneighbors(None if own else code, reach)
@@ -83,8 +83,8 @@ class NeighbourSmoothing(Denoiser):
     def _walked(self, inputs: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (t, answers) for t in `steps`.
 
-        With p a sample's first step and w its stay, q_t = w q_(t-1) + p P^(t-1) X, so that its
-        weights on X and on itself need no rows of X.
+        With p the first step of a sample and w its probability to stay, q_t = w q_(t-1) +
+        p P^(t-1) X: the weights on X and on the sample itself are computed without X.
         """
         first = self._affinities(self.pca_.transform(inputs), k, own=False)
         total = np.asarray(first.sum(axis=1)) + 1  # its own affinity is 1

@@ -16,6 +16,8 @@ from tests.cluster.conftest import finish, python
 from tests.cluster.sockets import listening
 from tests.small import ROOT, assert_same_tables, models
 
+pytestmark = pytest.mark.slow
+
 #: What ssh does on port 22 is its own affair.
 SSH = 22
 

@@ -1,4 +1,5 @@
-"""A small share of `make soak`: each kind once."""
+"""A small share of `make soak`: what tests/study/run/test_interruption.py does not have, and, slow,
+each kind once."""
 
 import pytest
 
@@ -15,6 +16,11 @@ def survived(folder, ways):
     assert soak.injected.total() == soak.survived.total() >= len(ways)
 
 
+def test_a_folder_away_and_a_damaged_file_without_ray(tmp_path):
+    survived(tmp_path, [("folder away", False), ("file damaged", False)])
+
+
+@pytest.mark.slow
 def test_a_fault_of_each_kind_without_ray(tmp_path):
     survived(tmp_path, [(kind, False) for kind, (local, _) in KINDS.items() if local])
 

@@ -19,7 +19,7 @@ from study.run.jobs import Interruption
 from study.study import Study
 from tests.small import ROOT, assert_same_tables, contents, expression_file, flipped, models
 
-EPOCHS = 120  # seconds, where a checkpoint follows every batch
+EPOCHS = 60  # seconds, where a checkpoint follows every batch
 STUDY = ["--grid", "smoke", "--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01"]
 STUDY += ["--pack", "2", "--epochs", str(EPOCHS), "--local", "--no-report"]
 

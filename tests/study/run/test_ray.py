@@ -16,7 +16,7 @@ from tests.processes import alive, descendants, training_workers, wait_for
 from tests.small import ROOT, assert_same_tables, tables
 
 STUDY = ["--depths", "2", "4", "--noise", "0.1", "0.5", "--betas", "0", "0.01", "--seeds", "1"]
-STUDY += ["--epochs", "400", "--checkpoint-seconds", "0.5", "--pack", "2", "--no-report"]
+STUDY += ["--epochs", "200", "--checkpoint-seconds", "0.5", "--pack", "2", "--no-report"]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,7 @@ def test_interrupted_run_saves_stops_and_resumes_with_equal_tables(
     assert_same_tables(tmp_path / "run", unbroken)
 
 
+@pytest.mark.slow
 def test_killed_driver_then_resume_gives_equal_tables(small_cohort, unbroken, tmp_path):
     process = start(small_cohort, tmp_path / "run")
     wait_for(lambda: checkpoints(tmp_path / "run"))
@@ -120,6 +121,6 @@ def test_failed_pack_is_reported_and_the_others_are_kept(small_cohort, tmp_path)
     assert (members.drop(blocked)["status"] == "finished").all()
     assert np.isfinite(members.drop(blocked)["test_mse"].astype(float)).all()
     in_the_way.rmdir()
-    again = start(small_cohort, out, *short, "--resume")
+    again = start(small_cohort, out, *short, "--resume", "--local")
     assert again.wait(timeout=300) == 0
     assert (tables(out)[0]["status"] == "finished").all()

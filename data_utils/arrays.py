@@ -24,7 +24,7 @@ class DamagedFile(ValueError):
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> None:
     """Write arrays by name, and JSON-able metadata in the header with a checksum of both."""
-    # In C order: safetensors writes an array's memory as it lies, without a look at its strides.
+    # In C order: safetensors writes an array's memory as it is and ignores its strides.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     # One entry: safetensors writes several in any order, and equal networks should be equal files.
     header = {ENTRY: json.dumps({**metadata, CHECKSUM: _checksum(arrays, metadata)})}
@@ -33,7 +33,7 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> No
 
 
 def _save(arrays: dict[str, np.ndarray], path: Path, header: dict[str, str]) -> None:
-    """Save, and raise OSError for a system error, which safetensors names in a text only."""
+    """Save, and raise OSError for a system error, which safetensors reports only as text."""
     try:
         save_file(arrays, path, header)
     except SafetensorError as error:

@@ -4,14 +4,13 @@ A sample belongs to a site t and to a class k (clean, ordinary, disturbed), and 
 
     x = mu_t + s_k F h + r_k sqrt(d) * e,      h ~ N(0, I_R),  e ~ N(0, I_genes)               (1)
 
-mu_t is the mean of the site (of low rank, plus genes that one tissue alone turns on or off), F
+mu_t is the mean of the site (of low rank, plus genes that only one tissue turns on or off), F
 holds the factors that genes share, d is the variance of each gene on its own. The classes give
-heavy tails. The posterior mean of a mixture of Gaussians is known exactly (data_utils/oracle.py),
-so no denoiser, of any size, has a smaller expected squared error on this cohort. A non-linear step
-or a clip at 0 after the draw would end that, so there is none.
+heavy tails. The posterior mean of a mixture of Gaussians is known exactly (data_utils/oracle.py):
+no denoiser, of any size, has a smaller expected squared error on this cohort. A non-linear step or
+a clip at 0 after the draw would break that, so there is none.
 
-Donors are only labels: they leave no trace in the values, so rows are independent given their
-sites.
+Donors are only labels: values do not depend on them, so rows are independent given their sites.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ SITE_SIZES = np.array(
     ]
 )
 SITES_OF_ONE_TISSUE = (
-    # thirteen middling sites, as the brain has
+    # thirteen sites of middle size, like the brain's
     (25, 28, 29, 30, 31, 33, 36, 39, 40, 42, 44, 45, 46),
     *((2, 9, 10), (4, 13, 24), (8, 11, 21)),
     *((3, 12), (14, 17), (16, 22), (50, 52)),
@@ -50,8 +49,8 @@ BETWEEN_SPECTRUM = np.r_[
 RELATED_SITES = 0.75
 #: Degrees of freedom of the t-distributed tissue scores: a few tissues stand out, as blood does.
 SITE_TAIL = 3
-#: Share of the genes that one tissue turns on or off; of such a gene's variance between sites, the
-#: range of that tissue's share; and the furthest z-score that it turns a gene on (1) or off (-1).
+#: Share of the genes that one tissue turns on or off; range of that tissue's share in such a gene's
+#: variance between sites; and largest z-score of a gene that is turned on (1) or off (-1).
 SPECIFIC_GENES = 0.18
 SPECIFIC_SHARE = (0.1, 0.8)
 SPECIFIC_HIGHEST = {1: 11.0, -1: 6.0}
@@ -124,15 +123,16 @@ class Cohort:
 def cohort_targets() -> pd.DataFrame:
     """Return GTEx's properties next to the simulated cohort's, of 2,921 samples and seed 0.
 
-    Columns property and at (what of it), as text; gtex; lowest and highest, between which the
-    cohort has to be; simulated. GTEx is a published factor model of V6, with z-scored genes.
+    Columns: property and at (its quantile, number of components or noise factor), as text; gtex;
+    lowest and highest, between which the cohort has to be; simulated. GTEx's values are those of a
+    published factor model of V6 with z-scored genes.
     """
     path = Path(__file__).with_name("cohort_targets.csv")
     return pd.read_csv(path, dtype={"property": str, "at": str})
 
 
 def simulate_cohort(n_samples: int = 2921, seed: int = 0) -> Cohort:
-    """Draw a cohort of n_samples x 943: the same bits for a seed on every machine.
+    """Draw a cohort of n_samples x 943, with the same bits for a seed on every machine.
 
     The means, factors and noise of the population depend only on the seed, so a smaller cohort is
     another draw of the same population. Sites have samples in proportion to their sizes in GTEx V6:
@@ -176,7 +176,7 @@ def _tissue_of_site() -> np.ndarray:
 def _site_names() -> np.ndarray:
     """Name each site by its tissue, as GTEx does: (T,) texts.
 
-    No site is made to be like a tissue of that size in GTEx, so none has the name of a real one.
+    No site imitates a real tissue, so none has a real tissue's name.
     """
     tissues = _tissue_of_site()
     names = []
@@ -207,7 +207,7 @@ def _sample_labels(sites: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
 def _draw_mixture(
     n_genes: int, site_probability: np.ndarray, rng: np.random.Generator
 ) -> SiteMixture:
-    """Draw the population in units of a gene's standard deviation, then take it to log2 units."""
+    """Draw the population in units of a gene's standard deviation, then convert to log2 units."""
     # not site_probability: the means may not depend on n_samples
     prior = SITE_SIZES / SITE_SIZES.sum()
     logit = np.clip(0.32 + 0.68 * rng.standard_normal(n_genes), -2, 2.2)
@@ -215,8 +215,8 @@ def _draw_mixture(
     programmes = rng.standard_normal((n_genes, len(BETWEEN_SPECTRUM)))
     means = _with_variance(_site_patterns(programmes, prior, between, rng), prior, between)
     loadings = rng.standard_normal((n_genes, WITHIN_RANK))
-    # Genes that differ together between sites vary together within them, too: the same cells, in
-    # other shares.
+    # Genes that differ together between sites also vary together within them: both come from the
+    # same kinds of cells in other proportions.
     first = slice(len(BETWEEN_SPECTRUM))
     own = np.sqrt(1 - WITHIN_ALIKE) * loadings[:, first]
     loadings[:, first] = np.sqrt(WITHIN_ALIKE) * programmes + own
@@ -241,7 +241,7 @@ def _draw_mixture(
 
 
 def _with_variance(values: np.ndarray, prior: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Centre and scale columns of values (T, genes) to a variance over sites weighed by prior."""
+    """Centre and scale columns of values (T, genes) to a variance over sites weighted by prior."""
     centred = values - prior @ values
     return centred * np.sqrt(variance / (prior @ centred**2))
 

@@ -1,16 +1,16 @@
 """Counts of molecules (or reads): loading, drawing and checking them, and binomial thinning.
 
-Thinning deals every counted molecule of x to one of two halves, by a coin that shows heads with
-probability p:
+Thinning assigns every counted molecule of x to the first half with probability p, else to the
+second:
 
     a ~ Binomial(x, p),    b = x - a,    E[a | x] = p x,    Var[a | x] = Var[b | x] = p (1 - p) x.
 
 If x is Poisson given the expression mu, a ~ Poisson(p mu) and b ~ Poisson((1 - p) mu) are
-independent given mu: then b judges a denoiser of a as fresh counts of the sample would (molecular
+independent given mu: then b tests a denoiser of a as new counts of the sample would (molecular
 cross-validation: Batson, Royer, Webber 2019). In general
-Cov[a, b | mu] = p (1 - p) (Var[x | mu] - E[x | mu]): counts that vary more than Poisson counts,
-because of copies made in the laboratory, say, have noise that both halves share, and that no
-thinning shows.
+Cov[a, b | mu] = p (1 - p) (Var[x | mu] - E[x | mu]): if counts vary more than Poisson counts, for
+example because molecules were copied in the laboratory, both halves share noise that thinning
+cannot reveal.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def load_counts(
 ) -> Counts:
     """Load counts of a file, or simulated ones (see `load_dataset` for the arguments).
 
-    depth: thin every sample of a file that has more to about so many counts; of simulated data, how
-    many to expect. Raises InputError for values that are no counts, and for samples without any.
+    depth: for a file, samples with more counts are thinned to about this many; for simulated data,
+    the expected counts of a sample. Raises InputError for values that are not counts, and for
+    samples without counts.
     """
     if depth is not None and depth < 1:
         raise InputError(f"--depth {depth}: give at least 1 count per sample, or leave it out")
@@ -67,7 +68,7 @@ def load_counts(
         # float32 holds whole numbers up to 2^24; a larger count is off by less than 1 in 10^7
         values = np.rint(dataset.matrix.values).astype(np.int64)
         counts = Counts(values if depth is None else _to_depth(values, depth), dataset, depth)
-    # the hash is of the counts that are used, whatever they were drawn or thinned from
+    # this matrix makes the hash that of the counts used, not of what they were drawn from
     matrix = replace(dataset.matrix, values=counts.values)
     return replace(counts, data=replace(dataset, matrix=matrix))
 

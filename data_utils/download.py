@@ -1,4 +1,4 @@
-"""Files from the web, in the user's cache folder: resumed, and in their place once checked."""
+"""Downloads into the user's cache folder, which are resumed, checked and then moved into place."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ TIMEOUT_SECONDS = 30.0
 CHUNK = 1 << 20
 #: Seconds between lines of progress if the output is not a terminal.
 QUIET_SECONDS = 30.0
-#: Statuses that may pass; any other error status is the server's last word on that address.
+#: HTTP statuses after which trying again may help; any other error is final for that address.
 PASSING = (408, 429, 500, 502, 503, 504)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-#: Faults that trying again at once does not fix.
+#: Errors for which trying again at once does not help.
 LASTING = (socket.gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
 UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
-#: Called with the bytes so far and those of the whole file (None if the server does not tell).
+#: Called with the bytes so far and those of the whole file (None if the server does not send them).
 Progress = Callable[[int, int | None], None]
 
 
@@ -64,7 +64,7 @@ class _Gone(Exception):
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a server tells of the whole file: its bytes, ETag or date, and md5 (hex)."""
+    """What a server reports of the whole file: size in bytes, ETag or date, and md5 (hex)."""
 
     url: str
     size: int | None = None
@@ -84,7 +84,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def alone(folder: Path, waiting: str) -> Iterator[None]:
-    """Make the folder and lock it; print `waiting` if another process has it, and wait.
+    """Make the folder and lock it; if another process holds the lock, print `waiting` and wait.
 
     Raises InputError if it cannot be written.
     """
@@ -112,10 +112,10 @@ def say(text: str) -> None:
 def download(urls: Sequence[str], path: Path, by_hand: str, sha256: str | None = None) -> Fetched:
     """Fetch the first of `urls` that exists to `path`, unless it has been fetched before.
 
-    Until it is whole and checked it is `path`.part, which a later call continues if the server
-    still has the same file. The size and the md5 that the server tells (X-Goog-Hash) are checked,
-    and `sha256` if it is known; a wrong file is not kept. Raises InputError if anything goes wrong;
-    its way out is `by_hand` if no address answers.
+    Until it is complete and checked, the file is `path`.part, which a later call continues if the
+    server still has the same file. The size and the md5 that the server reports (X-Goog-Hash) are
+    checked, and `sha256` if it is known; a wrong file is deleted. Raises InputError if the download
+    fails, with `by_hand` as the way out if no address answers.
     """
     known = _known(path)
     if path.exists() and known is not None:
@@ -135,7 +135,7 @@ def download(urls: Sequence[str], path: Path, by_hand: str, sha256: str | None =
 
 
 def _fetch(url: str, path: Path, by_hand: str, progress: Progress) -> _Facts:
-    """Try until all of the file is in its part; raise InputError when trying again is no use."""
+    """Try until the part holds the whole file; raise InputError if trying again is no use."""
     part, waits = _part(path), iter(WAITS)
     while True:
         before = _bytes(part)
@@ -149,7 +149,7 @@ def _fetch(url: str, path: Path, by_hand: str, progress: Progress) -> _Facts:
             _refuse_local(error, path.parent)
             inner = getattr(error, "reason", error)
             reason = " ".join(str(inner).split()) or type(inner).__name__
-            # urllib wraps a time-out of the connecting, and no other
+            # urllib wraps a time-out while connecting, and no other time-out
             no_answer = inner is not error and isinstance(inner, TimeoutError)
             lasting = isinstance(inner, LASTING) or getattr(inner, "errno", None) in UNREACHABLE
             if (lasting or no_answer) and _bytes(part) == before:
@@ -163,7 +163,7 @@ def _fetch(url: str, path: Path, by_hand: str, progress: Progress) -> _Facts:
 
 
 def _try(url: str, path: Path, progress: Progress) -> _Facts:
-    """Request what is missing; raise OSError or HTTPException unless the part is then whole."""
+    """Request the missing bytes; raise OSError or HTTPException if the part is then incomplete."""
     part, known = _part(path), _known(path) or _Facts(url)
     resumable = known.url == url and known.size is not None and known.validator is not None
     have = _bytes(part) if resumable else 0
@@ -215,7 +215,7 @@ def _facts(url: str, headers: http.client.HTTPMessage, start: int) -> _Facts:
 
 
 def _checked(path: Path, facts: _Facts, sha256: str | None) -> Fetched:
-    """Check the part; raise InputError, with nothing kept, if it is the wrong file."""
+    """Check the part; delete it and raise InputError if it is the wrong file."""
     part, wrong = _part(path), ""
     fetched = Fetched(facts.url, _bytes(part), checksum(part))
     with part.open("rb") as stream:
@@ -268,7 +268,7 @@ def _facts_file(path: Path) -> Path:
 
 
 def _known(path: Path) -> _Facts | None:
-    """Return what the server told of the file that is here, whole or in part, if that was kept."""
+    """Return the saved facts of a file that is here completely or in part; None without them."""
     try:
         return _Facts(**json.loads(_facts_file(path).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
@@ -282,7 +282,7 @@ def _forget(path: Path) -> None:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Progress]:
-    """Show how far a file is on stderr: a bar on a terminal, a line now and then elsewhere."""
+    """Show the progress of a file on stderr: a bar on a terminal, occasional lines elsewhere."""
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (bars.TextColumn("{task.description}"), bars.BarColumn(20), bars.DownloadColumn())

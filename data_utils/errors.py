@@ -1,4 +1,4 @@
-"""The one exception that stands for bad input."""
+"""The exception for bad input."""
 
 
 class InputError(ValueError):

@@ -1,4 +1,4 @@
-"""A gene expression matrix with its names: its checks, and the way to a log2 scale."""
+"""A gene expression matrix with its names, its checks and its conversion to a log2 scale."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from data_utils.errors import InputError
 if TYPE_CHECKING:  # training needs no labels, and pandas takes half a second to import
     import pandas as pd
 
-#: Numbers that are processed together, which bounds the memory that a step needs.
+#: Numbers that are processed together; this bounds the memory of a step.
 BLOCK = 1 << 22
 MIN_SAMPLES = 20  # 80/10/10 of fewer leaves a validation set of one sample
 
 TRANSFORMS = ("auto", "none", "log2p1")
 LOG_LIMIT = 30.0  # on a log2 scale this would be a count of 10^9: more reads than a sample has
-STRAY_SHARE = 1e-3  # so few values beyond the limit may be mistakes in log-scale data
+STRAY_SHARE = 1e-3  # up to this share of values beyond the limit may be mistakes in log-scale data
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class ExpressionMatrix:
 
     values: (samples, genes) float32, C-contiguous; copied only if the argument is not so already.
     sample_ids: (samples,) and gene_ids: (genes,) object arrays of str.
-    sample_labels, gene_labels: a row per sample and per gene, indexed by the ids, 0 or more
+    sample_labels, gene_labels: one row per sample or gene, indexed by the ids, with 0 or more
         columns. Numbers stay numbers; everything else is text, and a missing text is "".
     """
 
@@ -81,14 +81,14 @@ class ExpressionMatrix:
         )
 
     def without_values(self) -> ExpressionMatrix:
-        """Return the same names, labels and hash with NaN for every value, which take no memory."""
+        """Return a copy with the same names, labels and hash, whose NaN values take no memory."""
         names = copy.copy(self)
         names.__dict__["_content_hash"] = self._content_hash
         object.__setattr__(names, "values", np.broadcast_to(np.float32(np.nan), self.values.shape))
         return names
 
     def content_hash(self) -> str:
-        """Return a sha256 (hex) over the values and the ids; labels do not count."""
+        """Return a sha256 (hex) over the values and the ids, without the labels."""
         return self._content_hash
 
     @cached_property
@@ -98,7 +98,7 @@ class ExpressionMatrix:
         for ids in (self.sample_ids, self.gene_ids):
             for text in ids:
                 encoded = text.encode()
-                # the length tells ab, c from a, bc
+                # the length distinguishes ab, c from a, bc
                 digest.update(f"{len(encoded)}:".encode() + encoded)
         return digest.hexdigest()
 
@@ -115,7 +115,7 @@ def _sound(text: str) -> str:
 
 
 def _label_frame(labels: pd.DataFrame | None, ids: np.ndarray, what: str) -> pd.DataFrame:
-    """Index the labels by `ids`; of columns of one name the first is kept."""
+    """Index the labels by `ids`; of columns with the same name the first is kept."""
     import pandas as pd
 
     index = pd.Index(ids, dtype=object)
@@ -147,7 +147,7 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def joined(blocks: list[ExpressionMatrix]) -> ExpressionMatrix:
-    """Return blocks of samples, which have the same genes, as one matrix."""
+    """Join blocks of samples with the same genes to one matrix."""
     if len(blocks) == 1:
         return blocks[0]
     import pandas as pd
@@ -196,7 +196,7 @@ def check_expression(matrix: ExpressionMatrix, name: str) -> None:
 
 
 def check_finite(matrix: ExpressionMatrix, name: str, of_all: str = "") -> None:
-    """Raise InputError if values are NaN or infinite, with their number and where the first is."""
+    """Raise InputError, with their number and the place of the first, if values are not finite."""
     n_wrong, place = count_and_first(matrix.values, lambda block: ~np.isfinite(block))
     if place is not None:
         raise InputError(
@@ -224,7 +224,8 @@ def where(matrix: ExpressionMatrix, row: int, column: int) -> str:
 def choose_transform(values: np.ndarray, requested: str = "auto") -> tuple[str, str]:
     """Choose "none" or "log2p1" for `values`, (samples, genes) finite, and give the reason.
 
-    "auto" tells linear expression (counts, TPM, RPKM) from log-scale expression.
+    "auto" decides whether the values are linear (counts, TPM, RPKM) or on a log scale. Raises
+    InputError for another `requested`.
     """
     if requested not in TRANSFORMS:
         raise InputError(f"--transform {requested}: give one of {', '.join(TRANSFORMS)}")

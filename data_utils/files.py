@@ -1,4 +1,4 @@
-"""Files and folders: replaced whole, and what records keep of them and of installed packages."""
+"""Files and folders: atomic replacement, checks, checksums; and versions of packages."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from data_utils.errors import InputError
 
 T = TypeVar("T")
 
-#: Errors of a storage that may be back in a while: a mount, a network file system, a moved folder.
+#: Errors of a storage that may come back: a mount, a network file system, a moved folder.
 PASSING = {
     *(errno.ENOENT, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN),
     *(errno.EROFS, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO),
     errno.EAGAIN,
 }
-#: Seconds to wait for it.
+#: Seconds to wait for a storage to come back.
 PATIENCE_SECONDS = 60.0
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of `path` once the block has ended well.
+    """Yield a temporary path that replaces `path` if the block ends without an exception.
 
-    It has the same ending and is in the same folder. A reader never sees half a file, and a writer
-    that fails leaves the old one.
+    It is in the same folder and ends in the same name. A reader never sees half a file, and a
+    writer that fails leaves the old one.
     """
     # Process ids are not enough: two hosts that share the folder may have the same ones.
     temporary = path.with_name(f".tmp.{secrets.token_hex(4)}.{path.name}")
@@ -47,16 +47,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole, or leave the old one."""
+    """Write a file completely, or leave the old one."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder that takes the place of `path` once the block has ended well.
+    """Yield a new folder that replaces `path` if the block ends without an exception.
 
-    Parents are made. If anything fails, the old folder stays and nothing is left of the new one.
+    Parents are made. If anything fails, the old folder stays and the new one is removed.
     Raises InputError if the system refuses to write.
     """
     new, old = (
@@ -85,7 +85,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 def names_in(path: Path) -> set[str]:
     """Return the names in a folder, none if it does not exist. Raises InputError for a file."""
-    # os.path, not Path.exists: False, too, if the path cannot be looked at (too long, no rights)
+    # os.path, not Path.exists, which raises if the path cannot be read (too long, no rights)
     if os.path.lexists(path) and not os.path.isdir(path):
         raise InputError(f"{path}: is a file, not a folder: give another --out")
     return {entry.name for entry in path.iterdir()} if os.path.isdir(path) else set()
@@ -103,8 +103,8 @@ def check_folder(
 ) -> None:
     """Raise InputError unless a folder of this `kind` may be written at `path`.
 
-    owns: whether the names in a folder are those of the kind; only such a folder is ever replaced.
-    replace: the option that allows replacing, if it was not given.
+    owns: decides by the names in a folder whether it is of this kind; no other is ever replaced.
+    replace: the option that would allow replacing; None if it was given.
     """
     names = names_in(path)
     if os.path.islink(path):
@@ -131,10 +131,10 @@ def check_file(path: Path, force: bool = False) -> None:
 
 
 def patiently(act: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
-    """Call `act`, and again while the storage is away, for a minute or until `give_up`.
+    """Call `act` and return its result, trying again while the storage is away.
 
-    Returns what it returns. Then its OSError is raised; at once for errors that do not pass by
-    themselves, such as a full disk.
+    Its OSError is raised after a minute, or once `give_up` returns true; at once for errors that do
+    not pass by themselves, such as a full disk.
     """
     end = time.monotonic() + PATIENCE_SECONDS
     while True:

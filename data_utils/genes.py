@@ -12,9 +12,10 @@ import pandas as pd
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, check_unique
 
-MIN_LANDMARKS = 50  # fewer would be another study: the smallest code of the grid has 32 units
+MIN_LANDMARKS = 50  # with fewer, the paper's code of 32 units would hardly compress
 KINDS = {"ensembl_id": "Ensembl id", "gene_symbol": "gene symbol", "probe_id": "L1000 probe id"}
-#: A version is dropped. "ENSG00000182378.8_PAR_Y", the copy on Y of a gene on X, stays apart.
+#: An id whose version is dropped. "ENSG00000182378.8_PAR_Y", a copy on Y of a gene on X, does not
+#: match and stays another gene.
 ENSEMBL_VERSION = r"^(ENSG\d{11})\.\d+$"
 
 
@@ -41,7 +42,7 @@ class LandmarkMatch:
 def landmark_table() -> pd.DataFrame:
     """Return the landmark genes: 943 rows of text, as a copy.
 
-    The columns are ensembl_id, gene_symbol, probe_id, and the place on the human genome GRCh38:
+    The columns are ensembl_id, gene_symbol, probe_id, and the position on the genome GRCh38:
     chromosome ("1" to "22", "X") and start, from GENCODE 48 and HGNC of June 2026.
     """
     return _table().copy()
@@ -65,7 +66,7 @@ def _table() -> pd.DataFrame:
 def chromosome_order(ids: Sequence[str] | np.ndarray) -> np.ndarray:
     """Return the order of genes along the chromosomes, (genes,) positions in `ids`.
 
-    Genes whose place is not in the table come last, in the order given.
+    Genes that are not in the table come last, in the order given.
     """
     match = match_landmarks(list(ids))
     table = _table().iloc[match.landmarks]
@@ -75,7 +76,7 @@ def chromosome_order(ids: Sequence[str] | np.ndarray) -> np.ndarray:
 
 
 def is_landmark(ensembl_id: str) -> bool:
-    """Return whether this is a landmark gene's Ensembl id, in whatever case and version."""
+    """Return whether this is a landmark gene's Ensembl id, in any case and version."""
     return re.sub(ENSEMBL_VERSION, r"\1", ensembl_id.upper()) in _landmark_ids()
 
 
@@ -123,12 +124,12 @@ def _match_kind(
 
 
 def _folded(names: pd.Series) -> pd.Series:
-    """Drop the case of names and their Ensembl versions."""
+    """Convert names to upper case without Ensembl versions."""
     return names.str.upper().str.replace(ENSEMBL_VERSION, r"\1", regex=True)
 
 
 def _places(names: pd.Series) -> pd.Series:
-    """Return the position of each name, the first if it repeats, and none of ""."""
+    """Return the position of each name except "", the first one if the name repeats."""
     places = pd.Series(np.arange(len(names)), index=names.to_numpy())
     return places[(places.index != "") & ~places.index.duplicated()]
 
@@ -140,7 +141,7 @@ def match_matrix(
 
     They are found by their ids or, if fewer than `least` are, by the text column of the gene labels
     that finds the most. Raises InputError, naming `name` (the file), if two genes have the same id:
-    rows of two names may be one gene, but two rows of one name are a mistake in the file.
+    two names may stand for one gene, but two rows of the same name are a mistake in the file.
     """
     match = match_genes(table, matrix.gene_ids)
     if match.matched >= least:
@@ -176,6 +177,6 @@ def select_landmarks(matrix: ExpressionMatrix, name: str) -> tuple[ExpressionMat
 
 
 def select_others(matrix: ExpressionMatrix, match: LandmarkMatch) -> ExpressionMatrix:
-    """Return the genes of `matrix` that are no landmark genes, in their order."""
+    """Return the genes of `matrix` that are not landmark genes, in their order."""
     others = np.setdiff1d(np.arange(matrix.n_genes), match.named)
     return matrix.select(genes=others)

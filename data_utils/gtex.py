@@ -1,4 +1,4 @@
-"""GTEx by name: its open-access files, fetched once and kept as the landmark genes with labels.
+"""GTEx releases by name, downloaded once and cached as landmark genes with sample labels.
 
     python run_study.py data gtex-v8
 
@@ -42,15 +42,15 @@ DONOR = "donor"
 #: Columns of the sample attributes, and the labels that they become.
 ATTRIBUTES = {"SMTS": "tissue", "SMTSD": "site"}
 SAMPLE = "SAMPID"
-#: What the cache holds of a release, in its folder.
+#: Files of a release in its cache folder.
 TABLE, RECORD = "expression.parquet", "source.json"
 
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file: its paths in GTEx's storage or whole addresses, the likeliest first.
+    """A file of a release: its paths in GTEx's storage or full addresses, the likeliest first.
 
-    size: about, in bytes, if known; sha256: if known.
+    size: approximate, in bytes; size and sha256 are None if unknown.
     """
 
     paths: tuple[str, ...]
@@ -60,7 +60,7 @@ class WebFile:
 
 @dataclass(frozen=True)
 class Release:
-    """name: as --data takes it. samples: with RNA-seq, about. unit: of the expression values."""
+    """A GTEx release; name: as in --data; samples: roughly, with RNA-seq; unit: of the values."""
 
     name: str
     title: str
@@ -72,7 +72,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Cached:
-    """A release's table in the cache, and the record of where its data came from, and when."""
+    """A release's table in the cache, and the record of the source and date of its data."""
 
     path: Path
     record: dict
@@ -92,7 +92,7 @@ _V4 = Release(
     "GTEx V4, the paper's",
     2921,
     "RPKM",
-    # The storage's address is inferred from that of the file of reads next to it.
+    # The first address is inferred from that of the file of read counts.
     WebFile(
         (
             f"gtex_analysis_v4/rna_seq_data/GTEx_Analysis_V4_{_V4_RPKM}",
@@ -151,7 +151,7 @@ RELEASES = {release.name: release for release in (_V4, _V6P, _V8, _V10)}
 
 
 def addresses(file: WebFile) -> list[str]:
-    """Return where a file may be, the likeliest first."""
+    """Return the possible addresses of a file, the likeliest first."""
     mirror = os.environ.get(MIRROR)
     if mirror:
         return [f"{mirror.rstrip('/')}/{path}" for path in file.paths if "://" not in path]
@@ -177,8 +177,8 @@ def cached_release(name: str) -> Cached | None:
 def open_release(name: str) -> Cached:
     """Return the landmark genes of a release in its unit, with tissue, site and donor.
 
-    What the cache does not hold is fetched, unless it was put there by hand. If that fails, raises
-    InputError and leaves no half of a file in the cache.
+    Files that the cache does not hold are downloaded, unless they were put there by hand. Raises
+    InputError if that fails.
     """
     found = cached_release(name)
     if found is not None:
@@ -208,7 +208,7 @@ def _fetch(release: Release, folder: Path) -> Cached:
     try:
         with replacing(table) as temporary:
             write_parquet([matrix], temporary)
-        # Between the two writes a reader finds a table that does not match its record, so none.
+        # A reader between the two writes finds a table without a matching record: not cached.
         record |= {"table_sha256": sha256(table), "table_size": table.stat().st_size}
         write_bytes(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
     except OSError as error:
@@ -219,7 +219,7 @@ def _fetch(release: Release, folder: Path) -> Cached:
 
 
 def _file(release: Release, file: WebFile, folder: Path) -> tuple[Path, dict]:
-    """Find a file that was put into the folder by hand, or fetch it; also return its record."""
+    """Return the path and the record of a file that was put here by hand, or else download it."""
     path, found = _by_hand(file, folder) or _fetched(release, file, folder)
     record = {"file": path.name, "url": found.url or None, "size": found.size}
     return path, {**record, "sha256": found.sha256}
@@ -250,7 +250,7 @@ def _fetched(release: Release, file: WebFile, folder: Path) -> tuple[Path, Fetch
 
 
 def _read(read: Callable[[Path], T], path: Path, folder: Path) -> T:
-    """Return what `read` makes of the file; a fetched file that it refuses is not kept."""
+    """Read a file with `read`; if that fails, delete a downloaded file and raise InputError."""
     try:
         return read(path)
     except Exception as error:
@@ -295,5 +295,5 @@ def _landmarks(path: Path, labels: pd.DataFrame) -> ExpressionMatrix:
 
 
 def donor_of(sample_id: str) -> str:
-    """Return GTEX-1117F of GTEX-1117F-0226-SM-5GZZ7."""
+    """Return the donor of a sample: GTEX-1117F for GTEX-1117F-0226-SM-5GZZ7."""
     return "-".join(sample_id.split("-")[:2])

@@ -1,15 +1,15 @@
-"""The noise (eq. 9): what draws it, what adds it, what it costs to leave the input alone.
+"""The noise (eq. 9): drawing it, adding it, and the error of leaving the input alone.
 
 Another noise distribution is written here and nowhere else: draw it in `standard_normal`, apply it
-in `add_noise`, and say what it does to variances in `noise_variance` and `noisy_moments`.
+in `add_noise`, and give its effect on variances in `noise_variance` and `noisy_moments`.
 
 Common random numbers: a stream is named by a seed, a purpose and counters, never by the network
 that uses it. So members that differ only in the factor under study see the same initial weights
-(where shapes agree), the same batch order and the same noise draws (a training set that is drawn
-once has a draw of its own for each noise factor); and a run that continues after a fault draws what
-it would have drawn, without any generator's state being saved.
+(for equal shapes), the same batch order and the same noise draws (a training set that is drawn once
+has a separate draw for each noise factor); and a run that continues after a fault makes the same
+draws as without it, though no generator's state is saved.
 
-torch is imported where it is used, because reports need the cost of the noise but no torch.
+torch is imported only in functions that use it, because reports use this module without torch.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def stream(
     """Return the generator of one stream, e.g. `stream(0, "noise", epoch, batch)`.
 
     The key is hashed (BLAKE2b), so neighbouring seeds and counters give unrelated streams. torch's
-    CPU generator takes 32 bits of a seed: of n streams about n^2 / 2^33 pairs are alike, 0.002 in
-    the paper's grid.
+    CPU generator uses 32 bits of a seed: among n streams about n^2 / 2^33 pairs are expected to be
+    equal, 0.002 in the paper's grid.
     """
     import torch
 
@@ -39,7 +39,7 @@ def stream(
 
 
 def numpy_stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
-    """Return numpy's generator (PCG64) of one stream, for what numpy alone can draw."""
+    """Return numpy's generator (PCG64) of one stream, for draws that torch does not offer."""
     return np.random.Generator(np.random.PCG64(_key(seed, purpose, counters)))
 
 
@@ -73,9 +73,9 @@ def add_noise(clean: Any, noise_factor: Any, normal: Any, out: torch.Tensor | No
 
 
 def noisy_set(clean: torch.Tensor, seed: int, noise_factor: float) -> torch.Tensor:
-    """Return the noisy training set of a seed and noise factor, (rows, genes), where `clean` is.
+    """Return a seed's noisy training set at a noise factor, (rows, genes), on `clean`'s device.
 
-    Each noise factor has a draw of its own, made on the CPU: every device trains on the same set.
+    Each noise factor has its own draw, made on the CPU so that all devices train on the same set.
     """
     if not noise_factor:
         return clean
@@ -111,7 +111,7 @@ def evaluation_noise_blocks(
 ) -> Iterator[torch.Tensor]:
     """Draw the values of `evaluation_noise`, `block_rows` samples at a time (a multiple of 16).
 
-    The generator draws by 16, hence the multiple.
+    torch's generator draws 16 numbers at a time, hence the multiple.
     """
     if n_genes < 16:
         yield from evaluation_noise(seed, split, n_samples, n_genes).split(block_rows)

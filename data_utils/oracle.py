@@ -14,7 +14,7 @@ def posterior_mean(mixture: SiteMixture, noisy: np.ndarray, noise_factor: float)
 
     Within a component c = (t, k) of equation (1) the posterior mean is linear (Wiener),
         E[x | y, c] = y - a^2 P_k (y - mu_t),   P_k = (s_k^2 F F' + r_k^2 diag(d) + a^2 I)^-1,
-    and the components are weighed by their responsibilities p(c | y), found in log space. P_k
+    and the components are weighted by their responsibilities p(c | y), found in log space. P_k
     depends only on the class, so sites are averaged before it is applied: K products, not T K.
     """
     y = np.asarray(noisy, dtype=np.float64)
@@ -42,7 +42,7 @@ class Precision:
     """P = (L L' + diag(v))^-1 by Woodbury: V - V L (I + L' V L)^-1 L' V, V = diag(1 / v)."""
 
     def __init__(self, loadings: np.ndarray, variance: np.ndarray):
-        """Factorise it for loadings L (genes, R) and variance v (genes,)."""
+        """Factorise P for loadings L (genes, R) and variance v (genes,)."""
         self.variance = variance
         self.weighted = loadings / variance[:, None]  # V L
         core = np.eye(loadings.shape[1]) + loadings.T @ self.weighted

@@ -1,4 +1,4 @@
-"""The genes of a file besides the landmark genes, scaled as these are: what is predicted."""
+"""The other genes of a file, which are predicted from its landmark genes and scaled like them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MOST_ALIKE = 0.9
 
 @dataclass(frozen=True, eq=False)
 class OtherGenes:
-    """Genes z-scored by the training rows of a split, which scales them when they are asked for.
+    """Genes that are z-scored, on request, by the training rows of a split.
 
-    A file may have 20,000 genes: there is one copy of the values, (samples, all genes) float32.
-    kept: (genes,) columns of the genes that vary enough over the training rows.
+    A file may have 20,000 genes, so only one copy of the values is kept, (samples, all genes)
+    float32. kept: (genes,) columns of the genes that vary enough over the training rows.
     """
 
     values: np.ndarray
@@ -30,11 +30,11 @@ class OtherGenes:
 
     @classmethod
     def of(cls, values: np.ndarray, split: Split) -> OtherGenes:
-        """Choose the genes that vary, and find their centres and scales, by training rows alone."""
+        """Choose genes that vary, and find their centres and scales, by the training rows only."""
         kept, fits = [np.empty(0, dtype=np.intp)], []
         for start in range(0, values.shape[1], GENE_BLOCK):
             train = np.take(values[:, start : start + GENE_BLOCK], split.train, axis=0)
-            alike = (train == np.median(train, axis=0)).mean(axis=0)  # of a majority, the median
+            alike = (train == np.median(train, axis=0)).mean(axis=0)  # a majority is the median
             varies = np.flatnonzero(alike <= MOST_ALIKE)
             kept.append(start + varies)
             fits.append(ZScore.fit(train[:, varies]))

@@ -1,4 +1,4 @@
-"""From an expression matrix to what the networks see: split, then scaled by the training rows."""
+"""Preparing an expression matrix for networks: splitting it, and scaling it by training rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, row_blocks
 
-if TYPE_CHECKING:  # who trains networks needs no labels, and pandas takes half a second to import
+if TYPE_CHECKING:  # training needs no labels, and pandas takes half a second to import
     import pandas as pd
 
 SPLITS = ("train", "validation", "test")
@@ -21,15 +21,15 @@ TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
 MIN_GROUPS = 3  # one for each part
 
-#: Rows from which a gene's centre and scale come, and what one row of a network's input is.
+#: Rows that give a gene's centre and scale; content of one input row (see `PreparedData.variant`).
 SCALINGS = ("train", "all")
 LAYOUTS = ("sample", "stream")
 IMAGE_PIXELS = 24 * 24
 #: Added to the standard deviation, as D-GEX does, so that a constant gene becomes 0.
 STD_OFFSET = 1e-3
-#: Genes whose scaling is found together: sums are float64, and a matrix of all genes may be large.
+#: Genes whose scaling is found together, which bounds the memory of float64 sums.
 GENE_BLOCK = 1024
-#: Bytes of scaled values that are kept for replicates that are asked for again; at least one is.
+#: Bytes of scaled values that are kept for later requests; at least one replicate is kept.
 KEPT_BYTES = 1 << 28
 
 
@@ -59,7 +59,7 @@ def split_samples(
     """Split into 70 % for training, 10 % for validation and 20 % for the test.
 
     The shares are rounded to whole samples; the same seed gives the same split. groups: (samples,)
-    texts; samples of one text, of which there must be at least MIN_GROUPS, come into one part, and
+    texts, at least MIN_GROUPS different ones; samples of the same text come into the same part, and
     the shares are as near as that allows.
     """
     if groups is not None:
@@ -91,9 +91,10 @@ def _split_groups(groups: np.ndarray, seed: int) -> Split:
 def _fill(
     order: list[int], sizes: np.ndarray, target: int, at_least: int, at_most: int
 ) -> list[int]:
-    """Take groups in `order` that together fit into `target` samples.
+    """Choose groups, in `order`, that together fit into `target` samples.
 
-    The smallest of the others is taken, too, if that comes nearer to the target.
+    The smallest of the others is also chosen if that comes nearer to the target, or if fewer than
+    `at_least` fit.
     """
     chosen: list[int] = []
     room = target
@@ -162,7 +163,7 @@ class ZScore:
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Scaled values of each part, (samples, genes) float32, and how they came about."""
+    """Scaled values of each part, (samples, genes) float32, with their split and scaling."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -172,7 +173,7 @@ class PreparedData:
     gene_ids: np.ndarray
 
     def variant(self, scaling: str = "train", layout: str = "sample") -> PreparedData:
-        """Return the same samples as the paper's scripts had them.
+        """Return the same samples with the scaling and layout of the paper's scripts, if chosen.
 
         scaling "all": genes scaled by the mean and standard deviation of all samples, the test
         samples, too. layout "stream": the samples of each part, one after the other as one stream
@@ -198,11 +199,11 @@ class PreparedData:
         return replace(data, scaling=scaling, gene_ids=self.gene_ids[order])
 
     def shuffled(self, rng: np.random.Generator) -> PreparedData:
-        """Permute each gene's values over the samples of its part: only its distribution stays."""
+        """Permute each gene's values over the samples of a part, which keeps its distribution."""
         return self._mapped(lambda values: rng.permuted(values, axis=0))
 
     def with_training_rows(self, rows: np.ndarray) -> PreparedData:
-        """Return some of the training rows only, on the scale of all: errors have one unit."""
+        """Keep only some training rows, on the scale of all, so that errors stay comparable."""
         return replace(self, train=self.train[rows])
 
     def _mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> PreparedData:
@@ -227,19 +228,19 @@ class PreparedData:
 
 
 def _stream(values: np.ndarray) -> np.ndarray:
-    """(samples, genes) -> (images, 576)."""
+    """Cut the values, read as one stream of numbers, into rows of 24 x 24: (images, 576)."""
     stream = values.reshape(-1)
     return np.pad(stream, (0, -len(stream) % IMAGE_PIXELS)).reshape(-1, IMAGE_PIXELS)
 
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """The data as each replicate of a study sees them: one copy of the values, split by seed.
+    """The data of a study's replicates: one copy of the values, with a split for each seed.
 
     Replicate r is split with the seed split_seed + r, or with split_seed itself if the split is
-    `fixed`, and scaled by its own training rows. values: (samples, genes) float32; groups:
-    (samples,) texts, of which samples of one text come into one part of every split, or None.
-    Workers get a pickled copy, of which the values alone are large.
+    `fixed`, and scaled by its own training rows. values: (samples, genes) float32; groups: None, or
+    (samples,) texts: samples of the same text come into the same part of every split. Workers get a
+    pickled copy, in which only the values are large.
     """
 
     values: np.ndarray
@@ -258,7 +259,7 @@ class Replicates:
         group: str | None = None,
         fixed: bool = False,
     ) -> Replicates:
-        """Make them of a matrix; samples with one value of the label `group` stay together.
+        """Make replicates of a matrix; samples with the same label `group` stay together.
 
         Raises InputError if the label is missing.
         """
@@ -275,7 +276,7 @@ class Replicates:
         return self.values.shape[1]
 
     def identity(self) -> dict:
-        """Return what all splits follow from, JSON-able: with equal values they are equal."""
+        """Return JSON-able facts that determine all splits of the same values."""
         groups = None
         if self.groups is not None:
             groups = hashlib.sha256(json.dumps(self.groups.tolist()).encode()).hexdigest()
@@ -291,7 +292,7 @@ class Replicates:
         return split_samples(len(self.values), self._split_seed(seed), self.groups)
 
     def data(self, seed: int) -> PreparedData:
-        """Return the scaled parts of a replicate; those last asked for are kept."""
+        """Return the scaled parts of a replicate; those requested last are kept in memory."""
         key = self._split_seed(seed)
         data = self._kept.pop(key, None)
         if data is None:
@@ -306,7 +307,7 @@ class Replicates:
 
 
 def split_notes(data: Replicates, seed: int, group: str | None) -> tuple[str, ...]:
-    """Return a line for the log if samples of one `group` stay together; else none.
+    """Return a line for the log if samples of the same `group` stay together, else no line.
 
     Its numbers are those of one seed's split.
     """

@@ -1,4 +1,4 @@
-"""What --data names, ready to be split: the simulated cohort, a GTEx release or a file."""
+"""Loading what --data names: the simulated cohort, a GTEx release or a file."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ SIMULATED = "simulated"
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Checked expression values on the scale that the study works on, and where they come from.
+    """Checked expression values on the study's scale, with their source.
 
     matrix: the landmark genes (or all), transformed.
     source: "simulated", the name of a release of GTEx, or the absolute path.
-    genes_matched, genes_missing: landmark genes found, symbols of the others; None, () with all
-        genes.
-    notes: lines for the log. file_size (bytes), file_sha256: of the file as given or fetched.
+    genes_matched, genes_missing: number of landmark genes found, and symbols of the missing ones;
+        None and () with all genes.
+    notes: lines for the log. file_size (bytes), file_sha256: of the file as given or downloaded.
     group: the label whose samples should stay together in a split; None if no such label is known.
-    origin: of a release, where its files came from and when; None for others.
-    cohort: the simulated Cohort, whose best denoiser is known; None for others.
-    others: the file's genes besides the landmark genes, transformed; None unless asked for.
+    origin: source and date of a release's files; None for other data.
+    cohort: the simulated Cohort, whose best denoiser is known; None for other data.
+    others: the file's genes besides the landmark genes, transformed; None unless requested.
     """
 
     matrix: ExpressionMatrix
@@ -55,7 +55,7 @@ class Dataset:
     others: ExpressionMatrix | None = None
 
     def facts(self) -> dict:
-        """Return what a run's record keeps of it, JSON-able; `sha256` is that of the values."""
+        """Return the JSON-able facts that a run records; `sha256` is that of values and ids."""
         return {
             "source": self.source,
             "simulated": self.simulated,
@@ -85,12 +85,12 @@ def load_dataset(
 ) -> Dataset:
     """Load "simulated" (drawn from `data_seed`), a release of GTEx, or an expression file's path.
 
-    A release (gtex.RELEASES) is fetched if the cache does not hold it; it has only its landmark
-    genes. genes_in: see `formats.read_expression`; transform: "auto", "none" or "log2p1";
-    all_genes: keep every gene of a file, not only its landmark genes. other_genes: keep the others
-    next to the landmark genes, in Dataset.others. The simulated cohort has only landmark genes, on
-    a log2 scale; genes_in, transform and all_genes do not change it. Raises InputError for whatever
-    is wrong with the file or the arguments.
+    A release (gtex.RELEASES) is downloaded if the cache does not hold it, and has only its landmark
+    genes. genes_in: see `read_expression`; transform: "auto", "none" or "log2p1"; all_genes: keep
+    every gene of a file, not only its landmark genes; other_genes: also load the other genes, into
+    Dataset.others. The simulated cohort has only landmark genes, on a log2 scale; genes_in,
+    transform and all_genes do not change it. Raises InputError for any fault of the file or the
+    arguments.
     """
     check_genes(data, all_genes, other_genes)
     if data == SIMULATED:
@@ -139,7 +139,7 @@ def load_dataset(
 
 
 def check_genes(data: str, all_genes: bool, other_genes: bool = False) -> None:
-    """Raise InputError if `data` are known to lack the genes that are asked for.
+    """Raise InputError if `data` are known to lack the requested genes.
 
     Arguments are as in `load_dataset`.
     """
@@ -170,7 +170,7 @@ def fetch(data: str) -> None:
 
 
 def _others(matrix: ExpressionMatrix, match: LandmarkMatch, name: str) -> ExpressionMatrix:
-    """Return the checked genes that are no landmark genes. Raises InputError if there are none."""
+    """Return the checked genes that are not landmark genes. Raises InputError if there are none."""
     others = select_others(matrix, match)
     if not others.n_genes:
         raise InputError(

@@ -103,7 +103,7 @@ class Gauge:
         return reader.astype(np.float32), components.astype(np.float32), noise
 
     def _read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Split z-scored rows into a code (samples, k) and a rest; its squares sum to the energy."""
+        """Split z-scored rows into code (samples, k) and rest, whose squares sum to the energy."""
         centred = (np.asarray(rows, dtype=np.float32) - self.mean)[:, self._used]
         reader, components, _ = self._reader
         code = centred @ reader

@@ -1,4 +1,4 @@
-"""GCT 1.2 and 1.3: text tables with genes in rows, whose second line counts what follows.
+"""GCT 1.2 and 1.3: text tables with genes in rows, whose second line has their dimensions.
 
 1.2:  #1.2 / genes, samples / Name, Description, sample ids / one line per gene
 1.3:  #1.3 / genes, samples, gene labels, sample labels / id, gene label names, sample ids /
@@ -51,7 +51,7 @@ class _Header:
         return 1 + self.gene_labels
 
     def matrix(self, values: np.ndarray, texts: Sequence[Sequence[str]]) -> ExpressionMatrix:
-        """Values (samples, genes) with their names; texts: the columns before the numbers."""
+        """Return values (samples, genes) with names; texts: the columns before the numbers."""
         gene_labels = dict(zip(self.names[1 : self.left], map(list, texts[1:]), strict=True))
         sample_labels = {row[0]: row[self.left :] for row in self.label_rows}
         genes, samples = list(texts[0]), self.names[self.left :]
@@ -65,10 +65,10 @@ class _Header:
 
 
 def read_gct(path: Path, keep: Callable[[str], bool] | None = None) -> ExpressionMatrix:
-    """Read a .gct or .gct.gz, or those of its genes that `keep` selects by id.
+    """Read a .gct or .gct.gz, or only the genes that `keep` selects by id.
 
-    One line is in memory at a time, and of other genes only the number of cells is checked. Labels
-    are text. Raises InputError if header and body disagree.
+    One line is in memory at a time; of genes that are not kept only the number of cells is checked.
+    Labels are text. Raises InputError if header and body disagree.
     """
     header = _read_header(path)
     texts: list[list[str]] = []
@@ -94,7 +94,7 @@ def read_gct(path: Path, keep: Callable[[str], bool] | None = None) -> Expressio
 
 
 def _numbers(path: Path, header: _Header, gene: str, line: str) -> np.ndarray:
-    """Return the values of one gene, (samples,) float32, rounded once, as Arrow does elsewhere."""
+    """Return the values of one gene, (samples,) float32, parsed by Arrow as in other tables."""
     cells = pc.utf8_trim(pc.split_pattern(pa.array([line]), "\t").flatten(), " ")
     try:
         return cells.cast(pa.float32()).to_numpy()

@@ -1,7 +1,7 @@
-"""The HDF5 formats, GCTX and h5ad (AnnData): a matrix of samples in rows, and labels of both.
+"""The HDF5 formats GCTX and h5ad (AnnData): a matrix with samples in rows, and labels of both axes.
 
-GCTX: /0/DATA/0/matrix; genes in /0/META/ROW and samples in COL, named after GCT, where genes lie in
-rows. h5ad: X, dense or sparse, obs and var; layers are not read.
+GCTX: /0/DATA/0/matrix; genes in /0/META/ROW and samples in /0/META/COL, named after GCT, in which
+genes are rows. h5ad: X, dense or sparse, obs and var; layers are not read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from data_utils.errors import InputError
 from data_utils.expression import ExpressionMatrix, row_blocks
 
 MATRIX, GENES, SAMPLES = "0/DATA/0/matrix", "0/META/ROW", "0/META/COL"
-#: Rows and columns of a chunk that is written.
+#: Rows and columns of a written chunk.
 CHUNK = 256
 
 
@@ -69,7 +69,7 @@ def _gctx(path: Path, file: h5py.File) -> _Opened:
 
 
 def _labels(group: h5py.Group) -> pd.DataFrame:
-    """The labels below a group of GCTX's META, by its ids."""
+    """Return the labels below a group of GCTX's META, indexed by its ids."""
     ids = _column(group["id"])
     columns = {
         name: _column(dataset)
@@ -102,16 +102,16 @@ def _h5ad(path: Path, file: h5py.File) -> _Opened:
         block = x[rows]
         if isinstance(block, np.ndarray):
             return block
-        block.check_format(full_check=True)  # toarray would write wherever damaged indices point
+        block.check_format(full_check=True)  # toarray would write to wherever damaged indices point
         return block.toarray()
 
     return _Opened(obs, var, take)
 
 
 def _check_parts(path: Path, file: h5py.File, names: Iterable[str], kind: str) -> None:
-    """Raise InputError if a part is missing or is not all in the file.
+    """Raise InputError if a part is missing or incomplete in the file.
 
-    HDF5 would give zeros for the rest, and take as much memory as a small file declares.
+    HDF5 would return zeros for the missing rest, and allocate whatever size a file declares.
     """
     for name in names:
         if name not in file:
@@ -145,7 +145,7 @@ def _check_matrix(path: Path, name: str, matrix: Any, expected: tuple[int, ...])
 
 
 def check_numbers(path: Path, name: str, dtype: np.dtype) -> None:
-    """Raise InputError unless `dtype` is one of real numbers, which numpy would make of others."""
+    """Raise InputError unless `dtype` is numeric: numpy would convert other types to numbers."""
     if dtype.kind not in "fiub":
         raise InputError(f"{path}: {name} are of type {dtype}: they must be numbers")
 
@@ -162,14 +162,14 @@ def write_gctx(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
         for group, labels in ((GENES, genes), (SAMPLES, samples)):
             file[f"{group}/id"] = _fixed(labels.index)
             for name in labels.columns:
-                # A slash would make a group, and "id" is taken.
+                # A slash would make a group, and the name "id" is used for the ids.
                 key = "id_" if name == "id" else name.replace("/", "_")
                 column = labels[name].to_numpy()
                 file[f"{group}/{key}"] = _fixed(column) if column.dtype == object else column
 
 
 def _fixed(texts: Iterable[object]) -> np.ndarray:
-    """Fixed-width bytes, as the files of the Broad Institute have them."""
+    """Encode texts as fixed-width bytes, as in the files of the Broad Institute."""
     encoded = [str(text).encode() for text in texts]
     return np.array(encoded, dtype=f"S{max([1, *map(len, encoded)])}")
 
@@ -191,7 +191,7 @@ def write_h5ad(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
 def _write_matrix(
     file: h5py.File, name: str, blocks: Iterable[ExpressionMatrix]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write the blocks' rows as one dataset in gzipped chunks; returns sample and gene labels."""
+    """Write the blocks' rows as one dataset in gzipped chunks; return sample and gene labels."""
     labels: list[pd.DataFrame] = []
     for block in blocks:
         values = block.values

@@ -41,7 +41,7 @@ def read_npz(path: Path) -> ExpressionMatrix:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The needed arrays, each read to the end of its member, where zip compares its checksum."""
+    """Return the arrays, each read to the end of its zip member, where the checksum is compared."""
     arrays: dict[str, np.ndarray] = {}
     with zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -65,7 +65,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_npz(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
-    """Write plain arrays; text as arrays of unicode, so that no pickle is needed."""
+    """Write plain arrays, and text as unicode arrays, so that no pickle is needed."""
     matrix = joined(list(blocks))
     arrays: dict[str, Any] = {
         "values": matrix.values,

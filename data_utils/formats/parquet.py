@@ -1,4 +1,4 @@
-"""Parquet: a table like CSV, whose schema says what is text and can carry what a CSV cannot."""
+"""Parquet tables, whose schema holds the columns' types, and gene labels in files written here."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from data_utils.expression import BLOCK, ExpressionMatrix
 from data_utils.formats.tables import assemble, samples_in_rows
 from data_utils.formats.text import shown
 
-OWN = b"dae_study"  # schema key of files written here: it says which columns are labels
+OWN = b"dae_study"  # schema key of files written here: which columns are labels, and gene labels
 
 
 def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
     """Read a Parquet table; ids are its pandas index or its first column. A null becomes NaN.
 
-    Files written here record where their genes lie; in others that is found as in CSV.
+    Files written here have genes in columns; the orientation of others is found as for CSV.
     """
-    # Not read_table: it refuses columns of one name, and takes a folder called a=b for a column.
+    # Not read_table: it refuses two columns of one name, and takes a folder called a=b as a column.
     with parquet.ParquetFile(path, page_checksum_verification=True) as file:
         return matrix_of(path, file.read(use_pandas_metadata=True), genes_in)
 
@@ -42,7 +42,7 @@ def parquet_blocks(path: Path, genes_in: str | None = None) -> Iterator[Expressi
 
 
 def matrix_of(path: Path, table: pa.Table, genes_in: str | None) -> ExpressionMatrix:
-    """Make a matrix of an Arrow table from a file."""
+    """Convert an Arrow table that was read from `path` to a matrix."""
     own = json.loads((table.schema.metadata or {}).get(OWN, b"null"))
     if own is not None:
         return _read_own(path, table, own)
@@ -60,7 +60,7 @@ def matrix_of(path: Path, table: pa.Table, genes_in: str | None) -> ExpressionMa
 
 
 def _ids_first(path: Path, table: pa.Table) -> tuple[list[str], list[pa.ChunkedArray]]:
-    """Names and columns with the ids in front: the stored pandas index, else the first column."""
+    """Return names and columns with the ids first: the stored pandas index, or the first column."""
     names, columns = list(table.column_names), list(table.columns)
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     stored = [name for name in index if isinstance(name, str) and name in names]

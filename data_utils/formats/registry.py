@@ -1,4 +1,4 @@
-"""Expression files by their ending. A new format is a module here and a line of FORMATS."""
+"""Expression files by their ending. A new format is a module here and a line in FORMATS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from data_utils.formats.parquet import parquet_blocks, read_parquet, write_parqu
 from data_utils.formats.tables import read_table, table_blocks, write_table
 from data_utils.formats.text import open_bytes
 
-# What a file's content is, by its first bytes; all else is text if it has no zero byte.
+# Kinds of content by a file's first bytes; anything else is text unless it has a zero byte.
 MAGIC = {
     b"\x1f\x8b": "gzip",
     b"\x89HDF\r\n\x1a\n": "HDF5",
@@ -39,9 +39,10 @@ MAGIC = {
 class Format:
     """How files of an ending are read and written.
 
-    content: as MAGIC names it. write: from blocks of samples with the same genes and labels.
-    blocks: reads some samples at a time; without it a file is read whole, and then cut.
-    oriented: the format says where genes lie; else `read` and `blocks` take genes_in, too.
+    content: a kind of MAGIC, or "text". write: takes blocks of samples with the same genes and
+    labels. blocks: reads some samples at a time; if None, a file is read whole and then cut.
+    oriented: whether the format fixes which axis genes are on; else `read` and `blocks` also take
+    genes_in.
     """
 
     content: str
@@ -70,9 +71,10 @@ ENDINGS = f"{', '.join(FORMATS)}; .gz after {', '.join(_TEXTS)}"
 def read_expression(path: str | Path, genes_in: str | None = None) -> ExpressionMatrix:
     """Read an expression file by its ending (see ENDINGS).
 
-    genes_in: "rows" or "columns", for tables (CSV, TSV, TXT, Parquet) whose names do not tell;
-    other formats ignore it. Values become float32 and keep their scale. Labels of GCT, CSV, TSV
-    and TXT are text. Raises InputError, of one line, for every fault of the file.
+    genes_in: "rows" or "columns", for tables (CSV, TSV, TXT, Parquet) whose orientation cannot be
+    found from their names; other formats ignore it. Values become float32 and keep their scale.
+    Labels of GCT, CSV, TSV and TXT are text. Raises InputError, of one line, for any fault of the
+    file.
     """
     with _readable(Path(path), genes_in) as (chosen, arguments):
         return chosen.read(*arguments)
@@ -81,8 +83,8 @@ def read_expression(path: str | Path, genes_in: str | None = None) -> Expression
 def read_blocks(path: str | Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
     """Read a file some samples at a time, in order; all have the same genes and kinds of labels.
 
-    Of GCTX, h5ad and tables with samples in rows only a block is held. Raises InputError as
-    `read_expression` does, when a block is taken; and for a file without samples.
+    Only one block is in memory for GCTX, h5ad and tables with samples in rows. Raises InputError
+    when a block is taken, as `read_expression` does, and for a file without samples.
     """
     with _readable(Path(path), genes_in) as (chosen, arguments):
         empty = True
@@ -99,7 +101,7 @@ def read_blocks(path: str | Path, genes_in: str | None = None) -> Iterator[Expre
 def write_expression(matrix: ExpressionMatrix, path: str | Path) -> None:
     """Write `matrix` by the ending of `path`, as a whole file or not at all.
 
-    CSV, TSV and TXT hold samples in rows and drop gene labels; all else carries both kinds.
+    CSV, TSV and TXT have samples in rows and no gene labels; the other formats hold both kinds.
     """
     write_blocks([matrix], path)
 
@@ -107,7 +109,7 @@ def write_expression(matrix: ExpressionMatrix, path: str | Path) -> None:
 def write_blocks(blocks: Iterable[ExpressionMatrix], path: str | Path) -> None:
     """Write blocks of samples, at least one, as `write_expression` does.
 
-    GCT and npz are held whole first; the others are written a block at a time.
+    GCT and npz are first collected in memory; the others are written a block at a time.
     """
     path = Path(path)
     chosen = format_of(path)
@@ -117,7 +119,7 @@ def write_blocks(blocks: Iterable[ExpressionMatrix], path: str | Path) -> None:
 
 
 def format_of(path: Path) -> Format:
-    """Return the format of an ending. Raises InputError if it is not known."""
+    """Return the format of a path by its ending. Raises InputError if it is unknown."""
     endings = [ending.lower() for ending in path.suffixes[-2:]]
     packed = endings[-1:] == [".gz"]
     chosen = FORMATS.get("".join(endings[:-1] if packed else endings[-1:]))
@@ -128,7 +130,7 @@ def format_of(path: Path) -> Format:
 
 @contextmanager
 def _readable(path: Path, genes_in: str | None) -> Iterator[tuple[Format, tuple]]:
-    """Yield the file's format and its reader's arguments; all that fails is an InputError."""
+    """Yield the file's format and its reader's arguments; turn any failure into an InputError."""
     if genes_in not in (None, "rows", "columns"):
         raise InputError(f"--genes-in {genes_in}: give rows or columns")
     # before its ending: a mistyped name is more common than an unknown kind of file
@@ -146,7 +148,7 @@ def _readable(path: Path, genes_in: str | None) -> Iterator[tuple[Format, tuple]
         ) from error
     except Exception as error:  # h5py, pyarrow, anndata, zlib and zipfile share no class of errors
         reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-        # it may quote bytes of the file
+        # the message may quote bytes of the file
         reason = "".join(c if c.isprintable() else "?" for c in reason)
         raise InputError(
             f"{path}: cannot be read as {path.suffix} ({reason}): it is damaged or another format"
@@ -154,7 +156,7 @@ def _readable(path: Path, genes_in: str | None) -> Iterator[tuple[Format, tuple]
 
 
 def _check_content(path: Path, chosen: Format) -> None:
-    """Raise InputError unless the path is a file of the kind that its ending names."""
+    """Raise InputError unless the path is a file whose content fits its ending."""
     if not path.is_file():
         raise InputError(f"{path}: is not a file: give the expression file itself")
     with path.open("rb") as stream:

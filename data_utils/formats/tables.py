@@ -1,10 +1,10 @@
-"""CSV, TSV and TXT: which way round they lie, and which columns are labels.
+"""CSV, TSV and TXT tables: finding their orientation and their label columns, and writing them.
 
-A table does not tell whether genes lie in rows or in columns: the names that are landmark genes do,
-or else `genes_in` ("rows" or "columns") must. Text columns next to the numbers are labels: of
-samples if samples lie in rows, of genes (leading columns only) if genes do. A column of quoted
-cells in a table that does not quote its numbers is text even if it looks like numbers: so R and
-this writer mean it.
+Whether genes are in rows or in columns is found by the names that are landmark genes; if these do
+not decide, `genes_in` ("rows" or "columns") must. Text columns next to the numbers are labels: of
+samples if samples are in rows, of genes (leading columns only) if genes are. A column of quoted
+cells in a table that does not quote its numbers is text even if it looks like numbers, as in files
+that R or `write_table` wrote.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from data_utils.genes import match_landmarks
 T = TypeVar("T")
 
 BLOCK_BYTES = 32 << 20  # a line must fit into a block: this holds a sample of two million genes
-PEEK_ROWS = 10  # rows that tell which columns are text
-#: Landmark names that cannot be chance; the other side must have a tenth of them at most.
+PEEK_ROWS = 10  # rows that decide which columns are text
+#: Landmark names that cannot be chance; the other axis must have at most a tenth as many.
 CLEAR_MATCHES = 10
-#: First names of a table that names its id column.
+#: First column names, in lower case, that are names of an id column.
 ID_NAMES = ("", "id", "ids", "sample", "sample_id", "gene", "gene_id", "name")
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
 
@@ -77,9 +77,9 @@ class _Layout:
         }
 
     def checked(self, read: Callable[[], T]) -> T:
-        """Return what `read` does; raise InputError naming the row or cell at fault, if it is one.
+        """Call `read` and return its result; raise InputError naming a faulty row or cell.
 
-        Raises ArrowInvalid if the file is no text, for instance.
+        Raises ArrowInvalid for other faults, such as a file that is not text.
         """
         try:
             found = read()
@@ -91,7 +91,7 @@ class _Layout:
         return found
 
     def _find_fault(self) -> None:
-        """Read the file a second time, slowly."""
+        """Read the file again, row by row, and raise InputError for the first faulty one."""
         mostly_genes = sum(_is_gene(self.names[1:])) * 2 > len(self.names) - 1
         in_rows = self.genes_in == "rows" or (self.genes_in is None and not mostly_genes)
         with (
@@ -109,7 +109,7 @@ class _Layout:
 
 
 def read_table(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
-    """Read a .csv, .tsv or .txt table, plain or .gz; ids lie in its first line and first column.
+    """Read a .csv, .tsv or .txt table, plain or .gz, with ids in its first line and first column.
 
     Raises InputError for an orientation that cannot be found, letters among the numbers, empty
     cells, rows of unequal length, and a table without numbers.
@@ -139,7 +139,7 @@ def table_blocks(path: Path, genes_in: str | None = None) -> Iterator[Expression
 
 
 def samples_in_rows(names: Sequence[str], genes_in: str | None) -> bool:
-    """Return whether the names of the columns are enough to see that they are genes."""
+    """Return whether `genes_in`, or else the column names, make clear that samples are in rows."""
     if genes_in is not None:
         return genes_in == "columns"
     return _clear(match_landmarks(names).matched, 0, len(names))
@@ -156,7 +156,10 @@ def assemble(
     text: Sequence[bool],
     genes_in: str | None,
 ) -> ExpressionMatrix:
-    """Make a matrix of a table whose columns are `text` (ids first) or float32 numbers."""
+    """Make a matrix from the columns of a table, which are `text` (ids first) or float32 numbers.
+
+    Raises InputError if it has no numbers, cells that are not numbers, or an unclear orientation.
+    """
     numbers = [i for i, is_text in enumerate(text) if not is_text]
     if not numbers:
         raise InputError(f"{path}: has no column of numbers: give a table of expression values")
@@ -165,7 +168,7 @@ def assemble(
     leading = [i for i in texts if i < numbers[0]]
     in_rows = _genes_in_rows(path, [texts[i] for i in leading], number_names, genes_in)
     for i in texts:
-        if in_rows and i > numbers[0]:  # a sample whose numbers are no numbers
+        if in_rows and i > numbers[0]:  # the column of a sample holds text
             row = next((row for row, cell in enumerate(texts[i]) if not is_number(cell)), 0)
             raise bad_cell(path, texts[i][row], sample=names[i], gene=ids[row])
     values = np.empty((len(numbers), len(ids)) if in_rows else (len(ids), len(numbers)), np.float32)
@@ -200,7 +203,7 @@ def _layout(path: Path, genes_in: str | None) -> _Layout:
     usual = _usual_delimiter(path)
     delimiter = next((mark for mark in (usual, ",", "\t", ";") if mark in header), usual)
     names = next(csv.reader([header], delimiter=delimiter))
-    # with their quotes, which the csv module would drop
+    # cells keep their quotes, which the csv module would drop
     cell = re.compile(rf'(?:^|{delimiter})("(?:[^"]|"")*"|[^{delimiter}]*)')
     cells = [cell.findall(row) for row in rows if row]
     if not cells or len(names) < 2:
@@ -210,7 +213,7 @@ def _layout(path: Path, genes_in: str | None) -> _Layout:
             "column names, then one row per sample or gene"
         )
     if len(cells[0]) == len(names) + 1:
-        # a table that names its id column lacks another name, and all that follow would shift
+        # a table that names its id column lacks another name, so later names would shift
         if names[0].strip().lower() in ID_NAMES:
             raise InputError(
                 f"{path}: its first line has {len(names)} names for {len(names) + 1} columns: "
@@ -225,7 +228,7 @@ def _usual_delimiter(path: Path) -> str:
 
 
 def _text_columns(path: Path, names: list[str], cells: list[list[str]]) -> list[bool]:
-    """Tell which columns are text: ids, quoted ones, and those of no number in the first rows."""
+    """Return which columns are text: ids, quoted ones, and mostly other than numbers at first."""
     genes = _is_gene(names)
     if genes[0] and all(is_number(row[0]) for row in cells):
         raise InputError(
@@ -236,26 +239,27 @@ def _text_columns(path: Path, names: list[str], cells: list[list[str]]) -> list[
     columns = list(zip(*whole, strict=True))
     quoted = [all(cell.startswith('"') for cell in column) for column in columns]
     if all(quoted):
-        quoted = [False] * len(names)  # then quotes tell nothing
+        quoted = [False] * len(names)  # then quotes do not mark text
     ensembl = sum(ENSEMBL.match(name) is not None for name in names) * 2 > len(names)
     text = [True]
     for i in range(1, len(names)):
         found = [cell.strip('"') for cell in columns[i]]
         found = [cell for cell in found if cell.strip() not in MISSING]
-        # Next to Ensembl genes another number is a label such as an age; a few letters are a fault.
+        # Next to Ensembl genes, numbers of another name are a label such as an age. Otherwise a
+        # column is text if most of it is; a few letters are a fault.
         letters = sum(map(is_number, found)) * 2 < max(1, len(found))
         text.append(not genes[i] and (ensembl or quoted[i] or letters))
     return text
 
 
 def _is_gene(names: Sequence[str]) -> list[bool]:
-    """Tell which names are genes (Ensembl or landmark): their columns must hold numbers."""
+    """Return which names are genes (Ensembl or landmark), whose columns must hold numbers."""
     landmarks = set(match_landmarks(names).rows)
     return [i in landmarks or ENSEMBL.match(name) is not None for i, name in enumerate(names)]
 
 
 def write_table(blocks: Iterable[ExpressionMatrix], path: Path) -> None:
-    """Write samples in rows: id, sample labels (quoted), genes. Gene labels have no place in it."""
+    """Write samples in rows: id, sample labels (quoted), genes. Gene labels are not written."""
 
     def rows() -> Iterator[list[str]]:
         for number, block in enumerate(blocks):

@@ -1,4 +1,4 @@
-"""Text with cells, as GCT and tables have it: lines, numbers, faults of cells, and writing rows."""
+"""Text files of GCT and tables: reading lines and numbers, errors of cells, writing rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from data_utils.errors import InputError
 
-# Pandas takes a gene named NA or NAN for missing; here these spellings count only among numbers.
+# Pandas would read a gene named NA as missing; here these spellings count only among numbers.
 MISSING = ("", "NA", "N/A", "#N/A", "na", "null", "NULL")
 # What Arrow reads as a number: not "1_000" and "0x10", which Python's float() and int() would take.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -83,7 +83,7 @@ def plain(text: object) -> str:
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[str]], delimiter: str) -> None:
-    """Write rows of cells; gzip has no time stamp, so that equal data give equal bytes."""
+    """Write rows of cells; .gz has no time stamp, so that equal data give equal bytes."""
     with path.open("wb") as raw:
         packed = path.suffix.lower() == ".gz"
         stream = cast(BinaryIO, gzip.GzipFile("", "wb", 6, raw, mtime=0)) if packed else raw

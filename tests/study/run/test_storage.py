@@ -94,6 +94,9 @@ def data(tmp_path_factory):
     return expression_file(tmp_path_factory.mktemp("data"), n_samples=60)
 
 
+@pytest.mark.parametrize(
+    "bucket", ["s3", pytest.param("google", marks=pytest.mark.slow)], indirect=True
+)
 def test_workers_of_ray_deliver_through_a_bucket_and_another_machine_continues_from_it(
     data, bucket, tmp_path
 ):

@@ -1,4 +1,4 @@
-"""Apply a model to the blocks of an expression file, and note what the page next to it shows."""
+"""Applying a model to the blocks of an expression file, and collecting facts for its check page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from models.folder import Model
 from models.gauge import Gauge
 
 NAMED = 8  # names in a message
-#: log2(x + 1) of the largest float32 is 128; a network's answer beyond that is no expression.
+#: log2(x + 1) of the largest float32 is 128; larger answers of a network are not expression.
 LARGEST_LOG = 127.0
 
 
 @dataclass(eq=False, kw_only=True)
 class Task:
-    """One file to be denoised, and what was noted on the way."""
+    """The denoising of one file, with the facts collected for its check page."""
 
     model: Model
     name: str  # of the file, in messages
@@ -43,7 +43,7 @@ class Task:
 
     @property
     def noise_source(self) -> str:
-        """Where the noise factor comes from."""
+        """The source of the noise factor, in words."""
         return "estimated from the data" if self.estimated else "as given"
 
     @property
@@ -72,11 +72,11 @@ class Task:
         return values.astype(np.float32)
 
     def known(self, z: np.ndarray) -> np.ndarray:
-        """Return the genes of z-scores that the file has, as the gauge takes them."""
+        """Return the z-scores of the genes that the file has, which are those of the gauge."""
         return z[:, np.sort(self.match.landmarks)] if self.missing else z
 
     def denoised(self, blocks: Iterable[ExpressionMatrix]) -> Iterator[ExpressionMatrix]:
-        """Yield the blocks with the genes found denoised; other genes and all labels stay."""
+        """Yield the blocks with the genes found denoised, and other genes and labels unchanged."""
         for block in blocks:
             z, values = self.scaled(block), block.values
             guess = z
@@ -100,7 +100,7 @@ class Task:
         self.noted.append(pd.DataFrame(columns | {"inside": inside, "outside": outside}))
 
     def samples(self) -> pd.DataFrame:
-        """Return one row per sample, to be called after the last block.
+        """Return one row per sample, once the last block is denoised.
 
         Columns: sample (id), change (root mean square, z units), noise (estimate), the distances
         inside and outside with limit_inside and limit_outside, and whether it is unlike (beyond a
@@ -113,7 +113,7 @@ class Task:
         return table
 
     def genes(self) -> pd.DataFrame:
-        """Return one row per gene found, by change, in training standard deviations."""
+        """Return one row per gene found, by decreasing change in training standard deviations."""
         genes = self.model.genes.iloc[self.match.landmarks]
         change = np.sqrt(self.gene_squares / sum(map(len, self.noted)))
         names = {"gene": genes["ensembl_id"].array, "symbol": genes["gene_symbol"].array}
@@ -129,7 +129,7 @@ def prepare_task(
     transform: str,
     impute: bool,
 ) -> Task:
-    """Choose from a file's first block its genes, transform and, if it is None, noise factor.
+    """Choose a file's genes, transform and, if it is None, noise factor by its first block.
 
     Raises InputError, naming `name` (the file), if genes are missing and `impute` is not set.
     """

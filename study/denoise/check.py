@@ -1,4 +1,4 @@
-"""The page next to a denoised file: what was changed, how noisy and how usual the samples are."""
+"""The check page of a denoised file: what was changed, how noisy and how usual the samples are."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from study.report.style import BLUE, DARK, ORANGE, RED, canvas
 
 GENES = 25  # rows of the table of genes
 NAMED = 40  # missing genes on the page
-#: Points of a picture. Of more samples these many are drawn, evenly spaced, and all unlike ones.
+#: Points of a picture. Of more samples at most this many are drawn, evenly spaced, and in addition
+#: at most as many unlike ones.
 POINTS = 5000
-#: Shares of unlike samples up to which the rest is trusted, and above which nothing is. Of clean
-#: data 1 or 2 % are unlike.
+#: Shares of unlike samples: up to the first all samples are trusted, above the second none is. In
+#: clean data 1 or 2 % are unlike.
 FEW, MANY = 0.1, 0.5
 #: Share of the model's genes that may be missing.
 MISSING_GENES = 0.1
 #: The largest noise factor at which models are measured.
 LARGEST_NOISE = 1.0
-#: References of which the page gives the error, and in which words.
+#: References whose error is on the page, each with its words there.
 REFERENCES = {"identity": "that of leaving the data alone", "Wiener": "the Wiener filter's"}
 DASHED: dict[str, Any] = {"color": DARK, "linestyle": (0, (6, 3))}
 

@@ -1,4 +1,4 @@
-"""The commands `denoise` and `export` from their options to their files."""
+"""The commands `denoise` and `export`, from their options to their files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def denoise(
 ) -> int:
     """Write `out` and its check page, and print what was done. Returns 0.
 
-    Raises InputError, with nothing written.
+    Raises InputError, before anything is written, for bad input.
     """
     factor = _noise_factor(noise_factor)
     page = None if no_check else check_path(out)
@@ -54,7 +54,7 @@ def export(
     data: str | None = None,
     force: bool = False,
 ) -> int:
-    """Write a model folder, an ONNX file or both, and print what was chosen. Returns 0."""
+    """Write a model folder, an ONNX file or both, and print the choice. Returns 0."""
     if out is None and onnx is None:
         raise InputError(f"{source}: give --out FOLDER for a model folder, --onnx FILE, or both")
     if out is not None:
@@ -87,7 +87,7 @@ def open_model(
             )
         return load_model(path)
     if not (path / "config.json").is_file():
-        return load_model(path)  # its error names what is missing
+        return load_model(path)  # raises an error that names the missing file
     from study.denoise.export import best_model  # loads torch and scikit-learn
 
     model, lines = best_model(path, member, reference, data)
@@ -97,13 +97,13 @@ def open_model(
 
 
 def check_path(out: Path) -> Path:
-    """Return the page next to OUT: its name without the ending, and `.check.html`."""
+    """Return the path of OUT's check page: OUT without its ending, plus `.check.html`."""
     stem = out.with_suffix("") if out.suffix.lower() == ".gz" else out
     return stem.with_name(f"{stem.stem}.check.html")
 
 
 def _noise_factor(text: str) -> float | None:
-    """Return the number, or None for auto. Raises InputError for anything else."""
+    """Parse --noise-factor: a number, or None for auto. Raises InputError for anything else."""
     if text == "auto":
         return None
     try:
@@ -127,7 +127,7 @@ def _check_paths(source: Path, out: Path, page: Path | None, force: bool) -> Non
 
 
 def _lines(task: Task) -> list[str]:
-    """Return what was done, for the screen."""
+    """Return lines for the screen that report what was done."""
     matched, missing = task.match.matched, task.missing
     n_samples, others = sum(map(len, task.noted)), task.n_genes - matched
     lines = [

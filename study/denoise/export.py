@@ -1,10 +1,10 @@
-"""Choose the best denoiser of a run, among its networks and references, and make a model of it.
+"""Choosing the best denoiser of a run, among its networks and references, and exporting it.
 
 Candidates are measured on the validation rows of their own seed's split at noise factors 0.1 ...
-1.0, all under the same noise. The best setting has the least MSE over that of the Wiener filter of
-the same split, as a geometric mean over noise factors and seeds; of its networks the one with the
-least is taken. Its test rows are measured once, for the chosen one. A model has the scaling of its
-network's own split; a reference has that of the first seed's.
+1.0, all under the same noise. Their score is the MSE divided by that of the Wiener filter of the
+same split, as a geometric mean over noise factors and seeds. The setting of least score is chosen,
+and among its networks the one of least score. Test rows are measured only for the chosen one. The
+model has the scaling of its network's own split; a reference has that of the first seed's.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from study.run.folder import RunFolder
 from study.run.rows import FINISHED
 
 MEASURED_AT = NOISE_FACTORS[1:]
-#: What `--reference` names.
+#: The reference of each value of `--reference`.
 REFERENCES = {"wiener": "Wiener", "pca": "PCA", "pca-gain": "PCA with gain"}
 
 
 class Choice(NamedTuple):
-    """A denoiser under a name; the network that it is, unless it is a reference."""
+    """A denoiser with its name and, unless it is a reference, its network's configuration."""
 
     name: str
     denoiser: Denoiser
@@ -49,7 +49,7 @@ class Choice(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A candidate's validation MSE over the Wiener filter's; no denoiser, as not all may fit."""
+    """A candidate's validation MSE over Wiener's, without its denoiser, to save memory."""
 
     relative: float
     name: str
@@ -62,8 +62,8 @@ def best_model(
     """Return the model of a run, and lines that state how it was chosen.
 
     `member_id` (or its beginning) or `reference` names it; otherwise validation chooses. `data` is
-    where the run's data file is now. Raises InputError for a folder that is no run, other data, and
-    what cannot be exported.
+    the present path of the run's data file. Raises InputError for a folder that is not a run, for
+    other data than the run's, and for a denoiser that cannot be exported.
     """
     if member_id is not None and reference is not None:
         raise InputError(
@@ -115,9 +115,10 @@ def _reference(name: str, fitted: list[Denoiser], data: PreparedData) -> Choice:
 def _best(
     run: Run, folder: RunFolder, data: Replicates
 ) -> tuple[MemberConfig | None, str | None, list[str]]:
-    """Choose by validation MSE, a reference if a network is only as good.
+    """Choose by validation MSE, and a reference if the best network is only as good.
 
-    Returns the network, or the name of the reference as in REFERENCES, and how it was chosen.
+    Returns the network or the reference's key in REFERENCES, the other as None, and lines on the
+    choice.
     """
     networks = _exportable(run, folder)
     scores: dict[str | MemberConfig, list[Score]] = {}
@@ -190,7 +191,7 @@ def _exportable(run: Run, folder: RunFolder) -> list[MemberConfig]:
 def _model(run: Run, data: PreparedData, chosen: Choice, fitted: list[Denoiser]) -> Model:
     """Return the chosen denoiser with everything that a model folder keeps."""
     denoiser, member = chosen.denoiser, chosen.member
-    if member is None:  # as it is after it was saved
+    if member is None:  # measure the reference as it is once saved, in float32
         denoiser = type(denoiser).from_arrays(denoiser.arrays(), denoiser.facts())
     methods = {OWN: denoiser} | {reference.name: reference for reference in fitted}
     rows = [

@@ -1,4 +1,4 @@
-"""Which pack trains next, what happens to one that failed, and the line that shows progress."""
+"""The queue of packs to train, what happens to a pack that failed, and the progress line."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from study.run.folder import RunFolder
 from study.run.jobs import Workplace
 from study.run.packs import Pack, cost
 
-#: How often a pack that raised is tried again. The count resets when the pack has made progress.
+#: How often a pack that raised an exception is tried again. The count resets with its progress.
 RETRIES = 2
-#: How often it is tried again if its worker died, which most often has nothing to do with the pack;
-#: the second number is for a network by itself, which cannot be split.
+#: How often a pack is tried again if its worker died, which is rarely the pack's fault; the second
+#: number is for a single network, which cannot be split.
 RETRIES_AFTER_DEATH, LAST_RETRIES = 4, 8
-#: Seconds before it is tried again: twice as many after each death without progress, up to the
-#: second number. What kills workers may last a while.
+#: Seconds until a pack whose worker died is tried again, doubled after each death without progress,
+#: up to the second number: the cause may last a while.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 16.0
 #: How Python, numpy, torch, CUDA and Ray's memory monitor report that no memory is left.
 NO_MEMORY = re.compile(
     "MemoryError|can't allocate memory|Cannot allocate memory|CUDA out of memory|"
     "CUBLAS_STATUS_ALLOC_FAILED|running low on memory"
 )
-#: After this, no later pack can be kept either.
+#: Errors after which no other pack's results can be written either.
 FULL = re.compile("No space left on device|Disk quota exceeded")
-#: Seconds between lines where the output is not a terminal.
+#: Seconds between lines if the output is not a terminal.
 QUIET_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class PackJob:
-    """Train a pack."""
+    """The job of training one pack."""
 
     pack: Pack
 
@@ -70,10 +70,10 @@ class PackJob:
 class Attempts:
     """The queue of packs: those that wait, those in training, and the `errors` of those given up.
 
-    A pack without memory is split in two at once; a pack whose worker keeps dying is split after
-    some tries, since the cause may be the kernel, which kills what takes too much memory, or one
-    member. Splitting does not change a member's numbers. If the disk is full or the folder has
-    gone for good, no other pack begins.
+    A pack that runs out of memory is split in two at once. A pack whose worker keeps dying is split
+    after some tries, since the kernel may kill it for its memory, or one member may be the cause.
+    Splitting does not change a member's numbers. If the disk is full or the folder is gone, no
+    other pack begins.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class Attempts:
         self.line.update(job.pack, progress)
 
     def ended(self, job: PackJob, result: bool) -> None:
-        """Take note of a pack that is trained to its end (`result`), or was stopped."""
+        """Remove a pack that has finished (`result` is true) or was stopped from those begun."""
         del self.begun[job.job_id]
         if result:
             self.line.pack_done(job.pack)
 
     def failed(self, job: PackJob, error: str, died: bool = False) -> None:
-        """Let the pack wait again, or its halves, or give it up."""
+        """Put the pack, or its halves, back into the queue, or give it up."""
         again = self._again(job, error, died)
         if FULL.search(error) or not self.folder.exists():
             again = []
@@ -145,16 +145,16 @@ class Attempts:
 
 
 class ProgressLine:
-    """Shows how far a study is: members done, time elapsed and remaining, best error so far.
+    """The progress of a study: members done, time elapsed and remaining, best error so far.
 
-    It counts work in training cost, so that the remaining time is right for packs of any size.
+    Work is counted in training cost, so that the remaining time is right for packs of any size.
     """
 
     def __init__(
         self, packs: list[Pack], n_genes: int, members_done: int, members_all: int, console: Console
     ):
         self.console, self.n_genes = console, n_genes
-        #: Each pack's work, the share of it that it continued from, and the share that is done.
+        #: Each pack's work, the share of it done before this run, and the share done now.
         self.packs: dict[str, tuple[float, float, float]] = {}
         self._add(packs)
         self.members_done, self.members_all = members_done, members_all
@@ -190,7 +190,7 @@ class ProgressLine:
         self._show()
 
     def split(self, pack: Pack, parts: list[Pack], reason: str) -> None:
-        """Count a pack's parts in its place: they train from the start."""
+        """Replace a pack by its parts, which train from the start, and print the reason."""
         del self.packs[pack.pack_id]
         self._add(parts)
         n_members = len(pack.members)
@@ -203,7 +203,7 @@ class ProgressLine:
         return sum(work * done for work, _, done in self.packs.values()) / work if work else 1.0
 
     def text(self) -> str:
-        """Return the line."""
+        """Return the text of the progress line."""
         elapsed = time.monotonic() - self.started
         left = sum(work * (1 - done) for work, _, done in self.packs.values())
         new = sum(work * (done - first) for work, first, done in self.packs.values())

@@ -1,4 +1,4 @@
-"""The Ray cluster: one of this machine only, started in the background, or one that exists."""
+"""The Ray cluster: either started in the background on this machine, or an existing one."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from study.run.attempts import say
 from study.run.jobs import Executor
 from study.run.storage import Storage, one_line
 
-#: Tries at starting Ray: it gives up after 30 s, too few on a very busy machine.
+#: Tries at starting Ray, which gives up after 30 s: too early on a very busy machine.
 START_TRIES = 3
 #: Seconds to wait for a cluster to answer, and for each of its nodes.
 ADDRESS_SECONDS, NODE_SECONDS = 15.0, 60.0
-#: Seconds between two looks at whether Ray's servers still listen, and how many refusals in a row
-#: mean that one has died: a single one may be an accident of a loaded machine.
+#: Seconds between checks whether Ray's servers still listen, and refusals in a row after which a
+#: server counts as dead: a loaded machine may refuse once by accident.
 LOOK_SECONDS, REFUSALS = 0.5, 3
 
 
@@ -39,7 +39,7 @@ LOOK_SECONDS, REFUSALS = 0.5, 3
 def ray_executor(
     options: StudyOptions, device: str, log: Path, console: Console
 ) -> Iterator[Executor]:
-    """Start or join the run's cluster and yield what runs jobs on it.
+    """Start or join the run's cluster and yield the executor that runs jobs on it.
 
     Raises InputError if no cluster answers, or has no GPU although one was requested.
     """
@@ -53,7 +53,8 @@ def ray_executor(
     with chatter_to(log) as keep, cluster(options.address, options.workers, last_words) as ready:
         from study.run.tune import TuneExecutor  # takes a while, as the start of Ray does
 
-        # A local CPU lacks nothing; what a cluster lacks is reported before anything is written.
+        # A local CPU run always has what it needs; for others, wait for the cluster, so that a lack
+        # of resources is reported before anything is written.
         known = {} if options.address is None and device == "cpu" else ready()
         if options.address is not None:
             check_nodes(options)
@@ -70,9 +71,9 @@ def cluster(
 ) -> Iterator[Callable[[], dict[str, float]]]:
     """Start a Ray cluster of this machine only, or join the one at `address`.
 
-    It starts in a thread, since that takes seconds in which there is other work. The function that
-    is yielded waits for it and returns its resources, or raises InputError if no cluster answers.
-    If a server of this machine's own cluster dies, the process ends after its `last_words`.
+    Ray starts in a thread, so that other work can be done in these seconds. The yielded function
+    waits for the cluster and returns its resources, or raises InputError if no cluster answers. If
+    a server of a cluster started here dies, `last_words` is called and the process exits with 1.
     """
     options: dict = {"logging_level": logging.ERROR, "log_to_driver": False, "address": address}
     if address is None:
@@ -83,12 +84,12 @@ def cluster(
     with ExitStack() as stack:
         if address is None:
             token = stack.enter_context(private())
-        import ray  # now that the environment is as it should be
+        import ray  # not before `private` has set the environment
 
         watch = stack.enter_context(ExitStack())
 
         def ended(reason: str) -> None:
-            with suppress(Exception):  # whatever it is, the process ends
+            with suppress(Exception):  # the process must exit even if last_words fails
                 last_words(reason)
             shutil.rmtree(token.parent, ignore_errors=True)
             os._exit(1)
@@ -120,7 +121,7 @@ def _start(options: dict) -> dict[str, float]:
             if options["address"] == "local":
                 raise
             raise _no_cluster(options["address"], str(error)) from None
-        except Exception as error:  # Ray has no class of its own for it
+        except Exception as error:  # Ray has no special class for a time-out
             if "timed out during startup" not in str(error) or not tries_left:
                 raise
     return ray.cluster_resources()
@@ -128,10 +129,10 @@ def _start(options: dict) -> dict[str, float]:
 
 @contextmanager
 def private() -> Iterator[Path]:
-    """Let a Ray that starts meanwhile listen on loopback only and require a token of this run.
+    """Make a Ray that starts in this context listen on loopback only and require a token.
 
-    Yields the token's file, of mode 600, which is removed with the run. Ray must not have been
-    imported before: it reads once whether machines other than this one may take part.
+    Yields the token's file, of mode 600, which is deleted at the end. Ray must not be imported
+    before: it reads only once whether other machines may join.
     """
     with tempfile.TemporaryDirectory(prefix="dae-study-") as folder:
         path = Path(folder) / "token"
@@ -154,7 +155,7 @@ def private() -> Iterator[Path]:
 
 
 def servers() -> dict[str, tuple[str, int]]:
-    """Return where the two servers of this machine's cluster listen: it cannot do without."""
+    """Return the addresses of the two servers without which this machine's cluster cannot work."""
     import ray
 
     [node] = ray.nodes()
@@ -167,9 +168,9 @@ def servers() -> dict[str, tuple[str, int]]:
 
 @contextmanager
 def watched(addresses: dict[str, tuple[str, int]], ended: Callable[[str], None]) -> Iterator[None]:
-    """Call `ended` with a reason, in another thread, once an address refuses again and again.
+    """Call `ended` with a reason, from another thread, once an address has refused REFUSALS times.
 
-    By itself, Ray's driver waits a minute for a dead server, and then ends without a word.
+    Without this, Ray's driver waits a minute for a dead server and then exits without a message.
     """
     over = threading.Event()
 
@@ -202,9 +203,12 @@ def refuses(address: tuple[str, int]) -> bool:
 
 
 def check_address(address: str) -> None:
-    """Raise InputError within half a minute if no Ray cluster answers at host:port (or "auto")."""
+    """Raise InputError within half a minute if no Ray cluster answers at host:port.
+
+    "auto" is not checked.
+    """
     if address == "auto":
-        return  # ray.init sees at once whether this machine belongs to a cluster
+        return  # ray.init finds at once whether this machine belongs to a cluster
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise InputError(f"--address {address}: give host:port of the cluster's head, or auto")
@@ -227,7 +231,7 @@ def _no_cluster(address: str, reason: str) -> InputError:
 
 
 def check_nodes(options: StudyOptions) -> None:
-    """Raise InputError if a node of the cluster does not see the run folder, or the storage."""
+    """Raise InputError if a node of the cluster cannot read the run folder, or the storage."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -260,7 +264,10 @@ def check_nodes(options: StudyOptions) -> None:
 
 @contextmanager
 def mark(options: StudyOptions) -> Iterator[tuple[str, str]]:
-    """Leave a file in the storage, or where the run folder will be; yield what `seen` needs."""
+    """Put a file into the storage, or where the run folder will be; yield the arguments of `seen`.
+
+    The file is removed at the end.
+    """
     name = f".dae-study-{os.urandom(8).hex()}"
     folder = options.folder
     here = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
@@ -273,7 +280,7 @@ def mark(options: StudyOptions) -> Iterator[tuple[str, str]]:
 
 
 def seen(url: str, name: str) -> str:
-    """Return, on another machine, why the mark is not seen there; nothing if it is."""
+    """Return why the mark cannot be read on the machine that runs this; "" if it can."""
     try:
         return "" if Storage(url, waits=(1.0,)).get(name) is not None else "it is not there"
     except (InputError, OSError, ArrowException) as error:
@@ -295,7 +302,10 @@ def worker_count(resources: dict[str, float], gpus_per_pack: float) -> int:
 
 
 def place(options: StudyOptions, device: str, resources: dict[str, float]) -> tuple[str, float]:
-    """Return the packs' device and the share of a GPU that each takes."""
+    """Return the packs' device and the share of a GPU for each.
+
+    Raises InputError if a share is requested but packs run on the CPU.
+    """
     if device == "auto":
         device = "cuda" if resources.get("GPU", 0) > 0 else "cpu"
     if device == "cuda":
@@ -309,18 +319,19 @@ def place(options: StudyOptions, device: str, resources: dict[str, float]) -> tu
 
 @contextmanager
 def chatter_to(log: Path) -> Iterator[Callable[[], None]]:
-    """Send what Ray and its processes print to a log file, at the end or when asked.
+    """Redirect the output of Ray and its processes to a log file.
 
-    The study's own lines keep the screen. Yields the function that asks.
+    Lines of the study's console stay on the screen. The log is written at the end, or when the
+    yielded function is called.
     """
     sys.stdout.flush()
     sys.stderr.flush()
     saved = {number: os.dup(number) for number in (1, 2)}
-    with tempfile.TemporaryFile() as file:  # the run folder is made only when the cluster is there
+    with tempfile.TemporaryFile() as file:  # the run folder is made only after the cluster started
 
         def keep() -> None:
             file.seek(0)
-            with suppress(OSError), open(log, "ab") as kept:  # no folder, or a full disk
+            with suppress(OSError), open(log, "ab") as kept:  # the folder is missing, the disk full
                 shutil.copyfileobj(file, kept)
 
         try:

@@ -1,12 +1,12 @@
-"""The run folder: the only truth about a run. Checkpoints, finished packs, models and the tables.
+"""The run folder, the only record of a run: checkpoints, finished packs, models and the tables.
 
 A file is written under a temporary name and then renamed, so it is complete or missing. A pack is
 finished once its part of the members table exists; a run continues with the planned members that
-no part holds. Networks come and go as numpy arrays by name: reading a run needs no torch.
+no part holds. Networks are read and written as numpy arrays by name, without torch.
 
-With a storage (`--storage`: a bucket, or a path that machines share) the folder is a copy: what is
-written here is written there too, and what others wrote there is fetched. Workers deliver from a
-scratch folder of their own, and `--resume` on a new machine fetches the run first.
+With a storage (`--storage`: a bucket, or a path that machines share) the folder is a copy: files
+written here are also written there, and files that others wrote there are fetched. Workers deliver
+from their own scratch folders, and `--resume` on a new machine fetches the run first.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from study.run.rows import (
 )
 from study.run.storage import KEPT, Mirror, Storage, one_line, open_storage
 
-#: What reading a file that was cut short or damaged may raise.
+#: Exceptions that reading a truncated or damaged file may raise.
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
-#: Seconds between two looks into the storage for a request to stop.
+#: Seconds between checks of the storage for a request to stop.
 STOP_SECONDS = 1.0
 
 
@@ -58,12 +58,12 @@ class Part(NamedTuple):
     samples: pd.DataFrame
 
 
-#: In the order in which they are written: a pack counts as finished once its members are.
+#: Names of the tables in the order of writing: a pack is finished once its members are written.
 PART_TABLES = Part._fields[::-1]
 
 
 class RunFolder:
-    """One run's folder; workers and the driver read and write it through this."""
+    """The folder of one run, through which workers and the driver read and write its files."""
 
     def __init__(self, path: Path | str, storage: Storage | None = None):
         self.path = Path(path).resolve()
@@ -77,7 +77,7 @@ class RunFolder:
 
     @property
     def log_file(self) -> Path:
-        """What Ray and its processes print, and every error in full."""
+        """The log of Ray's output and of every error in full."""
         return self.path / "log.txt"
 
     def create(self) -> None:
@@ -90,7 +90,7 @@ class RunFolder:
             raise _unwritable(self.path, error) from None
 
     def drop_half_written(self) -> None:
-        """Remove what a process was writing when it was killed; nobody must be writing now."""
+        """Remove temporary files of killed processes; no process may be writing now."""
         for name in ("", "checkpoints", "parts", "models"):
             for leftover in (self.path / name).glob(".*tmp*"):
                 leftover.unlink(missing_ok=True)
@@ -100,16 +100,16 @@ class RunFolder:
         return sorted((self.path / folder).glob(f"[!.]*{ending}"))
 
     def check(self) -> None:
-        """Raise OSError if the folder has gone, before a writer would make another in its place."""
+        """Raise OSError if the folder is gone, so that no writer makes a new one in its place."""
         os.stat(self.path / "parts")
 
     def exists(self) -> bool:
-        """Whether the folder is there and can be looked at."""
+        """Whether the folder exists and can be read."""
         return os.path.isdir(self.path / "parts")
 
     @contextmanager
     def on_worker(self) -> Iterator[RunFolder]:
-        """Yield what a worker writes to: this folder, or with a storage a scratch folder."""
+        """Yield a worker's folder to write to: this one or, with a storage, a scratch folder."""
         if self.mirror.storage is None:
             yield self
             return
@@ -119,7 +119,7 @@ class RunFolder:
             yield folder
 
     def clear(self) -> None:
-        """Delete all of an earlier run except the lock, which this process holds."""
+        """Delete an earlier run, here and in the storage, except this process's lock."""
         for path in self.path.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -128,11 +128,11 @@ class RunFolder:
         self.mirror.clear()
 
     def request_stop(self, stop: bool) -> None:
-        """Ask workers to save and stop, or take it back."""
+        """Request workers to save and stop, or withdraw that request."""
         self.write_bytes(".stop", b"") if stop else self._remove(".stop")
 
     def stop_requested(self) -> bool:
-        """Whether workers are asked to save and stop."""
+        """Whether workers are requested to save and stop."""
         now = time.monotonic()
         if now - self._asked > STOP_SECONDS:
             self._asked = now
@@ -142,7 +142,7 @@ class RunFolder:
     # files
 
     def read_json(self, name: str, **kinds: type | tuple[type, ...]) -> dict:
-        """Read a JSON object that has an entry of each of the `kinds`. Raises InputError."""
+        """Read a JSON object; raise InputError unless it has entries of the `kinds`, by name."""
         try:
             content = json.loads((self.path / name).read_text("utf-8"))
             if not isinstance(content, dict):
@@ -217,7 +217,7 @@ class RunFolder:
             return None
 
     def drop_checkpoint(self, pack_id: str) -> None:
-        """Remove the checkpoint of a pack that has ended or is split."""
+        """Remove the checkpoint of a pack that has ended or was split."""
         self._remove(f"checkpoints/{pack_id}.safetensors")
 
     def standing(self, pack_id: str) -> tuple[int, int] | None:
@@ -248,7 +248,7 @@ class RunFolder:
     # results
 
     def finish_pack(self, pack_id: str, part: Part) -> None:
-        """Record a pack's results, the members' part last, as it counts; drop its checkpoint."""
+        """Write a pack's results, the members' part last as the commit, and drop its checkpoint."""
         self.mirror.deliver_new("tensorboard")
         tables = {name: getattr(part, name) for name in PART_TABLES}
         parts = {name: table.to_parquet(index=False) for name, table in tables.items()}
@@ -267,7 +267,7 @@ class RunFolder:
                 content = (self.path / "parts" / f"{pack_id}.{name}.parquet").read_bytes()
                 if sha256(content) != expected[name]:
                     return None
-                # No threads: if memory is short, pyarrow waits for ever for one.
+                # No threads: if memory is short, pyarrow waits for a new thread for ever.
                 tables[name] = pd.read_parquet(io.BytesIO(content), use_threads=False)
             return Part(**tables)
         except UNREADABLE:
@@ -280,13 +280,13 @@ class RunFolder:
                 yield part
 
     def finished_members(self) -> pd.DataFrame:
-        """Read one row for each member of a finished pack; damaged parts do not count."""
+        """Return one row for each member of a finished pack, without damaged parts."""
         return _concat((part.members for part in self._parts()), MEMBER_COLUMNS)
 
     def drop_damaged(self) -> list[str]:
-        """Forget damaged results and networks, so that their members train again.
+        """Remove damaged results and networks from the record, so that their members train again.
 
-        Returns a line for each file. Raises InputError if a file cannot be read at present.
+        Returns one line per file. Raises InputError if a file exists but cannot be read now.
         """
         lines = []
         for path in self.written("parts", ".members.parquet"):
@@ -305,7 +305,7 @@ class RunFolder:
         return lines
 
     def _sound(self, member_id: str) -> bool:
-        """Whether a network is as it was written, or was removed, which is somebody's wish."""
+        """Whether a network is undamaged, or was removed, which somebody wanted."""
         try:
             load_arrays(self._model(member_id))
         except FileNotFoundError:
@@ -322,7 +322,7 @@ class RunFolder:
         Returns the first two. `errors` holds the message of each member whose pack failed; a
         planned member that is neither finished nor failed has no row.
         """
-        self.fetch(KEPT)  # the rest is this process' own
+        self.fetch(KEPT)  # only this process writes the other files
         parts = list(self._parts())
         order = {member.member_id: i for i, member in enumerate(planned)}
         members = _concat((part.members for part in parts), MEMBER_COLUMNS)
@@ -350,8 +350,9 @@ class RunFolder:
         return ordered.members, ordered.metrics
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
-        """Fetch what the storage, if any, has `below` these folders that is new or missing here."""
-        # A part whose host died while delivering it comes again, in files of equal sizes.
+        """Fetch the storage's files `below` these folders that are new or missing here."""
+        # If a host died while delivering a part, the part is written again, with files of the same
+        # sizes: only a complete part counts as fetched.
         self.mirror.fetch_new(
             below,
             lambda name: not name.startswith("parts/") or self.part(_pack_id(name)) is not None,
@@ -359,17 +360,17 @@ class RunFolder:
 
 
 def open_folder(options: StudyOptions) -> RunFolder:
-    """Check the study's run folder; if its storage holds the run to resume, fetch that first.
+    """Check and return the study's run folder, after fetching a run to resume from its storage.
 
-    Raises InputError for a folder or a storage that cannot be used, or that holds what is neither
-    to be resumed nor to be replaced.
+    Raises InputError for a folder or a storage that cannot be used, or whose files are neither to
+    be resumed nor to be replaced.
     """
     storage = None if options.storage is None else open_storage(options.storage, options.folder)
     folder = RunFolder(options.folder, storage)
     if storage is not None:
         names = {name for name in storage.sizes() if not name.startswith(".")}
         is_run = {"config.json", "plan.json"} <= names
-        # What an interrupted run could not deliver is here.
+        # This folder may hold files that an interrupted run could not deliver.
         if options.resume and (is_run or folder.path.is_dir()):
             with held(folder.path):
                 folder.fetch()
@@ -387,7 +388,7 @@ def open_folder(options: StudyOptions) -> RunFolder:
 
 @contextmanager
 def held(path: Path) -> Iterator[Callable[[], None]]:
-    """Make the folder if it is missing, and hold it for this process; yield what unmakes it.
+    """Make the folder if it is missing, and lock it; yield a function that undoes the making.
 
     Raises InputError if it cannot be written or another process holds it.
     """
@@ -397,7 +398,7 @@ def held(path: Path) -> Iterator[Callable[[], None]]:
         if created:
             shutil.rmtree(path, ignore_errors=True)
         for parent in created[1:]:
-            with suppress(OSError):  # somebody else uses it by now
+            with suppress(OSError):  # others use it by now
                 parent.rmdir()
 
     lock = FileLock(path / ".lock", timeout=0)
@@ -419,7 +420,7 @@ def _unwritable(path: Path, error: OSError) -> InputError:
 
 
 def _readable(*paths: Path) -> None:
-    """Raise InputError for a file that exists and cannot be read now: it may be sound."""
+    """Raise InputError for a file that exists but cannot be read now: it may be undamaged."""
     for path in paths:
         try:
             path.read_bytes()

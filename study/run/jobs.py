@@ -1,6 +1,7 @@
-"""What executors run: jobs from a queue, until the queue is over or a signal interrupts it.
+"""Protocols of jobs, queues and executors, and the interruption of a run by signals.
 
-A pack of networks is a job, and so is a search's trial.
+An executor runs the jobs of a queue until the queue is over or a signal interrupts it. Training a
+pack of networks is a job, and so is a trial of a search.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from study.run.folder import RunFolder
 
 @dataclass(frozen=True)
 class Workplace:
-    """What every job of a run needs; workers on other machines get a copy."""
+    """The data, folder and device that every job of a run needs; remote workers get a copy."""
 
     data: Replicates
     folder: RunFolder
@@ -35,20 +36,20 @@ class Job(Protocol):
 
     @property
     def name(self) -> str:
-        """What it trains, in words."""
+        """A description of what the job trains."""
 
     def run(
         self, workplace: Workplace, report: Callable[[dict], None], should_stop: Callable[[], bool]
     ) -> Any:
-        """Do the work and return a small result; results proper go to the run folder.
+        """Do the work, write its results to the run folder and return a small summary.
 
-        `report` gets the progress about once a second. When `should_stop` turns true, the job saves
-        its state and returns.
+        `report` is called with the progress about once a second. Once `should_stop` returns true,
+        the job saves its state and returns.
         """
 
 
 class Queue(Protocol):
-    """Decides which job comes next, and what happens after each one; its jobs are of one class."""
+    """A queue of jobs of one class, which decides what happens after each one."""
 
     @property
     def over(self) -> bool:
@@ -58,21 +59,21 @@ class Queue(Protocol):
         """Begin the next job; None if none waits, or all of them wait for a pause to end."""
 
     def reported(self, job: Any, progress: dict) -> None:
-        """Take note of a job's progress."""
+        """Handle a job's progress."""
 
     def ended(self, job: Any, result: Any) -> None:
-        """Take note of what `Job.run` returned."""
+        """Handle the result of `Job.run`."""
 
     def failed(self, job: Any, error: str, died: bool = False) -> None:
-        """Take note of an exception, or (if `died`) of the worker's death."""
+        """Handle an exception of a job or, if `died`, the death of its worker."""
 
 
 class Executor(Protocol):
-    """Runs jobs: in this process (study/run/worker.py) or on Ray Tune (study/run/tune.py)."""
+    """A place to run jobs: this process (study/run/worker.py) or Ray Tune (study/run/tune.py)."""
 
     @property
     def device(self) -> str:
-        """Where the jobs compute: cpu or cuda."""
+        """The device of the jobs: cpu or cuda."""
 
     def workers(self) -> int:
         """Wait for the workers, and return how many jobs run at the same time."""
@@ -82,7 +83,7 @@ class Executor(Protocol):
 
 
 class Interruption:
-    """Notes SIGINT (Ctrl-C) or SIGTERM in `number` and calls `on_signal`, while it is entered.
+    """A context that keeps SIGINT (Ctrl-C) or SIGTERM in `number` and calls `on_signal`.
 
     A second signal raises KeyboardInterrupt.
     """
@@ -112,7 +113,7 @@ class Interruption:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Raise KeyboardInterrupt at the first signal, for there is nothing to save yet."""
+        """Raise KeyboardInterrupt at the first signal, while there is nothing to save yet."""
 
         def stop() -> None:
             raise KeyboardInterrupt(self.number)

@@ -14,12 +14,12 @@ from data_utils.preparation import IMAGE_PIXELS, TEST_SHARE, VALIDATION_SHARE
 from models.architecture import n_parameters
 from models.config import EVALUATION_ROWS, MemberConfig
 
-#: Measured on a CPU: beyond 44 members a stack gains nothing more.
+#: Members beyond which a larger stack is no faster per member, measured on a CPU.
 LARGEST_CPU_PACK = 44
-#: Into how many packs a worker's share is cut: few are long, many cost more, so all are tried.
+#: Numbers of packs per worker that are tried: few packs are long, many have more overhead.
 PACKS_PER_WORKER = (2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
-#: Overhead per epoch, in FLOPs per gene and training row, of a pack and of each of its seeds, which
-#: have rows of their own, and of its draws if noise is fresh. Dense-2 has 400.
+#: Overhead per epoch, in FLOPs per gene and training row, of a pack, of each of its seeds (which
+#: have their own rows) and of a seed's draws if noise is fresh. Dense-2 itself takes 400.
 PACK_COST = 70.0
 SEED_COST = 300.0
 FRESH_COST = 950.0
@@ -45,12 +45,12 @@ def pack_id(member_ids: Iterable[str]) -> str:
 
 
 def data_key(member: MemberConfig) -> tuple:
-    """Return what members of one seed that see the same data share (models/member_data.py)."""
+    """Return the settings that decide what data members of a seed see (models/member_data.py)."""
     return (member.scaling, member.layout, member.gene_order, member.train_fraction)
 
 
 def stack_key(member: MemberConfig) -> tuple:
-    """Return what members that can share a pack have in common.
+    """Return the settings that must agree for members to share a pack.
 
     Noise factors, beta, rho, seed, learning rate and its schedule may differ.
     """
@@ -66,12 +66,12 @@ def cost(member: MemberConfig, n_genes: int) -> float:
 
 
 def pack_order(member: MemberConfig) -> tuple:
-    """Order members by seed, then schedule, so that those that share an input are neighbours."""
+    """Return a sort key by seed and schedule, which puts members that share an input together."""
     return (member.seed, str(member.phases), member.beta, member.member_id)
 
 
 def pack_cost(members: Sequence[MemberConfig], n_genes: int) -> float:
-    """Estimate the training work of a pack: that of its members plus the overheads."""
+    """Estimate the training work of a pack: member cost plus overhead of the pack and its seeds."""
     first = members[0]
     n_seeds = len({member.seed for member in members})
     per_seed = SEED_COST + FRESH_COST * (first.noise_draws == "fresh")
@@ -83,13 +83,13 @@ def pack_cost(members: Sequence[MemberConfig], n_genes: int) -> float:
 def pack_bytes(
     members: Sequence[MemberConfig], n_genes: int, rows: Mapping[int, int], device: str = "cpu"
 ) -> float:
-    """Estimate the memory of a pack: parameters, each seed's samples and its noisy training sets.
+    """Estimate a pack's memory in bytes: parameters, each seed's samples and noisy training sets.
 
     `rows` are the training rows by seed.
     """
     network = members[0].architecture
     numbers = 4.0 * n_parameters(network, n_genes)  # float32 values, gradients and two moments
-    if device != "cpu":  # there all members pass at once: input, layers and answer of each
+    if device != "cpu":  # all members pass at once: input, layers and output of each
         numbers += EVALUATION_ROWS * (2 * n_genes + sum(getattr(network, "hidden", ())))
     total = numbers * len(members)
     for seed, same_seed in groupby(sorted(members, key=lambda m: m.seed), key=lambda m: m.seed):
@@ -110,10 +110,10 @@ def plan_packs(
 ) -> list[Pack]:
     """Plan packs for this many workers, the longest first.
 
-    `size` sets the number of members per pack. By default, a pack takes at most the device's
-    PACK_BYTES of memory and on a CPU has at most LARGEST_CPU_PACK members; of several plans, with
-    one seed per pack and with several, that which all workers complete soonest is taken. All seeds
-    of a pack have equally many batches: `rows` are the training rows by seed, if they differ.
+    `size` sets the largest number of members per pack. By default, a pack takes at most the
+    device's PACK_BYTES of memory and on a CPU has at most LARGEST_CPU_PACK members; among several
+    plans, with one seed per pack and with several, the one that all workers complete soonest is
+    returned. All seeds of a pack have equally many batches; `rows` are the training rows by seed.
     """
     known = rows or {}
     if size is not None:
@@ -136,7 +136,7 @@ def plan_packs(
 
 
 def time_of(packs: list[Pack], n_genes: int, workers: int) -> float:
-    """Estimate the work until the last worker is done; each takes the next pack once it is free."""
+    """Estimate the work until the last worker ends, if a free worker takes the next pack."""
     busy = [0.0] * workers
     for pack in packs:
         heapq.heapreplace(busy, busy[0] + pack_cost(pack.members, n_genes))
@@ -144,7 +144,7 @@ def time_of(packs: list[Pack], n_genes: int, workers: int) -> float:
 
 
 def batches(member: MemberConfig, n_genes: int, rows: int) -> int:
-    """Return the batches of an epoch of `rows` training samples (models/training.py)."""
+    """Return the number of batches in an epoch of `rows` training samples (models/training.py)."""
     if member.layout == "stream":
         rows = math.ceil(rows * n_genes / IMAGE_PIXELS)
     if member.train_fraction < 1:
@@ -160,9 +160,9 @@ def _cut(
     fits: Callable[[Sequence[MemberConfig]], bool],
     one_seed: bool,
 ) -> list[Pack]:
-    """Cut the members of each stack (and seed) into as few packs of at most `largest` as possible.
+    """Cut members that can share a pack into as few packs of at most `largest` as fit.
 
-    They are more if these do not fit.
+    With `one_seed` a pack has one seed only. Returns the packs, the longest first.
     """
 
     def key(member: MemberConfig) -> tuple:

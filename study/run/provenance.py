@@ -1,6 +1,6 @@
-"""Where a result comes from: versions, git state and hardware, for a run's config.json.
+"""The provenance of results, for a run's config.json: versions, git state and hardware.
 
-Nothing here may stop a study: what cannot be found out is None.
+Nothing here may stop a study: facts that cannot be found are None.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from study.options import StudyOptions
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-#: Those whose version can change a number or a file format.
+#: Packages whose version can change a result or a file format.
 PACKAGES = (
     *("dae-study", "ray", "torch", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn"),
     *("optuna", "tensorboard", "anndata", "h5py", "safetensors"),
@@ -50,7 +50,7 @@ def run_config(
 
 
 def provenance() -> dict:
-    """Return what config.json keeps about the code and the machine."""
+    """Return the facts about the code and the machine that config.json holds."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -62,12 +62,13 @@ def provenance() -> dict:
 
 
 def git_state(project: Path = PROJECT) -> dict | None:
-    """Return commit and dirtiness of the checkout that this code runs from; None if installed.
+    """Return the commit of this code's checkout, and whether it is dirty; None if installed.
 
-    Dirty is a changed tracked file or an untracked .py: data and results change no number.
+    It is dirty if a tracked file is changed or a .py file untracked; other untracked files, such as
+    data and results, cannot change a result.
     """
-    # Without GIT_DIR and the like, which a git hook sets and which may name another checkout, and
-    # without writing the index, which would touch a checkout that someone else is working in.
+    # Remove GIT_DIR and the like, which git hooks set and which may name another checkout. Do not
+    # write the index, since someone else may be working in the checkout.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     env = {**kept, "GIT_OPTIONAL_LOCKS": "0"}
 
@@ -75,7 +76,7 @@ def git_state(project: Path = PROJECT) -> dict | None:
         return _output(["git", "-C", str(project), *words], env=env)
 
     top = git("rev-parse", "--show-toplevel")
-    # A package in project/.venv/ lies in some checkout too, but is not that checkout's code.
+    # A package installed in project/.venv/ is inside a checkout, but is not that checkout's code.
     if top is None or Path(top).resolve() != Path(project).resolve():
         return None
     status = git("status", "--porcelain", "--untracked-files=all")
@@ -84,8 +85,8 @@ def git_state(project: Path = PROJECT) -> dict | None:
 
 
 def hardware() -> dict:
-    """Return the cores this process may use, and what the machine has."""
-    # The driver's program: importing torch would cost seconds and start CUDA in this process.
+    """Return the CPU, cores (usable by this process, and all), memory and GPUs of the machine."""
+    # nvidia-smi, since importing torch would cost seconds and start CUDA in this process.
     gpus = _output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
     return {
         "cpu": _cpu_model(),
@@ -119,6 +120,6 @@ def _output(
             errors="replace",
             check=True,
         )
-        # Only the end: the first column of `git status` can be a space that means something.
+        # Strip only the end: a space in the first column of `git status` has a meaning.
         return done.stdout.rstrip()
     return None

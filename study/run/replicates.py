@@ -1,4 +1,4 @@
-"""What a run keeps of its replicates: their splits, scalings and mean squares.
+"""The files in which a run keeps its replicates' splits, scalings and mean squares.
 
 - split.parquet: seed, sample_id, split ("train", "validation" or "test") and, if samples stay
   together, their group, else their tissue if the data have that label; one row per seed and sample;

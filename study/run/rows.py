@@ -1,4 +1,4 @@
-"""The rows of the tables: what is known of a member, and what its pack measured."""
+"""The tables of a run: columns and types, and the rows of a pack's members and measurements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from models.architecture import n_parameters
 from models.config import MemberConfig
 
-if TYPE_CHECKING:  # it loads torch, which the driver does without
+if TYPE_CHECKING:  # models.training loads torch, which the driver does not need
     from data_utils.preparation import Replicates
     from models.training import Training
 
@@ -31,7 +31,7 @@ SAMPLE_COLUMNS = ["member_id", "noise_factor", "sample_id", "squared_error"]
 REPLICATE_COLUMNS = ["seed", "split", "samples", "mean_square"]
 #: A label of samples, and a column of split.parquet: samples of one tissue are alike.
 TISSUE = "tissue"
-#: Types of all columns of tables that are not text, so that parts and empty tables have them, too.
+#: Types of all columns that are not text, for all tables, including parts and empty ones.
 TYPES = {
     **dict.fromkeys(("best_epoch", "diverged_epoch", "n_parameters", "code_size"), "Int64"),
     **dict.fromkeys(("seed", "epochs", "batch_size", "code_layers", "epoch", "samples"), "int64"),
@@ -45,7 +45,7 @@ TYPES = {
 
 
 def typed_table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
-    """Return a table of these rows in TYPES; what a row lacks is empty."""
+    """Return a table of these rows with the types of TYPES; missing values are empty."""
     types = {name: kind for name, kind in TYPES.items() if name in columns}
     return pd.DataFrame(rows, columns=columns).astype(types)
 
@@ -63,19 +63,19 @@ def describe(member: MemberConfig) -> dict:
         "noise_schedule": member.noise_label,  # for display only
         "error": "",
     }
-    if member.is_mixture:  # which is fitted without one
+    if member.is_mixture:  # a mixture is fitted without an optimizer
         known["optimizer"] = ""
     return {name: known[name] for name in MEMBER_COLUMNS if name in known}
 
 
 def member_table(rows: list[dict]) -> pd.DataFrame:
-    """Return a members table of these rows; what a row lacks is empty."""
+    """Return a members table of these rows; missing values are empty."""
     return typed_table(rows, MEMBER_COLUMNS)
 
 
 def member_rows(training: Training) -> pd.DataFrame:
     """Return the members table of one trained pack."""
-    mse: dict[str, list] = {}  # at the end, by split: one or more measurements of (K,)
+    mse: dict[str, list] = {}  # at the end of training, by split: one or more (K,)
     last = {record.metric: record.values for record in training.records}
     for record in training.records:
         if record.metric == "mse" and record.epoch == training.epoch:
@@ -94,7 +94,7 @@ def member_rows(training: Training) -> pd.DataFrame:
                 "epochs": training.epoch if diverged is None else diverged,
                 "train_mse": own["train"],
                 "val_mse": own["validation"],
-                "test_mse": own.get("test", math.nan),  # a search leaves the test rows alone
+                "test_mse": own.get("test", math.nan),  # a search does not use the test rows
                 "train_clean_mse": own["train-clean"],
                 "seconds": training.seconds / len(training.members),
                 "n_parameters": n_parameters(member.architecture, training.n_genes),
@@ -126,8 +126,8 @@ def metric_rows(training: Training) -> pd.DataFrame:
 def sample_rows(training: Training, data: Replicates) -> pd.DataFrame:
     """Return the squared error of each member on each of its test samples (SAMPLE_COLUMNS).
 
-    It is a mean over genes, at each noise factor that the member was trained on. Networks whose
-    rows are not samples have none.
+    The error is a mean over genes, at each noise factor of the member's training. Networks whose
+    rows are not samples have no such errors.
     """
     tests = [data.sample_ids[data.split(member.seed).test] for member in training.members]
     parts = []

@@ -1,11 +1,11 @@
-"""TensorBoard event files, one run per member, written at once and by ourselves.
+"""TensorBoard event files, one run per member, written directly and without delay.
 
 `tensorboard --logdir runs/paper/tensorboard` then shows the curves and fills the HParams tab.
 
-Why not Ray's logger: it writes to the trial's working directory (on other hosts that is not the run
-folder), about 10 s late, and it logs a pack as one run. Why not `torch.utils.tensorboard`: it keeps
-a thread and an open file for each writer, and a pack has dozens of members. Here an append is one
-write of complete records and leaves no file open.
+Ray's logger is not used because it writes to the trial's working directory (on other hosts not the
+run folder), about 10 s late, and logs a pack as one run. `torch.utils.tensorboard` is not used
+because it keeps a thread and an open file for each writer, and a pack has dozens of members. Here
+an append is one write of complete records and leaves no file open.
 
     log = MemberLog(logdir, "dense-4/noise-0.5/beta-0.01/seed-0", {"model": "dense-4", "seed": 0})
     log.scalars([(1, "loss/train", 0.9, time.time())])
@@ -40,19 +40,19 @@ TAGS = {
 }
 HPARAMS = ("model", "noise_factor", "beta", "rho", "seed", "learning_rate")
 
-#: TensorBoard keeps only this of how a session ended; the reason is in members.parquet.
+#: How a session ended, in TensorBoard's terms; the reason is in members.parquet.
 STATUS = {FINISHED: api_pb2.STATUS_SUCCESS, DIVERGED: api_pb2.STATUS_FAILURE}
 
 PREFIX = "events.out.tfevents."  # TensorBoard recognizes an event file by "tfevents" in its name
 
 
 def hparams(member: MemberConfig) -> dict[str, HParamValue]:
-    """Return what the HParams tab shows of a member."""
+    """Return a member's values for the HParams tab."""
     return {name: getattr(member, name) for name in HPARAMS}
 
 
 class MemberLog:
-    """One TensorBoard run: the curves of one member, its hyperparameters and how it ended."""
+    """The TensorBoard run of one member: its curves, its hyperparameters and its end."""
 
     def __init__(self, logdir: Path, run_name: str, hparams: dict[str, HParamValue]):
         """Remove an earlier attempt's event files, and begin a new one with the session's start.
@@ -62,14 +62,14 @@ class MemberLog:
         folder = logdir
         for name in ("", *run_name.split("/")):
             folder /= name
-            folder.mkdir(exist_ok=True)  # not parents: if the run folder has gone, this fails
+            folder.mkdir(exist_ok=True)  # without parents, to fail if the run folder is gone
         for old in folder.glob(f"{PREFIX}*"):
             old.unlink()
-        # A new name each time, later in the alphabet: an open TensorBoard reads the next name, but
-        # would keep reading the removed file behind an old one. Nanoseconds: no two are alike.
+        # A new name each time, later in the alphabet: an open TensorBoard continues with the next
+        # name, but would keep reading the removed file of an old one. Nanoseconds make it unique.
         self.path = folder / f"{PREFIX}{time.time_ns() / 1e9:.6f}"
         self.path.touch()
-        # The run's name as trial id: each member is its own row of HParams, with a readable name.
+        # With the run's name as trial id each member is one row of HParams with a readable name.
         start = summary_v2.hparams_pb(
             {name: value for name, value in hparams.items() if value == value},
             trial_id=run_name,
@@ -82,7 +82,7 @@ class MemberLog:
 
     def scalars(self, rows: Iterable[Row]) -> None:
         """Append values. NaN and inf are written as they are: TensorBoard marks them."""
-        # Neighbours of one epoch and time share one event: a third of the records, and of the time.
+        # Neighbours of one epoch and time share an event, which saves two thirds of the time.
         events = []
         for (epoch, wall_time), group in groupby(rows, key=lambda row: (row[0], row[3])):
             values = [
@@ -94,10 +94,10 @@ class MemberLog:
             self._append(*events)
 
     def close(self, status: str = FINISHED) -> None:
-        """Write the session's end. The scalars need no close: they are in the file already."""
+        """Write the session's end; the scalars are in the file already."""
         end = plugin_data_pb2.SessionEndInfo(status=STATUS[status], end_time_secs=time.time())
         content = plugin_data_pb2.HParamsPluginData(session_end_info=end)
-        # Built here because tensorboard's session_end_pb imports tensorflow; the same message.
+        # This is the message of tensorboard's session_end_pb, which would import tensorflow.
         value = summary_pb2.Summary.Value(
             tag=metadata.SESSION_END_INFO_TAG,
             metadata=metadata.create_summary_metadata(content),
@@ -107,7 +107,7 @@ class MemberLog:
         self._append(event_pb2.Event(wall_time=time.time(), summary=summary))
 
     def _append(self, *events: event_pb2.Event) -> None:
-        """Add records in one go and close: a killed process leaves whole records, no open file.
+        """Append records in one write and close, so that a killed process leaves whole records.
 
         "r+b", not "ab": if the run folder was moved or removed, an append fails rather than making
         a file without a header.

@@ -1,10 +1,10 @@
 """Jobs on Ray Tune: one trial per attempt at a job. The cluster is that of study/run/cluster.py.
 
-A trial's name and config state what it trains. Why a searcher of our own, and not `grid_search`
-with `FailureConfig`: a grid is fixed at the start, but a search's next trial depends on those that
-have ended, and a pack that failed may be split in two; Tune retries at once and counts failures for
-good, but a pack waits for a growing pause and may fail as often as it makes progress. The run
-folder is the only record, so Tune's snapshots are not used.
+A trial's name and config state what it trains. Our own searcher replaces `grid_search` with
+`FailureConfig` because a grid is fixed at the start, whereas a search's next trial depends on those
+that have ended, and a pack that failed may be split in two; and because Tune retries at once and
+never resets its count of failures, whereas a pack waits for a growing pause and may fail as often
+as it makes progress. The run folder is the only record, so Tune's snapshots are not used.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class TuneExecutor:
 
 
 def run_job(config: dict, *, workplace: Workplace) -> None:
-    """Run one job, from its checkpoint in the run folder if there is one: the Tune trainable."""
-    import torch  # not above: the driver loads this module, too, and needs no torch
+    """Run one job as Tune's trainable, from its checkpoint in the run folder if it has one."""
+    import torch  # not above: the driver also loads this module, and needs no torch
 
     torch.set_num_threads(1)  # there is one process per core
     job: Job = ray.get(config["content"])
@@ -80,7 +80,7 @@ def run_job(config: dict, *, workplace: Workplace) -> None:
 
 
 class Jobs(Searcher):
-    """Hands the queue's jobs to Tune, and keeps track of those that have begun."""
+    """The searcher that hands the queue's jobs to Tune and keeps those that have begun."""
 
     def __init__(self, queue: Queue, interruption: Interruption):
         super().__init__()
@@ -88,7 +88,7 @@ class Jobs(Searcher):
         self.begun: dict[str, Job] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Begin the next job as a trial; FINISHED ends the search, None asks to wait."""
+        """Begin the next job as a trial; FINISHED ends the run, None makes Tune wait."""
         job = None if self.interruption else self.queue.next()
         if job is None:
             return Searcher.FINISHED if self.interruption or self.queue.over else None
@@ -98,36 +98,36 @@ class Jobs(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict | None = None, error: bool = False
     ) -> None:
-        """Leave it to the follower, which learns more."""
+        """Do nothing: the follower gets more details."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Leave a file, which Tune wants in its snapshot; the snapshot is not used."""
+        """Write an empty file, which Tune needs for its snapshot; the snapshot is not used."""
         Path(checkpoint_path).touch()
 
     def __getstate__(self) -> dict:
-        """Keep nothing, for the same snapshot: a screen cannot be pickled."""
+        """Pickle nothing: Tune's snapshot is not used, and a screen cannot be pickled."""
         return {}
 
 
 class Follower(tune.Callback, tune.Stopper):
-    """Reports to the queue what happens to its jobs, and ends Tune after an interruption."""
+    """The callback that reports jobs' progress to the queue, and ends Tune when interrupted."""
 
     def __init__(self, jobs: Jobs):
         self.jobs, self.deadline = jobs, 0.0
         self.running: set[str] = set()
 
     def __getstate__(self) -> dict:
-        """Keep nothing: Tune pickles callbacks into its snapshot, which is not used."""
+        """Pickle nothing: Tune pickles callbacks into its snapshot, which is not used."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """Take note that a worker has the job."""
+        """Count the trial as running on a worker."""
         self.running.add(trial.trial_id)
 
     def on_trial_result(
         self, iteration: int, trials: list, trial: Any, result: dict, **info: Any
     ) -> None:
-        """Take note of a job's progress or its end."""
+        """Pass a job's progress or its result to the queue."""
         job = self.jobs.begun.get(trial.trial_id)
         if job is not None and "result" in result:
             self._over(trial)
@@ -136,8 +136,8 @@ class Follower(tune.Callback, tune.Stopper):
             self.jobs.queue.reported(job, result)
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        """Take note of a failure, and copy Ray's account of it to the run's log."""
-        # The driver's own file: `trial.get_error()` reads a copy that comes some time later.
+        """Pass a failure to the queue, and copy Ray's report of it to the run's log."""
+        # Read the driver's own file: `trial.get_error()` reads a copy that is made later.
         path = Path(trial.error_file) if trial.error_file else None
         text = path.read_text(errors="replace").strip() if path and path.exists() else ""
         print(text, file=sys.stderr)
@@ -150,11 +150,11 @@ class Follower(tune.Callback, tune.Stopper):
         return self.jobs.begun.pop(trial.trial_id, None)
 
     def __call__(self, trial_id: str, result: dict) -> bool:
-        """Whether this trial is to stop: its worker decides that itself."""
+        """Return False: a worker decides itself when its trial stops."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether an interrupted run's workers have saved and returned, or had their time."""
+        """Whether an interrupted run's workers have all returned, or GRACE_SECONDS have passed."""
         if not self.jobs.interruption:
             return False
         self.deadline = self.deadline or time.monotonic() + GRACE_SECONDS
@@ -163,7 +163,7 @@ class Follower(tune.Callback, tune.Stopper):
 
 @contextmanager
 def stoppable(folder: RunFolder, jobs: Jobs) -> Iterator[None]:
-    """On a signal, ask the workers through the run folder to save and return."""
+    """Make a signal request the workers, through the run folder, to save and return."""
 
     def ask() -> None:
         with suppress(OSError):  # if the folder is away, nothing can be saved
@@ -180,9 +180,9 @@ def stoppable(folder: RunFolder, jobs: Jobs) -> Iterator[None]:
 
 
 def reason_of(text: str) -> tuple[str, bool]:
-    """Find, in Ray's account of a failure, one line for the reason, and whether the worker died."""
+    """Return a one-line reason from Ray's report of a failure, and whether the worker died."""
     lines = text.splitlines()
-    died = re.search(r'Traceback|^ +File "', text, re.MULTILINE) is None  # exceptions show where
-    if died:  # a heading of Tune, the reason, and what else may have caused it
+    died = re.search(r'Traceback|^ +File "', text, re.MULTILINE) is None  # exceptions have these
+    if died:  # the report is a heading of Tune, the reason, and other possible causes
         return f"its worker died: {lines[1].strip()}" if len(lines) > 1 else "its worker died", died
     return lines[-1].strip(), died

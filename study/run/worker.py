@@ -1,4 +1,4 @@
-"""One pack from its start or its checkpoint to its results, and jobs in this process."""
+"""Training one pack from its start or checkpoint to its results, and running jobs in-process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def training_of(
     device: str = "cpu",
     tested: bool = True,
 ) -> Training:
-    """Begin the fit of a pack, whose members are all of one kind: networks, or mixtures."""
+    """Begin the fit of a pack, whose members are either all networks or all mixtures."""
     if members[0].is_mixture:
         from models.denoisers.mixture_fit import MixtureFit  # scikit-learn takes a second to load
 
@@ -47,16 +47,16 @@ def run_pack(
     should_stop: Callable[[], bool] = lambda: False,
     judge: Callable[[Training], bool] | None = None,
 ) -> bool:
-    """Train a pack and leave its results in the folder; False if it was ended early.
+    """Train a pack and write its results to the folder; return False if it was ended early.
 
     `report` gets the pack's progress about once a second. A checkpoint is written every
     `checkpoint_seconds` of training, and when `should_stop` ends it early. A search gives a
-    `judge`, which after every epoch except the last decides whether the pack continues (if not, it
-    leaves no results); its networks do not see the test rows and are not kept.
+    `judge`, which decides after every epoch except the last whether the pack continues (if not, no
+    results are written); its networks do not see the test rows and are not saved.
     """
     folder = workplace.folder
     known = folder.part(pack.pack_id) if judge is None else None
-    if known is not None and len(known.members) == len(pack.members):  # its worker died just after
+    if known is not None and len(known.members) == len(pack.members):  # its worker died afterwards
         folder.drop_checkpoint(pack.pack_id)
         return True
     data, device = workplace.data.data, workplace.device
@@ -76,11 +76,11 @@ def run_pack(
             board.close()
             return False
         if should_stop() and not training.finished:
-            with suppress(OSError):  # the checkpoint before it counts
+            with suppress(OSError):  # the previous checkpoint remains
                 save(folder, pack, training)
             return False
         if now - saved > workplace.checkpoint_seconds:
-            with suppress(OSError):  # the next one may succeed; only the result must
+            with suppress(OSError):  # the next checkpoint may succeed; only the result must
                 save(folder, pack, training)
                 board.flush()
             saved = time.monotonic()
@@ -108,7 +108,7 @@ def finish(pack: Pack, workplace: Workplace, training: Training, board: Board, k
 
 
 def progress(training: Training, first_epoch: int) -> dict:
-    """Return the epoch, where it continued from, and the best validation MSE with its network."""
+    """Return the epoch, the first epoch of this attempt, and the best network's validation MSE."""
     curve = [r for r in training.records if (r.split, r.metric) == ("validation", "mse")][-1].values
     finite = [(value, k) for k, value in enumerate(curve) if math.isfinite(value)]
     best, k = min(finite, default=(math.inf, 0))
@@ -134,14 +134,14 @@ def arrays_of(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 class Board:
-    """The TensorBoard runs of a pack's members; after a failure they are written again in full."""
+    """The TensorBoard runs of a pack's members, written again from the start after a failure."""
 
     def __init__(self, folder: RunFolder, training: Training):
         self.folder, self.training, self.written = folder, training, 0
         self.logs: list[MemberLog] = []
 
     def flush(self) -> None:
-        """Write what was measured since the last time. Raises OSError."""
+        """Write the measurements since the last call. Raises OSError if that fails."""
         try:
             if not self.logs:
                 self.folder.check()
@@ -160,7 +160,7 @@ class Board:
             raise
 
     def close(self) -> None:
-        """Write the rest, and how each member ended; no more can be added."""
+        """Write the remaining measurements and each member's status, and close the runs."""
         self.flush()
         logs, self.logs = self.logs, []
         for log, diverged in zip(logs, self.training.diverged_epoch, strict=True):
@@ -169,12 +169,12 @@ class Board:
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Runs jobs in this process, one after the other, without Ray; the results are the same."""
+    """An executor in this process, which runs one job at a time with the same results as Ray."""
 
     device: str = "cpu"
 
     def workers(self) -> int:
-        """Return 1."""
+        """Return 1, the number of jobs that run at the same time."""
         return 1
 
     def run_jobs(self, queue: Queue, workplace: Workplace, interruption: Interruption) -> None:
@@ -184,7 +184,7 @@ class LocalExecutor:
                 report = functools.partial(queue.reported, job)
                 try:
                     result = job.run(workplace, report, lambda: bool(interruption))
-                except Exception as error:  # only this job has failed, as under Ray
+                except Exception as error:  # as under Ray, other jobs continue
                     queue.failed(job, f"{type(error).__name__}: {error}")
                 else:
                     queue.ended(job, result)

@@ -1,4 +1,4 @@
-"""A search, from its options to its run folder: a study whose networks are found on the way."""
+"""A search, from its options to its run folder: a study whose networks are chosen by its trials."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from study.study import Study, open_study
 
 
 class Search:
-    """The queue of trials: first those whose results are missing, then those that Optuna suggests.
+    """The queue of trials: first unfinished and lost ones, then those that Optuna suggests.
 
     The first suggestion is the paper's code size.
     """
@@ -55,7 +55,7 @@ class Search:
         self.deaths: Counter[str] = Counter()
         self.deadline, self.workers = math.inf, 1
         self.interruption: Interruption | None = None
-        # The complete trials once more, in memory: workers get a copy to compare theirs with.
+        # A copy of the complete trials in memory, which workers get to compare their trial with.
         self.peers = None if self.options.pareto else optuna.create_study()
         for known in self.trials():
             if known.state == TrialState.COMPLETE and self.peers is not None:
@@ -66,33 +66,33 @@ class Search:
             ):
                 self._set_sampler(known.number)
                 trial = resumed_trial(self.study, storage, known.number)
-                space.suggest(trial)  # the rest, if it was killed while it was made
+                space.suggest(trial)  # parameters that are missing if the driver was killed then
                 self.waiting.append(trial)
 
     def trials(self) -> list[FrozenTrial]:
-        """Return all trials that have begun; not to be changed."""
+        """Return all trials that have begun; do not modify them."""
         trials = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if trial.state != TrialState.WAITING]
 
     def start(self, interruption: Interruption, workers: int) -> None:
-        """Count the time from now on; a signal ends the search."""
+        """Start the clock of --timeout, and set the interruption that ends the search."""
         self.interruption, self.workers = interruption, workers
         if self.options.timeout is not None:
             self.deadline = time.monotonic() + self.options.timeout
 
     @property
     def left(self) -> int:
-        """The number of trials that have not begun, or wait to continue."""
+        """The number of trials that have not begun or wait to continue."""
         return max(0, self.options.trials - len(self.trials())) + len(self.waiting)
 
     @property
     def wanted(self) -> bool:
-        """Whether another trial is to begin."""
+        """Whether another trial should begin."""
         return time.monotonic() < self.deadline and not self.interruption and self.left > 0
 
     @property
     def over(self) -> bool:
-        """Whether no trial runs or is wanted."""
+        """Whether no trial is running and no other one is wanted."""
         return not self.begun and not self.wanted
 
     def next(self) -> TrialJob | None:
@@ -118,14 +118,14 @@ class Search:
         self.study.sampler = sampler(self.options.sampler, self.options.search_seed, number)
 
     def reported(self, job: Job, progress: dict) -> None:
-        """Nothing: a trial is reported when it has ended."""
+        """Do nothing: a trial is reported when it has ended."""
 
     def ended(self, job: Job, result: Outcome | None) -> None:
-        """Report a trial's end; a trial without an end continues with --resume."""
+        """Report a trial's outcome; a stopped trial without one continues with --resume."""
         trial = self.begun.pop(job.job_id)
         if result is None:
             return
-        if not self._known(trial).state.is_finished():  # else its results were lost and made again
+        if not self._known(trial).state.is_finished():  # else lost results were computed again
             self._tell(trial, result)
         self.say(self._line(trial))
 
@@ -133,8 +133,8 @@ class Search:
         for name in ("epochs", "seconds", "error"):
             trial.set_user_attr(name, getattr(result, name))
         values = None
-        if self.peers is not None:  # Optuna takes no reports if there are two objectives
-            reported = self._known(trial).intermediate_values  # before the driver was killed
+        if self.peers is not None:  # Optuna accepts no reports if there are two objectives
+            reported = self._known(trial).intermediate_values  # by a driver that was killed
             for epoch, value in result.looks.items():
                 if math.isfinite(value) and epoch not in reported:
                     trial.report(value, epoch)
@@ -146,7 +146,7 @@ class Search:
             self.peers.add_trial(self._known(trial))
 
     def failed(self, job: Job, error: str, died: bool = False) -> None:
-        """Try a trial again whose worker died; after some tries leave it to --resume."""
+        """Try a trial again if its worker died; else, or after LAST_RETRIES, wait for --resume."""
         trial = self.begun.pop(job.job_id)
         self.deaths[job.job_id] += 1
         if died and self.deaths[job.job_id] <= LAST_RETRIES:
@@ -176,7 +176,7 @@ class Search:
 
 @dataclass
 class SearchStudy(Study):
-    """A study of the setting that its trials choose; only that setting's networks are tested."""
+    """A study whose trials choose a setting; only that setting's networks see the test rows."""
 
     wanted: SearchOptions = field(kw_only=True)
     space: Space = field(init=False)
@@ -187,7 +187,7 @@ class SearchStudy(Study):
 
     @cached_property
     def search(self) -> Search:
-        """The queue of trials, from the journal in the folder, which must be held."""
+        """The queue of trials, from the journal in the folder, which must be locked."""
         return Search(self.space, self.trials, self.say)
 
     def load(self) -> None:
@@ -199,10 +199,10 @@ class SearchStudy(Study):
         self.space = Space(self.wanted, self.data.n_genes)
 
     def work_left(self) -> bool:
-        """Whether trials are wanted, or networks of the chosen setting are not trained."""
+        """Whether trials are left, or networks of the chosen setting are not trained."""
         if "search" not in vars(self):  # with --resume, before Ray starts
             if not (self.folder.path / "optuna.journal").exists():
-                return True  # killed before the first trial, if it is a search at all
+                return True  # killed before the first trial, or not a search
             with held(self.folder.path):
                 for line in self.trials.drop_damaged():
                     self.say(line)
@@ -216,7 +216,7 @@ class SearchStudy(Study):
 
     def _begin(self) -> float:
         seconds_before = super()._begin()
-        if self.options.resume:  # there may be other seeds by now
+        if self.options.resume:  # the options may have other seeds now
             write_replicates(self.folder, self.dataset, self.data, self.seeds)
         self.trials.create()
         self._plan()
@@ -241,7 +241,7 @@ class SearchStudy(Study):
 
     def _identity(self) -> dict:
         identity = super()._identity()
-        del identity["members"]  # they are found on the way
+        del identity["members"]  # the trials choose them
         return identity | self.space.identity()
 
     def _config(self) -> dict:
@@ -249,7 +249,7 @@ class SearchStudy(Study):
         return super()._config() | {"search": search, "seeds": list(range(search["seeds"]))}
 
     def _plan(self) -> None:
-        """Plan the networks of the chosen setting and, for comparison, with the paper's code."""
+        """Plan the chosen setting's networks and, for comparison, those with the paper's code."""
         options, sizes = self.space.options, self.space.sizes
         trial = chosen_trial(self.search.trials(), options.pareto)
         self.planned, self.chosen = [], None
@@ -272,7 +272,7 @@ class SearchStudy(Study):
         }
 
     def _tables(self) -> pd.DataFrame:
-        """Write members and metrics: the chosen setting's, then the trials', which have no test.
+        """Write members and metrics: the chosen setting's, then the trials', without test MSE.
 
         Returns the members.
         """
@@ -293,7 +293,7 @@ class SearchStudy(Study):
         return tables[0]
 
     def _measure_references(self) -> None:
-        """Measure PCA with the trials' code sizes, Wiener and others on the search's seeds."""
+        """Measure the references, PCA with the trials' code sizes, for the search's seeds."""
         options = self.space.options
         sizes = sorted({trial.params["code_size"] for trial in complete(self.search.trials())})
         seeds, data = list(range(options.seeds)), self.data.data(0)
@@ -301,8 +301,8 @@ class SearchStudy(Study):
         self.folder.write_table("references_by_size.parquet", table)
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
-        """Write the tables, summary and report, and say how it ended. Returns the exit status."""
-        from study.report.summary import search_markdown  # loads what draws
+        """Write tables, summary and report, and print how it ended. Returns the exit status."""
+        from study.report.summary import search_markdown  # loads the plotting library
 
         trials = trials_table(self.search.trials(), self.space)
         self.folder.write_table("trials.parquet", trials)
@@ -335,7 +335,7 @@ class SearchStudy(Study):
 
 
 def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:
-    """Check everything that can be checked without the data; nothing is written yet.
+    """Make the study of a search, checking all options that do not need the data; write nothing.
 
     Raises InputError for a bad option.
     """
@@ -343,7 +343,7 @@ def open_search(options: StudyOptions, search: SearchOptions) -> SearchStudy:
         raise InputError(
             f"--storage {options.storage}: not with --search: give an --out that all machines share"
         )
-    # One split for all seeds: the validation rows that choose may not be test rows of another seed.
+    # One split for all seeds: validation rows, which choose, must not be another seed's test rows.
     its = replace(options, grid=f"search-{search.search}", fixed_split=True)
     study = open_study(its, planned=[])
     return SearchStudy(

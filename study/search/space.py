@@ -1,4 +1,4 @@
-"""The space of a search, the networks of its points, and the objective."""
+"""The parameter space of a search, the networks of its points, and the objective."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from models.config import PAPER_CODE, MemberConfig, Phase
 from study.options import SearchOptions
 
 SIZES = (2, 512)
-#: What can be tuned besides the code size. On each side of the code lie `depth` layers (0 is the
-#: shape of dense-2, 1 of dense-4 ...), each `width` times as wide as the next one inwards; the
-#: paper's width is 2 (Fig. 2).
+#: Parameters that can be tuned besides the code size. On each side of the code are `depth` layers
+#: (0 is the shape of dense-2, 1 of dense-4 ...), each `width` times as wide as the next one
+#: inwards; the paper's width is 2 (Fig. 2).
 TUNABLE: dict[str, FloatDistribution | IntDistribution] = {
     "width": FloatDistribution(1.25, 4.0, log=True),
     "depth": IntDistribution(0, 2),
@@ -32,7 +32,7 @@ class Space:
     """The space of a search on data of `n_genes` genes, and the networks of its points."""
 
     def __init__(self, options: SearchOptions, n_genes: int):
-        """Check the sizes. Raises InputError if a code may have more units than genes."""
+        """Check the space. Raises InputError if a code may have more units than genes."""
         self.options, self.n_genes = options, n_genes
         low, high = options.sizes or (SIZES[0], min(SIZES[1], n_genes))
         if high > n_genes:
@@ -43,10 +43,10 @@ class Space:
         self.sizes = IntDistribution(low, high, log=True)
         tuned = {name: TUNABLE[name] for name in TUNABLE if name in options.tune}
         self.distributions = {"code_size": self.sizes, **tuned}
-        self.members(self.first())  # refuse now what networks refuse, such as bad noise factors
+        self.members(self.first())  # raises now for bad options such as noise factors
 
     def identity(self) -> dict:
-        """Return what distinguishes this search from others, as JSON can hold it."""
+        """Return the JSON-able settings that distinguish this search from others."""
         options = self.options
         return {
             "search": options.search,
@@ -71,7 +71,7 @@ class Space:
         }
 
     def suggest(self, trial: optuna.Trial) -> None:
-        """Let Optuna choose those parameters of a trial that it does not have yet."""
+        """Let Optuna choose the parameters that a trial does not have yet."""
         for name, distribution in self.distributions.items():
             if isinstance(distribution, IntDistribution):
                 trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
@@ -110,11 +110,10 @@ class Space:
 
 
 def objective(mse: Sequence[float], noise_factors: Sequence[float]) -> float:
-    """Return what a search minimises, of its networks' MSE and their noise factors, (K,) each.
+    """Return the objective of a search from its networks' MSE and noise factors, (K,) each.
 
-    It is the mean over seeds for each noise factor, and the geometric mean of those: a noise factor
-    counts by ratios, or the one with the largest errors would decide alone. NaN unless all are
-    finite.
+    It is the geometric mean over noise factors of the mean over seeds: with ratios, the noise
+    factor of the largest errors does not decide by itself. NaN unless all are finite.
     """
     values, levels = np.asarray(mse, dtype=np.float64), np.asarray(noise_factors)
     if not np.isfinite(values).all():

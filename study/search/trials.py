@@ -1,8 +1,9 @@
-"""The trials of a search: their record, which is Optuna's storage in the run folder, and their job.
+"""The trials of a search: their record, Optuna's journal in the run folder, and their job.
 
-`optuna.journal` holds the trials' parameters, states and values, the objective at the looks of the
-pruner as intermediate values, and as user attributes their epochs, seconds and error. Only the
-driver reads and writes it. `optuna-dashboard RUN/optuna.journal` shows it.
+`optuna.journal` holds the trials' parameters, states and values; the objective at the pruner's
+looks (the epochs at which trials are compared) as intermediate values; epochs, seconds and error as
+user attributes. Only the driver reads and writes it; `optuna-dashboard RUN/optuna.journal` shows
+it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ STARTUP = 10
 LOOKS = (0.5, 0.75)
 #: Complete trials before the first is pruned.
 LEAST_TRIALS = 10
-#: Of a trial, by Optuna's state; see `state_of`.
+#: A trial's state by Optuna's state; see `state_of`.
 STATES = {
     TrialState.RUNNING: RUNNING,
     TrialState.COMPLETE: COMPLETE,
@@ -52,8 +53,8 @@ STATES = {
 def sampler(name: str, seed: int, number: int) -> BaseSampler:
     """Make the sampler of one trial, seeded by the search's seed and the trial's number.
 
-    So a suggestion depends on the trials so far, and not on how often the search was resumed: a
-    sampler that is seeded once would repeat its first random numbers after each resume.
+    So a suggestion depends on the trials so far but not on how often the search was resumed: a
+    sampler that is seeded only once would repeat its first random numbers after each resume.
     """
     seed = 1000 * seed + number
     if name == "random":
@@ -64,7 +65,7 @@ def sampler(name: str, seed: int, number: int) -> BaseSampler:
 
 
 def open_journal(path: Path, space: Space) -> tuple[optuna.Study, JournalStorage]:
-    """Open a search's journal, or begin it; no other driver may use the run folder.
+    """Open a search's journal, or create it; no other driver may use the run folder.
 
     Raises InputError if the file is damaged, or is another search's.
     """
@@ -94,7 +95,7 @@ def open_journal(path: Path, space: Space) -> tuple[optuna.Study, JournalStorage
 
 
 def drop_unfinished_write(path: Path) -> None:
-    """Remove what a killed process leaves in a journal: a last line without its end, and a lock."""
+    """Remove a killed process's traces from a journal: an incomplete last line, and a lock."""
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     with suppress(FileNotFoundError), open(path, "r+b") as file:
         content = file.read()
@@ -102,14 +103,14 @@ def drop_unfinished_write(path: Path) -> None:
 
 
 def resumed_trial(study: optuna.Study, storage: JournalStorage, number: int) -> optuna.Trial:
-    """Return the trial that `Study.ask` gave to an earlier process."""
+    """Return the trial of this number, which an earlier process got from `Study.ask`."""
     study_id = storage.get_study_id_from_name(STUDY)
     trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
     return optuna.Trial(study, trial_id)
 
 
 def state_of(trial: FrozenTrial) -> str:
-    """Return a trial's state; one that failed with an exception is still running for Optuna."""
+    """Return a trial's state; FAILED for a running trial of Optuna that has an error."""
     if trial.state == TrialState.RUNNING and trial.user_attrs.get("error"):
         return FAILED
     return STATES[trial.state]
@@ -122,9 +123,9 @@ def complete(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def chosen_trial(trials: Iterable[FrozenTrial], pareto: bool) -> FrozenTrial | None:
-    """Return the trial whose setting is tested: the best.
+    """Return the trial whose setting is tested, the best one; None if no trial is complete.
 
-    With two objectives it is the smallest code within 1 % of the best.
+    With two objectives it is the one with the smallest code within 1 % of the best.
     """
     found = complete(trials)
     if not pareto or not found:
@@ -161,7 +162,7 @@ def trials_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
 class TrialsFolder(RunFolder):
     """The part of a search's run folder with the checkpoints and results of its trials' packs.
 
-    Their TensorBoard runs are with the run's own, and they stop when the run does.
+    Their TensorBoard runs are in the run's own log folder, and they stop when the run does.
     """
 
     def __init__(self, run: RunFolder):
@@ -170,11 +171,11 @@ class TrialsFolder(RunFolder):
 
     @property
     def tensorboard(self) -> Path:
-        """The run's."""
+        """The log folder of the run."""
         return self.run.tensorboard
 
     def stop_requested(self) -> bool:
-        """Whether the run's workers are asked to stop."""
+        """Whether the run's workers are requested to stop."""
         return self.run.stop_requested()
 
 
@@ -192,7 +193,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Train the networks of a trial, unless they are no better than those of its `peers`.
+    """The job of training a trial's networks, which ends early if its `peers` are better.
 
     `peers` are the trials that were complete when this one began; without them it is not pruned.
     """
@@ -209,12 +210,12 @@ class TrialJob:
 
     @property
     def name(self) -> str:
-        """For example `trial 12: dense-48x48`."""
+        """Number and model, for example `trial 12: dense-48x48`."""
         return f"trial {self.number}: {self.space.model(self.params)}"
 
     @property
     def pack(self) -> Pack:
-        """Its networks."""
+        """The trial's networks as a pack."""
         return Pack(self.space.members(self.params))
 
     def run(
@@ -222,7 +223,7 @@ class TrialJob:
     ) -> Outcome | None:
         """Train, and return the end of the trial; None if `should_stop` ended the training early.
 
-        A point that was trained to its end before is not trained again, and costs no seconds.
+        A point that was trained to its end before is not trained again, and counts 0 seconds.
         """
         folder, pack = TrialsFolder(workplace.folder), self.pack
         results, repeated, looks = folder.part(pack.pack_id), True, Looks(self)
@@ -238,7 +239,7 @@ class TrialJob:
         return looks.outcome
 
     def _trained(self, members: pd.DataFrame, metrics: pd.DataFrame) -> Outcome:
-        """Judge the results of the pack, its members and metrics tables."""
+        """Return the outcome of a trained pack from its members and metrics tables."""
         noise_factors = members["noise_factor"].tolist()
         curves = metrics[(metrics["split"] == "validation") & (metrics["metric"] == "mse")]
         by_epoch = curves.pivot(index="epoch", columns="member_id", values="value")
@@ -269,10 +270,10 @@ class TrialJob:
 
 
 class Looks:
-    """Called after each epoch but the last; `outcome` is set when a trial is not to continue.
+    """The judge of a trial after each epoch except the last; sets `outcome` to end the trial.
 
-    It ends when a network has diverged, or at a look, when Optuna prunes it: its objective has not
-    been below the median of its peers' at the same epoch. Common random numbers make that fair.
+    The trial ends if a network has diverged, or if Optuna prunes it at a look: its objective has
+    not been below the median of its peers' at the same epoch. Common random numbers make that fair.
     """
 
     def __init__(self, job: TrialJob):
@@ -282,7 +283,7 @@ class Looks:
         self.epochs = look_epochs(job.space.options.epochs)
 
     def __call__(self, training: Training) -> bool:
-        """Whether to go on."""
+        """Whether the trial should continue."""
         ended = zip(training.members, training.diverged_epoch, strict=True)
         diverged = [member.run_name for member, epoch in ended if epoch is not None]
         if not diverged and training.epoch not in self.epochs:

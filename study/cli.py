@@ -1,7 +1,7 @@
-"""The command line: `python run_study.py --grid paper`, and the commands.
+"""The command line of studies, `python run_study.py --grid paper`, and of the other commands.
 
-A command is a class of its options and what it does, and a line of COMMANDS. Nothing heavy is
-imported before one runs: `--help` and a typing error answer at once.
+A command is a class with its options and `execute`, and its place in COMMANDS. Slow imports wait
+until a command runs, so that `--help` and typing errors answer at once.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Reproduce(Options):
     data: str | None = option(None, MOVED, metavar="PATH")
 
     def execute(self, line: str) -> int:
-        """Train it and print how it compares."""
+        """Train the network again and print how it compares with the run's."""
         from study.reproduce import reproduce
 
         return reproduce(self.run, self.member_id, self.data)
@@ -217,7 +217,7 @@ class Export(Options):
     data: str | None = option(None, MOVED, metavar="PATH")
 
     def execute(self, line: str) -> int:
-        """Write them."""
+        """Write the model folder or ONNX file, or both."""
         from study.denoise.denoise import export
 
         return export(**vars(self))
@@ -276,7 +276,7 @@ class Thinning(ThinningOptions):
     """
 
     def execute(self, line: str) -> int:
-        """Measure, and write the run folder."""
+        """Test the denoisers, write the run folder and print the table."""
         from data_utils.counts import load_counts
         from study.thinning import check_folder, measure, printed, write_run
 
@@ -304,7 +304,7 @@ COMMANDS: dict[str, type[Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class About(Options):
-    """Options that print something in place of a study."""
+    """Options that print a text instead of running a study."""
 
     help_all: bool = option(False, "list every option")
     version: bool = option(False, "print the version")
@@ -313,7 +313,7 @@ class About(Options):
     )
 
     def text(self) -> str:
-        """The requested text, or an empty one."""
+        """Return the requested text; "" if none of the options is given."""
         if self.help_all:
             return parser(everything=True).format_help()
         if self.version:
@@ -324,14 +324,14 @@ class About(Options):
 
 
 class Parser(argparse.ArgumentParser):
-    """Splits words into options. Its errors are InputErrors of one line."""
+    """A parser of the command line into options, whose errors are InputErrors of one line."""
 
     def __init__(
         self, prog: str, kinds: Sequence[type[Options]], everything: bool = True, **texts: Any
     ):
-        """Take the options of the dataclasses `kinds`; of a name that two declare, the first.
+        """Add the options of the dataclasses `kinds`; if two declare a name, the first counts.
 
-        Without `everything` the help leaves out the rare ones.
+        Without `everything` the help leaves out the rare options.
         """
         super().__init__(
             prog=prog,
@@ -339,7 +339,7 @@ class Parser(argparse.ArgumentParser):
                 prog, max_help_position=27
             ),
             allow_abbrev=False,  # the resume command looks for --fresh and --resume by name
-            argument_default=argparse.SUPPRESS,  # the defaults are those of the dataclasses
+            argument_default=argparse.SUPPRESS,  # the dataclasses have the defaults
             **texts,
         )
         groups: dict[str, Any] = {"": self}
@@ -364,12 +364,12 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message.removeprefix('argument ')}: see {self.prog} --help")
 
 
-#: What stands for a value in the help, by its type.
+#: Placeholders of values in the help, by type.
 METAVARS: dict[type, str] = {int: "N", float: "X", str: "NAME", Path: "FOLDER"}
 
 
 def _words(its: Declared, hint: Any, default: Any) -> dict[str, Any]:
-    """What argparse needs to know of an option: how many values it has, their name and its help."""
+    """Return the arguments of argparse for an option: number of values, placeholder, help, ..."""
     kind, count = values_of(hint)
     words: dict[str, Any] = {"help": its.help}
     if its.shown and default not in (None, False, (), dataclasses.MISSING):
@@ -390,7 +390,7 @@ def _words(its: Declared, hint: Any, default: Any) -> dict[str, Any]:
 def parser(
     name: str = "", everything: bool = False, prog: str = "", make: Callable[..., Parser] = Parser
 ) -> Parser:
-    """Make the parser of a command, or of a study; `everything` is as in Parser."""
+    """Make the parser of a command, or of a study if `name` is ""; `everything` as in Parser."""
     prog = prog or Path(sys.argv[0]).name
     if name:
         description, examples = _explanation(COMMANDS[name])
@@ -408,7 +408,7 @@ def parser(
 
 
 def _explanation(kind: type[Options]) -> tuple[str, str]:
-    """Split the docstring of a command into what stands before its examples, and the examples."""
+    """Split the docstring of a command into the text before its examples, and the examples."""
     text, heading, examples = (inspect.getdoc(kind) or "").partition("Examples:\n")
     return text.rstrip(), heading.lower() + examples
 
@@ -422,7 +422,7 @@ PATHS = ("FOLDER", "RUN", "FILE", "PATH", "DATA", "COUNTS", "SOURCE", "IN", "OUT
 
 
 def completion(shell: str) -> str:
-    """The script that makes `shell` complete the command dae-study; it starts no Python."""
+    """Return a script by which `shell` completes dae-study without starting Python."""
     import shtab
 
     prog = "dae-study"
@@ -440,7 +440,7 @@ def completion(shell: str) -> str:
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """The command that repeats a run, quoted for a shell: `sys.argv` lacks the `python`."""
+    """Return the command that repeats a run, quoted for a shell, with `python` if it is needed."""
     words = [str(word) for word in argv]
     if words and words[0].endswith(".py"):
         words.insert(0, "python")
@@ -448,7 +448,7 @@ def command_line(argv: Sequence[str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit status.
+    """Run the command line and return the exit status.
 
     0: done, 1: failures, 2: bad input, 130: Ctrl-C, 143: SIGTERM.
     """
@@ -471,7 +471,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def study_options(
     given: dict[str, Any], line: str = ""
 ) -> tuple[StudyOptions, SearchOptions | None]:
-    """Make the options of a grid or a search from the given words. Raises InputError."""
+    """Make the options of a grid or search from the given ones. Raises InputError for bad ones."""
     if "search" in given:
         for name in ("grid", "depths", "betas", "pack"):
             if name in given:
@@ -484,7 +484,7 @@ def study_options(
 
 
 def _study(given: dict[str, Any], line: str) -> int:
-    """Run a grid or a search, or print what was asked for instead."""
+    """Run a grid or a search, or print the text of `About`, and return the exit status."""
     text = About.read(given).text()
     if text:
         print(text)

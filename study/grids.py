@@ -1,4 +1,4 @@
-"""The grids: functions that return the networks to train, each declared with what it is for.
+"""The grids: functions that return the networks to train, each declared with its purpose.
 
 A grid over another setting is one function:
 
@@ -7,7 +7,7 @@ def learning_rate(narrowing: Narrowing) -> list[MemberConfig]:
     rates = [{"learning_rate": rate} for rate in (3e-4, 1e-3, 3e-3)]
     return _vary(narrowing, rates, noise=(0.5,), seeds=3)
 
-A user's own grid is a function in a file of theirs, `--grid my_grid.py:wide_codes`:
+A user's own grid is a function in another file, `--grid my_grid.py:wide_codes`:
 
 from models.config import MemberConfig, Phase
 
@@ -49,20 +49,20 @@ from study.options import DEPTHS, Narrowing
 MODELS = {name.removeprefix("dense-"): name for name in PAPER_MODELS}
 DENSE = tuple(depth for depth in DEPTHS if depth != "conv")
 
-#: Noise factors of what the paper conjectures but did not train.
+#: Noise factors for conjectures of the paper for which it trained no networks.
 THREE_NOISE = (0.1, 0.5, 1.0)
-#: Noise factors of the quick grid: the ends, the middle, and one between.
+#: Noise factors of the quick grid: the ends, the middle and 0.2.
 QUICK_NOISE = (0.0, 0.2, 0.5, 1.0)
 
-#: Epochs of a network that has no usual training.
+#: Epochs of a network without a usual training.
 OTHER_EPOCHS = 100
-#: Samples for which the epochs were chosen: those of the simulated cohort.
+#: Samples for which the usual epochs were chosen: those of the simulated cohort.
 USUAL_SAMPLES = 2921
 
-#: The paper's scripts trained each network for so many epochs per noise factor.
+#: Epochs per noise factor in the paper's scripts.
 PUBLISHED_EPOCHS = 10
-#: What they did with dense networks: answers in (0, 1) for data z-scored over all samples, one code
-#: layer, ReLU throughout, Keras' Adadelta.
+#: Settings of dense networks in the paper's scripts: outputs in (0, 1) for data z-scored over all
+#: samples, one code layer, ReLU in all hidden layers, Keras' Adadelta.
 PUBLISHED_DENSE: dict[str, Any] = {
     "protocol": Protocol(AS_PUBLISHED),
     "output": "sigmoid",
@@ -73,10 +73,10 @@ PUBLISHED_DENSE: dict[str, Any] = {
     "learning_rate": 1.0,
     "scaling": "all",
 }
-#: One script, whose steps Fig. 6 shows, trained for 50; an item as those that the autopsy corrects.
+#: One script, whose steps Fig. 6 shows, trained for 50 epochs; named like the autopsy's items.
 LONG_EPOCHS, LONG = 50, "50 epochs per level"
-#: With conv, too: images are cuts of the stream of all numbers, clean ones in and out, in batches
-#: of 127, and the loss is binary cross-entropy.
+#: Settings of conv in the paper's scripts: in addition, images are cut from the stream of all
+#: numbers, input and target are clean, batches have 127 rows, the loss is binary cross-entropy.
 PUBLISHED_CONV: dict[str, Any] = {
     **PUBLISHED_DENSE,
     "layout": "stream",
@@ -85,48 +85,48 @@ PUBLISHED_CONV: dict[str, Any] = {
     "noise_draws": "none",
 }
 
-#: Items of the scripts that a correction puts right; `Protocol.changed` names them.
+#: Items of the scripts that can be corrected in any combination; `Protocol.changed` names them.
 FRESH_NETWORK, LINEAR_OUTPUT, ADAM, FRESH_NOISE = FACTORS = (
     "fresh network per level",
     "linear output",
     "Adam to convergence",
     "fresh noise every epoch",
 )
-#: Further items; `correctable` has which models they are of.
+#: Further items that can be corrected, by model: see `correctable`.
 SCALED, TWO_CODES = "scaled on training rows", "two code layers"
 NOISY_INPUT, ONE_IMAGE = "noisy input", "one image per sample"
 #: Noise factors at which the autopsy trains fresh networks: the ends and the middle.
 AUTOPSY_NOISE = (0.0, 0.5, 1.0)
 
-#: Groups of samples in a mixture of Wiener filters, among which validation chooses; and the
-#: rounds of its fit.
+#: Numbers of groups in a mixture of Wiener filters, from which validation chooses; the number in
+#: the grid paper; and the rounds of the fit.
 MIXTURE_GROUPS = (1, 8, 20, 40, 60)
 PAPER_MIXTURE = 20
 MIXTURE_ROUNDS = 3
 
-#: The grid that compares noise draws, so that --noise-draws would leave nothing to compare.
+#: The grid that compares noise draws, which therefore refuses --noise-draws.
 FRESH_NOISE_GRID = "fresh-noise"
 
-#: A function that makes the networks of a grid, as narrowed.
+#: A function that makes the networks of a grid, narrowed by the command line.
 Members = Callable[[Narrowing], list[MemberConfig]]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid and what it is for; calling it gives its members, which carry its name."""
+    """A grid with its purpose; calling it returns its members, which carry its name."""
 
     name: str
     members: Members
     question: str
     feeds: str
-    """The section of the report that is made from it."""
+    """The section of the report that shows its networks."""
     minutes: float
-    """On 2 cores, on the simulated cohort."""
+    """Minutes that it takes on 2 cores, on the simulated cohort."""
     other_genes: bool = False
-    """Whether it needs a file with more genes than the landmark genes, which it then predicts."""
+    """Whether it predicts a file's other genes, and so needs a file that has such genes."""
 
     def __call__(self, narrowing: Narrowing) -> list[MemberConfig]:
-        """Return its networks."""
+        """Return the networks of the grid, as narrowed."""
         return [m if m.grid else replace(m, grid=self.name) for m in self.members(narrowing)]
 
 
@@ -153,9 +153,9 @@ def grid(
     minutes=30,
 )
 def paper(narrowing: Narrowing) -> list[MemberConfig]:
-    """Both protocols, as the grids as-written and as-published, and a mixture to compare; 5 seeds.
+    """Both protocols (grids as-written and as-published) and a mixture to compare; 5 seeds.
 
-    A mixture of one size is near enough to the best of the grid best to compare networks with.
+    One number of groups is enough here: the mixture is close to the best one of the grid best.
     """
     members = as_written(narrowing)
     if 0 in _either(narrowing.betas, (0,)):
@@ -165,7 +165,7 @@ def paper(narrowing: Narrowing) -> list[MemberConfig]:
 
 @grid("quick", "The same, coarsely: what is there to see?", feeds="as paper", minutes=4)
 def quick(narrowing: Narrowing) -> list[MemberConfig]:
-    """The grid paper with 3 seeds, 4 noise factors, and a third of the epochs as-written."""
+    """The grid paper with 3 seeds, 4 noise factors, and a third of the as-written epochs."""
     few = replace(
         narrowing, seeds=_either(narrowing.seeds, 3), noise=_either(narrowing.noise, QUICK_NOISE)
     )
@@ -197,8 +197,8 @@ def smoke(narrowing: Narrowing) -> list[MemberConfig]:
 def as_written(narrowing: Narrowing) -> list[MemberConfig]:
     """Depth x noise {0.0, ..., 1.0}; at three noise factors beta 0.01 and a smaller code; 5 seeds.
 
-    Sparsity and code are what C6 compares. The paper has no beta above 0, so it has the fewest
-    networks that the claim needs; --noise gives all terms the same noise factors.
+    Claim C6 compares sparsity and code size. The paper trained no beta above 0, so beta 0.01 gets
+    only the networks that the claim needs; --noise gives all terms the same noise factors.
     """
     plain, sparse = (
         [term for term in _terms(narrowing, 0.0, 1e-2) if bool(term["beta"]) == kind]
@@ -213,7 +213,7 @@ def as_written(narrowing: Narrowing) -> list[MemberConfig]:
 
 @grid("as-published", "What do the paper's scripts give?", feeds="Figs. 4-10", minutes=5)
 def as_published(narrowing: Narrowing) -> list[MemberConfig]:
-    """What the paper's scripts did: each model carried through noise 0.0, ..., 1.0, 5 seeds.
+    """Networks trained as in the paper's scripts: carried through noise 0.0, ..., 1.0, 5 seeds.
 
     dense-2 is also trained for the 50 epochs per level of the script of Fig. 6.
     """
@@ -239,10 +239,10 @@ def as_published(narrowing: Narrowing) -> list[MemberConfig]:
     minutes=20,
 )
 def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
-    """As published, and dense models with every set of FACTORS put right, 3 seeds.
+    """As published, and dense models with every combination of FACTORS corrected, 3 seeds.
 
-    The other items, and all items of the conv network, are put right one at a time. A fresh network
-    is trained for each of a few levels only.
+    The other items, and all items of the conv network, are corrected one at a time. Fresh networks
+    are trained at a few noise factors only.
     """
     levels = _either(narrowing.noise, AUTOPSY_NOISE)
     return [
@@ -254,7 +254,7 @@ def autopsy(narrowing: Narrowing) -> list[MemberConfig]:
 
 
 def correctable(model: str) -> tuple[str, ...]:
-    """Return the items that can be put right in a model: the scripts' two kinds differ."""
+    """Return the items that can be corrected in a model: the scripts of dense and conv differ."""
     if model == "conv":
         return (FRESH_NETWORK, LINEAR_OUTPUT, ADAM, NOISY_INPUT, SCALED, ONE_IMAGE)
     return (*FACTORS, SCALED, TWO_CODES)
@@ -263,12 +263,12 @@ def correctable(model: str) -> tuple[str, ...]:
 def corrections(
     published: MemberConfig, epochs: int, levels: Sequence[float]
 ) -> list[MemberConfig]:
-    """Copies of the published network with items corrected, which `protocol.changed` names.
+    """Return copies of the published network with items corrected, named in `protocol.changed`.
 
-    `epochs` are those that Adam needs to converge. A network that is carried along starts each
-    further level from converged weights, and trains a quarter as long there. Fresh networks are
-    trained at those of `levels` that the published one was carried through. Evaluation on noisy
-    test rows needs no network of its own: every network is measured both ways.
+    `epochs` are those that Adam needs to converge. A carried network starts each further level from
+    converged weights, and trains a quarter as long there. Fresh networks are trained at those of
+    `levels` that the published one was carried through. Evaluation on noisy test rows needs no
+    further networks, since every network is measured both ways.
     """
     items = correctable(published.model)
     factors = FACTORS if set(FACTORS) <= set(items) else ()
@@ -283,7 +283,7 @@ def corrections(
 def _corrected(
     published: MemberConfig, items: tuple[str, ...], epochs: int, levels: Collection[float]
 ) -> list[MemberConfig]:
-    """Copies of the published network with all of these items corrected."""
+    """Return the published network with all of these items corrected; one per level if fresh."""
     changes: dict[str, dict[str, Any]] = {
         LINEAR_OUTPUT: {"output": "linear", "loss": "mse"},
         ADAM: {"optimizer": "adam", **training_settings(published.model)},
@@ -315,13 +315,13 @@ def _corrected(
     minutes=16,
 )
 def cross_noise(narrowing: Narrowing) -> list[MemberConfig]:
-    """Every model trained at each noise factor; every network is tested at all of them."""
+    """Every model trained at each noise factor and tested at all of them; 3 seeds."""
     return _vary(narrowing, _terms(narrowing, 0.0), noise=NOISE_FACTORS, seeds=3)
 
 
 @grid("mixed-noise", "Can one network serve all noise levels?", feeds="Mixed noise", minutes=4)
 def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
-    """Dense models: one network for all noise factors, one that is told them, and specialists."""
+    """Dense models for all noise factors, without and with the factor as input, and specialists."""
     noise = _either(narrowing.noise, NOISE_FACTORS)
     members = []
     for model, seed in product(_models(narrowing, DENSE), range(_either(narrowing.seeds, 3))):
@@ -351,7 +351,7 @@ def fresh_noise(narrowing: Narrowing) -> list[MemberConfig]:
 
 @grid("gene-order", "Are there spatial features?", feeds="Order of the genes", minutes=6)
 def gene_order(narrowing: Narrowing) -> list[MemberConfig]:
-    """Conv and a dense network as small at noise 0.5 x orders of the genes x 6 seeds."""
+    """Conv, and a dense network of the same size, at noise 0.5 x orders of the genes x 6 seeds."""
     orders = {
         "conv": ("given", "random", "correlation", "chromosome", "shuffled"),
         SMALL_DENSE: ("given", "shuffled"),
@@ -374,7 +374,7 @@ def gene_order(narrowing: Narrowing) -> list[MemberConfig]:
 def samples(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models at noise 0.5 x 10 % ... 100 % of the training samples x 3 seeds.
 
-    Epochs are in inverse proportion, so that all have the same number of updates.
+    Epochs are in inverse proportion, so that all networks have the same number of updates.
     """
     shares = [{"train_fraction": tenth / 10} for tenth in range(1, 11)]
 
@@ -393,12 +393,12 @@ def samples(narrowing: Narrowing) -> list[MemberConfig]:
     minutes=6,
 )
 def best(narrowing: Narrowing) -> list[MemberConfig]:
-    """Mixtures of Wiener filters of 1 ... 60 groups x 5 seeds; each serves all noise factors."""
+    """Mixtures of Wiener filters with 1 ... 60 groups x 5 seeds, each for all noise factors."""
     return _mixtures(narrowing, MIXTURE_GROUPS)
 
 
 def _mixtures(narrowing: Narrowing, sizes: Sequence[int]) -> list[MemberConfig]:
-    """Mixtures of these numbers of groups; none for chosen depths, as a mixture has no layers."""
+    """Return mixtures of these numbers of groups; none if --depths chooses layers."""
     if narrowing.depths is not None:
         return []
     noise = _either(narrowing.noise, NOISE_FACTORS[1:])
@@ -417,9 +417,9 @@ def _mixtures(narrowing: Narrowing, sizes: Sequence[int]) -> list[MemberConfig]:
     other_genes=True,
 )
 def inference(narrowing: Narrowing) -> list[MemberConfig]:
-    """Dense-4 at noise 0.1 ... 1.0, and mixtures of Wiener filters, x 5 seeds.
+    """Dense-4 at noise 0.1 ... 1.0, and mixtures of Wiener filters; 5 seeds.
 
-    They denoise landmark genes; after the training the file's other genes are predicted from those
+    They denoise landmark genes, from which the file's other genes are predicted after the training
     (study/evidence/inference.py).
     """
     networks = _vary(
@@ -430,9 +430,9 @@ def inference(narrowing: Narrowing) -> list[MemberConfig]:
 
 @grid("all", "All of the questions above", feeds="the whole report", minutes=75)
 def everything(narrowing: Narrowing) -> list[MemberConfig]:
-    """The members of the other grids, each once and with the name of its grid.
+    """The members of the other grids, each once and under the name of its grid.
 
-    These are all but quick, smoke and those that need a file with more genes.
+    Left out are quick, smoke and the grids that need a file with more genes.
     """
     members: dict[str, MemberConfig] = {}
     names = [name for name, its in GRIDS.items() if not its.other_genes]
@@ -443,7 +443,7 @@ def everything(narrowing: Narrowing) -> list[MemberConfig]:
 
 
 def describe_grids() -> str:
-    """A paragraph for each grid: question, command, networks, minutes, section of the report."""
+    """Return a paragraph for each grid: question, command, networks, minutes, report section."""
     return "".join(
         f"{name}: {grid.question}\n"
         f"    python run_study.py --grid {name}{' --data FILE' * grid.other_genes}\n"
@@ -454,10 +454,10 @@ def describe_grids() -> str:
 
 
 def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
-    """The members of a grid by name, or of a user's own function (`own_grid`).
+    """Return the members of a grid by name, or of a user's own function (`own_grid`).
 
-    Raises InputError for an unknown name, an empty or double choice, or useless --betas
-    or --noise-draws.
+    Raises InputError for an unknown name, for options that leave no network or repeat one, and for
+    --betas or --noise-draws without an effect on this grid.
     """
     if ".py:" in grid:
         members = own_grid(grid, narrowing)
@@ -487,7 +487,7 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
 
 
 def _with_noise_draws(members: list[MemberConfig], draws: str) -> list[MemberConfig]:
-    """Give all members that draw noise these draws; of those that become one, keep the first."""
+    """Give all members with noise these draws; of members that become equal, keep the first."""
     kept: dict[MemberConfig, MemberConfig] = {}
     for member in members:
         if member.noise_draws != "none":
@@ -502,14 +502,14 @@ def predicts_other_genes(grid: str) -> bool:
 
 
 def own_grid(spec: str, narrowing: Narrowing) -> list[MemberConfig]:
-    """Execute a user's Python file and return the networks that its function asks for.
+    """Execute a user's Python file and return the networks that its function makes.
 
     `spec` is FILE.py:FUNCTION. Raises InputError if the file or the function is missing or fails,
     or if it returns something other than MemberConfigs.
     """
     path, _, name = spec.rpartition(":")
     file = Path(os.path.expanduser(path))
-    if not os.path.isfile(file):  # False, too, for a path that is impossible
+    if not os.path.isfile(file):  # also False for an impossible path
         raise InputError(f"--grid {spec}: no file {file}: give FILE.py:FUNCTION")
     try:
         function = runpy.run_path(str(file)).get(name)
@@ -533,7 +533,7 @@ def _either(given: Any, usual: Any) -> Any:
 def _epochs(narrowing: Narrowing, model: str) -> int:
     """Return the epochs that a network needs to converge.
 
-    A network needs its number of updates, and a smaller file has fewer of them in an epoch.
+    A network needs a certain number of updates, and data with fewer samples have fewer in an epoch.
     """
     usual = USUAL_TRAINING.get(model)
     longer = max(1.0, USUAL_SAMPLES / (narrowing.samples or USUAL_SAMPLES))
@@ -557,9 +557,9 @@ def _vary(
     depths: Sequence[str] = DEPTHS,
     models: Sequence[str] | None = None,
 ) -> list[MemberConfig]:
-    """Models x noise x settings x seeds, as narrowed; models are the paper's of `depths`.
+    """Return models x noise x settings x seeds, as narrowed; models default to those of `depths`.
 
-    Each is trained as usual for its model, except for the settings. conv is trained without a
+    Each network has its model's usual training, changed by the settings. conv is trained without a
     sparsity term, as in the paper.
     """
     return [

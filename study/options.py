@@ -1,6 +1,6 @@
 """Every option of a study, a search and a thinning: type, default, help and check.
 
-The options of the other commands stand in study/cli.py.
+The options of the other commands are in study/cli.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODES = {"one": (0.5,), "all": (0.1, 0.3, 0.5, 0.7, 1.0), "pareto": (0.5,)}
 #: Settings that a search may tune besides the code size.
 TUNABLE = ("width", "depth", "learning_rate", "beta")
 
-#: Everything in the folder of a run that was killed before its config.json was written.
+#: Names that a run killed before writing config.json may leave in its folder.
 BEGUN = {
     *(".lock", "checkpoints", "parts", "models", "tensorboard"),
     *("split.parquet", "replicates.parquet", "plan.json", "log.txt"),
@@ -40,50 +40,50 @@ GPU_DEVICES = ("nvidiactl", "dxg", "kfd")
 #: The smallest effect of interest, in percent of MSE.
 SMALLEST = 1.0
 
-#: What a value's text must be, by its type.
+#: Description of a valid text, by the value's type.
 KINDS = {int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a value must be: a test, the way out if it fails, and the choices if there is a list."""
+    """A check of a value: a test, the way out if it fails, and the choices if there is a list."""
 
     passes: Callable[[Any], bool]
     way_out: str
     choices: tuple[str, ...] = ()
 
 
-#: A change of MSE in percent that matters.
+#: Check of the smallest change of MSE that matters, in percent.
 OF_INTEREST = Check(lambda value: 0 < value < 100, "give a percentage above 0 and below 100")
 
 
 def at_least(least: float) -> Check:
-    """Finite, and not below `least`."""
+    """Make the check of a finite value that is not below `least`."""
     return Check(lambda value: least <= value < math.inf, f"give at least {least:g}")
 
 
 def between(least: float, most: float) -> Check:
-    """From `least` to `most`, both included."""
+    """Make the check of a value from `least` to `most`, both included."""
     return Check(lambda value: least <= value <= most, f"give {least:g} to {most:g}")
 
 
 def choice(*names: str) -> Check:
-    """One of the names."""
+    """Make the check of a value that is one of the names."""
     return Check(names.__contains__, f"use one of {', '.join(names)}", names)
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What the command line has to know of a field besides its name, type and default."""
+    """The facts of an option for the command line besides its name, type and default."""
 
     help: str = ""
     check: Check | None = None
-    """Applied to each value of a tuple."""
+    """The check of the value, or of each value of a tuple."""
     metavar: str | Sequence[str] | None = None
-    """By default, it is made from the type."""
+    """Placeholder of the value in the help; made from the type if None."""
     group: str = ""
     rare: bool = False
-    """Listed by --help-all only."""
+    """Whether only --help-all lists it."""
     positional: bool = False
     shown: bool = True
     """Whether the help shows the default."""
@@ -94,24 +94,24 @@ def option(
 ) -> Any:
     """Make a dataclass field that is an option, with the fields of `Declared`.
 
-    It is required without a default.
+    Without a default the option is required.
     """
     return dataclasses.field(default=default, metadata={"option": Declared(help, check, **its)})
 
 
 def declared(kind: type[Options]) -> dict[str, Declared]:
-    """The options among the fields of a dataclass, by field name."""
+    """Return the options among the fields of a dataclass, by field name."""
     fields = dataclasses.fields(kind)
     return {f.name: f.metadata["option"] for f in fields if "option" in f.metadata}
 
 
 def flag(name: str) -> str:
-    """The option's name on the command line: --data-seed for data_seed."""
+    """Return the option's name on the command line: --data-seed for data_seed."""
     return f"--{name.replace('_', '-')}"
 
 
 def values_of(hint: Any) -> tuple[type, int | str | None]:
-    """The type of one value, and how many there are: a number, + for any, None for just one."""
+    """Return the type of a value, and how many values: a number, + for any, None for just one."""
     if isinstance(hint, types.UnionType):
         [hint] = [inner for inner in typing.get_args(hint) if inner is not types.NoneType]
     if typing.get_origin(hint) is not tuple:
@@ -122,7 +122,7 @@ def values_of(hint: Any) -> tuple[type, int | str | None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options that are read from text, if they are text, and checked when they are made."""
+    """Options that are converted from text, if needed, and checked when they are made."""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
@@ -137,12 +137,12 @@ class Options:
 
     @classmethod
     def read(cls, given: dict[str, Any], **other: Any) -> typing.Self:
-        """Make the options from the words of the command line: those of this class among them."""
+        """Make the options from those given on the command line, ignoring those of other kinds."""
         return cls(**{name: given[name] for name in declared(cls) if name in given}, **other)
 
 
 def _value(name: str, its: Declared, kind: type, value: Any) -> Any:
-    """Convert a text and check the value. Raises InputError."""
+    """Convert a text and check the value. Raises InputError if it is not valid."""
     if isinstance(value, str) and kind is not str:
         try:
             value = kind(value)
@@ -165,9 +165,9 @@ _search = partial(option, group="a search (also: --seeds, --epochs, --noise)", r
 
 @dataclass(frozen=True)
 class Narrowing(Options):
-    """What the command line leaves of a grid; None keeps the grid's own values.
+    """The options by which the command line narrows a grid; None keeps the grid's own values.
 
-    `samples` is no option: it is how many the data have, None until they are read.
+    `samples` is not an option but the data's number of samples, None until they are read.
     """
 
     seeds: int | None = _train(None, "seeds 0 ... N-1", at_least(1))
@@ -195,7 +195,7 @@ class Narrowing(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class GenesInOptions(Options):
-    """Where a table has its genes, for whatever reads an expression file."""
+    """The option of commands that read an expression file: which axis of a table has the genes."""
 
     genes_in: str | None = _data(
         None, "where a CSV, TSV or Parquet file has its genes", choice("rows", "columns")
@@ -204,7 +204,7 @@ class GenesInOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(GenesInOptions):
-    """How data are read, simulated and split."""
+    """Options of reading, simulating and splitting data."""
 
     all_genes: bool = _data(False, "keep every gene, not only the 943 landmark genes")
     data_seed: int = _data(0, "seed of the simulated data", at_least(0))
@@ -274,13 +274,13 @@ class StudyOptions(DataOptions):
 
     @property
     def next_command(self) -> str:
-        """What to type after this run: its report, or if it has one, the export of a model."""
+        """The command to type after this run: `export`, or `report` if it has no report."""
         run = shlex.quote(str(self.folder))
         last = f"report {run}" if self.no_report else f"export {run} --out denoiser"
         return f"python run_study.py {last}"
 
     def check_folder(self) -> None:
-        """Raise InputError if the run folder is in the way, is no run to resume or is read-only."""
+        """Raise InputError if the folder has other files, no run to resume, or is read-only."""
         path = self.folder
         names = names_in(path)
         is_run = {"config.json", "plan.json"} <= names
@@ -299,9 +299,9 @@ class StudyOptions(DataOptions):
         check_writable(path)
 
     def resolve_device(self) -> str:
-        """Choose `cpu` or `cuda`; with --address, `auto` stays until the cluster is asked.
+        """Choose `cpu` or `cuda`; with --address, `auto` stays until the cluster answers.
 
-        Raises InputError if a GPU is requested and there is none.
+        Raises InputError if a GPU is requested but not available.
         """
         if self.address is not None:
             return self.device
@@ -371,7 +371,7 @@ class SearchOptions(Options):
 
     @property
     def noise_factors(self) -> tuple[float, ...]:
-        """The noise factors that a trial is trained at, one network for each."""
+        """The noise factors of a trial's networks, one network for each and each seed."""
         return tuple(dict.fromkeys(MODES[self.mode] if self.noise is None else self.noise))
 
     @property
@@ -403,7 +403,7 @@ class ThinningOptions(DataOptions):
 
 
 def gpu_available() -> bool:
-    """Whether torch can use a GPU; torch is loaded only if the machine shows a GPU's device."""
+    """Return whether torch can use a GPU; torch is loaded only if a GPU's device file exists."""
     if not any(os.path.exists(f"/dev/{name}") for name in GPU_DEVICES):
         return False
     import torch

@@ -1,9 +1,9 @@
-"""Train one network of a run again in this process, and compare it with the run's record.
+"""Training one network of a run again in this process, and comparing it with the run's record.
 
     python run_study.py reproduce 1f6a0c22b3de --run runs/paper
 
-Nothing is written to the run folder. The two are bit-identical on the same kind of CPU with the
-same versions.
+Nothing is written to the run folder. Both networks are bit-identical on the same kind of CPU with
+the same versions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from study.run.folder import RunFolder
 from study.run.rows import FAILED, member_rows, metric_rows
 from study.run.worker import arrays_of, one_thread, training_of
 
-#: Relative difference up to which a number counts as the same.
+#: Relative difference up to which numbers count as equal.
 TOLERANCE = 1e-6
 MEASURES = (
     *("train_mse", "val_mse", "test_mse", "train_clean_mse", "best_val_mse"),
@@ -41,7 +41,7 @@ NAMED = 4
 
 
 class Comparison(NamedTuple):
-    """What was compared, its text then and now, and the absolute and relative difference."""
+    """A compared quantity: its text then and now, and the absolute and relative difference."""
 
     what: str
     recorded: str
@@ -53,9 +53,9 @@ class Comparison(NamedTuple):
 def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     """Train one network of the run in `path` again and print how it compares with the record.
 
-    `member_id` may be the beginning of an id. `data` is where the run's data file is now. Returns 0
-    if everything is equal within TOLERANCE, else 1. Raises InputError for a folder that is no run,
-    an id that matches none or several, and other data.
+    `member_id` may be the beginning of an id. `data` is the present path of the run's data file.
+    Returns 0 if everything is equal within TOLERANCE, else 1. Raises InputError for a folder that
+    is not a run, an id that matches none or several networks, and other data than the run's.
     """
     run = load_run(path)
     folder = RunFolder(run.path)
@@ -65,7 +65,7 @@ def reproduce(path: Path, member_id: str, data: str | None = None) -> int:
     device = "cuda" if run.config.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
     line = f"training {member.run_name} again: {member.epochs} epochs on {device}"
     Console(stderr=True).print(line, markup=False, soft_wrap=True)
-    with one_thread():  # as in the workers; its numbers do not depend on its pack
+    with one_thread():  # as in the workers; a network's numbers do not depend on its pack
         training = training_of((member,), replicates.data, device)
         while not training.finished:
             training.advance()
@@ -96,7 +96,10 @@ def planned_members(folder: RunFolder) -> list[MemberConfig]:
 
 
 def find_member(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
-    """Find the network whose id begins so. Raises InputError for none, several or a failed one."""
+    """Return the network whose id begins with `member_id`.
+
+    Raises InputError for none, several, or one that failed.
+    """
     planned = {member.member_id: member for member in planned_members(folder)}
     found = [name for name in planned if name.startswith(member_id)]
     if len(found) != 1:
@@ -115,7 +118,7 @@ def find_member(run: Run, folder: RunFolder, member_id: str) -> MemberConfig:
 
 
 def run_data(run: Run, path: str | None) -> Replicates:
-    """Load the run's data again, to be split as they were.
+    """Load the run's data again, with its splits.
 
     Raises InputError if the values or splits differ from the run's.
     """
@@ -191,7 +194,7 @@ def _difference(then: ArrayLike, now: ArrayLike, of_largest: bool = False) -> tu
 
 
 def _circumstances(run: Run, device: str) -> str:
-    """Return the versions and the device that differ from the run's."""
+    """Return a text of the versions and the device that differ from the run's."""
     recorded = run.config["provenance"]["packages"]
     now = package_versions(tuple(recorded))
     different = [f"{n} {then} (now {now[n]})" for n, then in recorded.items() if now[n] != then]

@@ -1,4 +1,4 @@
-"""A study from its options to its run folder: load, plan, train, write tables and report."""
+"""A study, from its options to its run folder: load, plan, train, write tables and report."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from study.run.provenance import run_config
 from study.run.replicates import write_replicates
 from study.run.rows import FAILED
 
-#: Characters of a note on the screen.
+#: Longest note on the screen, in characters.
 LONGEST_NOTE = 400
 
 
 @dataclass
 class Study:
-    """A study whose options are checked. `load` gives it its data, `run` does the rest."""
+    """A study with checked options, which `run` loads, trains and writes."""
 
     options: StudyOptions
     planned: list[MemberConfig]
@@ -94,11 +94,11 @@ class Study:
             narrowing = replace(options.narrowing, samples=matrix.n_samples)
             self.planned = plan(options.grid, narrowing)
         notes = split_notes(self.data, min(self.seeds), self.group)
-        names = matrix.without_values()  # from here on they are enough
+        names = matrix.without_values()  # from here on names, labels and hash are enough
         self.dataset = replace(dataset, matrix=names, notes=(*dataset.notes, *notes))
 
     def _note(self) -> None:
-        """Report what was found out about the data: on the screen in short, in the log in full."""
+        """Print the notes on the data, shortened, and write them in full to the log."""
         for note in self.dataset.notes:
             self.say(textwrap.shorten(note, LONGEST_NOTE, placeholder=" ... (more in log.txt)"))
         with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:
@@ -106,9 +106,9 @@ class Study:
 
     @contextmanager
     def _executor(self, interruption: Interruption) -> Iterator[Executor | None]:
-        """Load the data, and yield what runs jobs; None if all is done.
+        """Load the data, and yield the executor; None if nothing is left to train.
 
-        Ray starts while the data are read, except with --resume, which may find nothing to train.
+        Ray starts while the data are read, except with --resume, since that may need no training.
         """
         if self.options.resume:
             with interruption.at_once():
@@ -137,7 +137,7 @@ class Study:
 
     @contextmanager
     def _begun(self) -> Iterator[float]:
-        """Begin while this process holds the folder, so that a second run on it is refused."""
+        """Begin, and lock the folder meanwhile, so that a second run in it is refused."""
         with held(self.folder.path) as unmake:
             try:
                 seconds_before = self._begin()
@@ -153,7 +153,7 @@ class Study:
             self.folder.mirror.deliver_new()
 
     def _begin(self) -> float:
-        """Check or write what the run is; return the seconds that it has taken so far."""
+        """Check or write the run's identity; return the seconds that it has taken so far."""
         identity, path = self._identity(), self.folder.path
         if self.options.resume:
             config = self.folder.read_json("config.json", identity=dict, wall_seconds=(int, float))
@@ -190,7 +190,7 @@ class Study:
         return sorted({member.seed for member in self.planned})
 
     def _identity(self) -> dict:
-        """Return what makes it this study and no other."""
+        """Return the JSON-able facts that distinguish this study from others."""
         others = self.dataset.others
         first_seeds = [seeds[0] for seeds in self.data.sharing_a_split(self.seeds)]
         return {
@@ -203,7 +203,7 @@ class Study:
         }
 
     def _config(self) -> dict:
-        """Return what config.json holds; a search adds to it."""
+        """Return the content of config.json, to which a search adds."""
         config = run_config(self.options, self.dataset, self.planned, self.device)
         return {**config, "group": self.group, "fixed_split": self.options.fixed_split}
 
@@ -212,7 +212,7 @@ class Study:
         return bool(self.unfinished(workers=1))
 
     def unfinished(self, workers: int) -> list[Pack]:
-        """Pack the members that are not finished; a checkpointed pack stays as it was."""
+        """Return packs of the unfinished members; a pack with a checkpoint stays the same."""
         done = set(self.folder.finished_members()["member_id"])
         left = {member.member_id: member for member in self.planned if member.member_id not in done}
         packs = []
@@ -224,7 +224,7 @@ class Study:
         return packs + plan_packs(list(left.values()), *its)
 
     def workplace(self, device: str) -> Workplace:
-        """Return what the jobs need."""
+        """Return the data, folder and device for the jobs."""
         return Workplace(self.data, self.folder, device, self.options.checkpoint_seconds)
 
     def _train(self, executor: Executor, interruption: Interruption) -> None:
@@ -240,14 +240,14 @@ class Study:
             self.errors |= {member.member_id: reason for member in pack.members}
 
     def _end(self, seconds: float, interruption: Interruption) -> int:
-        """Write tables, summary and report, and report how it ended. Returns the exit status."""
-        from study.report.summary import summary_markdown  # loads what draws
+        """Write tables, summary and report, and print how it ended. Returns the exit status."""
+        from study.report.summary import summary_markdown  # loads the plotting library
 
         folder = self.folder
         folder.drop_half_written()
         merge = functools.partial(folder.merge, self.planned, self.errors)
         members, metrics = patiently(merge, give_up=lambda: bool(interruption))
-        smallest = self.options.smallest_effect  # another with --resume is the one to judge by
+        smallest = self.options.smallest_effect  # --resume may have given another
         config = self._record(wall_seconds=seconds, device=self.device, smallest_effect=smallest)
         summary = summary_markdown(members, config, by_level(members, metrics))
         folder.write_text("summary.md", summary)
@@ -264,25 +264,25 @@ class Study:
         return 0
 
     def _record(self, **known: object) -> dict:
-        """Add to config.json what is known at the end; return all of it."""
+        """Add facts that are known at the end to config.json; return its content."""
         config = {**self.folder.read_json("config.json"), **known}
         self.folder.write_json("config.json", config)
         return config
 
     def _say_first_error(self, members: pd.DataFrame) -> int:
-        """Print the first error among these networks, if any; return how many failed."""
+        """Print the first error among these networks, if any; return the number of failed ones."""
         failed = members.loc[members["status"] == FAILED, "error"]
         if len(failed):
             self.say(f"first error: {failed.iloc[0]} (log: {self.folder.log_file})")
         return len(failed)
 
     def _unfinished(self, interruption: Interruption) -> int:
-        """Report the command that continues. Returns the exit status."""
+        """Print the command that continues the run. Returns the exit status."""
         self.say(f"continue with: {self.options.resume_command}")
         return 1 if interruption.number is None else 128 + interruption.number
 
     def _report(self, members: pd.DataFrame, interruption: Interruption) -> bool:
-        """Measure the references, unless that is done, and write the report, if it is wanted.
+        """Measure the references, if not done before, and write the report, unless --no-report.
 
         The run's own tables exist by now, so a failure here is reported and logged, but loses no
         results. Returns False for a failure.
@@ -290,7 +290,7 @@ class Study:
         if self.options.no_report:
             return True
         try:
-            from study.report.folder import write_report  # loads what draws
+            from study.report.folder import write_report  # loads the plotting library
 
             if not self._measured(members, interruption):
                 return False
@@ -305,7 +305,7 @@ class Study:
         return True
 
     def _measured(self, members: pd.DataFrame, interruption: Interruption) -> bool:
-        """Measure the references, and predict the other genes; False if it was interrupted."""
+        """Measure the references and predict other genes, if not done; False if interrupted."""
         from study.evidence import inference, references  # loads scikit-learn
 
         def stopped() -> bool:
@@ -326,11 +326,11 @@ class Study:
 def open_study(
     options: StudyOptions, console: Console | None = None, planned: list[MemberConfig] | None = None
 ) -> Study:
-    """Check everything that can be checked without the data; nothing is written yet.
+    """Make a study, checking all options that do not need the data; write nothing.
 
     Without `planned`, plan the grid. Raises InputError for a bad option.
     """
-    # A copy of the screen's descriptor: Ray's output on the original is sent to a file.
+    # A copy of the screen's descriptor, since the original is redirected to a file for Ray.
     console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
     planned = plan(options.grid, options.narrowing) if planned is None else planned
     folder, device = open_folder(options), options.resolve_device()

@@ -1,4 +1,4 @@
-"""Test denoisers on thinned counts (molecular cross-validation), and write the run folder."""
+"""Testing denoisers on thinned counts (molecular cross-validation), and its run folder."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from study.evidence.stats import Interval, interval
 from study.options import ThinningOptions
 from study.run.provenance import provenance
 
-#: Shares of a gene's residual variance, among which validation chooses what turns a guess at a root
-#: into a rate.
+#: Shares of a gene's residual variance from which validation chooses one to add when a guess at a
+#: square root is turned into a rate.
 RESIDUAL_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-#: Least rate that a denoiser is taken to predict, in counts: a rate of 0 has no finite deviance.
+#: Least predicted rate, in counts: a rate of 0 has no finite deviance.
 LEAST_RATE = 1e-3
 MEASURES = {"mse": "MSE on the square-root scale", "poisson_deviance": "Poisson deviance"}
 NONE, WIENER = "no denoising", "Wiener"
@@ -38,7 +38,7 @@ FILES = {"thinning.parquet", "samples.parquet", "split.parquet", "thinning.md", 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What was measured on the test samples.
+    """The measurements on the test samples.
 
     errors: one row per method and seed: method, seed, choice, residual_share, val_mse, mse,
     poisson_deviance, noise_removed. samples: one row per method and test sample, means over seeds:
@@ -59,10 +59,10 @@ def measure(
 ) -> Outcome:
     """Fit every denoiser to the training samples, and test them on the halves of each seed.
 
-    Everything is fitted once, whatever the seeds; a seed thins validation and test samples. Test
-    samples are thinned by a stream of their own, so that not even a random number of the fit
-    depends on them. `epochs` of the networks: None for the default, 0 for no networks. Raises
-    InputError for more genes than a covariance is estimated of.
+    All denoisers except the networks are fitted once; a seed thins validation and test samples.
+    Test samples are thinned by their own random stream, so that no random number of the fit depends
+    on them. `epochs` of the networks: None for the default, 0 for no networks. Raises InputError
+    for more than LARGEST_COVARIANCE genes.
     """
     n_genes = counts.values.shape[1]
     if n_genes > LARGEST_COVARIANCE:
@@ -96,7 +96,7 @@ def measure(
 
 
 def denoisers(training: Training) -> dict[str, Denoiser]:
-    """Return all except the networks, which are trained for all seeds at once."""
+    """Return all denoisers by name, except networks, which are trained for all seeds at once."""
     units = training.noise, training.row_noise
     simple = GeneMean(), PCAOfHalves(), NeighbourSmoothing()
     others = *simple, WienerOfHalves(*units), MixtureOfHalves(*units)
@@ -106,7 +106,10 @@ def denoisers(training: Training) -> dict[str, Denoiser]:
 def errors_of(
     denoiser: Denoiser, validation: Halves, test: Halves, share: float
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Return means over the test samples with validation's choices, and MEASURES by sample."""
+    """Return a denoiser's means over the test samples, and MEASURES of each test sample.
+
+    The share of the residual variance is chosen on the validation samples.
+    """
     guess = denoiser.denoise(validation.inputs, validation.noise_factor)
     residual = ((guess - validation.targets) ** 2).mean(axis=0)  # (genes,)
     deviances = {
@@ -132,9 +135,9 @@ def predicted_counts(
     """Return the expected counts of the other half from a guess at roots and a variance by gene.
 
     Y^2 has the mean E[Y]^2 + Var[Y]. The residual variance of validation samples is Var[Y] for a
-    denoiser that answers E[Y | input], and too large for one that answers with noise of its own (no
-    denoising: 0 is right); so validation chooses the share of it. The depth is that of the input
-    half, D / noise_factor^2, times (1 - p) / p.
+    denoiser that answers E[Y | input], but too large for one whose answers contain noise (without
+    denoising, 0 is right); so validation chooses a share of it, `spread` (genes,). The depth is
+    that of the input half, D / noise_factor^2, times (1 - p) / p.
     """
     normalised = np.maximum(guess, 0) ** 2 + spread
     scales = noise_variance(halves.noise_factor)[:, None]  # D / s
@@ -142,19 +145,19 @@ def predicted_counts(
 
 
 def deviance(predicted: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return twice the Poisson log-likelihood that rates lack of the best, elementwise.
+    """Return the Poisson deviance of counts from predicted rates, elementwise.
 
-    2 (b log(b / rate) - b + rate) is the loss of openproblems' denoising task, rate - b log(rate),
-    times 2, except for what depends on b alone.
+    2 (b log(b / rate) - b + rate) is twice the loss of openproblems' denoising task,
+    rate - b log(rate), apart from terms that depend on b only.
     """
     return 2 * (counts * np.log(np.maximum(counts, 1) / predicted) - counts + predicted)
 
 
 def _noise_removed(errors: pd.DataFrame, test: dict[int, Halves], training: Training) -> pd.Series:
-    """Return the share of the input's noise that is gone: 0 for no denoising, less if worse.
+    """Return the share of the input's noise that was removed: 0 for no denoising, less if worse.
 
-    The target's noise is in every MSE and cancels in the difference to no denoising; the input's is
-    that of training samples at the noise factor of each test sample.
+    The noise of the targets is part of every MSE and cancels in the difference to no denoising. The
+    input's noise is that of training samples at each test sample's noise factor.
     """
     none = errors[errors["method"] == NONE].set_index("seed")["mse"]
     noise = noise_variance(training.noise).mean()  # of a gene
@@ -170,7 +173,7 @@ def compared(
 ) -> dict[str, tuple[float, Interval | None]]:
     """Return each method's mean difference to the reference in %, paired by `index`.
 
-    Seeds: in % of the reference's value for the seed; samples: in % of the reference's mean.
+    Over seeds, it is in % of the reference's value for each seed; over samples, in % of its mean.
     """
     wide = table.pivot(index=index, columns="method", values=measure)
     unit = wide[reference] if index == "seed" else wide[reference].mean()
@@ -222,13 +225,13 @@ def printed(outcome: Outcome) -> str:
 
 
 def check_folder(options: ThinningOptions) -> None:
-    """Raise InputError for a folder that is in the way or cannot be written."""
+    """Raise InputError unless the run folder may be written, or replaced with --fresh."""
     replace = None if options.fresh else "--fresh"
     files.check_folder(options.folder, "run of thinning", FILES.issuperset, replace)
 
 
 def write_run(options: ThinningOptions, counts: Counts, outcome: Outcome, command: str) -> Path:
-    """Write the run folder, whole or not at all; returns its path."""
+    """Write the run folder, completely or not at all, and return its path."""
     sample_ids = counts.data.matrix.sample_ids
     tables = {
         "thinning": outcome.errors,
@@ -251,7 +254,7 @@ def write_run(options: ThinningOptions, counts: Counts, outcome: Outcome, comman
 
 
 def markdown(options: ThinningOptions, counts: Counts, outcome: Outcome, command: str) -> str:
-    """Return the page thinning.md."""
+    """Return the text of thinning.md."""
     split, n_seeds, matrix = outcome.split, outcome.errors["seed"].nunique(), counts.data.matrix
     what = "simulated counts" if counts.data.simulated else Path(counts.data.source).name
     depth = f", {counts.depth:,} counts per sample" if counts.depth else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import secrets
 import shlex
 import textwrap
 import time
@@ -24,7 +25,7 @@ from study.evidence.evidence import by_level
 from study.grids import plan, predicts_other_genes
 from study.options import StudyOptions
 from study.run.attempts import Attempts, ProgressLine, say
-from study.run.folder import RunFolder, held, open_folder
+from study.run.folder import RUN_ID, RunFolder, held, open_folder
 from study.run.jobs import Executor, Interruption, Workplace
 from study.run.packs import Pack, plan_packs
 from study.run.provenance import run_config
@@ -175,7 +176,8 @@ class Study:
         self.folder.create()
         write_replicates(self.folder, self.dataset, self.data, self.seeds)
         self._write_plan()
-        config = {**self._config(), "identity": identity, "wall_seconds": 0.0}
+        facts = {RUN_ID: secrets.token_hex(8), "identity": identity, "wall_seconds": 0.0}
+        config = {**self._config(), **facts}
         self.folder.write_json("config.json", config)
         return 0.0
 

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ from study.run.storage import KEPT, Mirror, Storage, one_line, open_storage
 
 #: Exceptions that reading a truncated or damaged file may raise.
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
+#: The entry of config.json that tells a run from another in the same folder.
+RUN_ID = "run_id"
 #: Seconds between checks of the storage for a request to stop.
 STOP_SECONDS = 1.0
 
@@ -209,7 +212,7 @@ class RunFolder:
 
     def load_checkpoint(self, pack_id: str) -> tuple[dict[str, np.ndarray], dict] | None:
         """Read a checkpoint's arrays and facts; None if there is no readable one."""
-        self.mirror.fetch(f"checkpoints/{pack_id}.safetensors")
+        self._fetch_checkpoint(f"checkpoints/{pack_id}.safetensors")
         try:
             arrays, metadata = load_arrays(self._checkpoint(pack_id))
             return arrays, metadata["facts"]
@@ -222,7 +225,7 @@ class RunFolder:
 
     def standing(self, pack_id: str) -> tuple[int, int] | None:
         """Read the epoch and batch of a pack's checkpoint, which grow as it makes progress."""
-        self.mirror.fetch(f"checkpoints/{pack_id}.safetensors")
+        self._fetch_checkpoint(f"checkpoints/{pack_id}.safetensors")
         try:
             facts = load_metadata(self._checkpoint(pack_id))["facts"]
             return facts["epoch"], facts["batch"]
@@ -350,13 +353,59 @@ class RunFolder:
         return ordered.members, ordered.metrics
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
-        """Fetch the storage's files `below` these folders that are new or missing here."""
+        """Fetch what the storage, if any, has `below` these folders and this folder lacks.
+
+        What this machine could not deliver stays: further checkpoints, and lines of the log.
+        """
+        for name, size in self.mirror.files(below).items():
+            if name.startswith("checkpoints/"):
+                self._fetch_checkpoint(name)
+            elif name == self.log_file.name:
+                self._fetch_log()
+            elif not self._has(name, size):
+                self.mirror.fetch(name)
+
+    def _has(self, name: str, size: int) -> bool:
+        """Whether a file of the storage is here already."""
+        path = self.path / name
+        if not (name.startswith(KEPT) and path.exists() and path.stat().st_size == size):
+            return False
         # If a host died while delivering a part, the part is written again, with files of the same
         # sizes: only a complete part counts as fetched.
-        self.mirror.fetch_new(
-            below,
-            lambda name: not name.startswith("parts/") or self.part(_pack_id(name)) is not None,
-        )
+        return not name.startswith("parts/") or self.part(_pack_id(name)) is not None
+
+    def _fetch_checkpoint(self, name: str) -> None:
+        """Fetch a pack's checkpoint, unless the one here has come as far."""
+        if self.mirror.storage is None:
+            return
+        if not (self.path / name).exists():
+            self.mirror.fetch(name)
+            return
+        with tempfile.TemporaryDirectory(prefix="dae-study-") as scratch:
+            Mirror(Path(scratch), self.mirror.storage).fetch(name)
+            if _reached(Path(scratch, name)) > _reached(self.path / name):
+                write_bytes(self.path / name, Path(scratch, name).read_bytes())
+            else:
+                self.mirror.prefer_own(name)
+
+    def _fetch_log(self) -> None:
+        """Fetch the log, and add the lines that only the one here has."""
+        here = self.log_file.read_bytes().splitlines(True) if self.log_file.exists() else []
+        self.mirror.fetch(self.log_file.name)
+        fetched = self.log_file.read_bytes().splitlines(True)
+        pairs = zip(here, fetched, strict=False)
+        shared = len([*takewhile(lambda lines: lines[0] == lines[1], pairs)])
+        if here[shared:]:
+            write_bytes(self.log_file, b"".join(fetched + here[shared:]))
+
+
+def _reached(checkpoint: Path) -> tuple[int, int]:
+    """Return the epoch and batch of a checkpoint, (-1, -1) of a missing or damaged one."""
+    try:
+        facts = load_arrays(checkpoint)[1]["facts"]
+        return facts["epoch"], facts["batch"]
+    except UNREADABLE:
+        return -1, -1
 
 
 def open_folder(options: StudyOptions) -> RunFolder:
@@ -373,6 +422,7 @@ def open_folder(options: StudyOptions) -> RunFolder:
         # This folder may hold files that an interrupted run could not deliver.
         if options.resume and (is_run or folder.path.is_dir()):
             with held(folder.path):
+                _check_same_run(folder, storage)
                 folder.fetch()
                 folder.mirror.deliver_new()
         elif is_run and not options.fresh:
@@ -384,6 +434,24 @@ def open_folder(options: StudyOptions) -> RunFolder:
             raise InputError(f"--storage {storage.url}: holds files already: give another")
     options.check_folder()
     return folder
+
+
+def _check_same_run(folder: RunFolder, storage: Storage) -> None:
+    """Raise InputError if the folder holds another run than the storage, such as an older one."""
+    config, its = folder.path / "config.json", storage.get("config.json")
+    if its is not None and config.exists() and _run_id(config.read_bytes()) != _run_id(its):
+        raise InputError(
+            f"{folder.path}: holds another run than --storage {storage.url}: "
+            "give another --out to continue that of the storage"
+        )
+
+
+def _run_id(config: bytes) -> str | None:
+    """Return the id of the run that a config.json is of; None for a damaged one."""
+    try:
+        return json.loads(config)[RUN_ID]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 @contextmanager

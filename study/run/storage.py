@@ -145,24 +145,29 @@ class Mirror:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, content)
 
-    def fetch_new(self, below: tuple[str, ...], sound: Callable[[str], bool]) -> None:
-        """Fetch what is `below` these folders, except files that are here already and `sound`.
+    def files(self, below: tuple[str, ...]) -> dict[str, int]:
+        """List the storage's files `below` these folders of a run, with their sizes in bytes.
 
         Raises InputError if the storage is not a run's.
         """
         if self.storage is None:
-            return
+            return {}
         self._sizes = self.storage.sizes()
-        for name, size in self._sizes.items():
+        for name in self._sizes:
             if ".." in PurePosixPath(name).parts:
                 raise InputError(
                     f"--storage {self.storage.url}: holds a file of the name {name!r}, so it is no "
                     "run's storage: give another"
                 )
-            path = self.path / name
-            here = name.startswith(KEPT) and path.exists() and path.stat().st_size == size
-            if not name.startswith(".") and name.startswith(below) and not (here and sound(name)):
-                self.fetch(name)
+        return {
+            name: size
+            for name, size in self._sizes.items()
+            if not name.startswith(".") and name.startswith(below)
+        }
+
+    def prefer_own(self, name: str) -> None:
+        """Let `deliver_new` replace the storage's file by the one here, whatever their sizes."""
+        self._sizes.pop(name, None)
 
     def delete(self, name: str) -> None:
         """Remove a file of the storage, if it exists."""

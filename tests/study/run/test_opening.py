@@ -14,7 +14,7 @@ from study.run.cluster import mark, seen
 from study.run.folder import Part, RunFolder, open_folder
 from study.run.storage import Storage
 from study.search.search import open_search
-from tests.small import ROOT, assert_same_tables, contents, expression_file, models
+from tests.small import ROOT, assert_same_tables, contents, expression_file, flipped, models
 
 STUDY = ["--grid", "smoke", "--depths", "2", "--betas", "0", "--epochs", "4"]
 STUDY += ["--pack", "1", "--local", "--no-report"]
@@ -159,6 +159,78 @@ def test_the_driver_sees_how_far_a_worker_elsewhere_has_come_and_drops_its_check
     driver.drop_checkpoint("abc")
     assert driver.standing("abc") is None
     assert settled(storage.url) == {}
+
+
+def checkpointed(folder, epoch, batch):
+    """The same arrays and digits in every call, so that all files have the same size."""
+    folder.save_checkpoint("abc", ["m"], {}, {"epoch": epoch, "batch": batch})
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "kept"),
+    [
+        ((3, 2), (3, 1), (3, 2)),
+        ((3, 1), (4, 0), (4, 0)),
+        ("damaged", (1, 1), (1, 1)),
+        ((1, 1), "damaged", (1, 1)),
+        (None, (2, 1), (2, 1)),
+        ((2, 1), None, (2, 1)),
+    ],
+)
+def test_resume_keeps_the_checkpoint_that_has_come_furthest(tmp_path, here, there, kept):
+    """The storage was away when this machine saved, or another machine has continued since."""
+    path, storage = tmp_path / "run", tmp_path / "storage"
+    for place, standing in ((path, here), (storage, there)):
+        run = RunFolder(place)
+        run.create()
+        run.write_json("config.json", {"run_id": "one"})
+        run.write_json("plan.json", {})
+        if standing is not None:
+            checkpointed(run, *(standing if standing != "damaged" else (9, 9)))
+        if standing == "damaged":
+            flipped(place / "checkpoints" / "abc.safetensors", 0.99)
+    options = StudyOptions(out=path, storage=str(storage), resume=True)
+    driver = open_folder(options)
+    assert driver.standing("abc") == kept
+    [facts] = [driver.load_checkpoint("abc")[1]]
+    assert (facts["epoch"], facts["batch"]) == kept
+    with RunFolder("/nowhere", Storage(str(storage))).on_worker() as worker:  # the storage's
+        assert worker.standing("abc") == kept
+
+
+def test_resume_loses_no_line_of_either_log(tmp_path):
+    path, storage = tmp_path / "run", tmp_path / "storage"
+    for place, lines in ((path, "begun\nlocal\n"), (storage, "begun\nelsewhere\n")):
+        run = RunFolder(place)
+        run.create()
+        run.write_text("log.txt", lines)
+    driver = RunFolder(path, Storage(str(storage)))
+    for _ in range(2):
+        driver.fetch()
+        driver.mirror.deliver_new()
+        for place in (path, storage):
+            assert (place / "log.txt").read_text() == "begun\nelsewhere\nlocal\n"
+    (storage / "log.txt").write_text("begun\n")  # what could not be delivered is here
+    driver.fetch()
+    assert (path / "log.txt").read_text() == "begun\nelsewhere\nlocal\n"
+
+
+def test_results_of_a_run_that_was_made_anew_elsewhere_do_not_count(data, plain, tmp_path):
+    """Its packs have the same names, so that nothing else tells them apart."""
+    storage = tmp_path / "storage"
+    assert study(data, tmp_path / "here", "--storage", str(storage)).returncode == 0
+    again = shutil.copytree(tmp_path / "here", tmp_path / "again")
+    before = contents(again)
+    done = study(data, tmp_path / "there", "--storage", str(storage), "--fresh")
+    assert done.returncode == 0, done.stderr
+    done = study(data, again, "--storage", str(storage), "--resume")
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert f"{again}: holds another run than --storage {storage}: give another --out" in line
+    assert contents(again) == before
+    done = study(data, tmp_path / "there", "--storage", str(storage), "--resume")
+    assert (done.returncode, "nothing left to train" in done.stderr) == (0, True)
+    assert_same_tables(tmp_path / "there", plain)
 
 
 def test_a_stop_reaches_workers_elsewhere(tmp_path):

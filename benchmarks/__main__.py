@@ -18,8 +18,8 @@ from data_utils.errors import InputError
 
 Benchmark = Callable[[int, bool], Iterator[Row]]
 
-#: Module and function of each benchmark. Each is imported at its turn, so that a package
-#: missing for one does not stop the others.
+#: Module and function of each benchmark, imported just before it runs, so that a missing package
+#: stops only the benchmark that needs it.
 BENCHMARKS = {
     "engine": "benchmarks.engine:comparisons",
     "startup": "benchmarks.startup:comparisons",
@@ -29,10 +29,10 @@ BENCHMARKS = {
     "launch-50": "benchmarks.launch:comparisons_of_50_epochs",
     "large": "benchmarks.large:comparisons",
 }
-#: Left out of a quick look, unless they are named.
+#: Benchmarks that --quick leaves out, unless they are named.
 SLOW = ("launch-50", "large")
 REPEATS = 5
-#: Of a quick look: whole runs are launched once.
+#: Repeats with --quick, by benchmark; others, which launch whole runs, are repeated once.
 QUICK_REPEATS = {"engine": 3}
 
 EPILOG = """names, and how long each takes on 2 idle cores with 5 repeats:
@@ -52,7 +52,7 @@ def main(
 ) -> int:
     """Measure, print one table, write it as JSON and return the exit status.
 
-    The status is 0 when everything was tried, even if a target was missed; 2 for bad input (one
+    The status is 0 if every benchmark was tried, even if a target was missed; 2 for bad input (one
     line); 130 after Ctrl-C, with the measurements until then.
     """
     options = _parser().parse_args(words)
@@ -87,7 +87,7 @@ def main(
 def _measure(
     name: str, benchmark: str | Benchmark, repeats: int, quick: bool, rows: list[Row]
 ) -> None:
-    """Add a benchmark's rows one by one, and where it crashes a row that says so."""
+    """Add a benchmark's rows to `rows` one by one; if it fails, add a row with the reason."""
     started = time.monotonic()
     print(f"{name} ...", file=sys.stderr, flush=True)
     try:
@@ -96,7 +96,7 @@ def _measure(
             benchmark = getattr(importlib.import_module(module), function)
         for row in benchmark(repeats, quick):
             rows.append(row)
-    except Exception as error:  # whatever it is, the other benchmarks go on
+    except Exception as error:  # the other benchmarks continue after any error
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         print(f"{name}: {reason}", file=sys.stderr)
         rows.append(LeftOut(name, "", reason))
@@ -104,7 +104,7 @@ def _measure(
 
 
 def _chosen(options: argparse.Namespace, benchmarks: dict[str, str | Benchmark]) -> list[str]:
-    """Names in the order of `benchmarks`. Raises InputError for what cannot be done."""
+    """Return the chosen names in the order of `benchmarks`. Raises InputError for bad options."""
     for name in options.names:
         if name not in benchmarks:
             raise InputError(f"unknown benchmark {name!r}: use some of {' '.join(benchmarks)}")
@@ -147,5 +147,5 @@ def _parser() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
-    )  # as Ctrl-C: no command is left running
+    )  # as for Ctrl-C, so that no command is left running
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Run whole commands as a user would, and measure their time and memory until they exit."""
+"""Running whole commands as a user would, and measuring their time and memory until they exit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Seconds between two looks at the memory of a command's processes.
+#: Seconds between measurements of the memory of a command's processes.
 LOOK_SECONDS = 0.2
 #: Seconds that an interrupted command gets to end by itself.
 GRACE_SECONDS = 15.0
@@ -23,7 +23,7 @@ STUDY = (sys.executable, "run_study.py")
 
 
 class CommandFailed(Exception):
-    """A command ended with another status than 0; one line that says how."""
+    """Raised with a one-line reason for a command whose status is not 0."""
 
 
 @dataclass
@@ -41,14 +41,14 @@ class ProcessMemory:
 
 @dataclass
 class MemoryWatch:
-    """Peak memory of a process and all that descend from it. Linux: what it knows is in /proc."""
+    """Peak memory of a process and all its descendants, read from Linux's /proc."""
 
     processes: dict[int, ProcessMemory] = field(default_factory=dict)
     total: int = 0
     """Peak of the sum of the proportional sets: shared pages count once."""
 
     def look(self, root: int) -> None:
-        """Note the memory of `root` and its descendants as it is now."""
+        """Update the peaks with the present memory of `root` and its descendants."""
         total = 0
         for pid in _family(root, set(self.processes)):
             try:
@@ -59,7 +59,7 @@ class MemoryWatch:
                     .replace("\0", " ")
                     .strip()
                 )
-            except OSError:  # it has ended meanwhile
+            except OSError:  # the process has ended meanwhile
                 continue
             peak = self.processes.setdefault(pid, ProcessMemory(command))
             peak.command = (
@@ -72,7 +72,7 @@ class MemoryWatch:
         self.total = max(self.total, total)
 
     def largest_worker(self) -> ProcessMemory | None:
-        """The Ray worker whose resident set was largest; None where there was none."""
+        """Return the Ray worker with the largest resident set; None if there was no worker."""
         workers = [
             process for process in self.processes.values() if process.command.startswith("ray::")
         ]
@@ -92,7 +92,7 @@ class Ended:
 def run(words: Sequence[str], watch: MemoryWatch | None = None) -> Ended:
     """Run a command in the project's folder to its end; show its output only if it fails.
 
-    Raises CommandFailed. On Ctrl-C the command is ended first, with all that it started.
+    Raises CommandFailed. On Ctrl-C the command and its processes are ended first.
     """
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("OMP_NUM_THREADS", None)  # each command sets its own number of threads
@@ -123,7 +123,7 @@ def run(words: Sequence[str], watch: MemoryWatch | None = None) -> Ended:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Ask a process to end, and kill its group after a while; do nothing if it has ended."""
+    """Terminate a process, and kill its group after GRACE_SECONDS; do nothing if it has ended."""
     if process.poll() is not None:
         return
     process.terminate()
@@ -156,7 +156,7 @@ def _family(root: int, known: set[int]) -> set[int]:
 
 
 def _memory(pid: int) -> dict[str, int]:
-    """Bytes by the names of /proc/PID/smaps_rollup."""
+    """Return a process's memory in bytes, by the names in /proc/PID/smaps_rollup."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     return {
         name: 1024 * int(value.split()[0])

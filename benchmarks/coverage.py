@@ -30,13 +30,13 @@ from study.paper.judging import Part, judge
 REPLICATES = (5, 10, 20)
 #: Test rows per training row.
 OVERLAP = 2 / 7
-#: Sizes of effects in percent, at which verdicts are counted.
+#: Sizes of effects, in percent, for which false verdicts are counted.
 SIZES = (0.0, 0.5, 1.0, 2.0)
 FACTORS, GENES, NOISE = 5, 30, 0.5
 
-#: A draw of a data set: from a generator and a number of samples to what learners are trained on.
+#: A function that draws a data set's arrays from a generator and a number of samples.
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, ...]]
-#: The errors of two learners of (training rows, test rows) of a data set.
+#: A function that returns the errors of two learners on a data set, its training and test rows.
 Errors = Callable[[tuple[np.ndarray, ...], np.ndarray, np.ndarray], tuple[float, float]]
 
 
@@ -64,7 +64,7 @@ class Scenario:
 
 
 def regression(variables: int) -> tuple[Draw, Errors]:
-    """Least squares on two blocks of variables, each of which explains a third of a target."""
+    """Make least squares on two blocks of variables, each of which explains a third of a target."""
 
     def draw(rng: np.random.Generator, samples: int) -> tuple[np.ndarray, ...]:
         blocks = rng.normal(size=(2, samples, variables))
@@ -94,9 +94,9 @@ def _least_squares(block: np.ndarray, target: np.ndarray, train: np.ndarray) -> 
 
 
 def denoising(components: tuple[int, int], heavy: bool = False) -> tuple[Draw, Errors]:
-    """Denoise by PCA two blocks of genes, or one with two numbers of components.
+    """Make a scenario of denoising by PCA: two blocks of genes, or one with two code sizes.
 
-    Samples have a common scale each, which is heavy-tailed if `heavy`.
+    With `heavy` each sample has a random scale with heavy tails.
     """
     loadings = _generator(2).normal(size=(FACTORS, GENES))
 
@@ -189,7 +189,7 @@ def false_claims(log_ratios: np.ndarray, overlap: float, sizes: tuple[float, ...
 
 
 def rows_of(scenario: Scenario, data_sets: int, overlap: float) -> Iterator[dict]:
-    """Yield the row of each number of replicates."""
+    """Yield one row of the table for each number of replicates."""
     log_ratios = scenario.log_ratios(data_sets, max(REPLICATES))
     truth = 0.0
     if not scenario.exchangeable:

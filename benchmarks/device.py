@@ -1,4 +1,4 @@
-"""Measure the engine on one device: packs against single networks, and the operators of a step."""
+"""Measuring the engine on one device: packs against single networks, and a step's operators."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def dense_grid_rows(
 
 
 def _train(trainers: list, epochs: int) -> float:
-    """Train each for some epochs; mean validation MSE of all after the last."""
+    """Train each trainer for some epochs, and return the mean validation MSE after the last one."""
     errors = [[one.epoch() for _ in range(epochs)][-1] for one in trainers]
     values = [value for group in errors for value in group]
     return sum(values) / len(values)
 
 
 def _waits(work: Callable[[], object], device: str) -> Callable[[], None]:
-    """The work, until the device has done it."""
+    """Return the work, followed by waiting until the device has finished it."""
 
     def done() -> None:
         work()
@@ -85,7 +85,7 @@ def _waits(work: Callable[[], object], device: str) -> Callable[[], None]:
     return done
 
 
-#: Which operators are what; all that is in no group is "other".
+#: Groups of operators by name; operators in no group are ELEMENTWISE.
 GROUPS = {
     "products": ("mm", "bmm", "baddbmm", "addmm", "convolution", "conv"),
     "noise": ("normal_", "randn"),
@@ -108,7 +108,10 @@ LABELS = ("optimiser", "evaluation")
 
 
 def profile_table(model: str, data, device: str = "cpu", epochs: int = 1) -> str:
-    """Show milliseconds per step and time share by operator group, for 44 networks (conv: 11)."""
+    """Return a text of milliseconds per step and time share by operator group, for one pack.
+
+    A pack has 44 networks, 11 of conv.
+    """
     members = conv_members(epochs + 2)[:11] if model == "conv" else pack_of_44(model, epochs + 2)
     engine = Engine(members, data, device)
     training = engine.training

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-if not __package__:  # run as a file: the root of the project instead of this folder
+if not __package__:  # run as a file: import from the project's root instead of this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import torch
@@ -63,7 +63,7 @@ def comparisons(repeats: int, quick: bool) -> Iterator[Result]:
 
 
 def compare(repeats: int, size: Size, data: PreparedData) -> Iterator[Result]:
-    """The same for other sizes and data."""
+    """Yield the CPU results for a size of work and data, as they are measured."""
     with ExitStack() as open_workers:
         ours, peer = (open_workers.enter_context(workers(2)) for _ in range(2))
         yield _cells_row(repeats, size, data, ours, peer)
@@ -79,14 +79,14 @@ def _shorter(data: PreparedData, n_rows: int | None) -> PreparedData:
 
 
 def _note(errors: dict[str, list[float]]) -> str:
-    """Mean validation MSE of each side: what makes them comparable."""
+    """Return a text of each side's mean validation MSE, which shows that sides are comparable."""
     return "mean validation MSE: " + ", ".join(
         f"{name} {fmean(values):.5f}" for name, values in errors.items()
     )
 
 
 def _in_turns(repeats: int, epochs: int, sides: dict[str, Workers]) -> tuple[Costs, str]:
-    """CPU seconds of each side and turn, and the note."""
+    """Return the CPU seconds of each side and turn, and the note on their validation MSE."""
     costs = in_turns(
         repeats, {name: lambda side=side: side.train(epochs) for name, side in sides.items()}
     )
@@ -99,7 +99,7 @@ def _cells_row(
     data = _shorter(data, size.cells_rows)
     members = cells(
         2 + repeats * size.cells_epochs
-    )  # the last epoch, after which all is measured, is not reached
+    )  # the last epoch, which ends with all measurements, is not reached
     packs = plan_packs(members, data.n_genes, workers=2)
     ours.build("engine", [list(pack.members) for pack in packs], data)
     peer.build("loader", [[member] for member in members], data)
@@ -127,7 +127,7 @@ def _conv_row(
 def _pack_rows(
     repeats: int, size: Size, data: PreparedData, sides: dict[str, Workers]
 ) -> Iterator[Result]:
-    """vmap, JAX and the floor on packs of 44 of each depth: geometric means over depths."""
+    """Yield vmap, JAX and the floor on packs of 44 networks, as geometric means over depths."""
     data = _shorter(data, size.pack_rows)
     by_depth = [_pack_turns(repeats, data, model, sides) for model in size.depths]
     note = _note(
@@ -182,7 +182,7 @@ def _pack_turns(
 
 
 def table(results: list[Result]) -> str:
-    """Write two lines per result: the number with its spread and target, then the work done."""
+    """Return two lines per result: the number with its spread and target, then the work done."""
     lines = []
     for result in results:
         if hasattr(result, "ratios"):
@@ -215,7 +215,7 @@ def main(words: list[str] | None = None) -> int:
         )
         return 2
     torch.backends.cuda.matmul.allow_tf32 = options.tf32
-    torch.set_num_threads(1)  # study.local.one_thread would need pandas
+    torch.set_num_threads(1)  # study.run.worker.one_thread would need pandas
     if options.profile:
         from benchmarks.device import profile_table
 

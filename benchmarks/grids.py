@@ -6,26 +6,26 @@ from benchmarks import work
 from models.config import MemberConfig
 from study.grids import Narrowing
 
-#: Epochs where the command line gives none.
+#: Epochs if the command line gives none.
 EPOCHS = 10
 
 
 def cells(narrowing: Narrowing) -> list[MemberConfig]:
-    """The 44 dense cells: 4 depths x 11 noise factors, one seed."""
+    """Return the 44 dense cells: 4 depths x 11 noise factors, one seed."""
     return work.cells(narrowing.epochs or EPOCHS)
 
 
 def few_cells(narrowing: Narrowing) -> list[MemberConfig]:
-    """8 of the cells, 2 noise factors of each depth: for a quick look."""
+    """Return 8 of the cells, 2 noise factors of each depth, for --quick."""
     return [cell for cell in cells(narrowing) if cell.noise_factor in (0.1, 0.5)]
 
 
 def deep_pack(narrowing: Narrowing) -> list[MemberConfig]:
-    """44 networks of the largest depth."""
+    """Return 44 networks of the largest depth."""
     return work.pack_of_44("dense-8", narrowing.epochs or EPOCHS)
 
 
-#: By the name that the peers' command line gives.
+#: Grids by their names on the peers' command line.
 GRIDS = {"cells": cells, "few_cells": few_cells}
-#: The same in words.
+#: Descriptions of the grids by name.
 NETWORKS = {"cells": "the 44 dense cells", "few_cells": "8 of the 44 dense cells"}

@@ -1,4 +1,4 @@
-"""Measure 20,000 samples x 20,000 genes: peak memory of all processes and seconds per epoch."""
+"""20,000 samples x 20,000 genes: peak memory of all processes and seconds per epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.memory import GB
 from benchmarks.table import Row
 
 EPOCHS = 2
-#: Genes share this many factors.
+#: Factors that the simulated genes share.
 FACTORS = 50
 
 
@@ -53,14 +53,12 @@ def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
 
 
 def write_values(path: Path, n_samples: int, n_genes: int) -> None:
-    """An npz file of (samples, genes) float32 on a log2 scale: low rank plus noise, around 8."""
+    """Write an npz file of (samples, genes) float32 around 8, log2: low rank plus noise."""
     rng = np.random.default_rng(0)
     scores = rng.standard_normal((n_samples, FACTORS), dtype=np.float32)
     values = scores @ rng.standard_normal((FACTORS, n_genes), dtype=np.float32)
     values /= np.float32(FACTORS**0.5)
-    for start in range(
-        0, n_samples, 1000
-    ):  # the noise of all samples at once would take as much again
+    for start in range(0, n_samples, 1000):  # noise of all samples at once would double the memory
         rows = values[start : start + 1000]
         rows += 0.5 * rng.standard_normal(rows.shape, dtype=np.float32)
         rows += 8

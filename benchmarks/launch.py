@@ -1,4 +1,4 @@
-"""Time a whole grid from launch to exit, against one Ray Tune trial per configuration."""
+"""Time of a whole grid from launch to exit, against one Ray Tune trial per configuration."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ AT_BEST = "Ray Tune, a trial per network, at its best"
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
-    """Compare 10 epochs of the 44 cells with Tune, by default and at its best.
+    """Compare 10 epochs of the 44 cells with Tune, with its defaults and at its best.
 
-    `quick` takes less work, which is not judged.
+    `quick` takes less work and has no target.
     """
     grid, epochs = ("few_cells", 2) if quick else ("cells", 10)
     ours, default, reuse = (
@@ -38,7 +38,7 @@ def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
 
 
 def comparisons_of_50_epochs(repeats: int, quick: bool) -> Iterator[Row]:
-    """50 epochs of the 44 cells against Tune at its best; quick: 5, not judged."""
+    """Compare 50 epochs of the 44 cells with Tune at its best; quick: 5 epochs, no target."""
     epochs = 5 if quick else 50
     ours, reuse = _ours("cells", epochs), _peer("reuse", "cells", epochs)
 

@@ -1,4 +1,4 @@
-"""Launch commands in turns, and keep the complete turns if one fails or Ctrl-C ends them."""
+"""Launching commands in turns, keeping the complete turns if one fails or Ctrl-C ends them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def compared(
     target: float | None,
     factor: float = 1.0,
 ) -> Row:
-    """The comparison of the turns that both ended; our costs are taken `factor` times."""
+    """Return the comparison of the turns that both completed, with our costs times `factor`."""
     turns_of_both = list(zip(ours.costs, peer.costs, strict=False))
     failure = ours.failure or peer.failure
     if not turns_of_both:
@@ -93,7 +93,7 @@ def compared(
 
 
 def study(folder: Path, grid: str, epochs: int, *options: str) -> list[str]:
-    """The real command line for one of the grids of benchmarks/grids.py, or of the study's own."""
+    """Return the command line of a study with a grid of benchmarks/grids.py, or with smoke."""
     grid = grid if grid == "smoke" else f"benchmarks/grids.py:{grid}"
     return [
         *STUDY,
@@ -109,12 +109,12 @@ def study(folder: Path, grid: str, epochs: int, *options: str) -> list[str]:
 
 
 def study_mse(folder: Path) -> float:
-    """Mean validation MSE of the members of `study`."""
+    """Return the mean validation MSE of the networks that `study` trained in a folder."""
     import pandas as pd
 
     return float(pd.read_parquet(folder / "run" / "members.parquet")["val_mse"].mean())
 
 
 def say(text: str) -> None:
-    """A line of progress on the screen, beside the table."""
+    """Print a line of progress to stderr, apart from the table."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a benchmark is: this project and a peer on the same work, in turns, and their ratio."""
+"""Comparisons of this project with a peer on the same work, in turns, by the ratio of costs."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ class Comparison:
     """
 
     name: str
-    """What this project is compared with."""
+    """Name of the peer."""
     work: str
     unit: str
     ours: tuple[float, ...]
     peer: tuple[float, ...]
     target: float | None = None
-    """What the ratio should at least be."""
+    """Least ratio that is aimed at."""
     note: str = ""
-    """What makes the two comparable: e.g. the mean validation MSE of both."""
+    """Evidence that both sides are comparable, such as the mean validation MSE of both."""
 
     @property
     def ratios(self) -> list[float]:
-        """Peer / ours of each turn."""
+        """The peer's cost over ours, of each turn."""
         return [peer / ours for ours, peer in zip(self.ours, self.peer, strict=True)]
 
     @property
     def ratio(self) -> float:
-        """Median over the turns."""
+        """The median ratio over the turns."""
         return median(self.ratios)
 
     def as_dict(self) -> dict:
-        """For the JSON file: the numbers themselves, and the ratio with its spread."""
+        """Return the content for the JSON file: all costs, and the ratio with its spread."""
         return {
             **asdict(self),
             "ratio": self.ratio,
@@ -51,19 +51,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number that is no ratio: memory, or the seconds of a start. Printed, never judged."""
+    """A number that is not a ratio, such as memory, which is printed without a verdict."""
 
     name: str
     work: str
     unit: str
     values: tuple[float, ...]
     aim: str = ""
-    """What the project aims at, in words: "below 1.5 GB"."""
+    """The aim in words: "below 1.5 GB"."""
     note: str = ""
     details: dict = field(default_factory=dict)
 
     def as_dict(self) -> dict:
-        """For the JSON file."""
+        """Return the content for the JSON file."""
         return {**asdict(self), "median": median(self.values)}
 
 
@@ -71,9 +71,9 @@ Result = Comparison | Measurement
 
 
 def in_turns(repeats: int, works: dict[str, Work]) -> dict[str, tuple[float, ...]]:
-    """Costs of each work, which returns its own, one a turn; every second turn goes backwards.
+    """Call each work once per turn, in reverse order in every second turn; return their costs.
 
-    So a machine that slows down or speeds up meanwhile does so for all of them.
+    A work returns its cost. If the machine becomes slower or faster, that affects all works alike.
     """
     costs: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(repeats):
@@ -84,14 +84,14 @@ def in_turns(repeats: int, works: dict[str, Work]) -> dict[str, tuple[float, ...
 
 
 def wall_seconds(work: Callable[[], object]) -> float:
-    """Seconds on the clock."""
+    """Return the wall-clock seconds that the work takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def geometric_mean_turns(parts: list[tuple[float, ...]]) -> tuple[float, ...]:
-    """Geometric mean over parts, turn by turn."""
+    """Return the geometric mean over parts of each turn."""
     turns: Iterator[tuple[float, ...]] = zip(*parts, strict=True)
     means = []
     for turn in turns:

@@ -15,7 +15,10 @@ GB = 1e9
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
-    """Peak resident set, and what of it is the worker's own; one run, which repeats alike."""
+    """Measure the peak resident set of a worker and its unshared part, in one run.
+
+    Repeats are not needed, since memory hardly differs between runs.
+    """
     watch = MemoryWatch()
     epochs = 1 if quick else 3
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:

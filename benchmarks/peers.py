@@ -1,7 +1,7 @@
-"""Train the same networks by other means in torch: one at a time, or stacked with torch.func.
+"""Peers in torch that train the same networks: one at a time, or stacked with torch.func.
 
-Every peer trains what models/training.py trains: the same initial weights, batch order and noise
-draws (the random streams are part of a member, and cost a peer nothing), Adam, MSE plus the KL
+Every peer trains the networks of models/training.py: the same initial weights, batch order and
+noise draws (from the same named streams, without extra cost for a peer), Adam, MSE plus the KL
 term, and validation after every epoch. The networks are those of models/networks.py; losses and
 gradients come from torch.nn and autograd. Members must have the protocol `as-written`, one noise
 factor, fresh noise draws and a constant rate; a pack has one seed.
@@ -24,7 +24,7 @@ from data_utils.preparation import PreparedData
 from models.config import MemberConfig
 from models.networks import build, initial_parameters
 
-#: Members per vmap call: the fastest of 1, 2, 4, 11 and 44 on a CPU; a GPU takes all at once.
+#: Members per vmap call: the fastest of 1, 2, 4, 11 and 44 on a CPU; on a GPU one call has all.
 VMAP_CHUNK = 11
 
 
@@ -41,7 +41,7 @@ def kl_penalty(code: torch.Tensor, rho: float) -> torch.Tensor:
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:
-    """Without a copy, so that loops in a row share a cache; nothing writes to it."""
+    """Convert an array without a copy, so that loops share a cache; nothing writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(values)
@@ -63,7 +63,7 @@ class Peer:
         ).to(device)
 
     def epoch(self) -> list[float]:
-        """Train one epoch; validation MSE of each member after it."""
+        """Train one epoch, and return the validation MSE of each member after it."""
         for batch, clean in enumerate(self.batches()):
             normal = torch.randn(
                 clean.shape, generator=self._stream("noise", batch), device=self.device
@@ -74,13 +74,13 @@ class Peer:
             return self.validate()
 
     def train(self) -> list[float]:
-        """All epochs of the members; validation MSE after the last."""
+        """Train all epochs, and return the validation MSE of each member after the last."""
         for _ in range(self.n_epochs):
             errors = self.epoch()
         return errors
 
     def batches(self) -> Iterator[torch.Tensor]:
-        """The training rows in this epoch's order, (256, genes) at a time."""
+        """Yield the training rows in this epoch's order, (batch size, genes) at a time."""
         order = torch.randperm(
             len(self.rows), generator=stream(self.member.seed, "order", self.trained)
         )
@@ -88,15 +88,15 @@ class Peer:
             yield self.rows[rows]
 
     def step(self, clean: torch.Tensor, normal: torch.Tensor) -> None:
-        """One step of Adam on clean rows (rows, genes) and standard normal noise of that shape."""
+        """Do one step of Adam on clean rows (rows, genes) and N(0, 1) noise of that shape."""
         raise NotImplementedError
 
     def validate(self) -> list[float]:
-        """MSE of each member on the validation rows with their fixed noise."""
+        """Return the MSE of each member on the validation rows with their fixed noise."""
         raise NotImplementedError
 
     def parameters(self, k: int) -> list[torch.Tensor]:
-        """Weights and biases of member k."""
+        """Return the weights and biases of member k."""
         raise NotImplementedError
 
     def _stream(self, purpose: str, batch: int) -> torch.Generator:
@@ -104,7 +104,7 @@ class Peer:
 
 
 class Loop(Peer):
-    """One network: tensors in memory, autograd, fused Adam."""
+    """One network, trained with tensors in memory, autograd and fused Adam."""
 
     fused = True
 
@@ -133,7 +133,7 @@ class Loop(Peer):
 
 
 class LoaderLoop(Loop):
-    """One network as in a tutorial: a DataLoader that collates row by row, and default Adam."""
+    """One network as in a tutorial, with a DataLoader that collates row by row and default Adam."""
 
     fused = None
 
@@ -142,7 +142,7 @@ class LoaderLoop(Loop):
         dataset = TensorDataset(_tensor(data.train))
         self.sampler = RandomSampler(
             dataset
-        )  # what shuffle=True makes, with a generator that can be set
+        )  # as shuffle=True makes, but with a generator that can be set
         self.loader = DataLoader(dataset, self.member.batch_size, sampler=self.sampler)
 
     def batches(self):
@@ -152,7 +152,7 @@ class LoaderLoop(Loop):
 
 
 class VmapPack(Peer):
-    """K networks of one architecture and seed: vmap of grad over stacked parameters, fused Adam."""
+    """K networks of one architecture and seed, by vmap of grad over stacked parameters."""
 
     def __init__(self, members, data, device="cpu"):
         super().__init__(members, data, device)
@@ -196,15 +196,15 @@ class VmapPack(Peer):
 
 
 def dataloader_loop(member: MemberConfig, data: PreparedData, device: str = "cpu") -> Peer:
-    """The plain way: DataLoader with shuffling, nn.Module, torch.optim.Adam."""
+    """Return one network trained the plain way: DataLoader with shuffling, torch.optim.Adam."""
     return LoaderLoop([member], data, device)
 
 
 def memory_loop(member: MemberConfig, data: PreparedData, device: str = "cpu") -> Peer:
-    """One network done well: tensors in memory, batches by index, fused Adam."""
+    """Return one network trained well: tensors in memory, batches by index, fused Adam."""
     return Loop([member], data, device)
 
 
 def vmap_pack(members: list[MemberConfig], data: PreparedData, device: str = "cpu") -> Peer:
-    """Members of one architecture and seed as a stack by torch.func."""
+    """Return members of one architecture and seed as a stack by torch.func."""
     return VmapPack(members, data, device)

@@ -1,4 +1,4 @@
-"""Train packs in JAX: vmap and jit of a whole training step with Adam. Needs the extra `bench`."""
+"""Packs in JAX: vmap and jit of a whole training step with Adam. Needs the extra `bench`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data_utils.preparation import PreparedData
 from models.config import MemberConfig
 from models.networks import initial_parameters
 
-#: For XLA_FLAGS, before JAX starts: one thread for a product, and one for all.
+#: Value of XLA_FLAGS, set before JAX starts, for one thread within and between operations.
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
@@ -90,21 +90,21 @@ class JaxPack(Peer):
         return values, firsts, seconds, count
 
     def step(self, clean: torch.Tensor, normal: torch.Tensor) -> None:
-        """One step of Adam; waits until it is done."""
+        """Do one step of Adam, and wait until it is done."""
         self.state = self._step(self.state, clean.numpy(), normal.numpy(), *self.terms)
         jax.block_until_ready(self.state)
 
     def validate(self) -> list[float]:
-        """MSE of each member on the validation rows with their fixed noise."""
+        """Return the MSE of each member on the validation rows with their fixed noise."""
         return np.asarray(
             self._errors(self.state[0], *self.validation_rows, self.terms[0])
         ).tolist()
 
     def parameters(self, k: int) -> list[torch.Tensor]:
-        """Weights and biases of member k."""
+        """Return the weights and biases of member k."""
         return [torch.tensor(np.asarray(value[k])) for value in self.state[0]]
 
 
 def jax_pack(members: list[MemberConfig], data: PreparedData) -> Peer:
-    """Members of one dense architecture and seed as a stack in JAX, on the CPU."""
+    """Return members of one dense architecture and seed as a stack in JAX, on the CPU."""
     return JaxPack(members, data)

@@ -1,4 +1,4 @@
-"""Seconds from the launch of the command to the end of the first epoch that any network trains."""
+"""Seconds from the launch of the command to the end of the first epoch of any network."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ GRID, EPOCHS = "smoke", 1
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
-    """Measure with and without Ray; each is launched once before, so that its files are cached."""
+    """Measure with and without Ray, each after one launch that brings its files into the cache."""
     with_ray, local = _run("with Ray"), _run("with --local", "--local")
 
     def rows() -> Iterator[Row]:
         for run, aim in ((with_ray, "under 8 s"), (local, "under 3 s")):
             name = f"start-up, {run.label}"
             work = f"--grid {GRID}: launch to the end of the first epoch; warm"
-            values = tuple(run.costs[0 if quick else 1 :])  # the first launch finds the files cold
+            values = tuple(run.costs[0 if quick else 1 :])  # at the first, files are not cached
             if values:
                 yield Measurement(name, work, "s", values, aim)
             else:

@@ -19,20 +19,20 @@ from data_utils.files import package_versions
 from study.run.provenance import git_state, hardware
 
 NARROWEST, WIDEST = 80, 120
-#: Packages whose version changes the numbers.
+#: Packages whose version can change the results.
 PACKAGES = ("torch", "ray", "jax", "jaxlib", "numpy")
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that could not be measured, or was left out: a plain line says why."""
+    """A row that could not be measured, or was left out, with the reason in one line."""
 
     name: str
     work: str
     reason: str
 
     def as_dict(self) -> dict:
-        """For the JSON file."""
+        """Return the content for the JSON file."""
         return asdict(self)
 
 
@@ -45,19 +45,19 @@ class Conditions:
 
     quick: bool
     words: tuple[str, ...]
-    """Of the command line."""
+    """The words of the command line."""
     load_before: tuple[float, float, float]
     started: str
 
     @classmethod
     def now(cls, quick: bool, words: Sequence[str] = ()) -> Conditions:
-        """As the machine is now."""
+        """Return the present conditions of the machine."""
         return cls(
             quick, tuple(words), os.getloadavg(), datetime.now(UTC).isoformat(timespec="seconds")
         )
 
     def as_dict(self) -> dict:
-        """With what is found out at the end: the load then, machine, versions, commit."""
+        """Return all conditions, with those at the end: load, machine, versions, commit."""
         return {
             "started": self.started,
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -71,7 +71,7 @@ class Conditions:
 
 
 def as_json(rows: dict[str, list[Row]], conditions: dict) -> str:
-    """Rows by benchmark, and what they were measured under."""
+    """Return the rows by benchmark, with their conditions, as JSON."""
     results = [
         {"benchmark": name, "kind": type(row).__name__, **row.as_dict()}
         for name, found in rows.items()
@@ -81,7 +81,7 @@ def as_json(rows: dict[str, list[Row]], conditions: dict) -> str:
 
 
 def render(rows: dict[str, list[Row]], conditions: dict, width: int | None = None) -> str:
-    """One table of 80 to 120 columns; without `width` as wide as the screen allows."""
+    """Return one table, 80 to 120 columns wide; without `width` as wide as the screen allows."""
     width = width or shutil.get_terminal_size((100, 24)).columns
     console = Console(
         width=min(max(width, NARROWEST), WIDEST),
@@ -111,7 +111,7 @@ QUICK = (
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    """The cells of one row."""
+    """Return the cells of one row."""
     if isinstance(row, LeftOut):
         return (row.name, _lines(row.work, f"left out: {row.reason}"), "-", "-", "-")
     elif isinstance(row, Measurement):
@@ -128,7 +128,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _spread(values: tuple[float, ...]) -> str:
-    """The median, and lowest..highest where there is more than one."""
+    """Return the median as text, with lowest..highest if there are several values."""
     if len(values) == 1:
         return f"{values[0]:.3g}"
     return f"{median(values):.3g} ({min(values):.3g}..{max(values):.3g})"
@@ -153,5 +153,5 @@ def _footer(conditions: dict) -> str:
 
 
 def write_json(path: Path, rows: dict[str, list[Row]], conditions: dict) -> None:
-    """Write `as_json`; the folder is there."""
+    """Write `as_json` to a path whose folder exists."""
     path.write_text(as_json(rows, conditions), encoding="utf-8")

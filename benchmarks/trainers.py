@@ -1,4 +1,4 @@
-"""Trainers of a comparison and their single-threaded worker processes; the cost is CPU time."""
+"""The trainers of a comparison and their single-threaded processes, measured in CPU time."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Engine:
         self.training = PackTraining(tuple(members), lambda seed: data, device)
 
     def epoch(self) -> list[float]:
-        """Train one epoch; validation MSE of each member after it."""
+        """Train one epoch, and return the validation MSE of each member after it."""
         while not self.training.advance():
             pass
         curve = [r for r in self.training.records if (r.split, r.metric) == ("validation", "mse")]
         return curve[-1].values
 
     def parameters(self, k: int) -> list[torch.Tensor]:
-        """Weights and biases of member k."""
+        """Return the weights and biases of member k."""
         return list(self.training.stack.member(k).values())
 
 
@@ -51,7 +51,7 @@ def trainer(kind: str, members: Members, data: PreparedData):
 
 
 def dealt(groups: list[Members], n_genes: int, n_workers: int) -> list[list[Members]]:
-    """Deal groups of members to workers: the costliest first, each to the least busy worker."""
+    """Distribute groups of members, the costliest first, each to the least busy worker."""
 
     def work(group: Members) -> float:
         return sum(cost(member, n_genes) for member in group)
@@ -63,27 +63,27 @@ def dealt(groups: list[Members], n_genes: int, n_workers: int) -> list[list[Memb
 
 
 class Trainers:
-    """The trainers of one process, one after the other."""
+    """The trainers of one process, which train one after the other."""
 
     def build(
         self, kind: str, groups: list[Members], data: PreparedData, one_process: bool = True
     ) -> None:
-        """Make one trainer per group and train one epoch, to compile and fill caches."""
+        """Make one trainer per group and train one epoch, which compiles and fills caches."""
         self.trainers = [trainer(kind, group, data) for group in groups]
         self.errors = [one.epoch() for one in self.trainers]
 
     def train(self, epochs: int) -> float:
-        """Train every group for some epochs; CPU seconds."""
+        """Train every group for some epochs, and return the CPU seconds."""
         started = time.process_time()
         self.errors = [[one.epoch() for _ in range(epochs)][-1] for one in self.trainers]
         return time.process_time() - started
 
     def validation(self) -> list[float]:
-        """Validation MSE of all members after the last epoch."""
+        """Return the validation MSE of all members after the last epoch."""
         return [error for group in self.errors for error in group]
 
     def sgemm(self, size: int = 2048, products: int = 2) -> float:
-        """CPU seconds of one floating-point operation in square float32 products."""
+        """Measure the CPU seconds of one floating-point operation in square float32 products."""
         a, b = torch.ones(size, size), torch.ones(size, size)
         out = torch.zeros(size, size)
         started = time.process_time()
@@ -93,7 +93,7 @@ class Trainers:
 
 
 class Workers:
-    """Processes that train side by side, each with its share of the groups.
+    """Processes that train at the same time, each with its share of the groups.
 
     The interface is that of `Trainers`.
     """
@@ -120,7 +120,7 @@ class Workers:
     def build(
         self, kind: str, groups: list[Members], data: PreparedData, one_process: bool = False
     ) -> None:
-        """Deal the groups out, to the first worker alone if told so, build and warm up."""
+        """Distribute the groups (all to the first worker if `one_process`), build and warm up."""
         n_workers = len(self.connections)
         shares = (
             [groups] + [[]] * (n_workers - 1)
@@ -130,11 +130,11 @@ class Workers:
         self._ask("build", [(kind, share, data) for share in shares])
 
     def train(self, epochs: int) -> float:
-        """CPU seconds of all workers together."""
+        """Train every group for some epochs, and return the CPU seconds of all workers."""
         return sum(self._ask("train", [(epochs,)] * len(self.connections)))
 
     def validation(self) -> list[float]:
-        """Of all workers' members."""
+        """Return the validation MSE of all workers' members after the last epoch."""
         return [
             error
             for errors in self._ask("validation", [()] * len(self.connections))
@@ -142,7 +142,7 @@ class Workers:
         ]
 
     def sgemm(self) -> float:
-        """On the first worker alone."""
+        """Measure the seconds of one floating-point operation on the first worker."""
         return fmean(self._ask("sgemm", [()]))
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class Workers:
 
 @contextmanager
 def workers(n_workers: int, one_core: bool = False) -> Iterator[Workers]:
-    """Workers that end with the block."""
+    """Yield workers, which end with the block."""
     pool = Workers(n_workers, one_core)
     try:
         yield pool
@@ -164,7 +164,7 @@ def workers(n_workers: int, one_core: bool = False) -> Iterator[Workers]:
 
 
 def _serve(connection: Connection, one_core: bool) -> None:
-    """Do what is asked until the other end is closed."""
+    """Call the requested methods of `Trainers` until the other end is closed."""
     torch.set_num_threads(1)
     if one_core:
         from benchmarks.peers_jax import stay_on_one_core

@@ -49,9 +49,9 @@ def train(
 def tune_grid(
     kind: str, members: list[MemberConfig], data: PreparedData, storage: Path
 ) -> list[dict]:
-    """One trial per member on all cores; cell, epochs and validation MSE of each.
+    """Run one trial per member on all cores; return cell, epochs and validation MSE of each.
 
-    Raises RuntimeError where a trial failed.
+    Raises RuntimeError if a trial failed.
     """
     import ray
     from ray import tune
@@ -59,7 +59,7 @@ def tune_grid(
     ray.init()
     best = {"tune_config": tune.TuneConfig(reuse_actors=True)} if kind == "reuse" else {}
     quiet = {"verbose": 0} if kind == "reuse" else {}
-    trainable = tune.with_parameters(train, members=members, data=data, kind=kind)  # with ray.put
+    trainable = tune.with_parameters(train, members=members, data=data, kind=kind)  # by ray.put
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={"cell": tune.grid_search(list(range(len(members))))},
@@ -81,7 +81,7 @@ def tune_grid(
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Train the grid and write what its networks reached as JSON."""
+    """Train the grid and write the results of its networks as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Read when a run measured what from the wall times in its TensorBoard files."""
+"""Times of a run's measurements, read from the wall times in its TensorBoard files."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 
 def first_epoch(run: Path) -> float:
-    """The end of the first epoch that any member ended, in seconds since 1970."""
+    """Return the end of the first epoch of any member, in seconds since 1970."""
     return min(event.wall_time for events in _members(run) for event in events if event.step == 1)
 
 
 def training_seconds(run: Path) -> float:
-    """From the begin of the first member's training to the last measurement of the last."""
+    """Return the seconds from the start of the first member's training to the last measurement."""
     times = [event.wall_time for events in _members(run) for event in events]
     return max(times) - min(times)
 
 
 def _members(run: Path) -> list[list[Event]]:
-    """The events of each member's file."""
+    """Return the events of each member's file. Raises FileNotFoundError if there are no files."""
     top = run / "tensorboard"
     files = sorted(top.rglob("events.out.tfevents.*"))
     if not files:

@@ -11,31 +11,31 @@ from data_utils.preparation import PreparedData, ZScore, split_samples
 from models.config import NOISE_FACTORS, USUAL_TRAINING, MemberConfig, Phase
 
 DENSE = ("dense-2", "dense-4", "dense-6", "dense-8")
-#: The paper grid's.
+#: Usual epochs of each dense model, as in the paper grid.
 EPOCHS = {model: USUAL_TRAINING[model].epochs for model in DENSE}
-#: The paper grid's, and one more, so that a pack of one depth has 11 x 4 = 44 members.
+#: Weights of the sparsity term: with four, a pack of one depth has 11 x 4 = 44 members.
 BETAS = (0.0, 1e-3, 1e-2, 1e-1)
 #: Samples and genes of the simulated cohort.
 SAMPLES, GENES = 2921, 943
 
 
 def cells(epochs: int) -> list[MemberConfig]:
-    """The paper's 44 dense cells of one beta and one seed: 4 depths x 11 noise factors."""
+    """Return the 44 dense cells, of one beta and one seed: 4 depths x 11 noise factors."""
     return [member for model in DENSE for member in _members(model, epochs, (1e-3,))]
 
 
 def pack_of_44(model: str, epochs: int) -> list[MemberConfig]:
-    """44 networks of one depth: 11 noise factors x 4 betas, neighbours with one noise factor."""
+    """Return 44 networks of one depth: 11 noise factors x 4 betas, sorted by noise factor."""
     return _members(model, epochs, BETAS)
 
 
 def conv_members(epochs: int) -> list[MemberConfig]:
-    """33 convolutional networks: 11 noise factors x 3 betas."""
+    """Return 33 convolutional networks: 11 noise factors x 3 betas."""
     return _members("conv", epochs, BETAS[:3])
 
 
 def dense_grid(epochs: int, seeds: int = 3) -> list[MemberConfig]:
-    """The paper's 396 dense networks: 4 depths x 11 noise factors x 3 betas x 3 seeds."""
+    """Return 396 dense networks: 4 depths x 11 noise factors x 3 betas x 3 seeds."""
     return [
         m
         for model, seed in product(DENSE, range(seeds))
@@ -46,7 +46,7 @@ def dense_grid(epochs: int, seeds: int = 3) -> list[MemberConfig]:
 def _members(
     model: str, epochs: int, betas: tuple[float, ...], seed: int = 0
 ) -> list[MemberConfig]:
-    """Networks with fresh noise in every batch, as the peers draw it."""
+    """Return networks with fresh noise in every batch, as the peers draw it."""
     return [
         MemberConfig(
             *(model, (Phase((noise_factor,), epochs),), seed),
@@ -59,9 +59,9 @@ def _members(
 
 
 def bench_data() -> PreparedData:
-    """The simulated cohort, split and scaled as the study does it."""
+    """Return the simulated cohort, split and scaled as in a study."""
     from data_utils.preparation import (
-        prepare,  # these two need pandas, which a bare machine has not
+        prepare,  # these two need pandas, which a GPU machine may lack
     )
     from data_utils.sources import SIMULATED, load_dataset
 
@@ -69,7 +69,7 @@ def bench_data() -> PreparedData:
 
 
 def shortened(data: PreparedData, n_rows: int) -> PreparedData:
-    """The first training rows, and as large a share of the validation rows: a shorter epoch."""
+    """Keep the first training rows and the same share of validation rows, for a shorter epoch."""
     n_validation = max(1, round(len(data.validation) * n_rows / len(data.train)))
     return replace(
         data.with_training_rows(np.arange(n_rows)), validation=data.validation[:n_validation]

@@ -16,7 +16,7 @@ NAME = "itself with 1 worker"
 
 
 def comparisons(repeats: int, quick: bool) -> Iterator[Row]:
-    """Training seconds with 1 worker over twice those with 2; quick: less work, not judged."""
+    """Compare training seconds with 1 worker and twice those with 2; quick: less, no target."""
     grid, epochs = ("few_cells", 6) if quick else ("cells", 10)
     work = f"2 workers: {NETWORKS[grid]}, {epochs} epochs, training part; parallel efficiency"
     if len(os.sched_getaffinity(0)) < 2:

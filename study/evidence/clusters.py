@@ -1,11 +1,11 @@
-"""Intervals over test samples: what comparisons would be with other samples of the same kind.
+"""Intervals over test samples: how comparisons vary with other samples of the same kind.
 
 Samples of one donor, or of another group that a split keeps together, are alike, and so are those
 of one tissue. So whole donors or tissues (Evidence.clusters) are drawn with replacement, and every
-replicate's MSE is measured again on what was drawn of its own test samples. Replicates test the
-same samples again and again, and a sample that is drawn twice counts twice in all of them. Networks
-stay as they were trained, so these intervals leave out what other training samples would change
-(study/evidence/effects.py has that).
+replicate's MSE is measured again on its own test samples among those drawn. Replicates test the
+same samples repeatedly, and a sample that is drawn twice counts twice in all of them. Networks are
+not trained again, so these intervals do not cover other training samples (intervals of
+study/evidence/effects.py do).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def cluster_intervals(
     """Return by key the interval, in percent, of a mean contrast over replicates.
 
     errors: one row per network, noise factor and test sample, with the columns seed, model,
-    noise_factor, cluster and squared_error. Contrasts that no replicate has all networks of are
-    missing, and so are all if there are too few clusters. The draws are the same in every call.
+    noise_factor, cluster and squared_error. A contrast is missing if no replicate has all of its
+    networks; all are if there are fewer than FEWEST_CLUSTERS. The draws are the same in every call.
     """
     codes, clusters = pd.factorize(errors["cluster"])
     if len(clusters) < FEWEST_CLUSTERS:
@@ -50,7 +50,7 @@ def cluster_intervals(
             of = codes[places]
             sums = np.bincount(of, squared[places], minlength=n)
             counts = np.bincount(of, minlength=n).astype(float)
-            with np.errstate(divide="ignore", invalid="ignore"):  # a draw may hold none of them
+            with np.errstate(divide="ignore", invalid="ignore"):  # a draw may have no such samples
                 log_mse[key] = np.log(weights @ sums) - np.log(weights @ counts)
     seeds = sorted({seed for seed, *_ in log_mse})
     found = {}

@@ -10,8 +10,8 @@ s^2 / J is too small a variance of a mean over J of them. Nadeau and Bengio (200
 is n_test / n_train; it is 0 if all replicates have one fixed split, and the interval then covers
 weights, batches and noise, but no other split.
 
-Of several effects in a family each has the interval of the level at which Holm's (1979) procedure
-tests it, and the outcome is read off that interval.
+In a family of effects, each has the interval of the level at which Holm's (1979) procedure tests
+it, and the outcome is read off that interval.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from study.options import SMALLEST
 
 Key = TypeVar("Key", bound=Hashable)
 
-#: Fewer replicates give no verdict: they show too little of their spread.
+#: Fewer replicates give no verdict, since their spread is too uncertain.
 FEWEST = 3
-#: Beyond so many replicates nobody is advised to run more.
+#: Largest number of replicates that is ever recommended.
 MOST = 100
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean effect over replicates in percent, the interval that decides on it, and the outcome.
+    """A mean effect over replicates in percent, its deciding interval and its outcome.
 
     low and high are NaN below FEWEST replicates. `level` is that of the interval: 0.95 for an
     effect by itself, more for one of a family. `needed` is the number of replicates that would
@@ -88,12 +88,12 @@ class Effect:
 
     @property
     def replicates(self) -> str:
-        """How many there are: "1 replicate" or "5 replicates"."""
+        """The number of replicates in words: "1 replicate" or "5 replicates"."""
         return counted(self.n, "replicate")
 
     @property
     def doubt(self) -> str:
-        """Why an effect is undecided, and how many replicates would decide."""
+        """The reason in words why an effect is undecided, and how many replicates would decide."""
         if self.n < FEWEST:
             return f"{self.replicates}: --seeds 1 and 2 give no verdict"
         if self.needed is None:
@@ -101,12 +101,12 @@ class Effect:
         return f"{self.replicates}; --seeds {self.needed} would decide"
 
 
-#: What was not measured.
+#: The effect of a comparison that was not measured.
 UNMEASURED = Effect(NOT_MEASURED, math.nan, math.nan, math.nan, math.nan, math.nan, n=0)
 
 
 def numbers(effect: Effect) -> dict[str, Any]:
-    """Return the fields of an effect by name, of which another can be made."""
+    """Return the fields of an effect by name, to make another one from them."""
     return {its.name: getattr(effect, its.name) for its in fields(Effect)}
 
 
@@ -116,10 +116,10 @@ def effects(
     smallest: float = SMALLEST,
     alpha: float = ALPHA,
 ) -> dict[Key, Effect]:
-    """Judge a family of effects: by key the log ratios, one per replicate, to by key an Effect.
+    """Judge a family of effects from their log ratios, one per replicate, by key.
 
-    Keys without a value are not measured. If all effects were 0, the chance that any is given a
-    sign is at most `alpha`. Raises ValueError for values that are not finite numbers in a row.
+    Keys without a value are UNMEASURED. If all effects were 0, the chance that any gets a sign is
+    at most `alpha`. Raises ValueError for values that are not a row of finite numbers.
     """
     rows = {key: _row(values) for key, values in differences.items()}
     levels = family_levels(rows, overlap, alpha)
@@ -150,9 +150,9 @@ def effect_of(
 def at_level(
     differences: ArrayLike, overlap: float, smallest: float, alpha: float, strictest: float
 ) -> Effect:
-    """Judge one effect at the level that its families give it.
+    """Judge one effect at a given level, such as that of its family.
 
-    `alpha` is 1 less the level of the interval, `strictest` the alpha that `needed` counts on.
+    `alpha` is 1 minus the level of the interval; `strictest` is the alpha for computing `needed`.
     """
     row = _row(differences)
     if not len(row):
@@ -166,10 +166,10 @@ def at_level(
 
 
 def outcome(low: float, high: float, smallest: float = SMALLEST) -> Outcome:
-    """Return what an interval in percent shows; without an interval it is undecided.
+    """Return the outcome of an interval in percent; NaN bounds are undecided.
 
-    Below the smallest effect of interest s lie ratios from 1 / (1 + s) to 1 + s, so that it does
-    not matter which of two MSE stands above.
+    Ratios between 1 / (1 + s) and 1 + s are below the smallest effect of interest s, so that it
+    does not matter which of two MSE is the numerator.
     """
     if -smallest / (1 + smallest / 100) < low and high < smallest:
         return NO_DIFFERENCE
@@ -179,14 +179,14 @@ def outcome(low: float, high: float, smallest: float = SMALLEST) -> Outcome:
 
 
 def percent(log_ratio: float) -> float:
-    """Return a log ratio as a change in percent; those beyond e^700 are cut."""
+    """Return a log ratio as a change in percent; log ratios above 700 count as 700."""
     return 100 * math.expm1(min(log_ratio, 700.0))
 
 
 def mean_interval(values: ArrayLike, overlap: float, level: float) -> tuple[float, float]:
     """Return the corrected t interval of a mean over replicates; NaN below FEWEST of them.
 
-    Equal values have an interval of no width.
+    Equal values have an interval of width 0.
     """
     row = _row(values)
     if len(row) < FEWEST:
@@ -209,9 +209,9 @@ def t_test(values: ArrayLike, overlap: float) -> float:
 def holm_levels(pvalues: Iterable[float], alpha: float = ALPHA) -> list[float]:
     """Return the level at which Holm's step-down procedure tests each of m p-values.
 
-    The j-th least is tested at alpha / (m - j + 1) as long as all before it were rejected; the
-    first that is not, and all after it, have the level of the first. So p <= level is the decision,
-    and an interval of level 1 - that leaves out 0 just then. A p of NaN is not tested.
+    The j-th smallest is tested at alpha / (m - j + 1) if all smaller ones were rejected; the first
+    that is not rejected, and all after it, share its level. So the decision is p <= level, and it
+    agrees with whether an interval of 1 - level excludes 0. A p of NaN is not tested.
     """
     p = np.array(list(pvalues), dtype=np.float64)
     levels = np.full(len(p), alpha)
@@ -227,12 +227,12 @@ def holm_levels(pvalues: Iterable[float], alpha: float = ALPHA) -> list[float]:
 def replicates_needed(
     values: ArrayLike, overlap: float, smallest: float = SMALLEST, alpha: float = ALPHA
 ) -> int | None:
-    """Estimate how many replicates would decide, if others differ like these.
+    """Estimate how many replicates would decide, if further ones vary like these.
 
-    It is the least J above their number at which the interval of a mean like theirs leaves out 0,
-    or lies within the smallest effect, with a chance of POWER. None if no J up to MOST does: with
-    overlapping splits the variance of the mean never falls below overlap x s^2, however many
-    replicates there are.
+    It is the least J above their number at which the interval of such a mean excludes 0, or lies
+    within the smallest effect, with a chance of POWER. None if no J up to MOST is enough: with
+    overlapping splits the variance of the mean never falls below overlap x s^2, for any number of
+    replicates.
     """
     row = _row(values)
     if len(row) < 2:
@@ -247,10 +247,9 @@ def replicates_needed(
 
 
 def shown_digits(low: float, high: float, smallest: float = SMALLEST) -> int:
-    """Return the decimals that an interval in percent is shown with: two digits of its half width.
+    """Return the decimals for showing an interval in percent: two digits of its half width.
 
-    There are two decimals at most, and more only if the outcome of the rounded interval would be
-    another.
+    At most two decimals are shown, except if the rounded interval would have another outcome.
     """
     half = (high - low) / 2
     digits = 1 if not half > 0 else min(2, max(0, 1 - math.floor(math.log10(half))))

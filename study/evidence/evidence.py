@@ -1,4 +1,4 @@
-"""The tables of one run or several, read from their folders; reports are made from them."""
+"""The tables of one run or several, read from their folders, from which reports are made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from study.run.rows import REPLICATE_COLUMNS, SAMPLE_COLUMNS, TISSUE, typed_tabl
 GENE_COLUMNS = ["protocol", "method", "noise_factor", "gene_id", "mse"]
 LABEL_COLUMNS = ["protocol", "method", "noise_factor", "label", "value", "samples", "mse"]
 INFERENCE_COLUMNS = ["input", "predictor", "noise_factor", "seed", "test_mse"]
-#: The network that was looked into (study/evidence/inside.py) is named in the first three.
+#: The first three columns name the network that was examined (study/evidence/inside.py).
 CODE_COLUMNS = [
     *("model", "noise_factor", "seed", "label", "value", "unit"),
     *("samples", "activation", "spread"),
@@ -28,7 +28,7 @@ UNIT_GENE_COLUMNS = ["model", "noise_factor", "seed", "unit", "rank", "gene_id",
 IMAGE_COLUMNS = [
     *("model", "noise_factor", "seed", "image", "sample", "channel", "row", "column", "value")
 ]
-#: Tables that a run may have: their columns, of which the first are the key.
+#: Tables that a run may have: their columns, and how many of the first ones are the key.
 _OPTIONAL = {
     "references": (ERROR_COLUMNS, 4),
     "genes": (GENE_COLUMNS, 4),
@@ -44,14 +44,14 @@ _NEEDED = {
     "members": ("member_id", "status", "noise_factor", "test_mse", "train_clean_mse"),
     "metrics": ("member_id", "epoch", "split", "metric", "noise_factor", "value"),
 }
-#: What the runs of one cohort share: entries of config.json's identity.
+#: Entries of config.json's identity that the runs of one cohort share.
 _SHARED = ("data", "split_seed", "fixed_split", "group", "groups")
-#: The name of the best of the grid `best`: it serves all noise levels, as the references do.
+#: The name of the best network of the grid `best`, which is for all noise factors, like references.
 MIXTURE = "Wiener mixture"
-#: With fewer groups or tissues there is no interval over test samples.
+#: Fewest groups or tissues for an interval over test samples.
 FEWEST_CLUSTERS = 10
-#: What predicts the other genes is given clean or noisy landmark genes, or those of a denoiser by
-#: its name; the gene mean needs none.
+#: Inputs of predictors of the other genes, besides denoisers by name: clean or noisy landmark
+#: genes, or none for the gene mean.
 CLEAN_INPUT, NOISY_INPUT, NO_INPUT = "clean", "noisy", "none"
 #: The predictor that was fitted to noisy landmark genes; the others are fitted to clean ones.
 ON_NOISY = "ridge trained on noisy"
@@ -83,17 +83,17 @@ class Evidence:
 
     Each table has a column `run`; a network that two runs share is kept once.
 
-    name: what the cohort is called where several are compared. members: as members.parquet, one row
-    per network. levels: one row per network x noise factor that it was tested at after training on
-    it (by_level). across: one row per network x noise factor of the study, `tested_at`. references:
-    MSE of identity, gene mean, PCA, Wiener, oracle by noise factor, seed and code size. genes,
-    labels: MSE by gene, and by value of a sample label such as tissue, of networks (mean over
-    seeds) and references ("method"; a reference's protocol is ""). replicates: the samples of each
-    part of each seed's split, and the mean square of their scaled values, which is the MSE of
-    answering 0. inference: test MSE of predicting other genes from the landmarks, by what the
-    landmarks were denoised with ("input") and what predicts. codes, unit_genes, conv_images: what
-    is inside one dense and one conv network of each run. smallest: the smallest effect of interest
-    in percent of MSE, by which verdicts are read off intervals.
+    name: of the cohort among several. members: as members.parquet, one row per network. levels: one
+    row per network x noise factor that it was trained on and then tested at (by_level). across: one
+    row per network x noise factor of the study, `tested_at`. references: MSE of identity, gene
+    mean, PCA, Wiener, oracle by noise factor, seed and code size. genes, labels: MSE by gene, and
+    by value of a sample label such as tissue, of networks (mean over seeds) and references
+    ("method"; a reference's protocol is ""). replicates: number of samples in each part of each
+    seed's split, and the mean square of their scaled values, which is the MSE of answering 0.
+    inference: test MSE of predicting other genes from the landmark genes, by the landmarks'
+    denoiser ("input") and the predictor. codes, unit_genes, conv_images: the inside of one dense
+    and one conv network of each run. smallest: the smallest effect of interest in percent of MSE,
+    by which verdicts are read off intervals.
     """
 
     name: str
@@ -128,11 +128,11 @@ class Evidence:
 
     @property
     def overlap(self) -> float:
-        """Test samples per training sample: how the replicates' splits overlap; 0 if all share one.
+        """Test samples per training sample (study/evidence/effects.py); 0 if all share one split.
 
-        Validation samples count in neither: with them intervals of most pairs of learners would be
-        too wide (docs/report.md). Without a table of replicates it is that of the shares that
-        splits are made with.
+        Validation samples are not counted: with them intervals of most pairs of learners would be
+        too wide (docs/report.md). Without a table of replicates it is the ratio of the default
+        shares of a split.
         """
         if self.fixed_split:
             return 0.0
@@ -145,8 +145,8 @@ class Evidence:
     def samples(self) -> pd.DataFrame:
         """The squared error of every network on each of its own test rows (SAMPLE_COLUMNS).
 
-        It is a mean over genes. There are as many rows as networks x noise factors x test samples,
-        so they are read when they are asked for.
+        The error is a mean over genes. With one row per network x noise factor x test sample the
+        table is large, so it is read only when needed.
         """
         parts, seen = [], pd.Index([])
         for run in self.runs:
@@ -159,10 +159,11 @@ class Evidence:
 
     @cached_property
     def clusters(self) -> pd.Series:
-        """By sample what it is drawn together with; `name` is the kind (see clusters.py).
+        """The cluster of each sample, which is drawn as a whole; `name` is the kind of cluster.
 
-        These are the groups that the splits keep together, such as donors. Without groups they are
-        tissues, if there are enough for an interval, else single samples.
+        Clusters (study/evidence/clusters.py) are the groups that the splits keep together, such as
+        donors. Without groups they are tissues, if these are enough for an interval, else single
+        samples.
         """
         path = self.runs[0].path / "split.parquet"
         if not path.exists():
@@ -182,9 +183,9 @@ def load_cohorts(
 ) -> tuple[Evidence, ...]:
     """Read run folders, and return one Evidence for each set of data and way of splitting them.
 
-    Cohorts stand in the order of their first folders. The smallest effect of interest is
-    `smallest`, or without it that of the runs. Raises InputError for a folder without a run, and if
-    the runs differ in theirs.
+    Cohorts are in the order of their first folders. The smallest effect of interest is `smallest`
+    or, if it is None, that of the runs. Raises InputError for a folder without a run, and if the
+    runs have different ones.
     """
     cohorts: dict[tuple, list[Run]] = {}
     held = {run.path: run for run in map(load_run, folders)}.values()
@@ -224,7 +225,7 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
 
 
 def _names(cohorts: list[list[Run]]) -> list[str]:
-    """Name each cohort by its data; where that is not enough, by the folder of its first run."""
+    """Name each cohort by its data or, if names are equal, by the folder of its first run."""
     sources = [run.config["data"]["source"] for run, *_ in cohorts]
     names = [Path(source).name.partition(".")[0] for source in sources]
     folders = [run.name for run, *_ in cohorts]
@@ -262,7 +263,7 @@ def _evidence(runs: tuple[Run, ...], name: str, smallest: float) -> Evidence:
 
 
 def _once(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Keep the first of rows with equal keys; a failed network gives way to one that has ended."""
+    """Keep the first of rows with equal keys, but prefer networks that have not failed."""
     if "status" in table:
         failed = table["status"] == "failed"
         table = pd.concat([table[~failed], table[failed]])
@@ -292,7 +293,7 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         if missing:
             raise ValueError(f"it has no column {missing[0]}")
         return table
-    except Exception as error:  # those of pyarrow share no class
+    except Exception as error:  # pyarrow's errors share no class
         raise _unreadable(path, error) from None
 
 
@@ -306,11 +307,11 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 
 def across_levels(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per member x noise factor it was tested at, whatever it was trained on.
+    """Return one row per member x noise factor of the test, whatever the member was trained on.
 
     The columns are those of `members`, with `tested_at` and test_mse at that noise factor;
-    noise_factor stays the one that it was trained at (NaN for several). Members carried along
-    through levels have no rows.
+    noise_factor is that of the training (NaN for several). Members that were carried through
+    several levels have no rows.
     """
     test = metrics[(metrics["metric"] == "mse") & (metrics["split"] == "test-across")]
     test = test[["member_id", "noise_factor", "value"]]
@@ -319,11 +320,11 @@ def across_levels(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_level(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per member x noise factor it was tested at after training on it.
+    """Return one row per member x noise factor that it was trained on and then tested at.
 
     The columns are those of `members`; noise_factor, test_mse, train_mse and train_clean_mse (the
-    MSE on clean training rows at that moment, which is what the paper's scripts measured) are the
-    level's. A member without measurements (a failed one) keeps its row.
+    MSE on clean training rows at that moment, as in the paper's scripts) are those of the level. A
+    member without measurements, such as a failed one, keeps its row.
     """
     mse = metrics[metrics["metric"] == "mse"]
     test = mse[mse["split"] == "test"].rename(columns={"value": "test_mse"})

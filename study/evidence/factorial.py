@@ -1,9 +1,9 @@
 """Main effects and interactions of a two-level factorial, over replicates.
 
 A factorial trains every combination of several items, each left as it is (0) or changed (1), in
-each replicate. The effect of an item is the mean over the combinations of the others, so that one
-network per combination and replicate serves all effects; the interaction of two items is by how
-much more the one does if the other is changed as well.
+each replicate. The main effect of an item is the mean over the combinations of the others, so that
+one network per combination and replicate is enough for all effects; the interaction of two items is
+the difference that one makes to the effect of the other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def factorial_effects(
 
     Returns:
         By item, and by pair of items in their order, the effect on MSE in percent: above 0 the item
-        raises it. Only replicates that have every combination of the table count.
+        raises it. Only replicates with every combination of the table are used.
 
     Raises ValueError if the combinations are not balanced: in each pair of columns, items or
     products of two items that share no item, all combinations must be equally frequent.
@@ -47,8 +47,8 @@ def factorial_effects(
 def factorial_contrasts(values: pd.DataFrame, items: Sequence[str]) -> dict[Items, pd.Series]:
     """Return the contrasts that `factorial_effects` judges: by items a series by replicate.
 
-    A main effect is the mean of `value` with the item less the mean without it; an interaction is
-    the main effect of one item with the other changed, less that with the other as it is.
+    A main effect is the mean of `value` with the item minus the mean without it; an interaction is
+    the main effect of one item with the other changed, minus that with the other unchanged.
     """
     columns = list(items)
     table = values.pivot_table(index="seed", columns=columns, values="value", aggfunc="mean")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-#: What an image of conv_images.parquet is: a filter of the first layer, the noisy input, a feature
+#: Kinds of images in conv_images.parquet: a filter of the first layer, the noisy input, a feature
 #: map of the first layer.
 FILTER, INPUT, MAP = "filter", "input", "map"
 
@@ -17,7 +17,7 @@ def as_images(rows: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def pixels(values: np.ndarray, **axes: list) -> pd.DataFrame:
-    """Return (..., height, width) as a frame: a column for each of `axes`, row, column, value."""
+    """Return (..., height, width) as a frame with the columns of `axes`, row, column and value."""
     levels = [*axes.values(), *map(range, values.shape[-2:])]
     index = pd.MultiIndex.from_product(levels, names=[*axes, "row", "column"])
     return pd.DataFrame({"value": values.reshape(-1).astype(float)}, index=index).reset_index()

@@ -1,9 +1,9 @@
-"""How well a file's other genes are predicted from its landmark genes: clean, noisy and denoised.
+"""The error of predicting a file's other genes from clean, noisy and denoised landmark genes.
 
-The paper's section 6 expects that an autoencoder of the landmark genes denoises the other genes,
-too, as D-GEX (Chen et al. 2016) predicts those from the landmark genes. Here a predictor is fitted
-to clean training rows of each replicate (models/prediction.py), and is given the test rows' clean
-landmark genes, noisy ones, and what each denoiser makes of these. "ridge trained on noisy" needs no
+The paper's section 6 expects that an autoencoder of the landmark genes also denoises the other
+genes, since D-GEX (Chen et al. 2016) predicts these from the landmark genes. Here a predictor is
+fitted to clean training rows of each replicate (models/prediction.py). Its inputs are the test
+rows' landmark genes: clean, noisy, and denoised by each denoiser. "ridge trained on noisy" needs no
 denoiser: it is fitted to the noisy training set of the same noise factor, as the networks are.
 """
 
@@ -48,13 +48,13 @@ def write_inference(
     members: pd.DataFrame,
     stopped: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Measure and write inference.parquet. Returns False, with nothing written, if `stopped`.
+    """Measure and write inference.parquet; return False, with nothing written, if `stopped`.
 
     others: values of the other genes, (samples, other genes). data: the landmark genes of a
-    replicate by its seed. `members` is the members table; only those of `planned` that have
-    finished count. The table has a row per input, predictor, noise factor and seed, with the test
-    MSE over all other genes (INFERENCE_COLUMNS), and what validation chose (`choice`). What does
-    not depend on the noise has a row at every noise factor.
+    replicate by its seed. `members` is the members table; only finished networks of `planned` are
+    used. The table has one row per input, predictor, noise factor and seed, with the test MSE over
+    all other genes (INFERENCE_COLUMNS), and the choice of validation (`choice`). Results that do
+    not depend on the noise are repeated at every noise factor.
     """
     validation = members[members["status"] == FINISHED].set_index("member_id")["val_mse"].to_dict()
     finished = [member for member in planned if member.member_id in validation]
@@ -77,9 +77,9 @@ def write_inference(
 
 
 class _Replicate:
-    """One replicate's data, and its denoisers: the Wiener filter, and members of the run.
+    """One replicate's data and denoisers: the Wiener filter, and members of the run.
 
-    `validation` has the validation MSE by member id.
+    `validation` is the validation MSE by member id.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ class _Replicate:
         self.wiener = Wiener().fit(data.train).tune(Pairs.noised(data.validation, self.seed))
 
     def measured(self) -> Iterator[dict]:
-        """Yield a row per input, predictor and noise factor."""
+        """Yield one row per input, predictor and noise factor."""
         mean, *fitted = (self._fitted(its, 0.0) for its in (Mean(), Ridge(), Network(self.seed)))
-        # What does not depend on the noise is measured once.
+        # Results that do not depend on the noise are measured once.
         of_mean = self._row(mean, NO_INPUT, self.data.test, 0.0)
         of_clean = [self._row(its, CLEAN_INPUT, self.data.test, 0.0) for its in fitted]
         for noise_factor in self.noise_factors:
@@ -118,7 +118,7 @@ class _Replicate:
             }
 
     def _fitted(self, predictor: Predictor, noise_factor: float) -> Predictor:
-        """Fit to training rows of a noise factor."""
+        """Fit a predictor to training rows at a noise factor, with validation rows at the same."""
         train = noisy_training_rows(self.data.train, noise_factor, self.seed)
         return predictor.fit(train, self._noisy("validation", noise_factor), self.others)
 
@@ -126,7 +126,7 @@ class _Replicate:
         return noisy_rows(getattr(self.data, part), part, noise_factor, self.seed)
 
     def _inputs(self, noise_factor: float) -> dict[str, np.ndarray]:
-        """Return the test rows' noisy landmark genes, and what each denoiser makes of them."""
+        """Return the test rows' landmark genes by input: noisy, and denoised by each denoiser."""
         noisy = self._noisy("test", noise_factor)
         inputs = {NOISY_INPUT: noisy}
         inputs[self.wiener.name] = self.wiener.denoise(noisy, noise_factor)

@@ -1,6 +1,6 @@
-"""What is kept of the inside of a run's networks, for the report: codes, their genes, conv images.
+"""The tables of the inside of a run's networks: codes, their genes, and images of conv.
 
-One dense network and one conv network are looked into, on their own noisy test rows:
+One dense network and one conv network are examined, on their own noisy test rows:
 
 - codes.parquet: mean activation of each unit of the last code layer by value of each sample label
   (of all samples: label "");
@@ -30,14 +30,14 @@ from study.run.folder import RunFolder
 
 N_GENES = 10  # of each unit
 N_SAMPLES = 3  # with feature maps
-#: The dense network of which the report shows the code, if the run has it; else the shallowest.
+#: Dense networks whose code the report shows: the first one that the run has.
 PREFERRED = ("dense-4", *(name for name in DENSE_MODELS if name != "dense-4"))
 
 
 def write_inside(
     folder: RunFolder, data: Replicates, labels: pd.DataFrame, finished: Sequence[MemberConfig]
 ) -> None:
-    """Write the tables of those networks of `finished` that there are.
+    """Write the tables of the dense and the conv network to examine, if `finished` has them.
 
     `labels` is text, (samples, labels).
     """
@@ -59,9 +59,10 @@ def write_inside(
 
 
 def looked_into(finished: Iterable[MemberConfig], models: Sequence[str]) -> MemberConfig | None:
-    """Return the network that is looked into: a plain one of the first of `models` that there is.
+    """Return the network to examine: a plain one of the first of `models` that has finished.
 
-    Of several it is the one at the noise factor nearest to 0.5, with the least seed.
+    Among several it is the one nearest to noise factor 0.5, with the least seed; None if there is
+    none.
     """
     plain = [
         m
@@ -90,15 +91,15 @@ def _network(
 
 
 def _named(member: MemberConfig, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with the network's model, noise factor and seed in columns."""
+    """Add columns with the network's model, noise factor and seed to a table."""
     return table.assign(model=member.model, noise_factor=member.noise_factor, seed=member.seed)
 
 
 def code_table(activations: np.ndarray, labels: pd.DataFrame) -> pd.DataFrame:
     """Return the mean and standard deviation of each unit over samples, by value of each label.
 
-    `activations` are (samples, units); the units are numbered from 1. The standard deviation is
-    that of the samples themselves.
+    `activations` are (samples, units); the units are numbered from 1. The standard deviation
+    divides by the number of samples.
     """
     units = pd.DataFrame(activations, columns=range(1, activations.shape[1] + 1))
     parts = []

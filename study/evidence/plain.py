@@ -1,4 +1,4 @@
-"""Which rows are of plain networks: the as-written ones with the usual settings of their model."""
+"""Selecting rows of plain networks: as-written ones with the usual settings of their model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import pandas as pd
 
 from models.config import AS_WRITTEN, PLAIN, usual_settings
 
-#: The settings of a network, of which `usual` knows the plain as-written network's.
+#: The settings of a network; `usual` returns those of a plain as-written network.
 SETTINGS = ("beta", *PLAIN)
-#: The settings that every protocol leaves alone.
+#: The settings that no protocol changes.
 UNCHANGED = ("gene_order", "train_fraction", "noise_input")
 
 
 def usual(rows: pd.DataFrame, name: str) -> pd.Series:
     """Return the usual value of a setting for each row's model.
 
-    Noise draws are usually those of the paper, unless all as-written networks have others.
+    The usual noise draws are those of all as-written networks if they agree, else the paper's.
     """
     if name == "beta":
         return pd.Series(0.0, rows.index)
@@ -26,12 +26,12 @@ def usual(rows: pd.DataFrame, name: str) -> pd.Series:
 
 
 def unchanged(rows: pd.DataFrame) -> pd.Series:
-    """Return which rows are of networks on the input that every protocol has."""
+    """Return which rows have the usual values of the settings that no protocol changes."""
     return (rows[[*UNCHANGED]] == pd.Series(PLAIN)[[*UNCHANGED]]).all(axis=1)
 
 
 def plain(rows: pd.DataFrame, *free: str) -> pd.Series:
-    """Return which rows are of plain as-written networks that have ended; `free` settings vary."""
+    """Return which rows are of plain, finished as-written networks; `free` settings may vary."""
     keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "")
     keep &= rows["status"] == "finished"
     for name in set(SETTINGS) - set(free):

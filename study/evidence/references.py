@@ -1,4 +1,4 @@
-"""What the end of a run measures besides its networks' own numbers, for the report.
+"""The measurements at the end of a run, for the report, besides its networks' own numbers.
 
 - references.parquet: validation and test MSE of identity, gene mean, PCA, Wiener (and the oracle of
   the simulated cohort) at every noise factor and seed of the finished networks, with codes of their
@@ -6,11 +6,11 @@
 - genes.parquet and labels.parquet: test MSE by gene, and by value of each sample label such as
   tissue, of the references and of the networks, as means over seeds;
 - examples.npz, if orders of the genes were compared: pictures of samples (write_examples);
-- what is inside two of the networks (study/evidence/inside.py).
+- the inside of two networks (study/evidence/inside.py).
 
-Each seed is a replicate: references are fitted to its training rows, and its validation rows alone
-choose their settings and those of its networks. A network is measured on the very noisy test rows
-that it was tested on; a reference on those of data that are scaled by the training rows. Columns:
+Each seed is a replicate: references are fitted to its training rows, and only its validation rows
+choose their settings and those of its networks. A network is measured on the same noisy test rows
+on which it was tested; a reference on those of data that are scaled by the training rows. Columns:
 study/evidence/evidence.py.
 """
 
@@ -40,11 +40,11 @@ from study.run.folder import RunFolder
 from study.run.rows import FINISHED, typed_table
 
 TABLES = ("references.parquet", "genes.parquet", "labels.parquet")
-MOST_VALUES = 100  # a label with more values names samples rather than groups of them
+MOST_VALUES = 100  # a label with more values identifies samples rather than groups
 N_EXAMPLES = 3  # samples in examples.npz
 #: A protocol ("" of references), a method and a noise factor.
 Key = tuple[str, str, float]
-#: Of each seed: its test samples, and the MSE by gene, (genes,), and by test sample, (samples,).
+#: By key, for each seed: its test samples, and the MSE by gene, (genes,), and by test sample.
 Errors = dict[Key, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
 
@@ -65,9 +65,9 @@ def write_references(
     members: pd.DataFrame,
     stopped: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Measure and write the tables. Returns False, with nothing written, if `stopped` ended it.
+    """Measure and write the tables; return False, with nothing written, if `stopped`.
 
-    `members` is the members table; only those of `planned` that have finished count.
+    `members` is the members table; only finished networks of `planned` are used.
     """
     validation = members[members["status"] == FINISHED].set_index("member_id")["val_mse"].to_dict()
     finished = [member for member in planned if member.member_id in validation]
@@ -91,7 +91,7 @@ def write_references(
     tables = (error_table(rows), gene_table(errors, data.gene_ids), label_table(errors, labels))
     write_examples(folder, data, finished)
     write_inside(folder, data, labels, finished)
-    # Last, since these are what `up_to_date` looks for: after a failure all is written again.
+    # Last, since `up_to_date` checks these: after a failure everything is written again.
     for name, table in zip(TABLES, tables, strict=True):
         folder.write_table(name, table)
     return True
@@ -109,7 +109,7 @@ Measured = tuple[Key, dict | None, tuple[np.ndarray, np.ndarray]]
 def _reference_errors(
     dataset: Dataset, data: PreparedData, seeds: list[int], finished: list[MemberConfig]
 ) -> Iterator[Measured]:
-    """Measure reference_guesses at these networks' noise factors, with codes of their sizes."""
+    """Yield the errors of references at these networks' noise factors, with their code sizes."""
     code_sizes = {
         member.architecture.code_size(data.n_genes)
         for member in finished
@@ -129,7 +129,7 @@ def _mixture_errors(
     validation: dict[str, float],
     noise_factors: list[float],
 ) -> Iterator[Measured]:
-    """Measure as references each seed's best mixture of Wiener filters among `members`."""
+    """Yield the errors of each seed's best mixture of Wiener filters, as those of a reference."""
     for member in least_validation([m for m in members if m.is_mixture], validation):
         for noise_factor in noise_factors:
             row = {"reference": MIXTURE, "noise_factor": noise_factor, "seed": member.seed}
@@ -154,8 +154,8 @@ def least_validation(
 ) -> list[MemberConfig]:
     """Return for each seed the member with the least validation MSE, given by member id.
 
-    Each seed chooses by itself: with a split of its own, its test rows may be validation rows of
-    another.
+    Each seed chooses for itself: if seeds have their own splits, the test rows of one may be
+    validation rows of another.
     """
     best: dict[int, MemberConfig] = {}
     for member in members:
@@ -175,8 +175,8 @@ def best_settings(
 ) -> dict[Key, list[MemberConfig]]:
     """Return by protocol, model and noise factor each seed's best network (least_validation).
 
-    A network that was carried through several noise factors counts for the last one, as its weights
-    are from there. Networks are left out if their rows are no samples (layout "stream"), their
+    A network that was carried through several noise factors counts for the last one, from which its
+    saved weights are. Networks are left out if their rows are not samples (layout "stream"), their
     genes are in another order, or they mix noise factors.
     """
     of_key: dict[Key, list[MemberConfig]] = {}
@@ -208,8 +208,8 @@ def gene_table(errors: Errors, gene_ids: np.ndarray) -> pd.DataFrame:
 def label_table(errors: Errors, labels: pd.DataFrame) -> pd.DataFrame:
     """Return the MSE of each method by value of each label, mean over seeds (LABEL_COLUMNS).
 
-    `labels` is text, (samples, labels). A sample counts once for each seed that tests it;
-    `samples` are the different ones.
+    `labels` is text, (samples, labels). A sample counts once for each seed that tests it; the
+    column `samples` counts distinct samples.
     """
     columns = []
     for key, seeds in errors.items():
@@ -223,13 +223,13 @@ def label_table(errors: Errors, labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(columns: Iterable[tuple[Key, dict]], names: list[str]) -> pd.DataFrame:
-    """Stack columns of each method below the other; `names` begin with the parts of Key."""
+    """Stack the methods' columns to one table; `names` begin with the parts of Key."""
     parts = [pd.DataFrame(dict(zip(names, key, strict=False)) | of) for key, of in columns]
     return pd.concat(parts, ignore_index=True)[names] if parts else typed_table([], names)
 
 
 def grouping_labels(labels: pd.DataFrame) -> pd.DataFrame:
-    """Return as text the labels with 2 to MOST_VALUES values, and with fewer than samples."""
+    """Return as text the labels with 2 to MOST_VALUES values, but fewer values than samples."""
     text = labels.astype(object).where(labels.notna(), "").map(str)
     most = min(MOST_VALUES, len(labels) - 1)
     return text[[name for name in text if 2 <= text[name].nunique() <= most]]
@@ -244,7 +244,7 @@ def reconstructed(
 ) -> tuple[np.ndarray, ...]:
     """Return clean and noisy rows, and a saved network's output for them, (samples, genes) each.
 
-    The rows have the member's own noise factor if it is None.
+    `noise_factor` None is the member's own.
     """
     noise_factor = member.noise_factor if noise_factor is None else noise_factor
     clean = getattr(member_data(data, member), part)
@@ -255,10 +255,10 @@ def reconstructed(
 
 
 def write_examples(folder: RunFolder, data: Replicates, finished: Iterable[MemberConfig]) -> None:
-    """Write examples.npz if `finished` has conv networks of several orders of the genes.
+    """Write examples.npz if `finished` has conv networks with several orders of the genes.
 
-    They are those at the noise factor nearest to 0.5 with the least seed, one for each order of the
-    genes, trained on images of the same size: `order` (orders,); `clean`, `noisy`, `denoised`
+    It uses one network per order, at the noise factor nearest to 0.5 and with the least seed, all
+    on images of the same size. Arrays: `order` (orders,); `clean`, `noisy`, `denoised`
     (orders, samples, height, width), NaN where an image is padded; `error` (orders, height, width),
     the mean squared error by pixel over all test samples; `filters` (orders, channels, 3, 3) of the
     first convolution; `noise_factor`.
@@ -285,7 +285,7 @@ def write_examples(folder: RunFolder, data: Replicates, finished: Iterable[Membe
 
 
 def one_of_each_order(finished: Iterable[MemberConfig]) -> list[MemberConfig]:
-    """Return one as-written conv network for each order of the genes, as GENE_ORDERS has them."""
+    """Return one as-written conv network per order of the genes, in the order of GENE_ORDERS."""
     conv = [
         m for m in finished if (m.model, m.protocol, m.train_fraction) == ("conv", Protocol(), 1)
     ]

@@ -1,4 +1,4 @@
-"""What a search found: from its run folder to tables and an answer.
+"""The results of a search, from its run folder to tables and an answer.
 
 Validation MSE chooses; only the chosen setting and the paper's code size have a test MSE.
 """
@@ -43,7 +43,7 @@ class SearchRun:
 
     @property
     def search(self) -> dict:
-        """Its mode, space, noise_factors, seeds, epochs, sampler and search_seed."""
+        """The search's mode, space, noise_factors, seeds, epochs, sampler and search_seed."""
         return self.config["search"]
 
     @property
@@ -52,13 +52,13 @@ class SearchRun:
         return self.trials[self.trials["state"] == COMPLETE]
 
     def by_seed(self, member_ids: Sequence[str], measure: str = "val_mse") -> pd.Series:
-        """Return a measure of members by seed: each the geometric mean over noise factors."""
+        """Return a measure of members by seed, as the geometric mean over noise factors."""
         chosen = self.members[self.members["member_id"].isin(list(member_ids))]
         return np.exp(np.log(chosen[measure].astype(float)).groupby(chosen["seed"]).mean())
 
 
 def search_of(run: Run) -> SearchRun | None:
-    """Return a run as a search; None if it is none."""
+    """Return a run as a search; None if it is not a search."""
     table = run.path / "trials.parquet"
     if "search" not in run.config or not table.exists():
         return None
@@ -80,7 +80,8 @@ def by_code_size(run: SearchRun) -> pd.DataFrame:
     """Return one row per code size, for the best trial of that size.
 
     Columns: number, code_size, seeds, val_mse with its interval (low, high), and difference,
-    difference_low, difference_high: MSE less that of PAPER_CODE at the same seeds (NaN without it).
+    difference_low, difference_high: MSE minus that of PAPER_CODE at the same seeds (NaN without
+    it).
     """
     best = run.complete.sort_values(["val_mse", "number"]).drop_duplicates("code_size")
     best = best.sort_values("code_size", ignore_index=True)
@@ -106,7 +107,7 @@ def importance(run: SearchRun) -> pd.DataFrame:
     fANOVA (Hutter et al. 2014): the share of the objective's variance over the space that a
     parameter explains; the shares sum to 1. Empty below 4 complete trials.
     """
-    # The summary of every run loads this module, and Optuna's importance takes a second to load.
+    # Not at the top: the summary of every run imports this module, and Optuna takes a second.
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
@@ -134,7 +135,7 @@ def searched(run: SearchRun) -> dict[str, Any]:
 def front(run: SearchRun) -> pd.DataFrame:
     """Return the Pareto front by code size.
 
-    That is the complete trials of which no other has a smaller code and no larger MSE.
+    A complete trial is on it unless another has a smaller code and no larger MSE.
     """
     ordered = run.complete.sort_values(["code_size", "val_mse", "number"])
     least = ordered["val_mse"].cummin().shift(fill_value=np.inf)
@@ -151,11 +152,11 @@ def references(run: SearchRun) -> pd.DataFrame:
 class Answer:
     """The code size with the least validation MSE, and its gain over the paper's.
 
-    `gain` is validation MSE at PAPER_CODE over that at `code_size`, paired by seed, over the seeds
-    that did not choose (over all, if fewer than two did not); None if the paper's size is the
-    chosen one, or not in the space. All seeds have the search's one split. `smallest_near` is the
-    smallest code within 1 % of the best MSE; `at_edge` is whether the chosen one lies at an end of
-    the range that was searched.
+    `gain` is the effect of PAPER_CODE over `code_size` on validation MSE, paired by seed, for the
+    seeds that took no part in the choice (`fresh`; for all seeds if fewer than two took no part);
+    None if the paper's size is the chosen one, or not in the space. All seeds share the search's
+    split. `smallest_near` is the smallest code within 1 % of the best MSE; `at_edge` is whether the
+    chosen one is at an end of the searched range.
     test_mse and paper_test_mse are means over all seeds.
     """
 

@@ -1,8 +1,8 @@
 """Means over replicates: outcomes, intervals and sign-flip tests.
 
 Two models are compared replicate by replicate: with common random numbers (data_utils/noise.py)
-both see the same split, noise and batches of a seed, so their difference is far less noisy than
-either. Verdicts on such differences are in study/evidence/effects.py.
+both have the same split, noise and batches of a seed, so their difference is far less noisy than
+each error. study/evidence/effects.py judges such differences.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ FLIPS = 99_999  # at random, for more differences
 
 
 class Outcome(StrEnum):
-    """What the replicates show about a claim, or that a part of it was not measured.
+    """The outcome of a comparison over replicates.
 
-    "Undecided" is an interval that has room for an effect of interest and for none.
+    An interval that includes both an effect of interest and no effect is "undecided".
     """
 
     HOLDS = "holds"
@@ -46,12 +46,12 @@ class Interval:
 
 
 def interval(values: ArrayLike, overlap: float = 0.0, level: float = 0.95) -> Interval:
-    """Return the interval of a mean over replicates that every table and figure shows.
+    """Return the interval of a mean over replicates, as in all tables and figures.
 
     It is Student's t interval with the variance (1 / J + overlap) s^2 of Nadeau and Bengio (2003,
-    Machine Learning 52:239) for J replicates. `overlap` is n_test / n_train where each has its own
-    split of the same samples, and 0 where the split is one. Equal values get an interval of no
-    width, one value gets NaN.
+    Machine Learning 52:239) for J replicates. `overlap` is n_test / n_train if each has its own
+    split of the same samples, and 0 if they share one. Equal values get an interval of width 0, one
+    value gets NaN.
     """
     x = _finite(values)
     n, mean = len(x), float(x.mean())
@@ -62,7 +62,7 @@ def interval(values: ArrayLike, overlap: float = 0.0, level: float = 0.95) -> In
 
 
 def standard_error(values: np.ndarray, overlap: float) -> float:
-    """Return that of a mean over replicates; 0 for values that differ by rounding alone."""
+    """Return the standard error of a mean over replicates; 0 if values differ only by rounding."""
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         return 0.0
     return float(values.std(ddof=1)) * math.sqrt(1 / len(values) + overlap)
@@ -71,13 +71,13 @@ def standard_error(values: np.ndarray, overlap: float) -> float:
 def sign_flip_test(differences: ArrayLike) -> float:
     """Return the two-sided p of the permutation test for pairs (Fisher 1935; Pitman 1937).
 
-    If the differences are centred at 0, each is as likely to have the other sign. So the size of
-    their mean is compared with those of all 2^n flips; p is the share that is at least as large,
+    Under the null hypothesis each difference is as likely to have the other sign. So the absolute
+    mean is compared with those of all 2^n flips of signs; p is the share that is at least as large,
     and never below 2^(1-n). Above EXACT_UP_TO differences the flips are random, and
     p = (b + 1) / (m + 1) (Phipson and Smyth 2010).
     """
     d = _finite(differences)
-    tolerance = 1e-12 * np.abs(d).sum()  # sums that differ by rounding alone are ties
+    tolerance = 1e-12 * np.abs(d).sum()  # sums that differ only by rounding are ties
     if len(d) <= EXACT_UP_TO:
         sums = np.zeros(1)
         for difference in d:
@@ -89,7 +89,7 @@ def sign_flip_test(differences: ArrayLike) -> float:
 
 
 def counted(n: int, noun: str = "seed") -> str:
-    """Return "1 seed" or "3 seeds", or as many of another noun."""
+    """Return a count with its noun, such as "1 seed" or "3 seeds"."""
     return f"1 {noun}" if n == 1 else f"{n} {noun}s"
 
 

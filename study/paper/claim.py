@@ -1,4 +1,4 @@
-"""What a claim of the paper is made of."""
+"""The fields of a claim of the paper."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from study.paper.judging import Differences, Part, Rule
 #: The two measures, and their columns of a levels table.
 CLEAN, NOISY = "clean training rows", "noisy test rows"
 MEASURES = {CLEAN: "train_clean_mse", NOISY: "test_mse"}
-#: What a protocol is judged by: the scripts measured clean training rows, the text noisy test rows.
+#: The measure that judges a protocol: the scripts used clean training rows, the text noisy test
+#: rows.
 OWN_MEASURE = {AS_PUBLISHED: CLEAN, AS_WRITTEN: NOISY}
 
 
 def measured(levels: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Return a levels table with one of MEASURES as `mse`."""
+    """Return a levels table with the column of a measure as `mse`."""
     return levels.assign(mse=levels[MEASURES[measure]])
 
 
@@ -33,20 +34,20 @@ class Claim:
     where: str
     published: str  # the paper's own numbers (published.csv)
     models: tuple[str, ...]
-    unit: str  # what the effect is, in percent
+    unit: str  # description of the effect, which is in percent
     compare: Callable[[pd.DataFrame], Differences] | None = None  # levels of one protocol
     also: Callable[[Evidence], Differences] | None = None  # further parts as-written
     contrasts: Callable[[pd.DataFrame], Mapping[Part, Contrast]] | None = None
     rule: Rule = Rule()
-    gap: bool = False  # whether it is about overfitting, which has both rows in it
-    shape: bool = False  # whether its parts are the two of a curve's shape
-    grid: str = "paper"  # gives the evidence as-written
+    gap: bool = False  # whether it is about overfitting, which compares test and training rows
+    shape: bool = False  # whether its parts are the fall and the rise of curves
+    grid: str = "paper"  # the grid of its as-written evidence
     needs: str = ""  # what the grid must contain
-    elsewhere: tuple[tuple[str, str], ...] = ()  # what parts are about, and what measures them
+    elsewhere: tuple[tuple[str, str], ...] = ()  # subjects of parts, and commands that measure them
     in_scripts: bool = True  # whether the paper's scripts trained such networks
-    times: float = 0.0  # the ratio of two MSE that the effect is a change from; 0: not said
-    division: str = ""  # what the division by n has to do with it
+    times: float = 0.0  # the ratio of two MSE at which the effect is 0; 0: not shown as a ratio
+    division: str = ""  # the role of the division by n
 
     def measure(self, protocol: str) -> str:
-        """Return what a protocol is judged by."""
+        """Return the measure by which this claim is judged in a protocol."""
         return NOISY if self.gap else OWN_MEASURE[protocol]

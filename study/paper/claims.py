@@ -1,4 +1,4 @@
-"""The paper's claims C1-C10: what each says, and how the evidence judges it.
+"""The paper's claims C1-C10, and judging each by the evidence.
 
 A claim is judged as published, as written, and as published with one item of the scripts changed;
 claims about the error also by both measures, clean training rows and noisy test rows.
@@ -206,10 +206,11 @@ CLAIMS = (
 class Judgement:
     """One claim with its evidence.
 
-    cells: by protocol and measure the verdict, for those that these runs measured. shapes: of C3
-    and C4 the shape of each model's curve, by cell. missing: by protocol, what is not measured and
-    the command that would measure it, or "". steps: what each item of the scripts does. factorial:
-    all effects of the items that were put right in every set; None without such networks.
+    cells: verdicts by protocol and measure, if these runs measured them. shapes: for C3 and C4, the
+    shape of each model's curve, by cell. missing: by protocol, the parts that are not measured with
+    the command that would measure them, or "". steps: the effect of each item of the scripts.
+    factorial: all effects of the items that were corrected in every combination; None without such
+    networks.
     """
 
     claim: Claim
@@ -243,12 +244,12 @@ class Judgement:
 
     @property
     def found(self) -> bool:
-        """Whether the claim, or at least the mean effect over its parts, is there as published."""
+        """Whether the claim, or at least the mean effect over its parts, holds as published."""
         return self.there or any(step.published.outcome == HOLDS for step in self.steps)
 
     @property
     def makers(self) -> list[str]:
-        """The items with which the effect vanishes if it is there as published, or else appears."""
+        """The items whose correction removes the effect or, if absent as published, adds it."""
         verdict = self.cells.get((AS_PUBLISHED, NOISY))
         holds = verdict is not None and verdict.outcome == HOLDS
         steps = [step for step in self.steps if not (step.item == NOISY and self.found and holds)]
@@ -256,20 +257,20 @@ class Judgement:
 
     @property
     def lessened(self) -> list[str]:
-        """The items that take some of the effect away, but are not shown to take all of it."""
+        """The items whose correction removes some of the effect, but not provably all of it."""
         items = [step.item for step in self.steps if step.takes]
         return [item for item in items if item not in self.makers]
 
     @property
     def subject(self) -> str:
-        """What items make: the claim, or only the mean effect over those of its parts."""
+        """What the items explain: the claim, or only the mean effect over its parts."""
         verdict = self.cell(AS_PUBLISHED)
         whole = self.there or verdict is None or len(verdict.parts) < 2
         return self.claim.id if whole else f"the mean effect of {self.claim.id}"
 
     @property
     def artefact(self) -> str:
-        """What makes the claim, in words; "" if nothing is known of that."""
+        """The items that cause the claim, in words; "" if nothing is known."""
         mean = "" if self.subject == self.claim.id else "the mean over its parts "
         pieces = []
         if self.found:
@@ -322,7 +323,7 @@ def judge_claim(claim: Claim, evidence: Evidence) -> Judgement:
 def _over_samples(
     verdict: ClaimVerdict, contrasts: Mapping[Part, Contrast], evidence: Evidence
 ) -> ClaimVerdict:
-    """Return the verdict with the intervals over test samples, as far as those were recorded."""
+    """Add intervals over test samples to a verdict's parts, if errors by sample were recorded."""
     errors = sample_errors(evidence)
     found = cluster_intervals(errors, contrasts) if len(errors) else {}
     parts = (replace(part, samples=found.get(part.part)) for part in verdict.parts)
@@ -330,7 +331,7 @@ def _over_samples(
 
 
 def _missing(claim: Claim, protocol: str, verdict: ClaimVerdict | None) -> str:
-    """Return what these runs do not measure of a claim, and the command that would measure it."""
+    """Return the command that would measure a claim's unmeasured parts, or why none would."""
     published = protocol == AS_PUBLISHED
     if published and not claim.in_scripts:
         return "the paper's scripts had no such networks"

@@ -1,14 +1,14 @@
-"""What each claim of the paper compares: log ratios by part and replicate, in one protocol.
+"""The comparisons of each claim of the paper: log ratios by part and replicate, in one protocol.
 
 Every comparison takes a frame of one protocol with the columns of a levels table
 (study/evidence/evidence.py) and `mse`, the measure that is judged. It returns Differences
 (study/paper/judging.py): log ratios of two MSE of the same replicate, which are above 0 if the
 claim is right.
 
-The gap, which the paper calls overfitting, is log(test MSE / train MSE), both on noisy rows. In a
-split by chance the test rows can be easier than the training rows for any answer: the MSE of each
-gene's mean may be 1.00 on the one and 0.97 on the other. A gap's bias is the log of that ratio, the
-same for all networks of a replicate, so that it is not in the difference of two gaps.
+The gap, which the paper calls overfitting, is log(test MSE / train MSE), both on noisy rows. By
+chance the test rows of a split can be easier than its training rows for any network: the MSE of the
+gene means may be 1.00 on training and 0.97 on test rows. The log of that ratio is a bias of the
+gap, the same for all networks of a replicate, so that it cancels in the difference of two gaps.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from study.paper.published import CONV_STEP
 CONV = "conv"
 MIDDLE = 0.5  # the noise factor of Figs. 4 and 5
 HUNDRED = 100.0
-#: What a part is about: half a claim, or the model of a curve.
+#: Subjects of parts of a claim (Part.about).
 SPARSITY, CODE, MIXED, ACROSS, SPATIAL = "sparsity", "code", "mixed noise", "other noise", "spatial"
 WIENER_INPUT, RIDGE = "Wiener", "ridge"
 
@@ -43,14 +43,14 @@ _NONE = pd.Series(dtype=float)
 def usable(levels: pd.DataFrame) -> pd.DataFrame:
     """Return finished networks on the plain input with a finite `mse`, sorted by epochs.
 
-    As-written networks are plain except for their sparsity term. Noise factors are rounded: 0.1 * 3
-    is 0.3.
+    As-written networks are plain except for their sparsity term. Noise factors are rounded, so that
+    0.1 * 3 is 0.3.
     """
     others = (levels["protocol"] != AS_WRITTEN) & (levels["status"] == "finished")
     keep = plain(levels, "beta", "sparsity", "rho") | (others & unchanged(levels))
     levels = levels[
         keep & np.isfinite(levels["mse"].astype(float))
-    ]  # first: pandas gives an empty table the index of what is assigned
+    ]  # before assigning, since pandas gives an empty table the index of the assigned values
     levels = levels.assign(noise_factor=levels["noise_factor"].astype(float).round(9))
     return levels.sort_values("epochs", kind="stable")
 
@@ -59,11 +59,11 @@ def usable(levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def deeper(names: Iterable[str] = DENSE) -> list[tuple[str, str]]:
-    """Return neighbours in depth as (deeper, other)."""
+    """Return pairs of neighbours in depth as (deeper, other)."""
     return [(deep, flat) for flat, deep in pairwise(names)]
 
 
-#: C1 is a part of C2: if C1 falls, so does C2.
+#: The parts of C1, which are also parts of C2: if C1 is reversed, so is C2.
 MIDDLE_PARTS = tuple(Part(f"{deep} above {flat}", MIDDLE) for deep, flat in deeper())
 
 
@@ -97,7 +97,7 @@ def shape_of_curves(levels: pd.DataFrame, models: tuple[str, ...]) -> Difference
     The turning point of a replicate is the noise factor at which the *other* replicates have the
     least geometric mean MSE, so that its own errors do not choose it. The first part is
     log(MSE at the least noise / MSE there): above 0 the curve falls. The second is
-    log(MSE there / MSE at the most noise): below 0 the curve rises again, above 0 it falls on.
+    log(MSE there / MSE at the most noise): below 0 the curve rises again, above 0 it falls further.
     """
     parts: dict[Part, pd.Series] = {}
     for model in models:
@@ -137,10 +137,9 @@ def _at_turning_points(log_mse: pd.DataFrame) -> pd.Series:
 
 
 def turning_points(log_mse: pd.DataFrame) -> pd.Series:
-    """Return by replicate the noise factor of the least mean of the other replicates.
+    """Return for each replicate the noise factor at which the other replicates' mean is least.
 
-    log_mse: (replicates, noise factors). A replicate without others, which gives no verdict, has
-    its own.
+    log_mse: (replicates, noise factors). A single replicate, which gives no verdict, has its own.
     """
     if len(log_mse) == 1:
         return log_mse.idxmin(axis=1)
@@ -158,7 +157,7 @@ def curves_of(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[str, pd.Ser
 
 
 def _is_curve(log_mse: pd.DataFrame) -> bool:
-    """Return whether a replicate has more than one noise factor."""
+    """Return whether there are replicates with more than one noise factor."""
     return len(log_mse) > 0 and log_mse.shape[1] > 1
 
 
@@ -194,7 +193,7 @@ def contrasts_of_kinds(levels: pd.DataFrame) -> dict[Part, Contrast]:
 
 
 def given_order(evidence: Evidence) -> Differences:
-    """Return C5's difference about spatial features: conv on random gene orders over the given."""
+    """Return C5's spatial difference: MSE of conv on random gene orders over the given order."""
     rows = _alike(evidence.levels, "gene_order")
     rows = rows[(rows["model"] == CONV) & (rows["noise_factor"] == MIDDLE)]
     mse = _table(rows.assign(mse=rows["test_mse"]), "gene_order")
@@ -206,7 +205,7 @@ def given_order(evidence: Evidence) -> Differences:
 
 
 def overfitting(levels: pd.DataFrame) -> Differences:
-    """Return C6's differences, of the gap under more and less constraint.
+    """Return C6's differences of the gap with more and with less constraint.
 
     They are means over noise factors: by model, the largest beta against beta 0, and for networks
     that differ only in their code, the largest code against the smallest.
@@ -245,7 +244,7 @@ def _by_code(levels: pd.DataFrame) -> Differences:
 
 
 def gap_by_depth(levels: pd.DataFrame) -> Differences:
-    """Return C8's differences: gap of the deeper of two neighbours less the other's, at 0.5."""
+    """Return C8's differences: gap of the deeper of two neighbours minus the other's, at 0.5."""
     gaps = _table(_with_gap(_plain(levels)))
     return {
         Part(f"{deep} overfits more than {flat}", MIDDLE): (
@@ -256,7 +255,7 @@ def gap_by_depth(levels: pd.DataFrame) -> Differences:
 
 
 def gap_by_noise(levels: pd.DataFrame) -> Differences:
-    """Return C9's differences of the gap at the least and at the most noise factor.
+    """Return C9's differences between the gaps at the least and at the most noise factor.
 
     Dense networks should overfit less at the most noise, the conv network more.
     """
@@ -279,9 +278,9 @@ def _with_gap(levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def mixed_noise(levels: pd.DataFrame) -> Differences:
-    """Return the first half of C7: by model, the specialists' MSE over that of one for mixed noise.
+    """Return C7's first half: by model, the specialists' MSE over that of the mixed-noise network.
 
-    They are means over the noise factors that both were tested at.
+    They are means over the noise factors at which both were tested.
     """
     mixed = levels[levels["mixed"] & (levels["beta"] == 0)]
     special = _plain(levels)
@@ -295,11 +294,11 @@ def mixed_noise(levels: pd.DataFrame) -> Differences:
 
 
 def other_noise(evidence: Evidence) -> Differences:
-    """Return the second half of C7: what the best network trained at another noise factor gains.
+    """Return C7's second half: the gain of the best network trained at another noise factor.
 
-    It is by model the MSE of the network trained where it is tested, over that of the best one
-    trained elsewhere: the best of the other replicates, as a turning point is (shape_of_curves). It
-    is a mean over the noise factors tested at.
+    It is, by model, the MSE of the network trained at the noise factor of the test over that of the
+    best one trained at another, which the other replicates choose (as in shape_of_curves). It is a
+    mean over the noise factors of the test.
     """
     across = _alike(evidence.across)
     across = across.assign(
@@ -316,7 +315,7 @@ def other_noise(evidence: Evidence) -> Differences:
 
 
 def _elsewhere(rows: pd.DataFrame, model: str, tested_at: float) -> pd.Series:
-    """Return the gain of the best network trained elsewhere over that trained at `tested_at`."""
+    """Return the gain of the best network of another noise factor over that of `tested_at`."""
     mse = _table(rows)[model].dropna()  # (seeds, noise factors trained at)
     if tested_at not in mse or not _is_curve(mse):
         return _NONE
@@ -328,11 +327,11 @@ def _elsewhere(rows: pd.DataFrame, model: str, tested_at: float) -> pd.Series:
 
 
 def other_genes(evidence: Evidence) -> Differences:
-    """Return C10's differences: what denoised landmarks gain in predicting the other genes.
+    """Return C10's differences: the gain of denoised landmarks in predicting the other genes.
 
     It is the MSE of predicting them from noisy landmarks over that from denoised ones.
-    Landmarks are denoised by each network and the other genes predicted by a ridge. Other
-    predictors, and the Wiener filter in place of noisy landmarks, are compared aside.
+    Landmarks are denoised by each network, and a ridge predicts the other genes. Comparisons with
+    other predictors, and with the Wiener filter instead of noisy landmarks, do not count (ASIDE).
     """
     rows = evidence.inference
     rows = rows[rows["noise_factor"] > 0]
@@ -384,7 +383,7 @@ def sample_errors(evidence: Evidence) -> pd.DataFrame:
 
 
 def _alike(rows: pd.DataFrame, *free: str) -> pd.DataFrame:
-    """Return finished as-written networks of one noise factor, plain except in `free` settings."""
+    """Return finished as-written networks of one noise factor, plain except for `free` settings."""
     keep = plain(rows, *free) & np.isfinite(rows["test_mse"].astype(float))
     keep &= ~(rows["mixed"].astype(bool) | rows["carried"].astype(bool))
     rows = rows[keep]
@@ -401,7 +400,7 @@ def _plain(levels: pd.DataFrame) -> pd.DataFrame:
 def _table(levels: pd.DataFrame, by: str = "model") -> pd.DataFrame:
     """Pivot log MSE to (seeds, `by` x noise factors), for networks with the most epochs.
 
-    An MSE of 0 has no logarithm and counts as not measured.
+    An MSE of 0, which has no logarithm, counts as not measured.
     """
     columns = [by, "noise_factor"]
     mse = levels.pivot_table(index="seed", columns=columns, values="mse", aggfunc="last")
@@ -414,13 +413,13 @@ def _at(mse: pd.DataFrame, model: str, noise_factor: float) -> pd.Series:
 
 
 def _less(more: pd.DataFrame, less: pd.DataFrame) -> pd.Series:
-    """Return the difference by seed, mean over the noise factors of both, of seeds with all."""
+    """Return the difference by seed, as a mean over shared noise factors, for seeds with all."""
     both = more.columns.intersection(less.columns)
     return (more[both] - less[both]).dropna().mean(axis=1)
 
 
 def mean_of_parts(differences: Differences) -> pd.Series:
-    """Return the mean over the measured parts by replicate, of replicates that have them all."""
+    """Return the mean over the measured parts by replicate, for replicates that have them all."""
     measured = [values for values in differences.values() if values.notna().any()]
     return pd.concat(measured, axis=1).dropna().mean(axis=1) if measured else _NONE
 

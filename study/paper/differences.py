@@ -12,7 +12,7 @@ _OPEN = "not given"
 
 @dataclass(frozen=True)
 class Difference:
-    """One item of the method, in five forms, and why the program does what it does."""
+    """One item of the method: in the text, the scripts and both protocols, with our reason."""
 
     item: str
     text: str
@@ -193,7 +193,7 @@ DIFFERENCES = (
     ),
 )
 
-#: Names of the columns, for a reader.
+#: Headings of the columns by field.
 COLUMNS = dict(
     zip(
         [field.name for field in fields(Difference)],
@@ -209,6 +209,6 @@ def differences_table() -> pd.DataFrame:
 
 
 def differences_markdown() -> str:
-    """Return the table as docs/paper.md has it."""
+    """Return the table in Markdown, as it is in docs/paper.md."""
     rows = [[*COLUMNS.values()], ["---"] * len(COLUMNS), *map(astuple, DIFFERENCES)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -33,7 +33,7 @@ from study.evidence.stats import (
 
 
 class Role(StrEnum):
-    """What a part does to the verdict on its claim."""
+    """The role of a part in the verdict on its claim."""
 
     DECIDES = "decides"
     BOUND = "must not be reversed"  # no difference is enough
@@ -41,7 +41,7 @@ class Role(StrEnum):
 
 
 class Part(NamedTuple):
-    """A part of a claim: what is compared, at which noise factor (None: all), and its subject."""
+    """A part of a claim: the comparison, its noise factor (None: all), subject and role."""
 
     comparison: str
     noise_factor: float | None = None
@@ -59,17 +59,17 @@ class Part(NamedTuple):
 #: measured.
 Differences = Mapping[Part, pd.Series]
 
-#: What decides first: of a claim that every part must confirm, and of one that any part confirms.
+#: Outcomes by priority: for a claim that every part must confirm, and for one that any part may.
 ALL_OF = (REVERSED, NO_DIFFERENCE, UNDECIDED, NOT_MEASURED, HOLDS)
 ANY_OF = (HOLDS, UNDECIDED, NOT_MEASURED, NO_DIFFERENCE, REVERSED)
-#: What an interval covers if the replicates share one split.
+#: Note on an interval if the replicates share one split.
 ONE_SPLIT = "one split: other weights, batches and noise are covered, other splits are not"
 NAMED = 3  # parts of one outcome that a sentence names; more are counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartVerdict(Effect):
-    """The effect of one part, and what stands beside its interval.
+    """The effect of one part, with a sign-flip test and an interval over test samples.
 
     sign_flips: the p of the sign-flip test, which assumes no distribution. samples: the interval
     over test samples (study/evidence/clusters.py), in percent; None if it was not measured.
@@ -84,12 +84,11 @@ class PartVerdict(Effect):
 class ClaimVerdict(Effect):
     """The verdict on all parts together.
 
-    Effect, interval and the other numbers are those of the part that decides: the one that is most
-    surely reversed, or if the claim holds the weakest. Only `needed` is of the whole claim. So the
-    interval that is shown and the outcome agree. `n` counts the replicates of the part that has
-    fewest. If parts are missing that could still change the outcome, it is "not measured", and
-    there is no effect. `drawn` is what the intervals over test samples draw as a whole: a donor, a
-    tissue, or a sample.
+    Effect, interval and the other numbers are those of the deciding part, so that the shown
+    interval and the outcome agree: the part that is most surely reversed or, if the claim holds,
+    the weakest. Only `needed` is that of the whole claim, and `n` is the least number of replicates
+    of a part. If missing parts could still change the outcome, it is "not measured" and has no
+    effect. `drawn` is the unit of the intervals over test samples: a donor, a tissue or a sample.
     """
 
     parts: tuple[PartVerdict, ...]
@@ -99,7 +98,7 @@ class ClaimVerdict(Effect):
 
     @property
     def words(self) -> str:
-        """Which parts are which: "reversed: a, b; holds: 3 of 5 parts"; "" for a single part."""
+        """The parts by outcome: "reversed: a, b; holds: 3 of 5 parts"; "" for a single part."""
         if len(self.parts) < 2:
             return ""
         pieces = []
@@ -112,7 +111,7 @@ class ClaimVerdict(Effect):
 
     @property
     def sentence(self) -> str:
-        """The effect that decides with its interval, the doubt, and which parts are which."""
+        """The deciding effect with its interval, the doubt, and the parts by outcome."""
         pieces = []
         if self.decisive is not None:
             of = f", {self.decisive.name}" if len(self.parts) > 1 else ""
@@ -133,7 +132,7 @@ class ClaimVerdict(Effect):
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row per part: what is compared, its effect and its outcome."""
+        """One row per part with its comparison, effect and outcome."""
         rows = [
             {
                 "comparison": part.part.comparison,
@@ -152,10 +151,11 @@ class ClaimVerdict(Effect):
 
 @dataclass(frozen=True)
 class Rule:
-    """How parts make a verdict.
+    """The rule by which parts make a verdict.
 
-    smallest: the smallest effect of interest in percent. any_of: whether one part is enough, as in
-    "may" and "or". apart: parts that are a claim by themselves; if it is reversed, so is this one.
+    smallest: the smallest effect of interest in percent. any_of: whether one part is enough, as for
+    "may" and "or". apart: parts that are also a claim by themselves; if that claim is reversed, so
+    is this one.
     """
 
     smallest: float = SMALLEST
@@ -164,7 +164,7 @@ class Rule:
 
     @property
     def by_one(self) -> tuple[Outcome, ...]:
-        """The outcomes that one part brings about; the other definite ones take all parts."""
+        """The outcomes for which one part is enough."""
         return (HOLDS,) if self.any_of else (REVERSED, NO_DIFFERENCE)
 
     @property
@@ -178,18 +178,18 @@ def judge(
 ) -> ClaimVerdict | None:
     """Judge a claim by its parts; None if no part was measured.
 
-    What one part is enough for, such as that an order of models is reversed somewhere, is tested at
-    the level that Holm's procedure gives each part: many parts have many chances to be wrong. Parts
-    that stand `apart` are a family of their own as well, and have the less strict of the two levels
-    (closed testing: if the smaller claim falls, so does the larger). A true claim is then reversed
-    with a chance of at most ALPHA, since it takes the lower tail of a two-sided test, ALPHA / 2, in
-    one of two families.
+    Outcomes for which one part is enough, such as a reversed order of two models, are tested at the
+    level that Holm's procedure gives each part, because many parts have many chances to be wrong.
+    Parts of `apart` are also a family of their own, and get the less strict of the two levels
+    (closed testing: if the smaller claim is false, so is the larger). A true claim is then reversed
+    with a chance of at most ALPHA, since that takes the lower tail of a two-sided test, ALPHA / 2,
+    in one of two families.
 
-    What every part must show, such as that the order is right everywhere, is tested at ALPHA in
+    Outcomes that every part must have, such as the right order everywhere, are tested at ALPHA in
     each part. This is the intersection-union test (Berger 1982, Technometrics 24:295), which needs
-    no correction: if the claim is false, one of its parts is, and the claim holds only if that part
-    is shown to hold, with a chance of at most ALPHA / 2. All parts then have intervals of that
-    level. What one part decides comes first.
+    no correction: if the claim is false, one of its parts is false, and the claim is said to hold
+    only if that part is found to hold, with a chance of at most ALPHA / 2. All parts then have
+    intervals of level 1 - ALPHA. Outcomes for which one part is enough are tried first.
     """
     rule = rule or Rule()
     known = {Part(*part): values.dropna() for part, values in differences.items()}
@@ -239,7 +239,7 @@ def _part(
 
 
 def _together(parts: tuple[PartVerdict, ...], overlap: float, rule: Rule) -> ClaimVerdict:
-    """Combine the parts that count; the part that decides gives the numbers."""
+    """Combine the parts that count, with the numbers of the part that decides."""
     counted = _counting(parts)
     outcomes = [_counted_as(part) for part in counted]
     order = ANY_OF if rule.any_of else ALL_OF
@@ -253,7 +253,7 @@ def _together(parts: tuple[PartVerdict, ...], overlap: float, rule: Rule) -> Cla
 
 
 def _counting(parts: tuple[PartVerdict, ...]) -> tuple[PartVerdict, ...]:
-    """Return the parts that decide; if there are none, all of them."""
+    """Return the parts that are not ASIDE; all parts if there are no others."""
     return tuple(part for part in parts if part.part.role != Role.ASIDE) or parts
 
 
@@ -263,7 +263,7 @@ def _counted_as(part: PartVerdict) -> Outcome:
 
 
 def _supports(part: PartVerdict) -> float:
-    """Return how far a part supports its claim: the end of its interval that decides on it."""
+    """Return the support of a part for its claim: the end of its interval that decides on it."""
     end = part.low if part.outcome == HOLDS else part.high
     return part.effect if math.isnan(end) else end
 
@@ -271,10 +271,10 @@ def _supports(part: PartVerdict) -> float:
 def _needed(
     corrected: tuple[PartVerdict, ...], each: tuple[PartVerdict, ...], rule: Rule
 ) -> int | None:
-    """Return the replicates that would decide on a claim, if others differ like these.
+    """Return how many replicates would decide on a claim, if further ones vary like these.
 
-    One part is enough if any leans to what one part brings about; else all others must be decided.
-    `corrected` and `each` are the parts at the levels of the one and of the other.
+    If any undecided part leans to an outcome for which one part is enough, one such part must be
+    decided; else all must be. `corrected` are the parts at Holm's levels, `each` at ALPHA.
     """
     pairs = [*zip(_counting(corrected), _counting(each), strict=True)]
     one = [
@@ -288,7 +288,7 @@ def _needed(
 
 
 def _leans(part: PartVerdict, rule: Rule) -> bool:
-    """Whether a part leans to an outcome that one part brings about."""
+    """Return whether a part leans to an outcome for which one part is enough."""
     if part.outcome != UNDECIDED:
         return _counted_as(part) in rule.by_one
     half = rule.smallest / 2

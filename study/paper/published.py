@@ -1,4 +1,4 @@
-"""The numbers that the paper prints or plots, and what each of them is.
+"""The numbers that the paper prints or plots, with their meaning.
 
 P. Sharma, "Loss Analysis of Denoising Autoencoders on Gene Expression Data" (2019). `published.csv`
 has one row per number. Not all of them are the MSE of eq. 11 as they stand:
@@ -15,11 +15,11 @@ has one row per number. Not all of them are the MSE of eq. 11 as they stand:
   +-1e-6, they fall from 0.0035 to 0.00034. It has no point at noise factor 1.0.
 - "author draft appendix": 2 and 4 layers at ten sample counts, MSE divided by each count.
 
-Fig. 4 and Figs. 6-8 disagree where they meet (4 layers at 0.5: 0.862 against 0.943); both are kept.
+Fig. 4 and Figs. 6-8 disagree on the same network (4 layers at 0.5: 0.862 and 0.943); both are kept.
 
-They do not measure what this study measures, even in the same unit: the paper's scripts carried one
-network along from noise level to noise level, answered real-valued data with a sigmoid, and
-evaluated on clean training inputs rather than noisy test inputs.
+Even in the same unit these numbers are not the study's measure: the paper's scripts carried one
+network from noise level to noise level, had a sigmoid output for real-valued data, and evaluated on
+clean training inputs rather than noisy test inputs.
 """
 
 import math
@@ -46,7 +46,7 @@ class PublishedValue:
     noise_factor: float
     kind: str  # "plotted" (as it is), "about" (a plot without a scale), "recovered" (`printed` x n)
     printed: float  # as the paper shows it; for Fig. 9 the relative height of the point
-    n: int  # what the paper divided the MSE by: 1 unless kind is "recovered"
+    n: int  # the number by which the paper divided the MSE: 1 unless kind is "recovered"
     tolerance: float  # `mse` is known to within plus or minus this
     mse: float  # mean over samples and genes of (s - s')^2
 
@@ -57,7 +57,7 @@ def published_table() -> pd.DataFrame:
     table = pd.read_csv(path, float_precision="round_trip")
     recovered = table["printed"] * table["n"]
     return table.assign(
-        tolerance=table["tolerance"] * table["n"],  # in the file it is that of `printed`
+        tolerance=table["tolerance"] * table["n"],  # the file has the tolerance of `printed`
         mse=recovered.mask(table["kind"] == "about", 1.0),
     )
 
@@ -65,7 +65,7 @@ def published_table() -> pd.DataFrame:
 def published_mse(model: str, noise_factor: float) -> PublishedValue | None:
     """Return a point of the paper's curve for a model (Figs. 6-10); None if it has no such point.
 
-    Look at `kind`: of Fig. 9 only the rough height is known, and Fig. 10 is recovered from MSE / n.
+    Check `kind`: only the rough height of Fig. 9 is known, and Fig. 10 is recovered from MSE / n.
     """
     return _figures().get((_CURVES.get(model, ""), model, _key(noise_factor)))
 
@@ -76,10 +76,10 @@ def published_fig4() -> dict[str, PublishedValue]:
 
 
 def division_by_n() -> pd.DataFrame:
-    """Return the paper's numbers that are an MSE divided once more by n: printed x n is the MSE.
+    """Return the paper's numbers that are an MSE divided by n, so that printed x n is the MSE.
 
-    One row per number of Figs. 4 and 10. For Fig. 4, `curve` is what Figs. 6-9 have for the same
-    network at noise 0.5 (Fig. 9 shows only "about 1"), and `ratio` is product / curve.
+    One row per number of Figs. 4 and 10. For Fig. 4, `curve` is the number of Figs. 6-9 for the
+    same network at noise 0.5 (Fig. 9 shows only "about 1"), and `ratio` is product / curve.
     """
     rows = []
     conv = [published_mse("conv", noise) for noise in NOISE_FACTORS]
@@ -107,5 +107,5 @@ def _figures() -> dict[tuple[str, str, int | None], PublishedValue]:
 
 
 def _key(noise_factor: float) -> int | None:
-    """Compare noise factors in millionths: 0.1 * 3 is the paper's 0.3."""
+    """Return a noise factor in millionths, so that 0.1 * 3 equals the paper's 0.3."""
     return round(noise_factor * 1e6) if math.isfinite(noise_factor) else None

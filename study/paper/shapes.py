@@ -18,8 +18,8 @@ UNCLEAR = "undecided"
 class Shape:
     """The shape of one model's curve, from the first noise factor to the last.
 
-    at: the turning point, the noise factor of the least mean MSE. fall, rise: the change of MSE in
-    percent from `first` to there, and from there to `last`; each with its interval.
+    at: the turning point, which is the noise factor of the least mean MSE. fall, rise: the change
+    of MSE in percent from `first` to `at`, and from `at` to `last`, each with its interval.
     """
 
     model: str
@@ -32,7 +32,7 @@ class Shape:
 
     @property
     def words(self) -> str:
-        """The shape with where and by how much, as "dense-4 falls to noise 0.4, ..."."""
+        """The shape in words, with its changes of MSE and their noise factors."""
         if self.word == FLAT:
             return f"{self.model} is flat from noise {self.first:g} to {self.last:g}"
         pieces = []
@@ -51,8 +51,9 @@ def shapes_of(
 ) -> tuple[Shape, ...]:
     """Return the shape of each model, from the parts of C3 or C4 and the mean curves.
 
-    The word is read off the two intervals that judge the claim. A curve whose ends and least point
-    agree, but that is higher by more than `smallest` percent in between, has no shape of these.
+    The word is read off the two intervals that judge the claim. A curve without a difference
+    between its ends and its least point, but higher by more than `smallest` percent in between, is
+    undecided.
     """
     found = []
     for model, curve in curves.items():

@@ -1,15 +1,16 @@
-"""What makes a claim: what becomes of its effect if items of the scripts are put right.
+"""The causes of a claim: the change of its effect if items of the scripts are corrected.
 
-A claim's effect is the mean over its parts. An item makes a claim (Step.makes) if the effect is
-there as published, the item takes away from it, and nothing is left of it with the item put right;
-each is read off an interval. By how much an item takes away is
+A claim's effect is the mean over its parts. An item makes a claim (Step.makes) if the effect exists
+as published, correcting the item reduces it, and nothing is left of it with the item corrected;
+each is read off an interval. The reduction by an item is
 
-- for items of which every set was trained, their main effect in a factorial (Factorial): a mean
-  over all settings of the others;
-- for others, and for the conv network, the effect as published over that with the item alone.
+- for items of which every combination was trained, their main effect in a factorial (Factorial): a
+  mean over all settings of the others;
+- for others, and for the conv network, the effect as published over that with only the item
+  corrected.
 
-Effects that are judged together, at Holm's levels, are those of a factorial, and those of all other
-items. Both are paired by replicate.
+The effects of a factorial are judged together, at Holm's levels, and so are those of all other
+items. All are paired by replicate.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ from study.paper.comparisons import CONV, divided_by_n, mean_of_parts, usable
 from study.paper.judging import Differences, Part
 
 DIVIDED = "conv MSE / n, as Fig. 10 prints it"
-#: The items of the factorial: those of the grid, and what is measured, which needs no training.
+#: The items of the factorial: those of the grid, and the measure, which needs no training.
 ITEMS = (*FACTORS, NOISY)
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one item of the scripts does to a claim.
+    """The effect of correcting one item of the scripts on a claim.
 
-    published, changed: the effect as published, and with the item alone put right. change: by how
-    much the item takes away from the effect (see above), in percent.
+    published, changed: the claim's effect as published, and with only the item corrected. change:
+    the reduction of the effect by the correction (see above), in percent.
     """
 
     item: str
@@ -52,27 +53,27 @@ class Step:
 
     @property
     def takes(self) -> bool:
-        """Whether the effect is there as published, and the item takes away from it."""
+        """Whether the effect exists as published, and correcting the item reduces it."""
         return self.published.outcome == self.change.outcome == HOLDS
 
     @property
     def makes(self) -> bool:
-        """Whether the effect is there as published, and the item takes all of it away."""
+        """Whether the effect exists as published, and correcting the item removes all of it."""
         return self.takes and self.changed.outcome in (NO_DIFFERENCE, REVERSED)
 
     @property
     def adds(self) -> bool:
-        """Whether the effect is not there as published, and appears with the item changed."""
+        """Whether the effect is absent as published, and appears with the item corrected."""
         absent = self.published.outcome in (NO_DIFFERENCE, REVERSED)
         return absent and self.change.outcome == REVERSED and self.changed.outcome == HOLDS
 
 
 @dataclass(frozen=True)
 class Factorial:
-    """What all sets of ITEMS do to a claim's effect, in percent; below 0 they take away from it.
+    """The effects of correcting ITEMS on a claim's effect, in percent; below 0 they reduce it.
 
     effects: by item the main effect, and by pair of items their interaction. right: the claim's
-    effect with all items put right.
+    effect with all items corrected.
     """
 
     effects: dict[Items, Effect]
@@ -83,7 +84,7 @@ class Factorial:
 
 
 def factorial_of(claim: Claim, evidence: Evidence) -> Factorial | None:
-    """Judge the factorial of a claim on dense models; None if some set of items was not trained."""
+    """Judge the factorial of a claim on dense models; None if a combination was not trained."""
     values = factorial_values(claim, evidence)
     if values.empty:
         return None
@@ -95,8 +96,8 @@ def factorial_of(claim: Claim, evidence: Evidence) -> Factorial | None:
 def factorial_values(claim: Claim, evidence: Evidence) -> pd.DataFrame:
     """Return a claim's effect by replicate in every setting of ITEMS: columns seed, ITEMS, value.
 
-    `value` is a log ratio, above 0 if the claim is right, the mean over the parts that all settings
-    have. Only replicates that have every setting count.
+    `value` is a log ratio, above 0 if the claim is right, as a mean over the parts that all
+    settings have. Only replicates with every setting are used.
     """
     columns = ["seed", *ITEMS, "value"]
     none = pd.DataFrame(columns=columns)
@@ -120,15 +121,15 @@ def _all_have(part: Part, found: Iterable[Differences]) -> bool:
 
 
 def _effect(claim: Claim, differences: Differences) -> pd.Series:
-    """Return the mean over the parts by replicate; a fall and what is beyond it are one part."""
+    """Return the mean over the parts by replicate, counting a fall and its continuation as one."""
     return (2 if claim.shape else 1) * mean_of_parts(differences)
 
 
 @lru_cache(1)
 def _settings(evidence: Evidence) -> dict[frozenset[str], pd.DataFrame]:
-    """Return the levels of dense models by set of ITEMS put right; {} if any set is missing.
+    """Return the levels of dense models by set of corrected ITEMS; {} if any set is missing.
 
-    Fresh networks exist at a few noise factors only: the noise factors are those that all have.
+    Only noise factors that all sets have are kept, since fresh networks are trained at a few only.
     """
     levels = evidence.levels
     levels = levels[(levels["protocol"] == AS_PUBLISHED) & levels["model"].isin(DENSE)]
@@ -148,9 +149,9 @@ def _settings(evidence: Evidence) -> dict[frozenset[str], pd.DataFrame]:
 
 
 def steps_of(claim: Claim, evidence: Evidence, factorial: Factorial | None) -> tuple[Step, ...]:
-    """Compare a claim's effect as published with that with each item put right, by replicate.
+    """Compare a claim's effect as published with that after correcting each item, by replicate.
 
-    Only models and parts that both measured count.
+    Only models and parts that are measured in both are used.
     """
     if claim.compare is None or not claim.in_scripts:
         return ()
@@ -179,7 +180,7 @@ def steps_of(claim: Claim, evidence: Evidence, factorial: Factorial | None) -> t
 def _variants(claim: Claim, levels: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield (item, levels) as published with one item changed, for items of the claim's models.
 
-    Models that cannot have an item changed that others of the claim can stand as published.
+    If an item can be changed in some models of the claim only, the others stay as published.
     """
     published = levels[levels["changed"] == ""]
     if published.empty:

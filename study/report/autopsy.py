@@ -1,9 +1,9 @@
-"""The autopsy: the published protocol with items set right, one at a time and in every set.
+"""The autopsy: the published protocol with items corrected, one by one and in every combination.
 
-The dense models are a two-level factorial over FACTORS and the measure: every set of items is
-trained, and every network is measured on clean training rows and on noisy test rows. So the effect
-of an item is a mean over all settings of the others, and it has an interval and a verdict. Which
-items make a claim is judged in study/paper/steps.py.
+The dense models are a two-level factorial over FACTORS and the measure: every combination of items
+is trained, and every network is measured on clean training rows and on noisy test rows. So the
+effect of an item is a mean over all settings of the others, with an interval and a verdict.
+study/paper/steps.py judges which items make a claim.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from study.report.drawing import MSE_AXIS, NOISE_AXIS, multiples, name_all, name
 from study.report.style import BLUE, DARK, GREY, PALE, PINK, RED, look
 from study.report.wording import in_order, listed, span
 
-#: The paper's results that are taken apart: what 1 % of each means.
+#: The paper's results that are examined, and the meaning of 1 % of each.
 RESULTS = {
     "C1": "growth of MSE with depth, per step from 2 to 4, 6 and 8 layers",
     "C2": "the same, mean over noise factors",
@@ -34,7 +34,7 @@ PUBLISHED, RIGHT = "as published", "all items put right"
 
 
 def autopsy_figures(evidence: Evidence, judgements: Sequence[Judgement]) -> list[Plot | Table]:
-    """Return the factorial's effects, the curves with one item set right, and how they change."""
+    """Return the factorial's effects, the curves with one item corrected, and their change."""
     rows = autopsy_rows(evidence)
     rows = rows.loc[rows["changed"].map(items_of).map(len) < 2]
     points = over_seeds(
@@ -59,7 +59,7 @@ def autopsy_figures(evidence: Evidence, judgements: Sequence[Judgement]) -> list
 
 
 def autopsy_rows(evidence: Evidence) -> pd.DataFrame:
-    """Return networks of the published protocol and its corrections, the items in `series`.
+    """Return networks of the published protocol and its corrections, with the items in `series`.
 
     Models without a correction are left out.
     """
@@ -131,7 +131,7 @@ def _factorial(judgements: Sequence[Judgement]) -> list[Plot | Table]:
 
 
 def draw_effects(data: pd.DataFrame) -> Figure:
-    """Draw a row per item, and in it a mark with its interval for each result."""
+    """Draw one row per item, with a mark and its interval for each result."""
     items = [name for name in (PUBLISHED, *ITEMS, RIGHT) if name in set(data["items"])]
     results = list(data["result"].drop_duplicates())
     figure, axes = named_rows(items, range(len(items)), 34)
@@ -157,7 +157,7 @@ def draw_effects(data: pd.DataFrame) -> Figure:
 def autopsy_change(rows: pd.DataFrame, overlap: float) -> pd.DataFrame:
     """Return the change of the MSE from the least noise factor to the most, paired by seed.
 
-    Below 0: more noise, less error. Columns model, from_noise, to_noise, series, change, ...
+    Below 0 the error falls as noise grows. Columns model, from_noise, to_noise, series, change, ...
     """
     noise = rows.groupby("model")["noise_factor"]
     rows = rows.assign(from_noise=noise.transform("min"), to_noise=noise.transform("max"))
@@ -203,7 +203,7 @@ def _change(data: pd.DataFrame) -> Plot:
 
 
 def draw_change(data: pd.DataFrame) -> Figure:
-    """Draw a row per item, a mark per model: how MSE changes from the least noise to the most."""
+    """Draw the change of MSE from the least noise to the most, one row per item, by model."""
     items = list(data["series"].drop_duplicates())
     models = list(data["model"].drop_duplicates())
     figure, axes = named_rows(items, range(len(items)), 15 * len(models) + 8)

@@ -1,6 +1,6 @@
-"""Where results come from: the data, the runs, their settings, and the reproducibility checklist.
+"""The provenance of results: data, runs and settings, and the reproducibility checklist.
 
-All of it is filled from the runs themselves; what is not known is left out.
+Everything is filled in from the runs; unknown facts are left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONGEST_ERROR = 300
 
 
 def data_facts(data: dict, split: str | None = None) -> pd.DataFrame:
-    """Return what config.json holds on the data, and their split: columns item, value."""
+    """Return the facts of config.json about the data, and their split: columns item, value."""
     missing, origin = data["genes_missing"], data.get("origin")
     names = ", ".join(map(str, missing[:LISTED]))
     more = f" and {len(missing) - LISTED} more (config.json)" if len(missing) > LISTED else ""
@@ -53,7 +53,7 @@ def run_data(run: Run) -> pd.DataFrame:
 
 
 def run_facts(config: dict, members: pd.DataFrame) -> pd.DataFrame:
-    """Return how a run went, from its config.json and members: columns item, value."""
+    """Return the facts of a run from its config.json and members: columns item, value."""
     known = config["provenance"]
     hardware, git = known["hardware"], known["git"]
     machine = [hardware["cpu"], hardware["cores"] and f"{hardware['cores']} cores"]
@@ -90,7 +90,7 @@ def _facts(facts: dict) -> pd.DataFrame:
 def side_by_side(runs: Sequence[Run], facts: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
     """Return the facts of all runs: a column `item`, and one column per run.
 
-    Of more than two runs they stand below each other: run, item, value.
+    For more than two runs the facts are stacked instead: columns run, item, value.
     """
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
@@ -103,7 +103,7 @@ def side_by_side(runs: Sequence[Run], facts: Callable[[Run], pd.DataFrame]) -> p
 
 
 def ended(members: pd.DataFrame) -> str:
-    """Return how the networks ended: "427 finished, 1 diverged, 1 failed"."""
+    """Return the networks' statuses in words: "427 finished, 1 diverged, 1 failed"."""
     counts = members["status"].value_counts()
     return ", ".join(f"{counts.get(s, 0):,} {s}" for s in ("finished", "diverged", "failed"))
 
@@ -133,7 +133,7 @@ def split_words(run: Run) -> str:
 
 
 def reproduce_command(run: Run) -> str | None:
-    """Return the command that trains one finished network of the run again; None without any."""
+    """Return the command that trains one of the run's finished networks again; None without one."""
     finished = run.members.loc[run.members["status"] == "finished", "member_id"]
     if finished.empty:
         return None

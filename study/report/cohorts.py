@@ -1,7 +1,7 @@
-"""One report of several cohorts, made of the reports of each: figures side by side, tables joined.
+"""One report of several cohorts from the reports of each: figures side by side, tables joined.
 
-Each section is written for one cohort (study.evidence.evidence.Evidence); here what several say in
-the same place is put together, and what cannot be compared between them is named.
+Each section is written for one cohort (study.evidence.evidence.Evidence). Here the blocks that
+several have in the same place are joined, and the limits of comparing cohorts are named.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def together(parts: Mapping[str, Sequence[Block]]) -> tuple[Block, ...]:
 
 
 def limits_of_comparison(cohorts: Sequence[Evidence]) -> tuple[Words, ...]:
-    """Return in words where cohorts differ, and what therefore cannot be compared between them."""
+    """Return in words how cohorts differ, and what cannot be compared between them for that."""
     of_name = {plain_name(cohort.name): cohort for cohort in cohorts}
     found = {
         "Noise factors.": _noise_factors(of_name),
@@ -115,7 +115,7 @@ def _genes(cohorts: Mapping[str, Evidence]) -> str:
 
 
 def _placed(blocks: Sequence[Block]) -> Iterator[tuple[Hashable, Block]]:
-    """Yield each block with what it has in common with its like in other cohorts."""
+    """Yield each block with a key that it shares with the same block of other cohorts."""
     seen: dict[Hashable, int] = {}
     for block in blocks:
         match block:
@@ -136,7 +136,7 @@ def _placed(blocks: Sequence[Block]) -> Iterator[tuple[Hashable, Block]]:
 
 
 def _joined(found: Mapping[str, Block]) -> Iterator[Block]:
-    """Yield the blocks of several cohorts in one place as one, as far as they can be."""
+    """Yield the blocks that several cohorts have in one place, joined to one if possible."""
     first = next(iter(found.values()))
     if isinstance(first, Plot):
         yield _panels(first, _of(found, Plot))
@@ -194,7 +194,7 @@ def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _said(found: Mapping[str, Sequence[Words]]) -> Iterator[Words]:
-    """Yield what all cohorts say once, and what they say differently with their names."""
+    """Yield paragraphs that all cohorts share once, and others with the cohort's name."""
     leads = dict.fromkeys(words.lead for said in found.values() for words in said)
     for lead in leads:
         texts = {

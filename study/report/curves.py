@@ -1,12 +1,12 @@
-"""The data of the report's figures: tidy frames, one row per point, with its bounds and their kind.
+"""The data of the report's figures as tidy frames: one row per point, with bounds and their kind.
 
-Two measures stand side by side and are never mixed. CLEAN: clean training rows in, which is what
-the paper's scripts measured (train_clean_mse). NOISY: noisy test rows in, which is how well noise
-is removed (test_mse); references have this one only. All MSE are those of eq. 11 on z-scored genes,
-where answering each gene's mean scores about 1.
+Two measures are shown and never mixed. CLEAN is the MSE for clean training rows as input, as in the
+paper's scripts (train_clean_mse). NOISY is the MSE for noisy test rows, which shows how well noise
+is removed (test_mse); references have only this one. All MSE are those of eq. 11 on z-scored genes,
+on which the gene means have an MSE of about 1.
 
-A point has the columns series (its name), method (its look), the axis's own, mse, low and high (its
-bounds), seeds and, if its bounds are not an interval over seeds, `bounds`.
+A point has the columns series (its name), method (its look), the quantity of the x axis, mse, low
+and high (its bounds), seeds and, if its bounds are not an interval over seeds, `bounds`.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from study.paper.claim import CLEAN, MEASURES, NOISY
 from study.paper.published import PublishedValue, published_mse
 
 RERUN = "as-published rerun"
-#: dense-2 as its own script ran: with 50 epochs per noise level.
+#: dense-2 as in its own script, with 50 epochs per noise level.
 LONG_RERUN = "as-published rerun, 50 epochs"
 MISSING = "– is not in these runs."
-#: What `bounds` of a series says: an interval is drawn as bars, another bound as a band.
+#: Values of `bounds`: an interval is drawn as bars, any other bound as a band.
 INTERVAL = "95 % interval over seeds"
 VAGUE = "only known to be about 1"
-NOISE = 0.5  # the paper's middle noise factor: what is asked at one noise factor is asked there
-PREFERRED = "dense-4"  # the paper's network that is shown if only one is
+NOISE = 0.5  # the paper's middle noise factor, at which questions about one factor are answered
+PREFERRED = "dense-4"  # the paper's network to show if only one is shown
 
 
 @lru_cache(1)
 def networks(evidence: Evidence) -> pd.DataFrame:
-    """Return the rows of Evidence.levels that stand for a protocol, model and beta.
+    """Return the rows of Evidence.levels that represent a protocol, model and beta.
 
-    These are networks that have ended, trained on one noise factor at a time, and plain except for
-    their sparsity term. If networks of a kind differ in epochs, those with the most are kept.
+    These are finished networks, trained on one noise factor at a time and plain except for their
+    sparsity term. If networks of a kind differ in epochs, those with the most are kept.
     """
     rows = evidence.levels
     rows = rows[np.isfinite(rows[["noise_factor", "test_mse"]].astype(float)).all(axis=1)]
@@ -82,9 +82,9 @@ def lost_note(evidence: Evidence, models: Iterable[str] = PAPER_MODELS) -> str:
 def of_protocol(
     evidence: Evidence, protocol: str, model: str | None = None, changed: str = ""
 ) -> pd.DataFrame:
-    """Return the networks of one protocol (and model): of each model those with the least beta.
+    """Return the networks of one protocol (and model) that have their model's least beta.
 
-    `changed` are the items put right, as one text.
+    `changed` are the corrected items, as one text.
     """
     rows = networks(evidence)
     rows = rows[(rows["protocol"] == protocol) & (rows["changed"] == changed)]
@@ -93,7 +93,7 @@ def of_protocol(
 
 
 def main_protocol(evidence: Evidence) -> str:
-    """Return as-written if these runs hold networks of it, else as-published."""
+    """Return as-written, or as-published if these runs have networks of that only."""
     held = set(networks(evidence)["protocol"])
     return AS_PUBLISHED if AS_WRITTEN not in held and AS_PUBLISHED in held else AS_WRITTEN
 
@@ -115,19 +115,19 @@ def over_seeds(rows: pd.DataFrame, value: str, by: list[str], overlap: float) ->
 
 @lru_cache(4096)
 def _bounds(values: tuple[float, ...], overlap: float) -> tuple[float, float]:
-    """Return the ends of the interval; cached, since several figures and tables show the same."""
+    """Return the interval's ends; cached, since figures and tables share intervals."""
     bounds = interval(values, overlap)
     return bounds.low, bounds.high
 
 
 def few_epochs(epochs: pd.Series, most: int) -> np.ndarray:
-    """Return at most so many of the epochs, evenly, the first and the last among them."""
+    """Return at most `most` of the epochs, evenly spaced, including the first and the last."""
     found = np.unique(epochs)
     return found[np.linspace(0, len(found) - 1, min(len(found), most)).round().astype(int)]
 
 
 def rounded(noise: pd.Series) -> pd.Series:
-    """Return noise factors that can be compared: 0.1 * 3 is 0.3."""
+    """Round noise factors so that they can be compared: 0.1 * 3 equals 0.3."""
     return noise.astype(float).round(6)
 
 
@@ -138,7 +138,7 @@ def nearest(values: Iterable[float], wanted: float = NOISE) -> float:
 
 
 def at_ends(points: pd.DataFrame, x: str, ends: Iterable[float]) -> pd.DataFrame:
-    """Return points without an x at both ends of the axis, as they are a level line."""
+    """Repeat points without an x at both ends of the axis, which makes them a level line."""
     return pd.concat([points.assign(**{x: end}) for end in ends], ignore_index=True)
 
 
@@ -148,7 +148,7 @@ def at_ends(points: pd.DataFrame, x: str, ends: Iterable[float]) -> pd.DataFrame
 def network_curve(
     evidence: Evidence, protocol: str, model: str, panel: str, series: str, changed: str = ""
 ) -> pd.DataFrame:
-    """Return MSE against noise factor of one model; no row if there is none."""
+    """Return MSE against noise factor of one model; no rows if it was not measured."""
     rows = of_protocol(evidence, protocol, model, changed)
     return _curve(
         over_seeds(rows, MEASURES[panel], ["noise_factor"], evidence.overlap), panel, series
@@ -156,7 +156,7 @@ def network_curve(
 
 
 def published_curve(model: str) -> pd.DataFrame:
-    """Return the paper's curve of a model as MSE, with the precision of reading it as bounds."""
+    """Return the paper's curve of a model as MSE, bounded by the precision of reading the plot."""
     found = [published_mse(model, noise) for noise in NOISE_FACTORS]
     values = [value for value in found if value is not None]
     kind = VAGUE if values and values[0].kind == "about" else "reading precision"
@@ -214,7 +214,7 @@ def _curve(
 
 
 def published_points(values: list[PublishedValue], series: str, kind: str) -> pd.DataFrame:
-    """Return numbers of the paper as points; `kind` is what their bounds are."""
+    """Return numbers of the paper as points; `kind` describes their bounds."""
     rows = [(v.noise_factor, v.mse, v.mse - v.tolerance, v.mse + v.tolerance) for v in values]
     frame = pd.DataFrame(rows, columns=["noise_factor", "mse", "low", "high"])
     return _curve(frame.assign(seeds=pd.NA), CLEAN, series, kind)

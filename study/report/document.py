@@ -1,4 +1,4 @@
-"""What a report is made of, in any format: sentences, figures and tables in sections.
+"""The parts of a report in any format: sentences, figures and tables in sections.
 
 The function that makes a `Section` makes its figures and tables too, and lists the networks that
 they show, so that those of no section can be shown under "Other". Only `stamped` marks exhibits of
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from study.evidence.evidence import MIXTURE
 from study.report.style import WIDTH, drawing, settle
 
-LONG = 25  # rows: a longer table is opened on demand
+LONG = 25  # rows; a longer table is folded
 SIMULATED = "simulated data"
 FLATTERED = (
     "The simulated cohort is itself a mixture of Gaussians, the form that the mixture of Wiener "
@@ -28,7 +28,7 @@ FLATTERED = (
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """What figures and tables have in common. `key` names its files and its anchor."""
+    """The common fields of figures and tables; `key` names the files and the anchor."""
 
     key: str
     title: str
@@ -44,7 +44,7 @@ class Plot(Exhibit):
     data: pd.DataFrame
     draw: Callable[[pd.DataFrame], Figure] = field(repr=False)
     alt: str = ""
-    """What can be seen, in one short sentence; if empty, the title."""
+    """A short sentence on what can be seen; if empty, the title is used."""
     stamp: str = field(default="", kw_only=True)
     """Printed small in the picture, and a column of its CSV."""
     kind = "plot"
@@ -171,7 +171,7 @@ class Document:
     warning: Words | None
     sections: tuple[Section, ...]
     first: tuple[Block, ...] = ()
-    """What is seen before anything is scrolled, in columns as far as there is room."""
+    """The blocks at the top of the page, in columns if there is room."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield all blocks in reading order."""
@@ -215,7 +215,7 @@ def folded(exhibits: Iterable[Plot | Table]) -> tuple[Block, ...]:
 
 
 def linked(sections: tuple[Section, ...]) -> tuple[Section, ...]:
-    """Return the sections, in which every place that is linked to exists."""
+    """Return the sections without links to places that do not exist."""
     blocks = list(walk(sections))
     known = {block.title for block in blocks if isinstance(block, Section)}
     known |= {block.name for block in blocks if isinstance(block, Fold)}
@@ -233,7 +233,7 @@ def linked(sections: tuple[Section, ...]) -> tuple[Section, ...]:
 
 
 def simulated_warning(names: Sequence[str], of: int = 1) -> Words | None:
-    """Return what stands at the top if the data of these, of so many cohorts, are simulated."""
+    """Return the warning at the top if the data of some (`names`) of `of` cohorts are simulated."""
     text = (
         "Every number that is not marked as published is a property of a simulation that has "
         "GTEx's correlations and difficulty, not a measurement of tissue."

@@ -1,4 +1,4 @@
-"""What several figures draw alike: lines with their bounds, panels, named rows, legends, axes."""
+"""Drawing that several figures share: lines with bounds, panels, named rows, legends, axes."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def named_rows(
 ) -> tuple[Figure, Axes]:
     """Return a figure and its axes with one named row per place, from top to bottom.
 
-    A distance of 1 between places is `step` pixels; `rest` pixels are for all else.
+    A distance of 1 between places is `step` pixels; `rest` pixels are for everything else.
     """
     if is_narrow():
         names = [wrapped(name, 0.36 * width()) for name in names]
@@ -158,7 +158,7 @@ def log_axis(axes: Axes, which: str, ticks: Sequence[float]) -> None:
 
 
 def top(data: pd.DataFrame) -> float:
-    """Return where an axis of MSE ends so that all points and bars are on it."""
+    """Return the end of an axis of MSE that includes all points and bars."""
     return 1.05 * np.nanmax(data[["mse", "high"]].to_numpy(dtype=float))
 
 

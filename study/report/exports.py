@@ -64,9 +64,9 @@ class Cell:
     outcome: bool = False
     """Whether it is an outcome, which is printed in its colour."""
     link: Link | None = None
-    """What it links to; `text` is all of it."""
+    """The link of the cell, with `text` as its text."""
     effect: Effect | None = None
-    """An effect that is drawn with its interval; `text` is all of it."""
+    """An effect that is drawn with its interval; `text` is the effect in words."""
     word: str = ""
     """The outcome of the effect in a word."""
 
@@ -114,7 +114,7 @@ def packed(networks: Networks) -> str:
 
 
 def along(percent: float) -> float:
-    """Return where an effect in percent stands on an axis from -50 to 50.
+    """Return the position of an effect in percent on an axis from -50 to 50.
 
     It is linear up to 1 % and logarithmic beyond; 1,000 % and more stand at its ends.
     """
@@ -123,7 +123,7 @@ def along(percent: float) -> float:
 
 
 def plain(table: Table) -> pd.DataFrame:
-    """Return a table for its CSV: numbers as they are, effects in words."""
+    """Return a table for its CSV, with unchanged numbers, and effects in words."""
     return table.frame.map(lambda value: cell(value).text if isinstance(value, Effect) else value)
 
 
@@ -157,7 +157,7 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Image:
-    """A drawing as the page holds it: a data URI, its size in CSS pixels, and its points.
+    """A drawing on the page: a data URI, its size in CSS pixels, and its points.
 
     `points` is JSON: for each point its place from the left and the top in percent, and its
     numbers in words.
@@ -171,7 +171,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as the page holds it: for a screen, and for a telephone."""
+    """The two drawings of a figure on the page: for a screen, and for a telephone."""
 
     wide: Image
     narrow: Image

@@ -1,8 +1,8 @@
 """The paper's Figs. 1-10 with our results next to its own: data, caption and drawing of each.
 
-To add a figure, write a function that returns its Plot, with the drawing below it, and name it in
+To add a figure, write a function that returns its Plot, with the drawing below it, and add it to
 the list of its section: here `paper_figures`; elsewhere those of references.py, autopsy.py,
-other.py and questions/. Captions say what is seen, how to read it, and what these runs lack.
+other.py and questions/. A caption describes what is seen, how to read it, and what these runs lack.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ PANELS = {
     CLEAN: ("Measured as the paper did: clean training rows in", MSE_AXIS, 2),
     NOISY: ("As a denoiser: noisy test rows in", MSE_AXIS, 3),
 }
-#: How a block of Fig. 3 is named and coloured.
+#: Name and colour of each kind of block in Fig. 3.
 BLOCKS = {
     "input": ("input", PALE),
     "conv": ("conv 3×3", BLUE),
     "pool": ("max-pool 2", GREY),
     "up": ("upsample 2", RED),
 }
-#: How the published curve is to be read, where it is not only a matter of precision.
+#: Notes on reading the published curve, for models with more to note than its precision.
 _READINGS = {
     "dense-8": (
         "the grey band is all that Fig. 9 shows: every tick of its axis is printed as 1, so the "
@@ -91,7 +91,7 @@ def _kl() -> Plot:
 
 
 def draw_kl(data: pd.DataFrame) -> Figure:
-    """Draw the divergence, and where it is 0."""
+    """Draw the divergence, and mark its zero."""
     figure, [[axes]] = canvas(360)
     axes.plot(data["mean_activation"], data["kl"], color=BLUE)
     axes.plot([RHO], [0], marker="o", color=RED, markersize=8, clip_on=False, zorder=5)
@@ -102,7 +102,7 @@ def draw_kl(data: pd.DataFrame) -> Figure:
     return figure
 
 
-# Figs. 2 and 3 are read off models.architecture, so that what is shown is what is trained.
+# Figs. 2 and 3 are made from models.architecture, so that they show the networks that are trained.
 
 
 def _models(evidence: Evidence) -> Table:
@@ -158,8 +158,9 @@ def _network(evidence: Evidence) -> Plot:
 def conv_blocks(n_genes: int) -> pd.DataFrame:
     """Return the blocks of the conv network in order, for one image of all genes.
 
-    `what` is "input", "conv", "pool" or "up"; channels, height, width and size are of its result.
-    Each convolution but the last is followed by a max-pooling, or in the second half an upsampling.
+    `what` is "input", "conv", "pool" or "up"; channels, height, width and size are those of its
+    output. Each convolution except the last is followed by a max-pooling or, in the second half, an
+    upsampling.
     """
     channels = ConvArchitecture().channels
     height, width = image_shape(n_genes)
@@ -178,7 +179,7 @@ def conv_blocks(n_genes: int) -> pd.DataFrame:
 
 
 def draw_network(data: pd.DataFrame) -> Figure:
-    """Draw the encoder in the upper row, left to right; the decoder below it, right to left.
+    """Draw the encoder in the upper row, from left to right, and the decoder below, back again.
 
     An image is drawn to scale; a few sheets stand for its channels.
     """
@@ -309,11 +310,11 @@ def draw_depth(data: pd.DataFrame) -> Figure:
 
 
 def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
-    """Return all lines of one of Figs. 6-10; `panel` is what is measured.
+    """Return all lines of one of Figs. 6-10, with the measure in `panel`.
 
-    CLEAN holds the published curve and the as-published rerun; NOISY as-written, the rerun on noisy
-    rows and the references; for the conv network PRINTED holds MSE / n as the paper prints it, and
-    the rerun divided by the same n.
+    CLEAN has the published curve and the as-published rerun; NOISY has as-written, the rerun on
+    noisy rows and the references; for the conv network PRINTED has MSE / n as the paper prints it,
+    and the rerun divided by the same n.
     """
     reruns = {RERUN: "", LONG_RERUN: LONG}
     clean = [
@@ -338,7 +339,7 @@ def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
 
 
 def _divided(curve: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Divide a curve by its n at each noise factor, as Fig. 10 prints it; only it has an n."""
+    """Divide a curve by n at each noise factor, as in Fig. 10; other models get no rows."""
     values = [published_mse(model, noise) for noise in curve["noise_factor"]]
     n = [v.n if v is not None and v.kind == "recovered" else np.nan for v in values]
     divided = curve[["mse", "low", "high"]].div(np.array(n), axis=0)
@@ -377,7 +378,7 @@ def draw_curves(data: pd.DataFrame) -> Figure:
         shown = data[data["panel"] == name]
         title, ylabel, _ = PANELS[name]
         axes.set(title=title, xlabel=NOISE_AXIS, ylabel=ylabel, xlim=noise_limits(data))
-        if name != CLEAN:  # whose height fits the data, as the paper's did
+        if name != CLEAN:  # the height of CLEAN fits the data, as in the paper
             axes.set_ylim(0, top(shown))
         draw_named(axes, shown)
         if name == PRINTED:
@@ -385,7 +386,7 @@ def draw_curves(data: pd.DataFrame) -> Figure:
     return figure
 
 
-# What captions report of their data: a sentence, or nothing.
+# Sentences of captions about their data, or "".
 
 
 def _joined(*sentences: str) -> str:
@@ -395,8 +396,8 @@ def _joined(*sentences: str) -> str:
 def steps_of(points: pd.DataFrame) -> pd.DataFrame:
     """Compare the steps of each rerun from level to level with those of the published curve.
 
-    Returns a row per rerun: series, `rms` of the differences of the steps, and their correlation
-    `r`; none for a curve that is only known to be about 1, or of fewer than three common steps.
+    Returns one row per rerun: series, `rms` of the differences of the steps, and their correlation
+    `r`; no row for a curve that is only known to be about 1, or with fewer than three common steps.
     """
     clean = points[(points["panel"] == CLEAN) & (points["bounds"] != VAGUE)]
     table = clean.pivot_table(index="noise_factor", columns="series", values="mse", sort=False)
@@ -450,7 +451,7 @@ def worse_note(points: pd.DataFrame) -> str:
 def _absent(
     evidence: Evidence, points: pd.DataFrame, model: str, x: str, expected: Sequence[float]
 ) -> str:
-    """Name what is missing of the two protocols, by `x`, and of the references for the model."""
+    """Return in words which points (by `x`) and references these runs lack for a model."""
     missing = []
     for panel, name in ((CLEAN, RERUN), (NOISY, AS_WRITTEN)):
         held = set(points.loc[(points["panel"] == panel) & (points["series"] == name), x])

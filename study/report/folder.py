@@ -1,4 +1,4 @@
-"""The report of one run or several: a folder with a page, the files it is made of, and a crate."""
+"""The report of one run or several: a folder with a page, its figures and tables, and a crate."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ FORMATS.add_type("text/markdown", ".md")
 def write_report(folders: Sequence[Path], out: Path, smallest: float | None = None) -> Path:
     """Write the report of run folders to the folder `out`, and return the path of its index.html.
 
-    Runs on several sets of data are compared as cohorts. Without `smallest`, the smallest effect of
-    interest in percent, it is that of the runs. The same runs give the same bytes. After
-    an error `out` is as it was before. Raises InputError for folders without runs, and if `out`
-    cannot be written or is no report.
+    Runs on several sets of data are compared as cohorts. `smallest` is the smallest effect of
+    interest in percent; None takes that of the runs. The same runs give the same bytes. An error
+    leaves `out` unchanged. Raises InputError for folders without runs, and if `out` cannot be
+    written or is not a report.
     """
     out = Path(os.path.abspath(os.path.expanduser(out)))
     cohorts = load_cohorts(folders, smallest)

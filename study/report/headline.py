@@ -1,4 +1,4 @@
-"""What the results say at first sight: one picture, and a few sentences that are computed."""
+"""The results at first sight: one picture, and a few sentences that are computed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_lines, name_all, noi
 from study.report.style import canvas, is_narrow, width, wrapped
 from study.report.wording import joined, listed, plain_name, span
 
-#: References in words, as far as these runs measured them.
+#: References in words.
 REFERENCES = {
     "Wiener": "the linear Wiener filter",
     MIXTURE: "the mixture of such filters",
@@ -71,7 +71,7 @@ def first_picture(cohorts: Sequence[Evidence]) -> Plot | None:
 
 
 def _model(cohorts: Sequence[Evidence]) -> str:
-    """Return the paper's model that most of the two protocols and cohorts have; "" without any."""
+    """Return the paper's model that most protocols and cohorts have; "" if none has any."""
     counts = dict.fromkeys((PREFERRED, *PAPER_MODELS), 0)
     for evidence in cohorts:
         rows = networks(evidence)
@@ -117,7 +117,7 @@ def draw_first(data: pd.DataFrame) -> Figure:
 
 
 def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ...]:
-    """Return up to five points; what these runs did not measure is left out."""
+    """Return up to five points, without those that these runs did not measure."""
     points = {
         "What denoises best:": _denoiser(evidence),
         "The paper's networks:": _best(evidence),
@@ -129,7 +129,7 @@ def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ..
 
 
 def _denoiser(evidence: Evidence) -> str:
-    """Return which denoiser has the least error, by its geometric mean over the noise factors."""
+    """Compare the mixture with the Wiener filter by the geometric mean MSE over noise factors."""
     table = evidence.references
     table = table[(table["noise_factor"] > 0) & table["reference"].isin(["Wiener", MIXTURE])]
     if set(table["reference"]) != {"Wiener", MIXTURE}:
@@ -149,7 +149,7 @@ def _denoiser(evidence: Evidence) -> str:
 
 
 def what_makes(judgements: list[Judgement]) -> str:
-    """Group the claims by what makes them vanish or appear."""
+    """Group the claims by the items that make them vanish or appear, in a sentence."""
     claims: dict[tuple[bool, str], list[str]] = {}
     for judgement in judgements:
         if judgement.makers:
@@ -163,7 +163,7 @@ def what_makes(judgements: list[Judgement]) -> str:
 
 
 def _rerun(evidence: Evidence) -> str:
-    """Return how near the rerun comes to the curves that the paper plots with a scale."""
+    """Return the distance of the rerun from the curves that the paper plots with a scale."""
     gaps: list[float] = []
     for model in ("dense-2", "dense-4", "dense-6"):
         rerun = network_curve(evidence, AS_PUBLISHED, model, CLEAN, "rerun")
@@ -205,7 +205,7 @@ def _best(evidence: Evidence) -> str:
 
 
 def _harm(evidence: Evidence) -> str:
-    """Return at which noise factors networks are worse than leaving the input alone."""
+    """Return in words at which noise factors networks are worse than leaving the input alone."""
     rows = of_protocol(evidence, main_protocol(evidence))
     curves = over_seeds(rows, "test_mse", ["model", "noise_factor"], evidence.overlap)
     if curves.empty:

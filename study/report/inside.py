@@ -25,7 +25,7 @@ _KEY = ["model", "noise_factor", "seed"]
 
 
 def inside_exhibits(evidence: Evidence) -> list[Plot | Table]:
-    """Return what these runs kept of the inside of their networks."""
+    """Return the figures and tables of the inside of these runs' networks."""
     codes, genes = _one_network(evidence.codes), _one_network(evidence.unit_genes)
     images = _one_network(evidence.conv_images)
     found: list[Plot | Table] = []
@@ -39,7 +39,7 @@ def inside_exhibits(evidence: Evidence) -> list[Plot | Table]:
 
 
 def _one_network(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one network: PREFERRED if it is there, at the factor nearest to NOISE."""
+    """Return the rows of one network: PREFERRED if possible, at the factor nearest to NOISE."""
     if not len(table):
         return table
     kinds = table[_KEY].drop_duplicates()
@@ -81,7 +81,7 @@ def code_by_label(codes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _alike(rows: np.ndarray) -> np.ndarray:
-    """Return an order of rows that brings like ones together."""
+    """Return an order of rows that puts similar ones next to each other."""
     if len(rows) < 3:
         return np.arange(len(rows))
     return leaves_list(linkage(rows, "average", optimal_ordering=True))

@@ -17,9 +17,9 @@ from study.report.drawing import MSE_AXIS, multiples
 from study.report.wording import in_order, listed
 
 MOST_EPOCHS = 60  # points of a curve
-#: The last share of the epochs, over which a curve that has levelled off changes little.
+#: The last share of the epochs, over which the change of a curve shows whether it has levelled off.
 TAIL = 0.1
-#: What a series is, by the split and metric of metrics.parquet.
+#: Series of the figure by split and metric of metrics.parquet.
 SERIES = {("train", "loss"): "train", ("validation", "mse"): "validation"}
 CHOSEN = (
     "The number of epochs of each model as written was chosen on the simulated cohort: twice as "
@@ -28,7 +28,7 @@ CHOSEN = (
 
 
 def learning_exhibits(evidence: Evidence) -> list[Plot | Table]:
-    """Return the learning curves of both protocols, and how they end; nothing without networks."""
+    """Return the learning curves of both protocols, and a table of their ends."""
     curves = learning_curves(evidence)
     found: list[Plot | Table] = []
     for protocol in (AS_WRITTEN, AS_PUBLISHED):
@@ -41,12 +41,12 @@ def learning_exhibits(evidence: Evidence) -> list[Plot | Table]:
 
 @lru_cache(1)
 def learning_curves(evidence: Evidence) -> pd.DataFrame:
-    """Return MSE by epoch of the paper's models without a sparsity term, one row per network.
+    """Return MSE by epoch of the paper's models without a sparsity term.
 
-    Columns protocol, model, long (the script of 50 epochs), noise_factor, seed, series ("train" or
-    "validation"), epoch, mse. As-written networks are those at the noise factor nearest to 0.5. The
-    training MSE of an epoch is the mean over its batches, while the weights change; a loss that is
-    no MSE is left out.
+    One row per network, series and epoch, with the columns member_id, protocol, model, long (the
+    script of 50 epochs), noise_factor, seed, series ("train" or "validation"), epoch, mse.
+    As-written networks are those at the noise factor nearest to 0.5. The training MSE of an epoch
+    is the mean over its batches, while the weights change; a loss that is not an MSE is left out.
     """
     rows = networks(evidence)
     rows = rows[rows["member_id"].isin(shown_networks(evidence)) & (rows["beta"] == 0)]
@@ -66,7 +66,7 @@ def learning_curves(evidence: Evidence) -> pd.DataFrame:
 
 
 def convergence(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return how the curves of each model end: one row per protocol and model, means over seeds.
+    """Return the ends of the curves: one row per protocol and model, means over seeds.
 
     Columns protocol, model, long, noise_factor, epochs, train, validation (MSE after the last
     epoch), tail (the change of validation MSE over the last TAIL of the epochs, as a share), best
@@ -122,7 +122,7 @@ def _plot(protocol: str, rows: pd.DataFrame, overlap: float) -> Plot:
 
 
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep about MOST_EPOCHS epochs of each model, the first and the last among them."""
+    """Keep about MOST_EPOCHS epochs of each model, including the first and the last."""
     kept = []
     for _, group in rows.groupby(["model", "long"], sort=False):
         kept.append(group[group["epoch"].isin(few_epochs(group["epoch"], MOST_EPOCHS))])

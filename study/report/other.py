@@ -20,7 +20,7 @@ from study.report.wording import in_order
 
 KEYS = ("model", "protocol", "noise", "beta", "seed")  # by which networks are grouped
 MOST_LINES = 10  # in one figure
-MOST_KINDS = 30  # that are drawn
+MOST_KINDS = 30  # of networks in the figures
 MOST_EPOCHS = 100  # points of a curve by epoch
 _OTHERS = (
     "Networks that no other section shows, named by what sets them apart from the plain one, which "
@@ -57,7 +57,7 @@ def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table
 
 
 def all_networks(evidence: Evidence) -> Networks:
-    """Return all networks that have finished, by what the paper varies."""
+    """Return all finished networks, by the settings that the paper varies."""
     rows = evidence.levels
     rows = rows[(rows["status"] == "finished") & np.isfinite(rows["test_mse"].astype(float))]
     pairs = zip(rows["protocol"], rows["changed"], strict=True)
@@ -82,10 +82,10 @@ def all_networks(evidence: Evidence) -> Networks:
 
 
 def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
-    """Return the rows of Evidence.levels that no section shows, with what a network is in `series`.
+    """Return the rows of Evidence.levels that no section shows, with the kind in `series`.
 
-    The plain networks of the same models and noise factors are there for comparison. Networks that
-    did not finish are listed under Provenance, and mixtures of Wiener filters stand with the
+    Plain networks of the same models and noise factors are included for comparison. Networks that
+    did not finish are listed under Provenance, and mixtures of Wiener filters are shown with the
     references.
     """
     rows = evidence.levels
@@ -103,7 +103,7 @@ def other_networks(evidence: Evidence, shown: Iterable[str]) -> pd.DataFrame:
 
 
 def _kind(row: dict, expected: dict, several: bool) -> str:
-    """Name a network by its model, what differs from the usual, and its epochs."""
+    """Name a network by its model, its unusual settings and its epochs."""
     protocol = Protocol(row["protocol"], items_of(row["changed"]))
     written = protocol == Protocol(AS_WRITTEN)
     parts = [row["model"]] if written else [row["model"], str(protocol)]
@@ -130,7 +130,7 @@ def _by_epoch(evidence: Evidence, rows: pd.DataFrame, metric: str, split: str) -
 
 
 def _plots(key: str, x: str, quantity: str, note: str, data: pd.DataFrame) -> Iterator[Plot]:
-    """Yield as many figures as the lines need, up to a limit; the table has all networks."""
+    """Yield figures with MOST_LINES lines each, up to MOST_KINDS lines in all."""
     names = list(data["series"].drop_duplicates())
     if len(names) > MOST_KINDS:
         note += f" The first {MOST_KINDS} of {len(names)} kinds; the table has all."

@@ -1,4 +1,4 @@
-"""What the report contains, in reading order: the answer first, then its evidence."""
+"""The content of the report in reading order: the answer first, then its evidence."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from study.report.references import (
 )
 from study.report.wording import plain_name, scale_words, span
 
-#: What asks the paper's open questions, in the order of the page.
+#: Functions that ask the paper's open questions, in the order of the page.
 ASKERS = (
     cross_question,
     mixed_question,
@@ -139,7 +139,7 @@ def _judged(judgements: list[Judgement]) -> bool:
 
 
 def _first(judged: Mapping[Evidence, list[Judgement]]) -> tuple[Block, ...]:
-    """Return what is seen first: a picture, and the verdicts or what denoises best."""
+    """Return the top of the page: a picture, and the verdicts or the best denoisers."""
     table = _verdicts(judged) if any(map(_judged, judged.values())) else None
     found = {plain_name(cohort.name): against_references(cohort) for cohort in judged}
     parts = {name: (block,) for name, block in found.items() if block is not None}
@@ -148,7 +148,7 @@ def _first(judged: Mapping[Evidence, list[Judgement]]) -> tuple[Block, ...]:
 
 
 def _verdicts(judged: Mapping[Evidence, list[Judgement]]) -> Table:
-    """Return a row for each claim, and a column for each protocol and cohort."""
+    """Return the table of verdicts: a row for each claim, a column for each protocol and cohort."""
     rows: dict[str, list] = {}
     for cohort, judgements in judged.items():
         for protocol, name in PROTOCOLS.items():
@@ -190,7 +190,7 @@ def _row(verdict: Effect | None) -> dict:
 
 
 def _claim(judgement: Judgement) -> Fold:
-    """Return what stands behind one claim: its verdicts in words, their parts, and the steps."""
+    """Return the details of one claim: its verdicts in words, their parts, and the steps."""
     claim = judgement.claim
     blocks: list[Block] = [
         Words(claim.published, "Published:"),

@@ -1,6 +1,6 @@
-"""The numbers behind the marks of a drawing, for a reader who points at them.
+"""The numbers of a drawing's marks, which the page shows when a reader points at them.
 
-They are read off the drawing itself, so that every figure has them: each point of a line, with the
+They are found in the drawing itself, so that every figure has them: each point of a line, with the
 bar that is drawn through it.
 """
 
@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
-SHORT = 20  # letters: a longer title of a panel is not repeated at its points
+SHORT = 20  # letters; a longer title of a panel is not repeated at its points
 MOST_OF_LINE = 60  # points
-MOST_POINTS = 1000  # of one figure: more marks are a cloud, in which nobody looks for one
+MOST_POINTS = 1000  # of one figure; more marks are a cloud without readable single points
 
 
 class Point(NamedTuple):
@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 def points(figure: Figure) -> list[Point]:
-    """Return the marks of a figure that is laid out, in reading order; none of a cloud of them."""
+    """Return the marks of a figure that is laid out; none if they are more than MOST_POINTS."""
     found = [point for axes in figure.axes for point in _of_axes(axes)]
     return found if len(found) <= MOST_POINTS else []
 
@@ -48,7 +48,7 @@ def _of_axes(axes: Axes) -> Iterator[Point]:
     frame, bar = axes.bbox.padded(1), None
     for mark in axes.get_children():
         if isinstance(mark, LineCollection):
-            bar = mark  # of the line that is drawn next
+            bar = mark  # belongs to the line that is drawn next
         if not isinstance(mark, Line2D) or mark.get_transform() != axes.transData:
             continue  # not a line, or a rule across the axes
         name = ", ".join(filter(None, [panel * (len(panel) <= SHORT), _name(mark)]))
@@ -82,7 +82,7 @@ def _number(rows: dict[float, str], name: str, value: float) -> str:
     """Return "MSE 0.412", or the name of the nearest of the rows."""
     if rows:
         row = rows[min(rows, key=lambda place: abs(place - value))]
-        if not row.replace(",", "").replace(".", "").isdigit():  # an axis of numbers
+        if not row.replace(",", "").replace(".", "").isdigit():  # else an axis of numbers
             return row
     return f"{name} {value:.4g}".strip()
 

@@ -31,14 +31,14 @@ from study.report.style import DARK, LONG_DASHES, RED, canvas, label, look
 from study.report.wording import percent, scale_words, shortened
 
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
-#: What methods are compared with, by the name of the column.
+#: The simple methods to compare with, by the name of the column.
 SIMPLE = {"input left alone": "identity", f"PCA, {PAPER_CODE}": "PCA", "Wiener filter": "Wiener"}
-#: What an outcome means where two methods are compared.
+#: Words for the outcomes of comparing two methods.
 WORDS = {HOLDS: "better", REVERSED: "worse"}
 MOST_VALUES = 30  # of a sample label in one figure
-MOST_LABELS = 3  # that have a figure
+MOST_LABELS = 3  # labels with a figure
 N_GENES = 10  # worst and best genes in the table
-#: Markers of references in a figure without lines: PCA is long, as the network often lies on it.
+#: Markers of references in a figure without lines; PCA's is long, since networks often cover it.
 MARKS = {"PCA": ("|", 12), "Wiener": ("o", 8), MIXTURE: ("+", 8), "oracle": ("*", 5)}
 _BEST = (
     "The network is the one with the least mean MSE, in the setting of least validation MSE, "
@@ -50,7 +50,7 @@ _BEST = (
 
 
 def reference_exhibits(evidence: Evidence) -> list[Plot | Table]:
-    """Return all models and references together, and the share of the noise that they remove."""
+    """Return figures and a table of all models and references, and of the noise they remove."""
     found: list[Plot | Table | None] = []
     data = all_curves(evidence)
     if set(data["series"]) > {"identity"}:
@@ -75,7 +75,7 @@ def all_curves(evidence: Evidence, gain: bool = False) -> pd.DataFrame:
 def noise_removed(points: pd.DataFrame) -> pd.DataFrame:
     """Return the share of the noise that curves on noisy rows remove: 1 - MSE / alpha^2.
 
-    Below 0 is worse than leaving the input alone. Without noise there is no share.
+    Below 0 is worse than leaving the input alone. Points without noise are left out.
     """
     points = points[(points["noise_factor"] > 0) & (points["series"] != "identity")]
     alpha2 = identity_mse(points["noise_factor"])
@@ -125,7 +125,7 @@ def _noise_removed(data: pd.DataFrame) -> Plot | None:
 
 
 def draw_noise_removed(data: pd.DataFrame) -> Figure:
-    """Draw the share of the noise removed, cut off at -1: what is below leaves the figure."""
+    """Draw the share of the noise removed, without shares below -1."""
     figure, [[axes]] = canvas(520)
     axes.set(xlabel=NOISE_AXIS, xlim=noise_limits(data), ylim=(-1.05, 1.05))
     axes.set_ylabel("share of the noise removed, 1 − MSE / α²")
@@ -173,7 +173,7 @@ def compared(effect: object) -> str:
 
 
 def against_references(evidence: Evidence) -> Table | None:
-    """Return by how much each method's error differs from that of simple ones.
+    """Return a table of each method's error relative to the errors of simple ones.
 
     It has up to 3 noise factors, and is None if these runs measured nothing to compare.
     """

@@ -1,4 +1,4 @@
-"""How figures look: colours, line styles, fonts and the empty figure. Sizes are in pixels.
+"""The look of figures: colours, line styles, fonts and the empty figure. Sizes are in pixels.
 
 Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; each line also has
 a marker or a line style of its own. A method looks the same in every figure.
@@ -59,7 +59,7 @@ RC: Any = {
     "svg.fonttype": "path",  # the same picture on a machine with other fonts
 }
 
-#: What a narrow drawing has smaller; its letters are at least 11 pixels high.
+#: Smaller sizes for a narrow drawing, in which letters are at least 11 pixels high.
 NARROW_RC: Any = {
     "font.size": 8.8,
     "axes.titlesize": 9,
@@ -132,7 +132,7 @@ def look(method: str, **changes: Any) -> dict[str, Any]:
 
 
 def looks_of(names: Sequence[str]) -> dict[str, dict]:
-    """Return a look for each of a few names that have none of their own, in their order."""
+    """Return looks for a few names that have no look of their own."""
     return {name: _style(_OTHERS[i % len(_OTHERS)]) for i, name in enumerate(names)}
 
 
@@ -143,7 +143,7 @@ def label(name: str) -> str:
 
 @contextmanager
 def drawing(width: int) -> Iterator[None]:
-    """Give figures that are drawn within this width in pixels, and letters that suit it."""
+    """Set the width, in pixels, and suitable letters for figures that are drawn in this context."""
     token = _width.set(width)
     try:
         with matplotlib.rc_context(RC | (NARROW_RC if is_narrow() else {})):
@@ -153,7 +153,7 @@ def drawing(width: int) -> Iterator[None]:
 
 
 def width() -> int:
-    """Return the width of what is being drawn, in pixels."""
+    """Return the width of the present drawing, in pixels."""
     return _width.get()
 
 
@@ -182,7 +182,7 @@ def wrapped(text: str, pixels: float) -> str:
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out for good, rounded: the solver's last digits differ from call to call.
+    """Lay the figure out finally, rounded, since the solver's last digits differ between calls.
 
     A narrow drawing gets its legend here, and lines that are short enough.
     """

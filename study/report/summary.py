@@ -1,4 +1,4 @@
-"""summary.md: a grid's test MSE next to the paper's numbers, or what a search has found."""
+"""summary.md: a grid's test MSE next to the paper's numbers, or the results of a search."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def summarise(levels: pd.DataFrame) -> pd.DataFrame:
 
 
 def _settings(levels: pd.DataFrame) -> pd.Series:
-    """Return what sets networks of one kind apart besides noise and penalty, in words."""
+    """Return in words how networks of one kind differ besides noise and penalty."""
     kinds = [levels[name] for name in KIND]
     finished = levels["epochs"].where(levels["status"] == "finished")  # others ended early
     epochs = finished.fillna(finished.groupby(kinds).transform("max"))

@@ -1,4 +1,4 @@
-"""Numbers, names and lists as the report prints them: one form for each, wherever it stands."""
+"""Numbers, names and lists in the report's words, with one form for each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Span:
         return self.low
 
     def __str__(self) -> str:
-        """Return "0.6312 to 0.6400"."""
+        """Return the interval in words, such as "0.6312 to 0.6400"."""
         return f"{self.low:.{self.digits}f} to {self.high:.{self.digits}f}"
 
 
@@ -43,7 +43,7 @@ class Mean(Span):
         return self.mean
 
     def __str__(self) -> str:
-        """Return "0.6356 (0.6312 to 0.6400)"."""
+        """Return the mean with its interval, such as "0.6356 (0.6312 to 0.6400)"."""
         mean = f"{self.mean:.{self.digits}f}"
         return f"{mean} ({super().__str__()})" if math.isfinite(self.low) else mean
 
@@ -60,7 +60,7 @@ def shortened(text: object, most: int = 30) -> str:
 
 
 def joined(names: Sequence[str]) -> str:
-    """Return "a", "a and b" or "a, b and c"."""
+    """Join names to a list in words: "a", "a and b" or "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
@@ -73,18 +73,18 @@ def listed(values: Iterable[float]) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Return -0.2 as "−0.200", with a true minus sign; what rounds to 0 has no sign."""
+    """Return a signed number such as "−0.200", with a true minus sign; 0 has no sign."""
     text = f"{value:+.{digits}f}"
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def percent(share: float) -> str:
-    """Return 0.5 as "50 %", with a true minus sign."""
+    """Return a share in percent: 0.5 as "50 %", with a true minus sign."""
     return f"{100 * share:,.0f} %".replace("-", "−")
 
 
 def scale_words(smallest: float) -> str:
-    """Return what the axis of effects is like; `smallest` is the smallest effect of interest."""
+    """Return words that explain the axis of effects, with the smallest effect of interest."""
     return (
         f"The grey band is {smallest:g} % to both sides, the smallest effect of interest; the "
         "scale is linear up to 1 % and logarithmic beyond, with ticks at 10 and 100 %."
@@ -92,7 +92,7 @@ def scale_words(smallest: float) -> str:
 
 
 def span(low: float, high: float, digits: int = 4) -> Span | None:
-    """Return an interval; None if there is none, as of one seed."""
+    """Return an interval as a Span; None without one, as for a single seed."""
     return Span(low, high, digits) if math.isfinite(low) else None
 
 
@@ -104,7 +104,7 @@ def intervals(table: pd.DataFrame, digits: int = 4) -> pd.Series:
 
 
 def duration(seconds: float) -> str:
-    """Return "1 h 2 min 3 s" or "2 min 3 s"."""
+    """Return a duration in words: "1 h 2 min 3 s" or "2 min 3 s"."""
     hours, rest = divmod(round(seconds), 3600)
     minutes, rest = divmod(rest, 60)
     return f"{hours:,} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
@@ -123,5 +123,5 @@ def model_names(models: Iterable[str]) -> str:
 
 
 def escaped(text: object) -> str:
-    """Return foreign text as one line of Markdown: nothing in it is taken for markup or HTML."""
+    """Escape foreign text for one line of Markdown, so that nothing in it is markup or HTML."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(str(text).split()))

@@ -18,9 +18,9 @@ from pyarrow import ArrowException, fs
 from data_utils.errors import InputError
 from data_utils.files import write_bytes
 
-#: Seconds to wait before each new attempt at what failed: a storage may vanish for a while.
+#: Seconds to wait before each new attempt at a failed call: a storage may vanish for a while.
 WAITS = (0.5, 1, 2, 4, 8, 15, 30)
-#: Seconds in which Google's client retries: by default it takes 15 minutes to miss credentials.
+#: Seconds in which Google's client retries: by default it reports missing credentials after 15 min.
 GOOGLE_SECONDS = 5
 
 #: Folders of a run whose files do not change once they exist.
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Storage:
-    """Files by name below a path or URL. What fails is tried again for a minute, then raises."""
+    """Files by name below a path or URL, whose failed calls are tried again for a minute."""
 
     def __init__(self, url: str, waits: tuple[float, ...] = WAITS):
         self.url, self.waits = url, waits
@@ -48,11 +48,11 @@ class Storage:
         self._root = (filesystem, path)
 
     def __reduce__(self) -> tuple:
-        """Travel to other processes as the URL: each reads its own credentials."""
+        """Pickle as the URL, so that each process reads its own credentials."""
         return Storage, (self.url, self.waits)
 
     def check(self) -> None:
-        """Raise InputError if it cannot be reached, or has no such bucket."""
+        """Raise InputError if the storage cannot be reached, or the bucket does not exist."""
         filesystem, path = self._root
         bucket = path if self.is_path else path.partition("/")[0]
         try:
@@ -69,7 +69,7 @@ class Storage:
             ) from None
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all."""
+        """Write a file, completely or not at all."""
         self._again(lambda: self._put(name, content))
 
     def _put(self, name: str, content: bytes) -> None:
@@ -78,7 +78,7 @@ class Storage:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(path, content)
             return
-        with self._files.open_output_stream(name) as stream:  # the object appears when it closes
+        with self._files.open_output_stream(name) as stream:  # closing makes the object appear
             stream.write(content)
 
     def get(self, name: str) -> bytes | None:
@@ -114,7 +114,7 @@ class Storage:
 
 
 class Mirror:
-    """Keeps a run folder and its copy in a storage alike; does nothing without a storage."""
+    """The copying between a run folder and a storage; does nothing without a storage."""
 
     def __init__(self, path: Path, storage: Storage | None):
         self.path, self.storage = path, storage
@@ -166,7 +166,7 @@ class Mirror:
         }
 
     def prefer_own(self, name: str) -> None:
-        """Let `deliver_new` replace the storage's file by the one here, whatever their sizes."""
+        """Make `deliver_new` replace the storage's file by the one here, even with equal sizes."""
         self._sizes.pop(name, None)
 
     def delete(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Does a smaller code do better? What the searches of these runs found."""
+"""Does a smaller code do better? The results of these runs' searches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ POINT = ["series", "code_size", "mse", "low", "high", "seeds"]
 def size_points(search: SearchRun) -> pd.DataFrame:
     """Return validation MSE by code size of the networks' best trials and the references.
 
-    PCA is of the same rank; Wiener, oracle and identity, which have no code, stand at both ends.
+    PCA has the same rank; Wiener, oracle and identity, which have no code, are level lines.
     Over several noise factors it is the geometric mean, as in the search.
     """
     sizes = by_code_size(search)

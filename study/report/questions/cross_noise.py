@@ -31,7 +31,7 @@ Costs = dict[tuple[str, float], pd.Series]
 
 
 def cross_errors(evidence: Evidence) -> pd.DataFrame:
-    """Return plain networks at every noise factor that one was trained for: a row for each pair.
+    """Return plain networks at every noise factor of a training: one row for each pair.
 
     Columns member_id, model, seed, trained_at, tested_at, test_mse, and ratio to the network of the
     same seed trained at tested_at. Models trained at a single noise factor are left out.
@@ -52,8 +52,8 @@ def cross_errors(evidence: Evidence) -> pd.DataFrame:
 def guess_costs(errors: pd.DataFrame) -> Costs:
     """Return by model and guess (trained at less tested at) the extra MSE by seed, ratio - 1.
 
-    It is a mean over the noise factors tested at, of the seeds that have them all. A guess of 0 is
-    left out. `errors` is as of cross_errors.
+    It is a mean over the noise factors of the test, for seeds that have them all. A guess of 0 is
+    left out. `errors` are those of cross_errors.
     """
     wrong = errors[errors["trained_at"] != errors["tested_at"]]
     wrong = wrong.assign(guess=(wrong["trained_at"] - wrong["tested_at"]).round(6))

@@ -23,7 +23,7 @@ from study.report.wording import in_order, scale_words
 
 ONCE, FRESH = "once", "fresh"
 CASE = ["model", "noise_factor"]
-#: What an outcome means: an effect above 0 is more MSE of noise that is drawn once.
+#: Words for outcomes: an effect above 0 is more MSE with noise that is drawn once.
 WORDS: dict[Outcome, str] = {HOLDS: "fresh is better", REVERSED: "once is better"}
 COLUMN = "extra MSE of noise drawn once"
 

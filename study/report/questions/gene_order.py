@@ -36,8 +36,7 @@ ORDERS = {
     "chromosome": "by chromosome",
     SHUFFLED: "shuffled values",
 }
-#: By order the question: what is compared, and what it means if the given order is better or
-#: worse.
+#: By order: the comparison, and its meaning if the given order is better or worse.
 ASKED = {
     "random": (
         "Random orders, which are worse if the given one has spatial features (C5), change it",

@@ -1,4 +1,4 @@
-"""Can the rest of the genes be denoised? They are predicted from landmark genes, once denoised."""
+"""Can the rest of the genes be denoised? They are predicted from denoised landmark genes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from study.report.drawing import multiples
 from study.report.questions import question as q
 from study.report.wording import joined, listed
 
-#: What predicts, in the order of the panels; the second is a plain dense network.
+#: The predictors in the order of the panels; the second is a plain dense network.
 PREDICTORS = ("ridge", "network")
-#: What a predictor is given, from the best to the worst that it may be, and the look of its line.
+#: Inputs of a predictor, from the best possible to the worst, and the look of each line.
 INPUTS = {
     CLEAN_INPUT: "oracle",
     MIXTURE: MIXTURE,
@@ -114,7 +114,7 @@ def _count(evidence: Evidence) -> str:
 
 
 def _mean_words(evidence: Evidence) -> str:
-    """Return what answering each gene's mean costs; "" if it was not measured."""
+    """Return the MSE of the gene means in words; "" if it was not measured."""
     mean = evidence.inference.loc[evidence.inference["input"] == NO_INPUT, "test_mse"].mean()
     return f" Answering each gene's mean costs {mean:.3f}." if np.isfinite(mean) else ""
 

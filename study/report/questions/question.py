@@ -1,4 +1,4 @@
-"""What the paper's open questions share: the networks that answer one, and effects in words."""
+"""The base of the paper's open questions: the networks that answer one, and effects in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from study.report.wording import signed
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """One open question. If these runs cannot answer it, `answer` is None; no exhibits either."""
+    """An open question; if these runs cannot answer it, `answer` is None and it has no exhibits."""
 
     key: str
     title: str
@@ -31,7 +31,7 @@ class Question:
 
     @property
     def command(self) -> str:
-        """What trains the networks that answer it."""
+        """The command that trains the networks that answer it."""
         return f"python run_study.py {self.option} {self.key}"
 
     def answered(
@@ -48,13 +48,13 @@ def varied(evidence: Evidence, *settings: str) -> pd.DataFrame:
 
 
 def of_one_kind(rows: pd.DataFrame, *settings: str) -> pd.DataFrame:
-    """Return such rows of any noise schedule, with a test MSE and rounded noise factors."""
+    """Return finished as-written rows, plain except in `settings`, with rounded noise factors."""
     rows = rows[plain(rows, *settings) & np.isfinite(rows["test_mse"].astype(float))]
     return rows.assign(noise_factor=rounded(rows["noise_factor"]))
 
 
 def trained_alike(rows: pd.DataFrame, asking: pd.Series) -> pd.DataFrame:
-    """Return of each model the rows with the number of epochs that most of `rows[asking]` have.
+    """Return each model's rows with the number of epochs that most of `rows[asking]` have.
 
     So what is compared differs in nothing else, even if runs of different lengths come together. Of
     two equally frequent numbers of epochs the greater counts.
@@ -97,7 +97,7 @@ def _digits(percent: float) -> int:
 
 
 def outcome(verdict: Effect | None, holds: str, reversed_: str) -> str:
-    """Return what it means that a claim holds or is reversed, or why it is undecided."""
+    """Return the words for a claim that holds or is reversed, or the reason why it is undecided."""
     if verdict is None:
         return NOT_MEASURED
     meaning = {HOLDS: holds, REVERSED: reversed_}.get(verdict.outcome, verdict.outcome)

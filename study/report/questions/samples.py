@@ -46,7 +46,7 @@ def sample_errors(evidence: Evidence) -> pd.DataFrame:
 
 
 def doublings(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    """Return by model and seed the change of test MSE that twice the samples bring.
+    """Return by model and seed the change of test MSE with twice the samples.
 
     It is 2^b - 1 with b the least-squares slope of log MSE over log n, for seeds that have every
     number of samples.

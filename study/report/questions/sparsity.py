@@ -1,4 +1,4 @@
-"""Does sparsity help, and against what? Claim C6's first half, measured as test less train MSE."""
+"""Does sparsity help, and against what? Claim C6's first half, as test minus train MSE."""
 
 from __future__ import annotations
 

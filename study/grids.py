@@ -479,11 +479,34 @@ def plan(grid: str, narrowing: Narrowing) -> list[MemberConfig]:
         )
     if narrowing.betas and not {member.beta for member in members} & set(narrowing.betas):
         raise InputError(f"--betas: does not vary in the grid {grid}: leave it out")
-    if len({member.run_name for member in members}) < len(members):
-        raise InputError(
-            f"--grid {grid}: holds a member twice: give each depth, noise factor and beta once"
-        )
+    _check_names(grid, members)
     return members
+
+
+def _check_names(grid: str, members: list[MemberConfig]) -> None:
+    """Raise InputError for a network that is planned twice, or two that share a name.
+
+    Tables and the report name a network by `run_name`, which leaves out the epochs and, with a
+    protocol other than as-written, all settings that the protocol stands for.
+    """
+    first: dict[str, MemberConfig] = {}
+    for member in members:
+        other = first.setdefault(member.run_name, member)
+        if other is member:
+            continue
+        if other == member:
+            raise InputError(
+                f"--grid {grid}: holds {member.run_name} twice: "
+                "give each depth, noise factor and beta once"
+            )
+        one, two = other.as_dict(), member.as_dict()
+        different = [name for name in one if name != "grid" and one[name] != two[name]]
+        words = ", ".join("epochs" if name == "phases" else name for name in different)
+        raise InputError(
+            f"--grid {grid}: two networks have the name {member.run_name} and differ in {words}: "
+            f"give one a protocol of its own, such as Protocol({member.protocol.name!r}, "
+            f"('{member.epochs} epochs',))"
+        )
 
 
 def _with_noise_draws(members: list[MemberConfig], draws: str) -> list[MemberConfig]:

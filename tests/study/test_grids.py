@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -238,6 +239,33 @@ def test_a_grid_of_ones_own(tmp_path):
     (tmp_path / "my_grid.py").write_text(OWN)
     members = plan(f"{tmp_path}/my_grid.py:mine", Narrowing(seeds=4))
     assert [(m.model, m.seed) for m in members] == [("dense-8x8", seed) for seed in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "differ"),
+    [("", "epochs"), (", protocol=Protocol('mine'), batch_size=epochs", "epochs, batch_size")],
+)
+def test_networks_that_share_a_name_are_refused_with_what_differs_and_the_way_out(
+    tmp_path, settings, differ
+):
+    grid = (
+        "from models.config import MemberConfig, Phase, Protocol\n"
+        "def mine(narrowing):\n"
+        f"    return [MemberConfig('dense-4', (Phase((0.5,), epochs),), 0{settings})\n"
+        "            for epochs in (25, 50)]\n"
+    )
+    (tmp_path / "own.py").write_text(grid)
+    with pytest.raises(InputError, match=f"and differ in {differ}: give one") as error:
+        plan(f"{tmp_path}/own.py:mine", Narrowing())
+    name = "mine" if settings else "as-written"
+    way_out = f"Protocol({name!r}, ('50 epochs',))"
+    assert str(error.value).endswith(f"such as {way_out}")
+    one = re.sub(r", protocol=Protocol\('mine'\)", "", settings)
+    own = f"{one}, protocol={way_out} if epochs == 50 else Protocol({name!r})"
+    (tmp_path / "own.py").write_text(grid.replace(f", 0{settings})", f", 0{own})"))
+    members = plan(f"{tmp_path}/own.py:mine", Narrowing())
+    assert [m.epochs for m in members] == [25, 50]
+    assert len({m.run_name for m in members}) == 2
 
 
 @pytest.mark.parametrize(

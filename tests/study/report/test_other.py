@@ -50,6 +50,15 @@ def test_other_models_and_settings_have_curves_and_a_table(tmp_path):
     assert table["seeds"].tolist() == [1, 3, 1, 1]
 
 
+def test_networks_that_differ_in_epochs_are_told_apart_by_a_protocol(tmp_path):
+    longer = replace(
+        network(), phases=(Phase((0.5,), 18),), protocol=Protocol("as-written", ("18 epochs",))
+    )
+    found = other(tmp_path / "run", [network(), longer])["other-networks"].frame
+    names = ["dense-4, 9 epochs", "dense-4, as-written, 18 epochs, 18 epochs"]
+    assert found["network"].tolist() == names
+
+
 def test_a_grid_over_the_learning_rate_has_a_curve_for_each_on_the_page(tmp_path):
     members = [
         replace(network(seed=seed), phases=(Phase((noise,), 9),), **rate)

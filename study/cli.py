@@ -138,13 +138,16 @@ class Grids(Options):
 class Report(Options):
     """Write one page, report/index.html, of one run or several.
 
+    Runs on the same data are put together; other data are another cohort, with a column of its own.
+
     Examples:
       python run_study.py report runs/paper
-      python run_study.py report runs/paper runs/as-published runs/autopsy --out report
+      python run_study.py report runs/paper runs/autopsy --out report
+      python run_study.py report runs/simulated runs/l1000 --out cohorts
     """
 
     runs: tuple[Path, ...] = option(
-        help="folder of a run that has ended; all on the same data", metavar="RUN", positional=True
+        help="folder of a run that has ended", metavar="RUN", positional=True
     )
     out: Path | None = option(None, "folder of the report (default: report/ in the first RUN)")
     smallest_effect: float | None = option(
@@ -193,7 +196,8 @@ class Reproduce(Options):
 class Export(Options):
     """Write a model folder or ONNX file of the best denoiser of a run.
 
-    It is the network or linear denoiser with the least validation error over all noise factors.
+    It is the network, mixture of Wiener filters or linear denoiser with the least validation error
+    over all noise factors.
     `denoise` takes the model folder. For --onnx, RUN may be a model folder, too.
 
     Examples:

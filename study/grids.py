@@ -388,7 +388,7 @@ def samples(narrowing: Narrowing) -> list[MemberConfig]:
 
 @grid(
     "best",
-    "What denoises best, whatever the noise?",
+    "Which mixture of Wiener filters has the least error?",
     feeds="the Wiener mixture, in every figure",
     minutes=6,
 )

@@ -170,7 +170,7 @@ class Narrowing(Options):
     `samples` is not an option but the data's number of samples, None until they are read.
     """
 
-    seeds: int | None = _train(None, "seeds 0 ... N-1", at_least(1))
+    seeds: int | None = _train(None, "replicates: seeds 0 ... N-1", at_least(1))
     epochs: int | None = _train(None, "epochs per network", at_least(1))
     depths: tuple[str, ...] | None = _train(
         None,
@@ -215,10 +215,14 @@ class DataOptions(GenesInOptions):
 class StudyOptions(DataOptions):
     """One field per option of a study; None leaves the choice to the program."""
 
-    grid: str = _train("paper", "one that `grids` lists, or your own")
+    grid: str = _train("paper", "one that `grids` lists, or your own: FILE.py:FUNCTION")
     narrowing: Narrowing = field(default_factory=Narrowing)
     data: str = _train("simulated", "a file, or what `data` lists", metavar="DATA")
-    transform: str = _data("auto", "of the values", choice("auto", "none", "log2p1"))
+    transform: str = _data(
+        "auto",
+        "log2p1 takes log2(x + 1); auto decides, and reports why",
+        choice("auto", "none", "log2p1"),
+    )
     group: str | None = _data(
         None,
         "keep samples with the same LABEL in one part of the split; none: do not "
@@ -233,7 +237,7 @@ class StudyOptions(DataOptions):
     workers: int | None = _run(None, "processes (default: one per core)", at_least(1))
     device: str = _run("auto", "auto, cpu or cuda", choice("auto", "cpu", "cuda"), metavar="NAME")
     storage: str | None = _detail(
-        None, "bucket for machines without a common folder: s3://, gs://", metavar="URL"
+        None, "copy of the run: s3://, gs:// or a path; nodes then share no folder", metavar="URL"
     )
     address: str | None = _detail(None, "a Ray cluster to run on, or auto", metavar="HOST:PORT")
     checkpoint_seconds: float = _detail(20.0, "seconds between checkpoints", between(0, 3600))
@@ -328,7 +332,7 @@ class SearchOptions(Options):
 
     search: str = _train(
         "bottleneck",
-        "instead of a grid: bottleneck, the best code size",
+        "instead of a grid: bottleneck, the code size of least validation MSE",
         choice("bottleneck"),
         metavar="NAME",
         shown=False,

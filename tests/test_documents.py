@@ -16,6 +16,8 @@ import yaml
 
 from data_utils.errors import InputError
 from study.cli import COMMANDS, parser, study_options
+from study.grids import GRIDS, plan
+from study.options import Narrowing
 from tests.study.test_thinning import counts_file
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +61,30 @@ def parse(words):
 def test_every_command_in_the_documents_is_one(page):
     for words in commands(page.read_text(encoding="utf-8")):
         parse(words)
+
+
+def test_the_table_of_grids_is_the_programs():
+    """Name, question, number of networks and minutes of each, in the program's order."""
+    text = (ROOT / "docs/grids.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text[text.index("| grid | ") :].partition("\n\n")[0].splitlines()[2:]
+    ]
+    expected = [
+        (f"`{name}`", its.question, f"{len(plan(name, Narrowing())):,}", f"{its.minutes:g}")
+        for name, its in GRIDS.items()
+    ]
+    assert [
+        (name, asks, networks, minutes) for name, asks, networks, _, minutes in rows
+    ] == expected
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_what_a_page_says_of_the_papers_grid_is_what_is_planned(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    counts = re.findall(r"([\d,]+) networks", text)
+    assert counts == [f"{len(plan('paper', Narrowing()))}"]
+    assert f"{GRIDS['paper'].minutes:g} minutes on two cores" in text
 
 
 def test_the_documents_show_the_commands():

@@ -19,7 +19,7 @@ ENTRY, CHECKSUM = "json", "sha256"
 
 
 class DamagedFile(ValueError):
-    """Raised for a file whose content is not what was written."""
+    """Raised for a file whose content is damaged."""
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray], metadata: dict) -> None:
@@ -58,7 +58,7 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def load_metadata(path: Path) -> dict:
-    """Read the metadata alone, without checking the checksum; raises as `load_arrays` does."""
+    """Read only the metadata, without checking the checksum; raises as `load_arrays` does."""
     with safe_open(path, framework="np") as file:
         return _metadata(file)
 

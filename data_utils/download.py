@@ -51,7 +51,7 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class Fetched:
-    """Where a file came from, its bytes and its sha256 (hex)."""
+    """The address of a downloaded file, its size in bytes and its sha256 (hex)."""
 
     url: str
     size: int

@@ -164,7 +164,7 @@ def release_folder(name: str) -> Path:
 
 
 def cached_release(name: str) -> Cached | None:
-    """Return what the cache holds of a release; None if it is missing or damaged."""
+    """Return a release from the cache; None if it is missing or damaged."""
     folder = release_folder(name)
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))

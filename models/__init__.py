@@ -1,4 +1,4 @@
-"""The networks, the references, and what keeps and applies them.
+"""The networks and the references: training, saving and applying them.
 
 from models import DenoisingAutoencoder      # a scikit-learn estimator; loads torch
 """

@@ -20,7 +20,7 @@ NOISE_FACTORS = tuple(round(0.1 * i, 1) for i in range(11))
 PAPER_CODE = 32
 #: Rows that are evaluated at a time.
 EVALUATION_ROWS = 1024
-#: The two protocols: what the paper's text says, and what its scripts did.
+#: The two protocols: training as in the paper's text, and as in its scripts.
 AS_WRITTEN, AS_PUBLISHED = "as-written", "as-published"
 
 

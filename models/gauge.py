@@ -159,11 +159,11 @@ class Gauge:
         return self.outside[used].sum() / max(1, len(used) - len(self.variances))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what a model folder keeps as arrays."""
+        """Return the arrays that a model folder stores."""
         return {name: getattr(self, name) for name in ARRAYS}
 
     def facts(self) -> dict:
-        """Return what a model folder keeps as JSON."""
+        """Return the JSON-able facts that a model folder stores."""
         return {"calm": self.calm}
 
     @classmethod

@@ -73,7 +73,7 @@ def write_onnx(model: Model, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off the terminal what torch reports about its own code and the missing torchvision."""
+    """Silence torch's messages about its own code and the missing torchvision."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -263,7 +263,7 @@ class Training:
     def _evaluate(
         self, part: str, levels: list[torch.Tensor], without_noise: bool = False
     ) -> list[Measures]:
-        """Measure the members on a part at each level and then, if asked, `without_noise`.
+        """Measure the members on a part at each level, and then without noise if `without_noise`.
 
         A level is given as noise factors: (K, 1), one for all members (1, 1), or (K, rows) with one
         per row. For training rows the levels have to be the phase's noise factors, in its order.
@@ -392,7 +392,7 @@ class Training:
         return (sums / self._n_rows("test").cpu()).tolist()
 
     def _measure_across(self) -> None:
-        """Measure the test rows at every noise factor of the paper, whatever the training's."""
+        """Measure the test rows at all noise factors of the paper, whatever members trained on."""
         levels = [torch.tensor([[a]], device=self.device) for a in NOISE_FACTORS]
         for a, (mse, _, _) in zip(NOISE_FACTORS, self._evaluate("test", levels), strict=True):
             self._record("test-across", "mse", mse, [a] * len(self.members))

@@ -37,7 +37,7 @@ MAGIC = {
 
 @dataclass(frozen=True)
 class Format:
-    """How files of an ending are read and written.
+    """The reading and writing of files with one ending.
 
     content: a kind of MAGIC, or "text". write: takes blocks of samples with the same genes and
     labels. blocks: reads some samples at a time; if None, a file is read whole and then cut.

@@ -16,7 +16,7 @@ from data_utils.errors import InputError
 
 # Pandas would read a gene named NA as missing; here these spellings count only among numbers.
 MISSING = ("", "NA", "N/A", "#N/A", "na", "null", "NULL")
-# What Arrow reads as a number: not "1_000" and "0x10", which Python's float() and int() would take.
+# Numbers as Arrow reads them: not "1_000" and "0x10", which Python's float() and int() would read.
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
 

@@ -69,11 +69,11 @@ class Denoiser:
         raise NotImplementedError
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what a model folder keeps in its array file; float arrays must be finite."""
+        """Return the arrays that a model folder stores; float arrays must be finite."""
         raise NotImplementedError
 
     def facts(self) -> dict:
-        """Return what a model folder keeps as JSON."""
+        """Return the JSON-able facts that a model folder stores."""
         return {}
 
     @classmethod

@@ -83,7 +83,7 @@ class MixtureFit(Training):
         return tensors, facts
 
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
-        """Continue from what `state` gave, with the same members and data."""
+        """Continue from the tensors and facts of `state`, with the same members and data."""
         super().restore(tensors, facts)
         self.mixtures = [
             Mixture.from_arrays({name: tensors[f"{name}.{k}"].numpy() for name in PARAMETERS}, {})

@@ -41,7 +41,7 @@ Views = tuple[torch.Tensor, torch.Tensor]
 
 
 class Axis:
-    """Where the three taps of a kernel go along the height, and likewise along the width.
+    """The places of a kernel's three taps along the height, and likewise along the width.
 
     `letters` name the dimensions of `taps`, except the last one, the tap; `entries` are the indices
     at which `taps` is 1.

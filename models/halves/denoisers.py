@@ -59,7 +59,7 @@ class Halves(Pairs):
 
 @dataclass(frozen=True)
 class Thinning:
-    """How samples are thinned: the share that is denoised, and its depth D in a median sample."""
+    """The thinning of samples: the share that is denoised, and its depth D in a median sample."""
 
     share: float
     depth: float

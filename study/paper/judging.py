@@ -187,7 +187,7 @@ def judge(
 
     Outcomes that every part must have, such as the right order everywhere, are tested at ALPHA in
     each part. This is the intersection-union test (Berger 1982, Technometrics 24:295), which needs
-    no correction: if the claim is false, one of its parts is false, and the claim is said to hold
+    no correction: if the claim is false, one of its parts is false, and the claim is judged to hold
     only if that part is found to hold, with a chance of at most ALPHA / 2. All parts then have
     intervals of level 1 - ALPHA. Outcomes for which one part is enough are tried first.
     """

@@ -216,7 +216,7 @@ def _image(figure: Figure, drawn: dict[str, bytes]) -> Image:
 
 
 def html(document: Document, images: Mapping[str, Picture], files: bool = True) -> str:
-    """Return the page with its styles, script and images; a policy in its head forbids all else.
+    """Return the page with its styles, script and images; its policy forbids other content.
 
     Without `files` it has no links to figures/ and tables/.
     """

@@ -62,8 +62,8 @@ def _named(rows: pd.DataFrame) -> str:
 def code_by_label(codes: pd.DataFrame) -> pd.DataFrame:
     """Return the mean activation of each unit by value of one label, as it is drawn.
 
-    The label is the first that names a tissue, else the one with the fewest values; like values and
-    like units stand next to each other (average linkage). No rows without a label.
+    The label is the first that names a tissue, else the one with the fewest values. Similar values,
+    and similar units, are next to each other (average linkage). Empty if there is no label.
     """
     labelled = codes[codes["label"] != ""]
     if not len(labelled):

@@ -1,6 +1,6 @@
 """The look of figures: colours, line styles, fonts and the empty figure. Sizes are in pixels.
 
-Colours are those of Okabe and Ito (2008), which the colour-blind can tell apart; each line also has
+Colours are those of Okabe and Ito (2008), distinct for the colour-blind; each line also has
 a marker or a line style of its own. A method looks the same in every figure.
 """
 

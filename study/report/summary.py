@@ -15,7 +15,7 @@ from study.report.exports import markdown
 from study.report.wording import in_order
 
 KIND = ["protocol", "changed", "model"]
-#: What else networks of one kind can differ in: these are never averaged together.
+#: Other settings in which networks of one KIND can differ; these are never averaged together.
 SETTINGS = [name for name in PLAIN if name != "rho"]
 WORSE = "†"
 
@@ -166,7 +166,7 @@ def _table(title: str, model: str, rows: pd.DataFrame, n_samples: int | None) ->
 
 
 def _cell(row: pd.Series) -> str:
-    """Return "0.4123 ± 0.0021 (3)", marked if it is worse than leaving the input alone."""
+    """Return a cell such as "0.4123 ± 0.0021 (3)", marked if worse than leaving the input alone."""
     lost = [f"{row[name]} {name}" for name in ("diverged", "failed") if row[name]]
     if not row["n"]:
         return ", ".join(lost)

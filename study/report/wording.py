@@ -54,7 +54,7 @@ def plain_name(name: str) -> str:
 
 
 def shortened(text: object, most: int = 30) -> str:
-    """Return foreign text on one line of a figure."""
+    """Shorten foreign text to at most `most` letters on one line of a figure."""
     line = " ".join(str(text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 

@@ -47,7 +47,7 @@ from study.run.storage import KEPT, Mirror, Storage, one_line, open_storage
 
 #: Exceptions that reading a truncated or damaged file may raise.
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError)
-#: The entry of config.json that tells a run from another in the same folder.
+#: The entry of config.json that distinguishes a run from others in the same folder.
 RUN_ID = "run_id"
 #: Seconds between checks of the storage for a request to stop.
 STOP_SECONDS = 1.0
@@ -308,7 +308,7 @@ class RunFolder:
         return lines
 
     def _sound(self, member_id: str) -> bool:
-        """Whether a network is undamaged, or was removed, which somebody wanted."""
+        """Whether a network is undamaged, or was removed on purpose."""
         try:
             load_arrays(self._model(member_id))
         except FileNotFoundError:
@@ -353,9 +353,10 @@ class RunFolder:
         return ordered.members, ordered.metrics
 
     def fetch(self, below: tuple[str, ...] = ("",)) -> None:
-        """Fetch what the storage, if any, has `below` these folders and this folder lacks.
+        """Fetch the storage's files `below` these folders that are new or missing here.
 
-        What this machine could not deliver stays: further checkpoints, and lines of the log.
+        Checkpoints that are further here, and lines of the log, are kept if this machine could not
+        deliver them.
         """
         for name, size in self.mirror.files(below).items():
             if name.startswith("checkpoints/"):
@@ -375,7 +376,7 @@ class RunFolder:
         return not name.startswith("parts/") or self.part(_pack_id(name)) is not None
 
     def _fetch_checkpoint(self, name: str) -> None:
-        """Fetch a pack's checkpoint, unless the one here has come as far."""
+        """Fetch a pack's checkpoint, unless the one here is at least as far."""
         if self.mirror.storage is None:
             return
         if not (self.path / name).exists():

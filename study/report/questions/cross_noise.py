@@ -21,7 +21,7 @@ from study.report.wording import in_order, joined, model_names, signed
 
 FURTHEST = 0.5  # guess that the figure of costs shows
 CELL = 22  # height of a row of a heat map
-#: Told apart by the colour-blind: purple below 1, orange above.
+#: Colours that the colour-blind can distinguish: purple below 1, orange above.
 COLOURS = matplotlib.colormaps["PuOr_r"]
 
 Costs = dict[tuple[str, float], pd.Series]
@@ -50,7 +50,7 @@ def cross_errors(evidence: Evidence) -> pd.DataFrame:
 
 
 def guess_costs(errors: pd.DataFrame) -> Costs:
-    """Return by model and guess (trained at less tested at) the extra MSE by seed, ratio - 1.
+    """Return by model and guess (trained_at - tested_at) the extra MSE by seed, ratio - 1.
 
     It is a mean over the noise factors of the test, for seeds that have them all. A guess of 0 is
     left out. `errors` are those of cross_errors.
@@ -160,7 +160,7 @@ def draw_heat_maps(data: pd.DataFrame) -> Figure:
     models = list(data["model"].drop_duplicates())
     rows = [data.loc[data["model"] == model, "trained_at"].nunique() + 1 for model in models]
     figure, grid = canvas(CELL * sum(rows) + 84 * len(models), len(models), height_ratios=rows)
-    # Colours are of log ratios and reach to the 98th percentile: one extreme cell fades no other.
+    # Colours show log ratios up to the 98th percentile, so that one extreme cell fades no other.
     most = max(np.log(1.25), float(np.nanpercentile(np.abs(np.log(data["ratio"])), 98)))
     for model, axes in zip(models, grid.flat, strict=True):
         _heat_map(axes, data[data["model"] == model], most)

@@ -49,7 +49,7 @@ def draw_errors(evidence: Evidence) -> pd.DataFrame:
 def extra_errors(rows: pd.DataFrame, overlap: float, smallest: float = SMALLEST) -> Effects:
     """Return the extra test MSE of noise drawn once, by model and noise factor: one family.
 
-    It is paired by seed; `rows` is as of draw_errors.
+    It is paired by seed; `rows` are those of draw_errors.
     """
     ratios = {}
     for case, group in rows.groupby(CASE, sort=False):

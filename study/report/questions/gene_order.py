@@ -66,8 +66,8 @@ Differences = dict[tuple[str, str], pd.Series]
 def order_errors(evidence: Evidence) -> pd.DataFrame:
     """Return conv, and the dense network of its size, by order of the genes, at one noise factor.
 
-    The rows of members, in the order of ORDERS; the noise factor is the nearest to 0.5. There are
-    none if no network saw another order than the given.
+    The rows are those of members, in the order of ORDERS; the noise factor is the nearest to 0.5.
+    Empty if all networks were trained on the given order.
     """
     rows = q.varied(evidence, "gene_order")
     rows = rows[rows["model"].isin([CONV, SMALL_DENSE])]
@@ -297,7 +297,7 @@ def draw_orders(data: pd.DataFrame) -> Figure:
 def draw_images(data: pd.DataFrame, rows: list[str], column: str, unit: str) -> Figure:
     """Draw an image in each cell of a grid, and a bar that explains the colours.
 
-    A row has its values of the columns `rows` at its left, a column its value of `column` above.
+    At the left of a row are its values of `rows`, above a column is its value of `column`.
     """
     names = data[rows].agg("\n".join, axis=1) if rows else pd.Series("", data.index)
     lines, columns = names.unique(), data[column].unique()

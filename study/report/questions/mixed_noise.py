@@ -27,8 +27,8 @@ def mixed_errors(evidence: Evidence) -> pd.DataFrame:
 
     Columns member_id, model, series (ONE or INFORMED), seed, noise_factor, test_mse, own_mse and
     excess: MSE of the plain network of the same seed and epochs trained at that noise factor only,
-    and test_mse / own_mse - 1; NaN if there is none. Of several sets of noise factors the largest
-    counts.
+    and test_mse / own_mse - 1; NaN without such a network. Among several sets of noise factors the
+    largest is used.
     """
     rows = q.of_one_kind(evidence.levels[evidence.levels["optimizer"] != ""], "noise_input")
     rows = rows[rows["mixed"] & ~rows["carried"]]

@@ -56,8 +56,8 @@ def of_one_kind(rows: pd.DataFrame, *settings: str) -> pd.DataFrame:
 def trained_alike(rows: pd.DataFrame, asking: pd.Series) -> pd.DataFrame:
     """Return each model's rows with the number of epochs that most of `rows[asking]` have.
 
-    So what is compared differs in nothing else, even if runs of different lengths come together. Of
-    two equally frequent numbers of epochs the greater counts.
+    So compared networks differ in nothing else, even if runs of different lengths are combined. Of
+    two equally frequent numbers of epochs the greater one is used.
     """
     counts = rows[asking].groupby(["model", "epochs"]).size().reset_index(name="n")
     counts = counts.sort_values(["n", "epochs"]).drop_duplicates("model", keep="last")

@@ -25,8 +25,8 @@ MODEL_SAMPLES = ["model", "n_samples"]
 def sample_errors(evidence: Evidence) -> pd.DataFrame:
     """Return plain networks by number of training samples, at the noise factor nearest to 0.5.
 
-    The rows of members and n_samples, of models with at least two numbers of samples. Networks of
-    all samples are those with about as many weight updates as the others.
+    The columns are those of members, and n_samples; models have at least two numbers of samples.
+    Networks of all samples are those with about as many weight updates as the others.
     """
     rows = q.of_one_kind(evidence.members, "train_fraction")
     some = rows["train_fraction"] < 1

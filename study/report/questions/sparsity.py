@@ -74,8 +74,8 @@ def _log_gap(rows: pd.DataFrame) -> pd.Series:
 def at_largest_beta(rows: pd.DataFrame, value: str) -> dict[Part, pd.Series]:
     """Return by model and kind of term `value` by seed at the kind's largest beta.
 
-    It is a mean over the kind's rho, for seeds that have all. Empty if `value` compares with
-    networks without a term and there are none.
+    It is a mean over the kind's rho, for seeds that have all. Empty if `value` is a comparison with
+    networks without a term, and these are missing.
     """
     parts = {}
     for (model, kind), group in rows[rows["beta"] > 0].groupby(["model", "sparsity"], sort=False):
@@ -209,7 +209,7 @@ def _cell_table(rows: pd.DataFrame, overlap: float) -> Table:
 def draw_terms(data: pd.DataFrame, ylabel: str, log: bool) -> Figure:
     """Draw a panel per model: a quantity against beta, one line per term.
 
-    If it is on a logarithmic axis, the ρ that are asked for are drawn too.
+    With `log` the quantity's axis is logarithmic, and the target ρ of each term is drawn, too.
     """
     kl = data.dropna(subset=["rho"]).sort_values("rho").drop_duplicates("series")
     looks = looks_of(list(kl["series"])) | {name: look(name) for name in ("L1", NONE)}

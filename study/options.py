@@ -39,6 +39,8 @@ GPU_DEVICES = ("nvidiactl", "dxg", "kfd")
 
 #: The smallest effect of interest, in percent of MSE.
 SMALLEST = 1.0
+#: Fewer replicates give no verdict: they show too little of their spread.
+FEWEST = 3
 
 #: Description of a valid text, by the value's type.
 KINDS = {int: "a whole number", float: "a number"}

@@ -23,7 +23,7 @@ from data_utils.sources import Dataset, check_genes, fetch, load_dataset
 from models.config import MemberConfig
 from study.evidence.evidence import by_level
 from study.grids import plan, predicts_other_genes
-from study.options import StudyOptions
+from study.options import FEWEST, StudyOptions
 from study.run.attempts import Attempts, ProgressLine, say
 from study.run.folder import RUN_ID, RunFolder, held, open_folder
 from study.run.jobs import Executor, Interruption, Workplace
@@ -99,7 +99,10 @@ class Study:
         self.dataset = replace(dataset, matrix=names, notes=(*dataset.notes, *notes))
 
     def _note(self) -> None:
-        """Print the notes on the data, shortened, and write them in full to the log."""
+        """Print too few replicates and the notes on the data, shortened; log the notes in full."""
+        if 0 < len(self.seeds) < FEWEST:
+            options = f"--seeds {len(self.seeds)}"
+            self.say(f"{options}: no verdicts; they need {FEWEST} replicates: --seeds {FEWEST}")
         for note in self.dataset.notes:
             self.say(textwrap.shorten(note, LONGEST_NOTE, placeholder=" ... (more in log.txt)"))
         with suppress(OSError), open(self.folder.log_file, "a", encoding="utf-8") as log:

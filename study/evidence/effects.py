@@ -29,6 +29,7 @@ from study.evidence.stats import (
     ALPHA,
     HOLDS,
     NO_DIFFERENCE,
+    NO_VERDICT,
     NOT_MEASURED,
     POWER,
     REVERSED,
@@ -38,12 +39,11 @@ from study.evidence.stats import (
     interval,
     standard_error,
 )
-from study.options import SMALLEST
+from study.options import FEWEST, SMALLEST
 
 Key = TypeVar("Key", bound=Hashable)
 
-#: Fewer replicates give no verdict, since their spread is too uncertain.
-FEWEST = 3
+TOO_FEW = f"a verdict needs {FEWEST}"
 #: Largest number of replicates that is ever recommended.
 MOST = 100
 
@@ -54,8 +54,8 @@ class Effect:
 
     low and high are NaN below FEWEST replicates. `level` is that of the interval: 0.95 for an
     effect by itself, more for one of a family. `needed` is the number of replicates that would
-    decide, if it is undecided; None if no number up to MOST would. `smallest` is the smallest
-    effect of interest in percent, by which the outcome is read off the interval.
+    decide, if nothing is decided yet; None if no number up to MOST would. `smallest` is the
+    smallest effect of interest in percent, by which the outcome is read off the interval.
     """
 
     outcome: Outcome
@@ -95,7 +95,7 @@ class Effect:
     def doubt(self) -> str:
         """The reason in words why an effect is undecided, and how many replicates would decide."""
         if self.n < FEWEST:
-            return f"{self.replicates}: --seeds 1 and 2 give no verdict"
+            return f"{self.replicates}; {TOO_FEW}"
         if self.needed is None:
             return f"{self.replicates}, and not even {MOST} would decide"
         return f"{self.replicates}; --seeds {self.needed} would decide"
@@ -159,18 +159,21 @@ def at_level(
         return UNMEASURED
     low, high = (percent(end) for end in mean_interval(row, overlap, 1 - alpha))
     found = outcome(low, high, smallest)
-    needed = replicates_needed(row, overlap, smallest, strictest) if found == UNDECIDED else None
+    open_ = found in (UNDECIDED, NO_VERDICT)
+    needed = replicates_needed(row, overlap, smallest, strictest) if open_ else None
     mean = percent(row.mean())
     p, level = t_test(row, overlap), 1 - alpha
     return Effect(found, mean, low, high, level, p, len(row), needed, smallest)
 
 
 def outcome(low: float, high: float, smallest: float = SMALLEST) -> Outcome:
-    """Return the outcome of an interval in percent; NaN bounds are undecided.
+    """Return the outcome of an interval in percent; NaN bounds give no verdict.
 
     Ratios between 1 / (1 + s) and 1 + s are below the smallest effect of interest s, so that it
     does not matter which of two MSE is the numerator.
     """
+    if math.isnan(low) or math.isnan(high):
+        return NO_VERDICT
     if -smallest / (1 + smallest / 100) < low and high < smallest:
         return NO_DIFFERENCE
     if low > 0:

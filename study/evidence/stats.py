@@ -25,16 +25,18 @@ class Outcome(StrEnum):
     """The outcome of a comparison over replicates.
 
     An interval that includes both an effect of interest and no effect is "undecided".
+    Too few replicates have no interval and give "no verdict".
     """
 
     HOLDS = "holds"
     REVERSED = "reversed"
     NO_DIFFERENCE = "no difference"
     UNDECIDED = "undecided"
+    NO_VERDICT = "no verdict"
     NOT_MEASURED = "not measured"
 
 
-HOLDS, REVERSED, NO_DIFFERENCE, UNDECIDED, NOT_MEASURED = Outcome
+HOLDS, REVERSED, NO_DIFFERENCE, UNDECIDED, NO_VERDICT, NOT_MEASURED = Outcome
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from study.evidence.stats import (
     ALPHA,
     HOLDS,
     NO_DIFFERENCE,
+    NO_VERDICT,
     NOT_MEASURED,
     REVERSED,
     UNDECIDED,
@@ -60,8 +61,10 @@ class Part(NamedTuple):
 Differences = Mapping[Part, pd.Series]
 
 #: Outcomes by priority: for a claim that every part must confirm, and for one that any part may.
-ALL_OF = (REVERSED, NO_DIFFERENCE, UNDECIDED, NOT_MEASURED, HOLDS)
-ANY_OF = (HOLDS, UNDECIDED, NOT_MEASURED, NO_DIFFERENCE, REVERSED)
+ALL_OF = (REVERSED, NO_DIFFERENCE, UNDECIDED, NO_VERDICT, NOT_MEASURED, HOLDS)
+ANY_OF = (HOLDS, UNDECIDED, NO_VERDICT, NOT_MEASURED, NO_DIFFERENCE, REVERSED)
+#: Outcomes that more replicates may change.
+OPEN = (UNDECIDED, NO_VERDICT)
 #: Note on an interval if the replicates share one split.
 ONE_SPLIT = "one split: other weights, batches and noise are covered, other splits are not"
 NAMED = 3  # parts of one outcome that a sentence names; more are counted
@@ -211,7 +214,7 @@ def judge(
     whole = _together(each, overlap, rule)
     if whole.outcome in rule.by_all:
         return whole
-    needed = _needed(corrected, each, rule) if verdict.outcome == UNDECIDED else None
+    needed = _needed(corrected, each, rule) if verdict.outcome in OPEN else None
     return replace(verdict, needed=needed)
 
 
@@ -277,19 +280,17 @@ def _needed(
     decided; else all must be. `corrected` are the parts at Holm's levels, `each` at ALPHA.
     """
     pairs = [*zip(_counting(corrected), _counting(each), strict=True)]
-    one = [
-        part.needed for part, other in pairs if part.outcome == UNDECIDED and _leans(other, rule)
-    ]
+    one = [part.needed for part, other in pairs if part.outcome in OPEN and _leans(other, rule)]
     if one:
         return min((n for n in one if n is not None), default=None)
-    others = [other.needed for _, other in pairs if other.outcome == UNDECIDED]
+    others = [other.needed for _, other in pairs if other.outcome in OPEN]
     known = [n for n in others if n is not None]
     return max(known, default=None) if len(known) == len(others) else None
 
 
 def _leans(part: PartVerdict, rule: Rule) -> bool:
     """Return whether a part leans to an outcome for which one part is enough."""
-    if part.outcome != UNDECIDED:
+    if part.outcome not in OPEN:
         return _counted_as(part) in rule.by_one
     half = rule.smallest / 2
     supports = part.effect > (-half if part.part.role == Role.BOUND else half)

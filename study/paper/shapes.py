@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from study.evidence.effects import SMALLEST, UNMEASURED, Effect
-from study.evidence.stats import HOLDS, NO_DIFFERENCE, REVERSED
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, NO_VERDICT, REVERSED
 from study.paper.judging import ClaimVerdict
 
 FALLS, RISES, TURNS, FLAT = "falls", "rises", "falls, then rises", "flat"
 UNCLEAR = "undecided"
+UNJUDGED = "no verdict"
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,15 @@ class Shape:
         if self.word == FLAT:
             return f"{self.model} is flat from noise {self.first:g} to {self.last:g}"
         pieces = []
-        if self.word in (FALLS, TURNS, UNCLEAR):
+        if self.word in (FALLS, TURNS, UNCLEAR, UNJUDGED):
             pieces.append(f"to noise {self.at:g} MSE changes by {self.fall.shown}")
-        if self.word in (RISES, TURNS, UNCLEAR):
+        if self.word in (RISES, TURNS, UNCLEAR, UNJUDGED):
             pieces.append(f"from there to {self.last:g} by {self.rise.shown}")
         return f"{self.model} {_VERBS[self.word]}: {', '.join(pieces)}"
 
 
-_VERBS = {FALLS: "falls", RISES: "rises", TURNS: "falls, then rises", UNCLEAR: "is undecided"}
+_VERBS = {FALLS: "falls", RISES: "rises", TURNS: "falls, then rises"}
+_VERBS |= {UNCLEAR: "is undecided", UNJUDGED: "has no verdict"}
 
 
 def shapes_of(
@@ -60,7 +62,8 @@ def shapes_of(
         parts = [part for part in verdict.parts if part.part.about == model]
         fall, beyond = parts if len(parts) == 2 else (UNMEASURED, UNMEASURED)
         noise = curve.index
-        word = _WORDS.get((fall.outcome, beyond.outcome), UNCLEAR)
+        unjudged = NO_VERDICT in (fall.outcome, beyond.outcome)
+        word = UNJUDGED if unjudged else _WORDS.get((fall.outcome, beyond.outcome), UNCLEAR)
         if word == FLAT and 100 * (curve.max() / curve.min() - 1) > smallest:
             word = UNCLEAR
         ends = float(noise[0]), float(curve.idxmin()), float(noise[-1])

@@ -172,6 +172,8 @@ class Document:
     sections: tuple[Section, ...]
     first: tuple[Block, ...] = ()
     """The blocks at the top of the page, in columns if there is room."""
+    note: Words | None = None
+    """What limits all of it, below the warning."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield all blocks in reading order."""

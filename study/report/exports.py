@@ -250,7 +250,8 @@ def html(document: Document, images: Mapping[str, Picture], files: bool = True) 
 def markdown(document: Document) -> str:
     """Return the document as GitHub's Markdown, with its pictures in figures/."""
     warning = f"> {_markdown_block(document.warning)}" if document.warning else ""
-    lines = [f"# {escaped(document.title)}", escaped(document.subtitle), warning]
+    note = _markdown_block(document.note) if document.note else ""
+    lines = [f"# {escaped(document.title)}", escaped(document.subtitle), warning, note]
     return "\n\n".join(filter(None, [*lines, *_markdown_blocks(document.sections, 2)])) + "\n"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN
-from study.evidence.effects import MOST, UNMEASURED, Effect, shown_digits
+from study.evidence.effects import FEWEST, MOST, UNMEASURED, Effect, shown_digits
 from study.evidence.evidence import Evidence, Run
 from study.evidence.stats import NOT_MEASURED, counted
 from study.paper.claims import Judgement
@@ -54,7 +54,7 @@ from study.report.references import (
     label_exhibits,
     reference_exhibits,
 )
-from study.report.wording import plain_name, scale_words, span
+from study.report.wording import joined, plain_name, scale_words, span
 
 #: Functions that ask the paper's open questions, in the order of the page.
 ASKERS = (
@@ -110,7 +110,18 @@ def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
         simulated_warning(simulated, len(cohorts)),
         linked(tuple(section for section in sections if section.blocks)),
         _first(judged),
+        _no_verdicts(cohorts),
     )
+
+
+def _no_verdicts(cohorts: Sequence[Evidence]) -> Words | None:
+    """Return which cohorts have too few replicates for verdicts; None if all have enough."""
+    counts = {cohort.name: cohort.members["seed"].nunique() for cohort in cohorts}
+    few = {name: counted(n, "replicate") for name, n in counts.items() if n < FEWEST}
+    if not few:
+        return None
+    found = [plain_name(name) + f" has {n}" if len(cohorts) > 1 else n for name, n in few.items()]
+    return Words(f"{joined(found)}; a verdict needs {FEWEST}: --seeds {FEWEST}.", "No verdicts.")
 
 
 def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section, ...]:
@@ -262,7 +273,8 @@ def _questions(evidence: Evidence) -> Section:
             missing += [Words("", question.title), command]
     if missing:
         parts.append(Section("Not in these runs", tuple(missing)))
-    return Section("The paper's open questions", (Words(QUESTIONS), *parts))
+    begin = (Words(QUESTIONS), *([Words(ONE_SPLIT, "One split.")] if evidence.fixed_split else []))
+    return Section("The paper's open questions", (*begin, *parts))
 
 
 def _limits(evidence: Evidence) -> Section:
@@ -406,9 +418,9 @@ ONE_SPLIT = (
     "from split to split: they are too narrow for other samples."
 )
 FEW_SEEDS = (
-    "--seeds 1 and 2 give no verdict. Intervals assume normal differences (Student's t); with "
-    f"overlapping splits they never get narrower than their floor, so that even {MOST} replicates "
-    "leave small effects undecided."
+    f"Fewer than {FEWEST} replicates give no verdict. Intervals assume normal differences "
+    "(Student's t); with overlapping splits they never get narrower than their floor, so that even "
+    f"{MOST} replicates leave small effects undecided."
 )
 EPOCHS = (
     "Each as-written model trains for a fixed number of epochs: at noise 0.5 on the simulated "

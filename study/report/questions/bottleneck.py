@@ -97,9 +97,9 @@ def _exhibits(search: SearchRun) -> Iterator[Plot | Table]:
         "code-size",
         "Validation MSE against code size",
         f"The best trial of each size at noise {noise}, with 95 % intervals over "
-        f"{settings['seeds']} seeds, after {settings['epochs']} epochs; PCA of the same rank, and "
-        "the references without a code. Both axes are logarithmic. The paper's code has "
-        f"{PAPER_CODE} units.",
+        f"{settings['seeds']} seeds of one split, after {settings['epochs']} epochs; PCA of the "
+        "same rank, and the references without a code. Both axes are logarithmic. The paper's code "
+        f"has {PAPER_CODE} units.",
         size_points(search),
         draw_sizes,
     )
@@ -141,7 +141,7 @@ def _exhibits(search: SearchRun) -> Iterator[Plot | Table]:
         "code-sizes",
         "Validation MSE by code size",
         f"The best trial of each size; differences to the paper's {PAPER_CODE} units are paired by "
-        "seed.",
+        "seed. All seeds share one split, so the intervals (Student's t) leave out its spread.",
         frame,
         {"validation MSE": ".4f", difference: "+.4f"},
     )

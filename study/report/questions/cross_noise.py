@@ -91,7 +91,7 @@ def _answer(evidence: Evidence, errors: pd.DataFrame, costs: Costs) -> str:
             parts |= {Part(f"{model}, guess {sign * size:+g}"): np.log1p(of[model]) for model in of}
             mean = q.mean_over(of)
             if len(mean):
-                means.append(f"by {size:g}: {q.effect(mean, percent=True)}")
+                means.append(f"by {size:g}: {q.effect(np.log1p(mean), evidence).shown}")
         if means:
             sides.append(f"guessed too {side} {', '.join(means)}")
     table = errors.groupby(["model", "tested_at", "trained_at"])["test_mse"].mean().unstack()

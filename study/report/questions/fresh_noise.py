@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from study.evidence.effects import SMALLEST, Effect, effects
 from study.evidence.evidence import Evidence
-from study.evidence.stats import HOLDS, NO_DIFFERENCE, REVERSED, UNDECIDED, Outcome
+from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED, Outcome
 from study.report.document import Plot, Table
 from study.report.drawing import NOISE_AXIS, draw_named, in_percent, noise_limits
 from study.report.questions import question as q
@@ -79,7 +79,7 @@ def _answer(extra: Effects) -> str:
         for model, noise in (cases[0], cases[-1])
     ]
     found = Counter(effect.outcome for effect in extra.values())
-    names = [(o, WORDS.get(o, str(o))) for o in (HOLDS, REVERSED, NO_DIFFERENCE, UNDECIDED)]
+    names = [(outcome, WORDS.get(outcome, str(outcome))) for outcome in Outcome]
     counts = [f"{name} in {found[outcome]}" for outcome, name in names if found[outcome]]
     replicates = min(extra.values(), key=lambda effect: effect.n).replicates
     return (
@@ -141,7 +141,7 @@ def _table(rows: pd.DataFrame, extra: Effects, smallest: float) -> Table:
 
 
 def _word(effect: object) -> str:
-    outcome = effect.outcome if isinstance(effect, Effect) else UNDECIDED
+    outcome = effect.outcome if isinstance(effect, Effect) else NOT_MEASURED
     return WORDS.get(outcome, str(outcome))
 
 

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from data_utils.errors import InputError
 from data_utils.noise import identity_mse
 from models.config import SMALL_DENSE
-from study.evidence.effects import effect_of
 from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.images import pixels
 from study.evidence.stats import counted, sign_flip_test
@@ -106,7 +105,7 @@ def order_question(evidence: Evidence) -> q.Question:
     differences = against_given(rows)
     found = {plot.key: plot for run in evidence.runs for plot in pictures(run.path)}
     exhibits: list[Plot | Table] = [_marks(evidence, rows)]
-    exhibits.append(_table(rows, differences, evidence.overlap))
+    exhibits.append(_table(evidence, rows, differences))
     exhibits += found.values()
     answer = _answer(evidence, rows, differences)
     return asked.answered(answer, exhibits, rows["member_id"])
@@ -132,18 +131,16 @@ def _answer(evidence: Evidence, rows: pd.DataFrame, differences: Differences) ->
     ]
     for order, (fact, *meaning) in ASKED.items():
         if (CONV, order) in differences:
-            values = differences[CONV, order]
-            effect = effect_of(values, evidence.overlap, evidence.smallest)
-            found = q.outcome(effect, *meaning)
-            change = q.effect(np.expm1(values), percent=True)
-            sentences.append(f"{fact} by {change}; {found}.")
+            effect = q.effect(differences[CONV, order], evidence)
+            sentences.append(f"{fact}: {q.outcome(effect, *meaning)}.")
     given = q.per_seed(rows[rows["gene_order"] == GIVEN], "model")
-    difference = given.get(SMALL_DENSE, np.nan) - given.get(CONV, pd.Series(dtype=float))
-    if difference.notna().any():
-        sentences.append(
-            "A dense network of the same size, which sees no order, differs from it by "
-            f"{q.effect(difference)}."
-        )
+    if {SMALL_DENSE, CONV} <= set(given):
+        ratio = np.log(given[SMALL_DENSE] / given[CONV]).dropna()
+        if len(ratio):
+            sentences.append(
+                "A dense network of the same size, which sees no order, differs from it by "
+                f"{q.effect(ratio, evidence).shown}."
+            )
     if not differences:
         sentences.append("They hold no network on two orders to compare.")
     return " ".join(sentences)
@@ -174,8 +171,8 @@ def _marks(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     )
 
 
-def _table(rows: pd.DataFrame, differences: Differences, overlap: float) -> Table:
-    cells = _cells(rows, overlap)
+def _table(evidence: Evidence, rows: pd.DataFrame, differences: Differences) -> Table:
+    cells = _cells(rows, evidence.overlap)
     of = rows.groupby(["model", "gene_order"], sort=False)
     keys = list(zip(cells["model"], cells["gene_order"], strict=True))
     tested = [key in differences and key[0] == CONV and key[1] in ASKED for key in keys]
@@ -188,7 +185,7 @@ def _table(rows: pd.DataFrame, differences: Differences, overlap: float) -> Tabl
             "test MSE": cells["mse"],
             "95 % interval": intervals(cells),
             "against the given order": [
-                q.effect(np.expm1(differences[key]), percent=True) if key in differences else None
+                q.effect(differences[key], evidence).shown if key in differences else None
                 for key in keys
             ],
             "p": [

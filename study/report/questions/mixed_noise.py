@@ -81,7 +81,8 @@ def _answer(evidence: Evidence, errors: pd.DataFrame) -> str:
             continue
         by_noise = rows.groupby("noise_factor")["excess"].mean()
         sentences.append(
-            f"{begin[series]} has {q.effect(mean, percent=True)} test MSE against {SPECIAL}, from "
+            f"{begin[series]} has {q.effect(np.log1p(mean), evidence).shown} test MSE against "
+            f"{SPECIAL}, from "
             f"{q.change(by_noise.min())} at {by_noise.idxmin():g} to {q.change(by_noise.max())} at "
             f"{by_noise.idxmax():g} ({model_names(excess)}, {counted(len(mean))})."
         )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from study.evidence.effects import Effect
+from study.evidence.effects import Effect, effect_of
 from study.evidence.evidence import Evidence
 from study.evidence.plain import plain
-from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED, UNDECIDED, interval
+from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED, UNDECIDED
 from study.report.curves import rounded
 from study.report.document import Plot, Table
 from study.report.wording import signed
@@ -75,32 +75,20 @@ def mean_over(parts: dict) -> pd.Series:
     return values.mean(axis=1)
 
 
-def effect(values: pd.Series, percent: bool = False) -> str:
-    """Return the mean over seeds with its interval: "+3.1 % (95 % +2.0 to +4.2)"."""
-    values = values.dropna().to_numpy(dtype=float) * (100 if percent else 1)
-    unit, mean = " %" if percent else "", values.mean()
-    digits = _digits(mean) if percent else 4
-    bounds = interval(values)
-    if np.isnan(bounds.low):
-        return f"{signed(mean, digits)}{unit} (1 seed)"
-    ends = " to ".join(signed(end, digits) for end in (bounds.low, bounds.high))
-    return f"{signed(mean, digits)}{unit} (95 % {ends})"
+def effect(log_ratios: pd.Series, evidence: Evidence) -> Effect:
+    """Return the mean of log ratios of two MSE by seed as an effect, judged as the claims are."""
+    return effect_of(log_ratios.dropna(), evidence.overlap, evidence.smallest)
 
 
 def change(share: float) -> str:
     """Return 0.031 as "+3.1 %" and 0.0004 as "+0.04 %"."""
-    return f"{signed(100 * share, _digits(100 * share))} %"
-
-
-def _digits(percent: float) -> int:
-    return 2 if abs(percent) < 1 else 1
+    return f"{signed(100 * share, 2 if abs(share) < 0.01 else 1)} %"
 
 
 def outcome(verdict: Effect | None, holds: str, reversed_: str) -> str:
-    """Return the words for a claim that holds or is reversed, or the reason why it is undecided."""
-    if verdict is None:
+    """Return what an outcome means, with the effect and the interval that it is read off."""
+    if verdict is None or verdict.n == 0:
         return NOT_MEASURED
     meaning = {HOLDS: holds, REVERSED: reversed_}.get(verdict.outcome, verdict.outcome)
-    if verdict.outcome == UNDECIDED:
-        return f"{meaning}: {verdict.doubt}"
-    return f"{meaning} ({verdict.shown}, {verdict.replicates})"
+    why = verdict.doubt if verdict.outcome == UNDECIDED else verdict.replicates
+    return f"{meaning} ({verdict.shown}; {why})"

@@ -69,11 +69,11 @@ def samples_question(evidence: Evidence) -> q.Question:
     rows = sample_errors(evidence)
     if not len(rows):
         return asked
-    exhibits = (_curves(evidence, rows), _table(rows))
-    return asked.answered(_answer(rows), exhibits, rows["member_id"])
+    exhibits = (_curves(evidence, rows), _table(evidence, rows))
+    return asked.answered(_answer(evidence, rows), exhibits, rows["member_id"])
 
 
-def _answer(rows: pd.DataFrame) -> str:
+def _answer(evidence: Evidence, rows: pd.DataFrame) -> str:
     ends = rows.groupby("n_samples")[["test_mse", "train_mse"]].mean().iloc[[0, -1]]
     (few, many), train, test = ends.index, ends["train_mse"].iloc, ends["test_mse"].iloc
     parts = [
@@ -84,7 +84,7 @@ def _answer(rows: pd.DataFrame) -> str:
     ]
     mean = q.mean_over(doublings(rows))
     if len(mean):
-        parts.append(f"twice the samples change it by {q.effect(mean, percent=True)}")
+        parts.append(f"twice the samples change it by {q.effect(np.log1p(mean), evidence).shown}")
     return "; ".join(parts) + "."
 
 
@@ -113,14 +113,14 @@ def _curves(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     )
 
 
-def _table(rows: pd.DataFrame) -> Table:
+def _table(evidence: Evidence, rows: pd.DataFrame) -> Table:
     lines = []
     for model, change in doublings(rows).items():
         of = rows[rows["model"] == model].groupby("n_samples")[["test_mse", "train_mse"]].mean()
         line = {"model": model, "training samples": f"{of.index[0]:,} to {of.index[-1]:,}"}
         for name, (test, train) in (("fewest", of.iloc[0]), ("most", of.iloc[-1])):
             line |= {f"test MSE, {name}": test, f"gap, {name}": test - train}
-        line["by a doubling"] = q.effect(change, percent=True)
+        line["by a doubling"] = q.effect(np.log1p(change), evidence).shown
         lines.append({**line, "seeds": len(change)})
     frame = in_order(pd.DataFrame(lines)) if lines else pd.DataFrame()
     return Table(

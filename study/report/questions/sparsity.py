@@ -46,8 +46,9 @@ def sparsity_errors(evidence: Evidence) -> pd.DataFrame:
     """Return networks with and without a sparsity term at the noise factor nearest to 0.5.
 
     Columns of members, and: term ("no term", "KL, ρ = 0.05", ..., "L1"), gap (test less train MSE),
-    log_gap (log of test over train MSE), and test_change, gap_change and log_gap_change against the
-    network of the same model and seed without a term.
+    log_gap (log of test over train MSE), log_test (log of test MSE), and test_change,
+    log_test_change and log_gap_change against the network of the same model and seed without a
+    term.
     """
     rows = q.varied(evidence, "beta", "sparsity", "rho")
     middle = nearest(rows.loc[rows["beta"] > 0, "noise_factor"])
@@ -55,12 +56,13 @@ def sparsity_errors(evidence: Evidence) -> pd.DataFrame:
     rows = q.trained_alike(rows, rows["beta"] > 0)
     term = rows["rho"].map("KL, ρ = {:g}".format).astype(object)
     term = term.mask(rows["sparsity"] == "l1", "L1").mask(rows["beta"] == 0, NONE)
-    rows = rows.assign(term=term, gap=rows["test_mse"] - rows["train_mse"], log_gap=_log_gap(rows))
-    measures = ["test_mse", "gap", "log_gap"]
+    rows = rows.assign(term=term, gap=rows["test_mse"] - rows["train_mse"])
+    rows = rows.assign(log_test=np.log(rows["test_mse"]), log_gap=_log_gap(rows))
+    measures = ["test_mse", "log_test", "log_gap"]
     base = rows[rows["term"] == NONE].groupby(["model", "seed"])[measures].mean()
     base = rows[["model", "seed"]].join(base, on=["model", "seed"])
     rows["test_change"] = rows["test_mse"] - base["test_mse"]
-    rows["gap_change"] = rows["gap"] - base["gap"]
+    rows["log_test_change"] = rows["log_test"] - base["log_test"]
     rows["log_gap_change"] = rows["log_gap"] - base["log_gap"]
     place = rows["term"].map({NONE: 0.0, "L1": 2.0}).fillna(rows["rho"])  # KL by rho, below 1
     return in_order(rows.assign(place=place), "place", "beta").drop(columns="place")
@@ -97,7 +99,7 @@ def sparsity_question(evidence: Evidence) -> q.Question:
     if not len(rows):
         return asked
     gap = _gap_sentence(evidence, rows)
-    answer = f"{gap} {_best_sentence(rows)} {_activation_sentence(rows)}"
+    answer = f"{gap} {_best_sentence(evidence, rows)} {_activation_sentence(rows)}"
     exhibits = [_curves(rows, column, evidence.overlap) for column in MEASURES]
     return asked.answered(
         answer, [*exhibits, _cell_table(rows, evidence.overlap)], rows["member_id"]
@@ -106,17 +108,18 @@ def sparsity_question(evidence: Evidence) -> q.Question:
 
 def _gap_sentence(evidence: Evidence, rows: pd.DataFrame) -> str:
     """Judge C6's first half, that a term adds to the gap, by model and kind of term."""
-    gaps, tests = (at_largest_beta(rows, value) for value in ("gap_change", "test_change"))
-    rule = Rule(evidence.smallest)
-    verdict = judge(at_largest_beta(rows, "log_gap_change"), evidence.overlap, rule)
+    changes = ("log_gap_change", "log_test_change")
+    gaps, tests = (at_largest_beta(rows, value) for value in changes)
+    verdict = judge(gaps, evidence.overlap, Rule(evidence.smallest))
     if verdict is None:
         return "These runs hold no network without a sparsity term to compare with."
     none = rows[rows["term"] == NONE]
     gap, moved = q.mean_over(gaps), ""
     if len(gap):
         moved = (
-            f"; the largest beta of each kind of term changes the gap by {q.effect(gap)} and the "
-            f"test MSE by {q.effect(q.mean_over(tests))}"
+            "; the largest beta of each kind of term changes the gap, as the ratio test / train, "
+            f"by {q.effect(gap, evidence).shown} and the test MSE by "
+            f"{q.effect(q.mean_over(tests), evidence).shown}"
         )
     return (
         "Without a sparsity term the gap test − train is "
@@ -127,16 +130,16 @@ def _gap_sentence(evidence: Evidence, rows: pd.DataFrame) -> str:
     )
 
 
-def _best_sentence(rows: pd.DataFrame) -> str:
+def _best_sentence(evidence: Evidence, rows: pd.DataFrame) -> str:
     """Name by model the setting with the least validation MSE, and its effect on test rows."""
     chosen = []
     for model, group in rows.groupby("model", sort=False):
         term, beta = group.groupby(["term", "beta"])["val_mse"].mean().idxmin()
         of = group[(group["term"] == term) & (group["beta"] == beta)]
-        gain = of.set_index("seed")["test_change"].dropna()
+        gain = of.set_index("seed")["log_test_change"].dropna()
         text = NONE if term == NONE else f"{term}, beta {beta:g}"
         if term != NONE and len(gain):
-            text += f", which changes the test MSE by {q.effect(gain)}"
+            text += f", which changes the test MSE by {q.effect(gain, evidence).shown}"
         chosen.append(f"for {model} {text}")
     return f"The setting with the least validation MSE is {'; '.join(chosen)}."
 

@@ -23,7 +23,7 @@ from study.evidence.effects import (
     t_test,
 )
 from study.evidence.factorial import factorial_contrasts, factorial_effects
-from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, NO_VERDICT, NOT_MEASURED, REVERSED, UNDECIDED
 
 OVERLAP = 2 / 7  # 20 % of the samples are test rows, 70 % training rows
 logs = st.floats(-0.2, 0.2).map(lambda x: round(x, 4))
@@ -65,9 +65,9 @@ def test_the_p_of_one_fixed_split_is_that_of_students_test():
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [0.5, 0.6]])
 def test_one_and_two_replicates_give_no_verdict(values):
     found = effect_of(values, OVERLAP)
-    assert found.outcome == UNDECIDED
+    assert found.outcome == NO_VERDICT
     assert math.isnan(found.low)
-    assert found.doubt.endswith("--seeds 1 and 2 give no verdict")
+    assert found.doubt == f"{found.replicates}; a verdict needs 3"
     assert "no interval" in found.shown
 
 
@@ -97,7 +97,7 @@ def test_what_is_no_row_of_numbers_is_refused(bad):
         (-0.9, 0.9, NO_DIFFERENCE),
         (-0.9, 1.1, UNDECIDED),
         (0.0, 2.0, UNDECIDED),
-        (math.nan, math.nan, UNDECIDED),
+        (math.nan, math.nan, NO_VERDICT),
     ],
 )
 def test_an_outcome_is_read_off_its_interval(low, high, expected):
@@ -119,7 +119,7 @@ def test_the_interval_and_the_outcome_cannot_disagree(family, overlap, smallest)
     for effect, holms in zip(found.values(), adjusted * max(tested, 1) / len(p), strict=True):
         assert effect.outcome == outcome(effect.low, effect.high, smallest)
         if effect.n < 3:
-            assert effect.outcome == UNDECIDED
+            assert effect.outcome == NO_VERDICT
             continue
         assert effect.low <= effect.effect + 1e-9
         assert effect.effect <= effect.high + 1e-9

@@ -12,7 +12,7 @@ import pytest
 from models.config import NOISE_FACTORS, MemberConfig, Phase, training_settings
 from study.evidence.effects import percent
 from study.evidence.evidence import load_evidence
-from study.evidence.stats import HOLDS, NO_DIFFERENCE, NOT_MEASURED, REVERSED, UNDECIDED
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, NO_VERDICT, NOT_MEASURED, REVERSED
 from study.grids import Narrowing, correctable
 from study.paper.claim import CLEAN, NOISY
 from study.paper.claims import CLAIMS, judge_claim, judge_claims
@@ -204,9 +204,10 @@ def test_one_and_two_seeds_give_no_verdict(tmp_path, seeds):
     found = judged(fake_run(tmp_path / "run", "as-published", narrowing=few(seeds)))
     for name in ("C1", "C3", "C4", "C5a", "C8", "C9"):
         verdict = found[name].cell(PUBLISHED)
-        assert verdict.outcome == UNDECIDED
+        assert verdict.outcome == NO_VERDICT
         assert math.isnan(verdict.low)
-        assert "--seeds 1 and 2 give no verdict" in verdict.sentence
+        assert "(no interval)" in verdict.sentence
+    assert [shape.word for shape in found["C3"].shapes[PUBLISHED, CLEAN]] == ["no verdict"] * 4
 
 
 def test_splits_that_overlap_widen_the_interval(tmp_path, paper):

@@ -1,21 +1,29 @@
 """The numbers of the open questions, on run folders whose errors are known."""
 
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_utils.errors import InputError
 from models.config import MemberConfig, Phase, training_settings
+from study.evidence.effects import effect_of, mean_interval
+from study.evidence.effects import outcome as outcome_of
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report.curves import nearest
+from study.report.document import Words, walk
+from study.report.page import _questions
 from study.report.questions.cross_noise import cross_errors, cross_question, guess_costs
 from study.report.questions.fresh_noise import draw_errors, extra_errors, fresh_noise_question
 from study.report.questions.gene_order import against_given, order_errors, order_question, pictures
 from study.report.questions.mixed_noise import INFORMED, ONE, mixed_errors, mixed_question
-from study.report.questions.question import effect
+from study.report.questions.question import change, effect, outcome
 from study.report.questions.samples import doublings, sample_errors, samples_question
 from study.report.questions.sparsity import at_largest_beta, sparsity_errors, sparsity_question
 from tests.study.runs import fake_run
@@ -59,7 +67,7 @@ def test_a_specialist_that_is_the_best_costs_every_wrong_guess(tmp_path):
     question = cross_question(
         made(tmp_path / "run", "cross-noise", lambda *_: 1.0, depths=["2", "conv"])
     )
-    assert "too low by 0.1: +0.50 % (95 % +0.50 to +0.50), by 0.3: +4.5 %" in question.answer
+    assert "too low by 0.1: +0.5 % (95 % +0.5 to +0.5), by 0.3: +4.5 %" in question.answer
     assert "by 0.5: +12.5 % (95 % +12.5 to +12.5)" in question.answer
     assert "In 22 of 22 cases" in question.answer
     assert "(half of C7): no difference (+0.5 %" in question.answer  # .5 % is below 1 %
@@ -151,10 +159,10 @@ def test_one_network_for_all_against_a_network_for_each(tmp_path):
     )
     question = mixed_question(evidence)
     assert "noise factors 0, 0.5, 1 at once has +10.0 % (95 % +10.0 to +10.0)" in question.answer
-    assert "given the noise factor has −5.0 %" in question.answer
+    assert "given the noise factor has -5.0 %" in question.answer
     assert (
-        "without the noise factor, it does not (-9.1 % (95 % -9.1 to -9.1), 6 replicates); with "
-        "it, it does (+5.3 % (95 % +5.3 to +5.3), 6 replicates)." in question.answer
+        "without the noise factor, it does not (-9.1 % (95 % -9.1 to -9.1); 6 replicates); with "
+        "it, it does (+5.3 % (95 % +5.3 to +5.3); 6 replicates)." in question.answer
     )
     drawn = exhibit(question, "mixed-noise").data
     at_one = drawn[drawn["noise_factor"] == 1.0].set_index("series")["mse"]
@@ -207,19 +215,20 @@ def test_a_gap_that_grows_with_beta_makes_the_claim_hold(tmp_path):
         "KL, ρ = 0.2",
         "L1",
     ]
-    changes = at_largest_beta(rows, "gap_change")
+    changes = at_largest_beta(rows, "log_gap_change")
+    none, kl, l1 = np.log(0.5 / 0.48), np.log(0.6 / 0.48), np.log(0.6 / 0.38)
     assert {part.comparison: d.mean() for part, d in changes.items()} == pytest.approx(
         {
             f"{m}, {kind} with beta 0.1": d
             for m in ("dense-2", "dense-4")
-            for kind, d in (("KL", 0.1), ("L1", 0.2))
+            for kind, d in (("KL", kl - none), ("L1", l1 - none))
         }
     )
     answer = sparsity_question(evidence).answer
     assert "gap test − train is 0.0200 MSE at noise factor 0.5" in answer
-    assert (
-        "changes the gap by +0.1500 (95 % +0.1500 to +0.1500) and the test MSE by +0.1000" in answer
-    )
+    gap = 100 * np.expm1((kl + l1) / 2 - none)  # 34.8
+    assert f"as the ratio test / train, by {gap:+.1f} % (95 % {gap:+.1f} to {gap:+.1f})" in answer
+    assert "and the test MSE by +20.0 % (95 % +20.0 to +20.0)" in answer
     assert "(first half of C6): it holds (+" in answer
     assert "least validation MSE is for dense-2 no term; for dense-4 no term." in answer
 
@@ -237,7 +246,7 @@ def test_the_best_setting_is_chosen_on_validation_rows(tmp_path):
     members = evidence.members
     liked = (members["rho"] == 0.2) & (members["beta"] == 0.01)
     evidence = replace(evidence, members=members.assign(val_mse=np.where(liked, 0.3, 0.6)))
-    assert "is for dense-2 KL, ρ = 0.2, beta 0.01, which changes the test MSE by 0.0000" in (
+    assert "is for dense-2 KL, ρ = 0.2, beta 0.01, which changes the test MSE by +0.0 % (95 % " in (
         sparsity_question(evidence).answer
     )
 
@@ -334,8 +343,7 @@ def test_a_given_order_that_is_better_than_random_ones_is_spatial(tmp_path):
     answer = order_question(evidence).answer
     assert "0.5000 on the given order, 0.9000 on shuffled values" in answer
     assert "leaving the input alone has 0.2500" in answer
-    assert "change it by +20.0 %" in answer
-    assert "; the given order is better than chance, so it has spatial features (+20.0" in answer
+    assert "change it: the given order is better than chance, so it has spatial features (+20.0 % "
     assert "the given order is better than this one" in answer
     assert "dense" not in answer
 
@@ -347,15 +355,17 @@ def test_a_given_order_like_any_other_is_not_spatial_and_a_better_one_can_be_mad
         by_order(given=0.5, random=0.5, correlation=0.4, chromosome=0.45, shuffled=0.9),
     )
     question = order_question(evidence)
-    assert "spatial features (C5), change it by 0.00 %" in question.answer
-    assert "; no difference (" in question.answer
-    assert "Genes placed by correlation change it by −20.0 %" in question.answer
+    assert "spatial features (C5), change it: no difference (" in question.answer
+    assert "Genes placed by correlation change it: a better order" in question.answer
     assert (
         "a better order than the given can be made from the training rows (-20.0" in question.answer
     )
-    assert "Genes in the order of their chromosomes change it by −10.0 %" in question.answer
     assert (
-        "A dense network of the same size, which sees no order, differs from it by 0.0000"
+        "order of their chromosomes change it: neighbours on the genome carry information that the "
+        "given order does not use (-10" in question.answer
+    )
+    assert (
+        "A dense network of the same size, which sees no order, differs from it by +0.0 % (95 %"
         in question.answer
     )
     table = exhibit(question, "gene-order-table").frame
@@ -390,11 +400,11 @@ def test_a_doubling_buys_what_the_power_law_says(tmp_path):
     ]
     found = doublings(rows)
     assert set(found) == {"dense-2", "dense-4"}
-    for change in found.values():  # the numbers of samples are whole, so not quite
-        assert change.to_numpy() == pytest.approx(np.full(3, 2**-0.2 - 1), abs=2e-4)
+    for by_seed in found.values():  # the numbers of samples are whole, so not quite
+        assert by_seed.to_numpy() == pytest.approx(np.full(3, 2**-0.2 - 1), abs=2e-4)
     answer = samples_question(evidence).answer
     assert "From 204 to 2,045 training samples the train MSE goes from 1.5649 to 0.9800" in answer
-    assert "twice the samples change it by −12.9 %" in answer
+    assert "twice the samples change it by -12.9 %" in answer
 
 
 def test_all_samples_are_compared_at_as_many_updates(tmp_path):
@@ -474,8 +484,54 @@ def test_pictures_stand_with_the_question(tmp_path):
 # Words.
 
 
+def test_the_interval_of_an_answer_is_that_of_overlapping_splits(tmp_path):
+    """Six seeds, mean log ratio log 1.2: 1 / 6 + 2 / 7 in place of 1 / 6."""
+    evidence = made(
+        tmp_path / "run",
+        "gene-order",
+        by_order(given=0.5, random=0.6, correlation=0.7, chromosome=0.5, shuffled=0.9),
+        depths=["conv"],
+    )
+    values = against_given(order_errors(evidence))["conv", "random"]
+    expected = effect_of(values, 2 / 7)
+    assert expected.shown in order_question(evidence).answer
+    table = exhibit(order_question(evidence), "gene-order-table").frame
+    assert expected.shown in table["against the given order"].tolist()
+    run, *_ = evidence.runs
+    one_split = replace(evidence, runs=(replace(run, config=run.config | {"fixed_split": True}),))
+    assert effect_of(values, 0.0).shown in order_question(one_split).answer
+    assert effect_of(values, 0.0).shown != expected.shown
+    said = [b for b in walk(_questions(one_split).blocks) if isinstance(b, Words)]
+    assert "One split." in [words.lead for words in said]
+    assert "One split." not in [
+        b.lead for b in walk(_questions(evidence).blocks) if isinstance(b, Words)
+    ]
+
+
+@given(
+    st.lists(st.floats(-0.2, 0.2).map(lambda x: round(x, 4)), min_size=1, max_size=9),
+    st.sampled_from([0.0, 2 / 7]),
+    st.sampled_from([1.0, 5.0]),
+)
+def test_word_and_interval_of_an_answer_cannot_disagree(values, overlap, smallest):
+    evidence = SimpleNamespace(overlap=overlap, smallest=smallest)
+    text = outcome(effect(pd.Series([*values, np.nan]), evidence), "holds", "reversed")
+    word, _, numbers = text.partition(" (")
+    found = [float(number) for number in re.findall(r"[+-]\d+\.?\d*", numbers)]
+    if len(values) < 3:
+        assert word == "no verdict"
+        assert "(no interval)" in numbers
+    else:
+        assert word == outcome_of(*found[1:3], smallest)
+        low, high = mean_interval(values, overlap, 0.95)
+        tolerance = 0.06
+        assert found[1:3] == pytest.approx(
+            100 * np.expm1([low, high]), abs=max(tolerance, (100 * (high - low) / 10))
+        )
+
+
 def test_effects_in_words():
-    assert effect(pd.Series([0.01, 0.02, 0.03])) == "+0.0200 (95 % −0.0048 to +0.0448)"
-    assert effect(pd.Series([-0.031, np.nan]), percent=True) == "−3.1 % (1 seed)"
+    assert change(0.031) == "+3.1 %"
+    assert change(-0.0004) == "−0.04 %"
     assert nearest([0.1, 0.4, 0.9]) == 0.4
     assert np.isnan(nearest([]))

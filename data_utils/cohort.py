@@ -266,8 +266,8 @@ def _site_patterns(
     for gene in np.flatnonzero(rng.random(n_genes) < SPECIFIC_GENES):
         chosen = rng.integers(len(weight))
         sign = 1 if rng.random() < 0.6 else -1
-        # On in a share w of the samples, a gene is sqrt(share * between * (1 - w) / w) above its
-        # mean there.
+        # A gene that is on in a share w of the samples is sqrt(share * between * (1 - w) / w) above
+        # its mean in these.
         w = weight[chosen]
         highest = SPECIFIC_HIGHEST[sign] ** 2 * w / (1 - w) / between[gene]
         share = min(rng.uniform(*SPECIFIC_SHARE), highest)

@@ -30,7 +30,7 @@ SIMULATED_DEPTH = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Counts and where they come from.
+    """Counts with their source and depth.
 
     values: (samples, genes) int64, no sample empty. data: their source, names and hash.
     depth: the total that samples were thinned to or drawn for; None if they are unchanged.

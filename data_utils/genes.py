@@ -21,7 +21,7 @@ ENSEMBL_VERSION = r"^(ENSG\d{11})\.\d+$"
 
 @dataclass(frozen=True)
 class LandmarkMatch:
-    """Which genes of a table were found, and where.
+    """The genes of a table that were found among given ids, with their positions.
 
     matched: their number; missing: the symbols of the others, in the table's order.
     id_kind: kind of the names ("Ensembl id", or "gene symbol in column Description").

@@ -31,7 +31,7 @@ def read_parquet(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
 
 
 def parquet_blocks(path: Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
-    """Read some samples at a time, in order; all at once if samples do not lie in rows."""
+    """Read some samples at a time, in order; all at once if samples are not in rows."""
     with parquet.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
         n_rows = max(1, BLOCK // max(1, len(file.schema_arrow)))
         if file.metadata.num_rows > n_rows and samples_in_rows(file.schema_arrow.names, genes_in):

@@ -121,7 +121,7 @@ def read_table(path: Path, genes_in: str | None = None) -> ExpressionMatrix:
 
 
 def table_blocks(path: Path, genes_in: str | None = None) -> Iterator[ExpressionMatrix]:
-    """Read some samples at a time, in order; all at once if samples do not lie in rows."""
+    """Read some samples at a time, in order; all at once if samples are not in rows."""
     layout = _layout(path, genes_in)
     if not samples_in_rows(layout.names, genes_in):
         yield read_table(path, genes_in)
@@ -228,7 +228,7 @@ def _usual_delimiter(path: Path) -> str:
 
 
 def _text_columns(path: Path, names: list[str], cells: list[list[str]]) -> list[bool]:
-    """Return which columns are text: ids, quoted ones, and mostly other than numbers at first."""
+    """Return which columns are text: ids, quoted ones, and those with few numbers at first."""
     genes = _is_gene(names)
     if genes[0] and all(is_number(row[0]) for row in cells):
         raise InputError(

@@ -79,7 +79,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The tables of one cohort's runs, which have the same data and are split alike.
+    """The tables of one cohort's runs, which have the same data and splits.
 
     Each table has a column `run`; a network that two runs share is kept once.
 

@@ -172,7 +172,7 @@ def _panels(first: Plot, found: Mapping[str, Plot]) -> Plot | Panels:
     if _same([plot.data for plot in found.values()]):
         return first
     plots = tuple(
-        replace(plot, key=f"{plot.key}-{anchor(name)}", title=f"{plot.title} ({name})")
+        replace(plot, key=f"{plot.key}-{anchor(name)}", title=f"{plot.title} ({name})", panel=True)
         for name, plot in found.items()
     )
     return Panels(first.key, first.title, first.caption, plots)

@@ -47,6 +47,8 @@ class Plot(Exhibit):
     """A short sentence on what can be seen; if empty, the title is used."""
     stamp: str = field(default="", kw_only=True)
     """Printed small in the picture, and a column of its CSV."""
+    panel: bool = field(default=False, kw_only=True)
+    """Whether it stands beside others, where there is room for the narrow drawing only."""
     kind = "plot"
 
     def figure(self, width: int = WIDTH) -> Figure:

@@ -120,7 +120,7 @@ def draw_image(axes: Axes, pixels: pd.DataFrame, colours: tuple[str, float, floa
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.set(xticks=[], yticks=[])
-    return axes.imshow(image, cmap=name, vmin=low, vmax=high)
+    return axes.imshow(image, cmap=name, vmin=low, vmax=high, interpolation="none")
 
 
 def colour_bar(figure: Figure, shades: AxesImage, name: str) -> None:

@@ -114,7 +114,7 @@ def draw_codes(data: pd.DataFrame) -> Figure:
     axes.spines[:].set_visible(False)
     table = data.pivot(index="value", columns="unit", values="activation")
     table = table.loc[rows["value"], units]
-    shades = axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    shades = axes.imshow(table, cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="none")
     # A number is 13 pixels wide when it is turned; the names take about a third of the width.
     step = int(np.ceil(13 * len(units) / (0.68 * width())))
     places = np.arange(0, len(units), step)

@@ -193,7 +193,7 @@ def settle(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0, foot, 1, 1 - foot))
-    figure.draw_without_rendering()
+        engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = np.round(axes.get_position(original=True).bounds, 4)

@@ -61,7 +61,8 @@ function nearest(points, plot, event) {
 }
 
 for (const plot of document.querySelectorAll(".plot")) {
-  const drawn = { wide: JSON.parse(plot.dataset.wide), narrow: JSON.parse(plot.dataset.narrow) };
+  const { wide, narrow = wide } = plot.dataset;
+  const drawn = { wide: JSON.parse(wide), narrow: JSON.parse(narrow) };
   const points = () => (telephone.matches ? drawn.narrow : drawn.wide);
   let at = -1;
   const show = (index) => showPoint(plot, points()[(at = index)]);

@@ -1,6 +1,10 @@
 """The paper's figures: which there are, their numbers and captions, and what is drawn."""
 
 import json
+import re
+from dataclasses import replace
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -169,11 +173,61 @@ def test_lost_networks_are_counted(tmp_path):
     assert "Left out" not in plots["fig-7"].caption
 
 
-def test_a_drawing_of_many_marks_is_a_png_for_the_page(plots, monkeypatch):
+def test_a_drawing_of_many_marks_is_a_png_for_the_page_if_that_is_smaller(plots, monkeypatch):
+    rng = np.random.default_rng(0)
+
+    def draw(data):
+        figure, [[axes]] = style.canvas(300)
+        axes.plot(*data.to_numpy().T, "o")
+        return figure
+
+    def kinds(n):
+        data = pd.DataFrame(rng.normal(size=(n, 2)))
+        drawn = save(Plot("cloud", "Cloud", "Points.", data, draw))
+        return {image.uri.partition(",")[0] for image in (drawn.wide, drawn.narrow)}
+
+    assert kinds(10_000) == {"data:image/png;base64"}
+    assert kinds(100) == {"data:image/svg+xml"}
     monkeypatch.setattr("study.report.exports.LARGEST_SVG", 100)
-    drawn = save(plots["fig-6"])
-    for image in (drawn.wide, drawn.narrow):
-        assert image.uri.startswith("data:image/png;base64,")
+    assert kinds(100) == {"data:image/svg+xml"}
+
+
+def test_a_drawing_on_the_page_is_the_file_in_half_the_bytes(plots, tmp_path):
+    """Both have the same shapes; coordinates differ by half of .01 pt at most."""
+    uri = save(plots["fig-6"], tmp_path).wide.uri
+    file = (tmp_path / "fig-6.svg").read_text("utf-8")
+    assert not set(uri) & set('"<>#( \n')
+    head, _, drawn = uri.partition(",")
+    assert head == "data:image/svg+xml"
+    assert len(uri) < 0.6 * 4 / 3 * len(file.encode())
+    whole, small = (ElementTree.fromstring(text) for text in (file, unquote(drawn)))
+
+    def shapes(root):
+        return [element for element in root.iter() if element.tag.endswith(("}path", "}use"))]
+
+    names = [element.get("id") for element in small.iter() if element.get("id")]
+    assert len(names) == len(set(names))
+    targets = {element.get("href") for element in shapes(small)} - {None}
+    assert {target.removeprefix("#") for target in targets} < set(names)
+    pairs = list(zip(shapes(whole), shapes(small), strict=True))
+    assert len(pairs) > 300
+    for was, now in pairs:
+        numbers = [
+            [float(n) for n in re.findall(r"-?\d+\.?\d*", element.get("d", ""))]
+            for element in (was, now)
+        ]
+        assert numbers[1] == pytest.approx(numbers[0], abs=0.00501)
+        assert now.get("style", "") == was.get("style", "").replace(": ", ":").replace("; ", ";")
+    assert file.count("scale(0.1 -0.1)") == unquote(drawn).count("scale(0.1 -0.1)") > 20
+
+
+def test_a_panel_is_on_the_page_once_and_has_the_same_files(plots, tmp_path):
+    alone = save(plots["fig-6"], tmp_path / "alone")
+    panel = save(replace(plots["fig-6"], panel=True), tmp_path / "panel")
+    assert (panel.narrow, panel.wide) == (alone.narrow, None)
+    for ending in ("png", "svg", "csv"):
+        files = [tmp_path / name / f"fig-6.{ending}" for name in ("alone", "panel")]
+        assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_every_point_gives_its_numbers_where_it_is_drawn(plots):
@@ -210,7 +264,7 @@ def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
         assert first.read_bytes() == second.read_bytes()
     head = (tmp_path / "a" / "fig-6.png").read_bytes()[16:24]
     wide, narrow = image.wide, image.narrow
-    assert wide.uri.startswith("data:image/svg+xml;base64,")
+    assert wide.uri.startswith("data:image/svg+xml,%3Csvg%20")
     assert (wide.width, wide.height) == (640, plots["fig-6"].figure().get_size_inches()[1] * 96)
     assert (narrow.width, narrow.height) == (350, pytest.approx(wide.height, rel=0.3))
     assert int.from_bytes(head[:4], "big") == 2 * wide.width

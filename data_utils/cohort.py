@@ -24,6 +24,11 @@ import pandas as pd
 from data_utils.expression import ExpressionMatrix
 
 LANDMARKS = Path(__file__).with_name("landmark_genes.csv")
+#: What to add wherever the mixture of Wiener filters is compared on this cohort.
+FLATTERED = (
+    "The simulated cohort is itself a mixture of Gaussians, the form that the mixture of Wiener "
+    "filters assumes: on other data it may gain less."
+)
 
 # Samples of each tissue site in GTEx V6. The 53 sites are of 31 tissues: each group below (0-based)
 # is one tissue, and every other site is a tissue of its own.

@@ -20,6 +20,7 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from data_utils.arrays import load_arrays, save_arrays
+from data_utils.cohort import FLATTERED
 from data_utils.errors import InputError
 from data_utils.expression import TRANSFORMS
 from data_utils.files import check_folder, package_versions, replacing_folder, sha256
@@ -110,7 +111,9 @@ def card(model: Model) -> str:
     environment.filters["numbers"] = lambda values: ", ".join(f"{value:g}" for value in values)
     template = environment.get_template("card.md.j2")
     measured = set(model.metrics["part"])
-    return template.render(model=model, training=model.training, measured=measured)
+    return template.render(
+        model=model, training=model.training, measured=measured, own=OWN, flattered=FLATTERED
+    )
 
 
 def _plain(text: object) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from data_utils import files
+from data_utils.cohort import FLATTERED
 from data_utils.counts import Counts
 from data_utils.errors import InputError
 from data_utils.noise import noise_variance, numpy_stream
@@ -265,7 +266,8 @@ def markdown(options: ThinningOptions, counts: Counts, outcome: Outcome, command
         f"{matrix.n_genes:,} genes{depth}. Every count was thinned: a share of {options.share:g} "
         "is denoised, the rest is what the answer is compared with. Differences are in %, paired, "
         f"with 95 % intervals: over {n_seeds} thinnings of the same samples, and over the test "
-        "samples, which show how far the result would carry to others.\n",
+        "samples, which show how far the result would carry to others."
+        f"{f' {FLATTERED}' * counts.data.simulated}\n",
     ]
     for measure, title in MEASURES.items():
         frame = table(outcome, measure).reset_index()

@@ -11,6 +11,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -85,6 +87,30 @@ def test_what_a_page_says_of_the_papers_grid_is_what_is_planned(page):
     counts = re.findall(r"([\d,]+) networks", text)
     assert counts == [f"{len(plan('paper', Narrowing()))}"]
     assert f"{GRIDS['paper'].minutes:g} minutes on two cores" in text
+
+
+def test_the_numbers_of_the_readme_are_those_of_its_picture():
+    """In percent, of simulated data, L1000 profiles and RNA-seq."""
+    table = pd.read_csv(ROOT / "docs/images/finding.csv")
+    words: dict[str, list[float]] = {"falls": [], "rises": [], "mixture": [], "alone": []}
+    for cohort in ("simulated", "l1000", "rnaseqdb"):
+        its = table[table["cohort"].str.startswith(cohort)]
+        mse = its.pivot_table(index="noise_factor", columns="series", values="mse")
+        scripts, text = mse["as its scripts ran"], mse["as its text says"]
+        words["falls"].append(100 * (1 - scripts[1.0] / scripts[0.0]))
+        words["rises"].append(100 * (text[1.0] / text[0.0] - 1))
+        ratio = (mse["Wiener mixture"] / mse["Wiener"])[mse.index > 0]
+        words["mixture"].append(100 * (1 - np.exp(np.log(ratio).mean())))
+        words["alone"].append(mse.index[text > mse["identity"]].max())
+        assert (text > mse["Wiener"])[mse.index > 0].all()
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for of, form in (
+        ("falls", "for four layers by {:.0f}, {:.0f} and {:.0f} %"),
+        ("rises", "it *rises*, by {:.0f}, {:.0f} and {:.0f} %"),
+        ("mixture", "has {:.0f}, {:.0f} and {:.0f} % less error than one filter"),
+        ("alone", "up to {:g}, {:g} and {:g} than leaving the input alone"),
+    ):
+        assert form.format(*words[of]) in readme
 
 
 def test_the_documents_show_the_commands():

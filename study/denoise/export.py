@@ -2,14 +2,15 @@
 
 Candidates are measured on the validation rows of their own seed's split at noise factors 0.1 ...
 1.0, all under the same noise. Their score is the MSE divided by that of the Wiener filter of the
-same split, as a geometric mean over noise factors and seeds. The setting of least score is chosen,
-and among its networks the one of least score. Test rows are measured only for the chosen one. The
-model has the scaling of its network's own split; a reference has that of the first seed's.
+same split (with too many genes for one, of leaving the data alone), as a geometric mean over noise
+factors and seeds. The setting of least score is chosen, and among its networks the one of least
+score. Test rows are measured only for the chosen one. The model has the scaling of its network's
+own split; a reference has that of the first seed's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -49,7 +50,7 @@ class Choice(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A candidate's validation MSE over Wiener's, without its denoiser, to save memory."""
+    """A candidate's relative validation MSE (`_unit`), without its denoiser, to save memory."""
 
     relative: float
     name: str
@@ -141,7 +142,7 @@ def _best(
     best = {setting: min(scores[setting], key=lambda score: score.relative) for setting in ranked}
     of_networks = [setting for setting in ranked if best[setting].member is not None]
     lines = [
-        "validation MSE over the Wiener filter's, geometric mean over noise factors 0.1 to 1 and "
+        f"validation MSE over {_unit(scores)}, geometric mean over noise factors 0.1 to 1 and "
         "seeds:"
     ]
     shown = [its for its in ranked if best[its].member is None or its == of_networks[0]]
@@ -152,6 +153,11 @@ def _best(
         return None, next(key for key, its in REFERENCES.items() if its == name), lines
     lines.append(f"chosen: {name}, the best of {len(networks)} networks")
     return member, None, lines
+
+
+def _unit(scores: Container[str | MemberConfig]) -> str:
+    """Name what a score is divided by: data with too many genes have no Wiener filter."""
+    return "the Wiener filter's" if Wiener.name in scores else "that of leaving the data alone"
 
 
 def _scores(folder: RunFolder, data: PreparedData, networks: list[MemberConfig]) -> Iterator[Score]:

@@ -15,15 +15,12 @@ from typing import TypeVar
 import pandas as pd
 from matplotlib.figure import Figure
 
+from data_utils.cohort import FLATTERED
 from study.evidence.evidence import MIXTURE
 from study.report.style import WIDTH, drawing, settle
 
 LONG = 25  # rows; a longer table is folded
 SIMULATED = "simulated data"
-FLATTERED = (
-    "The simulated cohort is itself a mixture of Gaussians, the form that the mixture of Wiener "
-    "filters assumes: on other data it may gain less."
-)
 
 
 @dataclass(frozen=True, eq=False)

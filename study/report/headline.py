@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from data_utils.cohort import FLATTERED
 from data_utils.noise import identity_mse
 from models.config import AS_PUBLISHED, AS_WRITTEN, PAPER_MODELS
 from study.evidence.effects import effect_of
@@ -26,7 +27,7 @@ from study.report.curves import (
     published_curve,
     reference_curves,
 )
-from study.report.document import FLATTERED, Plot, Words
+from study.report.document import Plot, Words
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_lines, name_all, noise_limits, top
 from study.report.style import canvas, is_narrow, width, wrapped
 from study.report.wording import joined, listed, plain_name, span

@@ -1,6 +1,7 @@
 """The command thinning: numbers, what reaches the fit, bad input."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,17 @@ from data_utils.counts import load_counts
 from data_utils.formats.registry import read_expression, write_expression
 from data_utils.preparation import split_samples
 from study.evidence.stats import interval
-from study.thinning import LEAST_RATE, Outcome, compared, deviance, measure, predicted_counts, table
+from study.options import ThinningOptions
+from study.thinning import (
+    LEAST_RATE,
+    Outcome,
+    compared,
+    deviance,
+    markdown,
+    measure,
+    predicted_counts,
+    table,
+)
 from tests.small import contents, expression
 
 METHODS = ["no denoising", "gene mean", "PCA", "kNN smoothing", "Wiener", "Wiener mixture"]
@@ -80,6 +91,17 @@ def test_the_same_command_gives_the_same_tables_and_prints_and_writes_what_they_
     assert config["data"]["sha256"] == read_expression(folder / "counts.npz").content_hash()
     assert config["options"]["seeds"] == 3
     assert config["provenance"]["packages"]["numpy"]
+
+
+def test_the_page_of_simulated_counts_says_whose_form_they_have(tmp_path):
+    path = counts_file(tmp_path)
+    counts = load_counts(str(path))
+    outcome = measure(counts, 0.5, seeds=(0, 1), epochs=0)
+    options = ThinningOptions(data=str(path))
+    for simulated in (True, False):
+        facts = SimpleNamespace(simulated=simulated, source=str(path), matrix=counts.data.matrix)
+        page = markdown(options, SimpleNamespace(data=facts, depth=None), outcome, "a command")
+        assert ("the form that the mixture of Wiener filters assumes" in page) == simulated
 
 
 def test_nothing_of_the_test_samples_reaches_the_fit(tmp_path):

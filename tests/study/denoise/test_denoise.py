@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,8 @@ import run_study
 from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import read_expression, write_expression
 from data_utils.genes import landmark_table
-from models.folder import load_model
+from models.folder import card, load_model
+from study.denoise.export import _unit
 from tests.small import ROOT, contents, expression, expression_file, flipped
 
 NOISE = 0.4
@@ -145,6 +148,34 @@ def test_the_best_by_validation_is_exported_and_said(run_folder, tmp_path, capsy
     card = (tmp_path / "best" / "README.md").read_text()
     assert "expression.npz (measured data)" in card
     assert "At no noise factor measured is it worse than leaving the data alone." in card
+    assert "validation MSE over the Wiener filter's, geometric mean" in said
+    assert _unit({"PCA": []}) == "that of leaving the data alone"
+
+
+def test_the_card_of_a_network_has_its_error_over_the_wiener_filters(models):
+    rows = (models["network"] / "README.md").read_text().splitlines()
+    head = next(row for row in rows if row.startswith("| noise factor"))
+    names = [cell.strip() for cell in head.strip("|").split("|")]
+    assert names[-1] == "MSE over Wiener's"
+    cells = [row.strip("|").split("|") for row in rows if row.startswith("| 0.5 |")]
+    for row in cells:
+        of = dict(zip(names, map(float, row), strict=True))
+        assert of[names[-1]] == pytest.approx(of["this model"] / of["Wiener"], rel=2e-3)
+    assert len(cells) == 2
+    assert "over Wiener" not in (models["wiener"] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.parametrize("kind", ["mixture", "network"])
+def test_the_card_says_that_simulated_data_have_the_form_of_a_mixture(models, kind, simulated):
+    model = load_model(models["network"])
+    denoiser = SimpleNamespace(kind=kind, description="a denoiser")
+    training = {**model.training, "simulated": simulated}
+    text = card(replace(model, denoiser=denoiser, training=training))
+    assert ("the form that the mixture of Wiener filters assumes" in text) == (
+        simulated and kind == "mixture"
+    )
+    assert ("on measured data it has not been shown to be of use" in text) == simulated
 
 
 def test_a_network_that_does_harm_is_said_to(models, tmp_path, capsys):

@@ -9,6 +9,7 @@ import shlex
 import textwrap
 import time
 import traceback
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -328,6 +329,14 @@ class Study:
         return True
 
 
+def _screen() -> Console:
+    """Return a console on a copy of the standard error, which is redirected to a file for Ray."""
+    file = os.fdopen(os.dup(2), "w", errors="replace")
+    console = Console(file=file)
+    weakref.finalize(console, file.close)
+    return console
+
+
 def open_study(
     options: StudyOptions, console: Console | None = None, planned: list[MemberConfig] | None = None
 ) -> Study:
@@ -335,8 +344,7 @@ def open_study(
 
     Without `planned`, plan the grid. Raises InputError for a bad option.
     """
-    # A copy of the screen's descriptor, since the original is redirected to a file for Ray.
-    console = console or Console(file=os.fdopen(os.dup(2), "w", errors="replace"))
+    console = console or _screen()
     planned = plan(options.grid, options.narrowing) if planned is None else planned
     folder, device = open_folder(options), options.resolve_device()
     if options.address is not None:

@@ -4,6 +4,7 @@ import json
 from urllib.parse import unquote
 
 from study.report.folder import write_report
+from tests.small import member
 from tests.study.runs import fake_run
 
 
@@ -17,7 +18,7 @@ def references(value):
 
 
 def test_the_crate_describes_the_report_and_its_runs(tmp_path):
-    run = fake_run(tmp_path / "a run", "smoke")
+    run = fake_run(tmp_path / "a run", "smoke", members=[member()], tables=False)
     report = write_report([run], tmp_path / "out").parent
     graph = json.loads((report / "ro-crate-metadata.json").read_text("utf-8"))["@graph"]
     entities = {entity["@id"]: entity for entity in graph}

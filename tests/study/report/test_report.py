@@ -133,7 +133,7 @@ def test_nothing_is_fetched(page):
     assert "url(" not in page
 
 
-def test_simulated_data_are_called_so_before_anything_else(runs, report, page, tmp_path):
+def test_simulated_data_are_called_so_before_anything_else(report, page, undrawn, tmp_path):
     assert page.index("The data are SIMULATED") < page.index("<nav")
     assert (report / "report.md").read_text("utf-8").index("The data are SIMULATED") < 500
     real = fake_run(tmp_path / "real", "smoke", simulated=False)
@@ -154,7 +154,9 @@ def test_what_is_foreign_stays_text(runs, report, page):
         assert "<script" not in path.read_text("utf-8")
 
 
-def test_the_same_runs_give_the_same_bytes(runs, report):
+def test_the_same_runs_give_the_same_bytes(tmp_path):
+    runs = [fake_run(tmp_path / "run", members=[member()])]
+    report = write_report(runs, tmp_path / "report").parent
     before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
     write_report(runs, report)
     after = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
@@ -235,7 +237,7 @@ def test_provenance_and_checklist_are_filled(runs, page):
     assert re.search(r"python run_study\.py reproduce [0-9a-f]{12} --run \S*/paper", text)
 
 
-def test_a_run_without_a_network_that_ended_has_nothing_to_reproduce(tmp_path):
+def test_a_run_without_a_network_that_ended_has_nothing_to_reproduce(undrawn, tmp_path):
     run = fake_run(
         tmp_path / "run", "smoke", lost=dict.fromkeys(range(100), "failed"), tables=False
     )
@@ -246,13 +248,13 @@ def test_a_run_without_a_network_that_ended_has_nothing_to_reproduce(tmp_path):
 
 
 @pytest.mark.parametrize("grid", ["smoke", "as-published", "autopsy"])
-def test_any_grid_gives_a_report_old_runs_too(tmp_path, grid):
+def test_any_grid_gives_a_report_old_runs_too(undrawn, tmp_path, grid):
     run = fake_run(tmp_path / "run", grid, seeds=1, tables=False)
     text = write_report([run], tmp_path / "out").read_text("utf-8")
     assert "nan" not in re.findall(r"\b\w+\b", text_of(text))
 
 
-def test_a_report_is_replaced_and_anything_else_is_not(tmp_path):
+def test_a_report_is_replaced_and_anything_else_is_not(undrawn, tmp_path):
     run = fake_run(tmp_path / "run", members=[member()], tables=False)
     out = tmp_path / "some" / "report"
     write_report([run], out)
@@ -278,7 +280,7 @@ def test_a_report_is_replaced_and_anything_else_is_not(tmp_path):
     assert write_report([run], tmp_path / "empty").exists()
 
 
-def test_after_an_error_the_old_report_stands(tmp_path, monkeypatch):
+def test_after_an_error_the_old_report_stands(undrawn, tmp_path, monkeypatch):
     run = fake_run(tmp_path / "run", members=[member()], tables=False)
     out = tmp_path / "report"
     write_report([run], out)
@@ -300,10 +302,11 @@ def test_bad_runs_leave_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_loads_neither_torch_nor_ray(runs, tmp_path):
+def test_a_report_loads_neither_torch_nor_ray(tmp_path):
+    run = fake_run(tmp_path / "run", members=[member()], tables=False)
     code = (
         "import sys; from pathlib import Path; from study.report.folder import write_report\n"
-        f"write_report([Path({str(runs[1])!r})], Path({str(tmp_path / 'out')!r}))\n"
+        f"write_report([Path({str(run)!r})], Path({str(tmp_path / 'out')!r}))\n"
         "print(*sys.modules)"
     )
     done = subprocess.run(
@@ -420,7 +423,7 @@ def test_effects_of_the_made_up_runs_are_those_that_the_tests_count_on():
     assert effect_as_published(Member, 0.0) == pytest.approx(0.94, abs=0.002)
 
 
-def test_a_run_that_was_stopped_before_any_network_ended_has_a_page(tmp_path):
+def test_a_run_that_was_stopped_before_any_network_ended_has_a_page(undrawn, tmp_path):
     folder = RunFolder(fake_run(tmp_path / "run", members=[member()], tables=False))
     folder.merge([member()], {})
     text = write_report([folder.path], tmp_path / "report").read_text("utf-8")

@@ -121,7 +121,8 @@ def _shape_parts(model: str) -> tuple[Part, Part]:
 def contrasts_of_shapes(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[Part, Contrast]:
     """Return C3's and C4's differences as weights of log MSE, with the mean's turning point."""
     found: dict[Part, Contrast] = {}
-    for model, curve in curves_of(levels, models).items():
+    for model, mse in curves_of(levels, models).items():
+        curve = np.log(mse).mean()
         first, at, last = curve.index[0], curve.idxmin(), curve.index[-1]
         for part, one, other in zip(_shape_parts(model), (first, at), (at, last), strict=True):
             same = one == other
@@ -147,13 +148,13 @@ def turning_points(log_mse: pd.DataFrame) -> pd.Series:
     return others.idxmin(axis=1)
 
 
-def curves_of(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[str, pd.Series]:
-    """Return by model the geometric mean MSE by noise factor; models without a curve are missing.
+def curves_of(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """Return by model the MSE (replicates, noise factors) of those that have all noise factors.
 
-    It is a mean over the replicates that have every noise factor.
+    Models without a curve are missing.
     """
-    curves = {model: np.exp(_curves(levels, model).mean()) for model in models}
-    return {model: curve for model, curve in curves.items() if len(curve) > 1}
+    curves = {model: _curves(levels, model) for model in models}
+    return {model: np.exp(curve) for model, curve in curves.items() if _is_curve(curve)}
 
 
 def _is_curve(log_mse: pd.DataFrame) -> bool:

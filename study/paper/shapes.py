@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from study.evidence.effects import SMALLEST, UNMEASURED, Effect
@@ -21,6 +23,7 @@ class Shape:
 
     at: the turning point, which is the noise factor of the least mean MSE. fall, rise: the change
     of MSE in percent from `first` to `at`, and from `at` to `last`, each with its interval.
+    turns: the least and the greatest of the replicates' own turning points.
     """
 
     model: str
@@ -30,6 +33,7 @@ class Shape:
     last: float
     fall: Effect
     rise: Effect
+    turns: tuple[float, float]
 
     @property
     def words(self) -> str:
@@ -41,7 +45,14 @@ class Shape:
             pieces.append(f"to noise {self.at:g} MSE changes by {self.fall.shown}")
         if self.word in (RISES, TURNS, UNCLEAR, UNJUDGED):
             pieces.append(f"from there to {self.last:g} by {self.rise.shown}")
-        return f"{self.model} {_VERBS[self.word]}: {', '.join(pieces)}"
+        return f"{self.model} {_VERBS[self.word]}, least at {self.turn}: {', '.join(pieces)}"
+
+    @property
+    def turn(self) -> str:
+        """The turning point with its range over the replicates, e.g. `noise 0.4 (0.3 to 0.5)`."""
+        low, high = self.turns
+        of = "in every replicate" if low == high else f"replicates: {low:g} to {high:g}"
+        return f"noise {self.at:g} ({of})"
 
 
 _VERBS = {FALLS: "falls", RISES: "rises", TURNS: "falls, then rises"}
@@ -49,16 +60,19 @@ _VERBS |= {UNCLEAR: "is undecided", UNJUDGED: "has no verdict"}
 
 
 def shapes_of(
-    verdict: ClaimVerdict, curves: dict[str, pd.Series], smallest: float = SMALLEST
+    verdict: ClaimVerdict, curves: Mapping[str, pd.DataFrame], smallest: float = SMALLEST
 ) -> tuple[Shape, ...]:
-    """Return the shape of each model, from the parts of C3 or C4 and the mean curves.
+    """Return the shape of each model, from the parts of C3 or C4.
+
+    curves: by model MSE (replicates, noise factors). Means over replicates are geometric.
 
     The word is read off the two intervals that judge the claim. A curve without a difference
     between its ends and its least point, but higher by more than `smallest` percent in between, is
     undecided.
     """
     found = []
-    for model, curve in curves.items():
+    for model, mse in curves.items():
+        curve, least = np.exp(np.log(mse).mean()), mse.idxmin(axis=1)
         parts = [part for part in verdict.parts if part.part.about == model]
         fall, beyond = parts if len(parts) == 2 else (UNMEASURED, UNMEASURED)
         noise = curve.index
@@ -67,7 +81,9 @@ def shapes_of(
         if word == FLAT and 100 * (curve.max() / curve.min() - 1) > smallest:
             word = UNCLEAR
         ends = float(noise[0]), float(curve.idxmin()), float(noise[-1])
-        found.append(Shape(model, word, *ends, fall.inverse, beyond.inverse))
+        found.append(
+            Shape(model, word, *ends, fall.inverse, beyond.inverse, (least.min(), least.max()))
+        )
     return tuple(found)
 
 

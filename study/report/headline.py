@@ -29,6 +29,7 @@ from study.report.curves import (
 )
 from study.report.document import Plot, Words
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_lines, name_all, noise_limits, top
+from study.report.questions.question import Question
 from study.report.style import canvas, is_narrow, width, wrapped
 from study.report.wording import joined, listed, plain_name, span
 
@@ -39,6 +40,7 @@ REFERENCES = {
     "identity": "leaving the input alone",
     "oracle": "the best possible on this simulation",
 }
+MAKERS = "What makes the claims, one item of the scripts changed:"
 SCRIPTS, TEXT = "as its scripts ran", "as its text says"
 
 
@@ -117,13 +119,21 @@ def draw_first(data: pd.DataFrame) -> Figure:
 # The sentences.
 
 
-def in_short(evidence: Evidence, judgements: list[Judgement]) -> tuple[Words, ...]:
+def in_short(
+    evidence: Evidence, judgements: list[Judgement], asked: Sequence[Question] = ()
+) -> tuple[Words, ...]:
     """Return up to five points, without those that these runs did not measure."""
-    points = {
+    grids = {run.config["grid"] for run in evidence.runs}
+    made = {its.title: its.answer for its in asked if its.answer and grids & its.grids}
+    only_questions = grids <= {grid for its in asked for grid in its.grids}
+    points = made if only_questions else {}
+    makes = {MAKERS: what_makes(judgements)}
+    points |= makes if grids == {"autopsy"} else {}
+    points |= {
         "What denoises best:": _denoiser(evidence),
         "The paper's networks:": _best(evidence),
         "Worse than leaving the noisy input alone:": _harm(evidence),
-        "What makes the claims, one item of the scripts changed:": what_makes(judgements),
+        **makes,
         "How near to the paper:": _rerun(evidence),
     }
     return tuple(Words(text, lead) for lead, text in points.items() if text)

@@ -11,16 +11,26 @@ from matplotlib.figure import Figure
 from models.config import AS_PUBLISHED, AS_WRITTEN
 from study.evidence.evidence import Evidence
 from study.grids import LONG
-from study.report.curves import few_epochs, nearest, networks, over_seeds, shown_networks
-from study.report.document import Plot, Table
+from study.report.curves import few_epochs, nearest, networks, over_seeds
+from study.report.document import Plot, Table, Words
 from study.report.drawing import MSE_AXIS, multiples
-from study.report.wording import in_order, listed
+from study.report.wording import in_order, joined, listed
 
 MOST_EPOCHS = 60  # points of a curve
 #: The last share of the epochs, over which the change of a curve shows whether it has levelled off.
 TAIL = 0.1
+#: A change of validation MSE, as a share, that is of no interest.
+SMALL = 0.01
+MOST_MODELS = 12  # with learning curves
 #: Series of the figure by split and metric of metrics.parquet.
 SERIES = {("train", "loss"): "train", ("validation", "mse"): "validation"}
+CONVERGED, FALLING, RISING, UNKNOWN = "converged", "still falling", "rising", "too few epochs"
+STATES = {
+    CONVERGED: "Converged, with validation MSE that changed by 1 % or less over the last tenth",
+    FALLING: "Not converged, with validation MSE that still fell over the last tenth",
+    RISING: "Past their best, with validation MSE that rose over the last tenth",
+    UNKNOWN: "Trained for too few epochs to tell",
+}
 CHOSEN = (
     "The number of epochs of each model as written was chosen on the simulated cohort: twice as "
     "many change validation MSE at noise factor 0.5 by at most 1 % (conv: 2 %)."
@@ -41,15 +51,18 @@ def learning_exhibits(evidence: Evidence) -> list[Plot | Table]:
 
 @lru_cache(1)
 def learning_curves(evidence: Evidence) -> pd.DataFrame:
-    """Return MSE by epoch of the paper's models without a sparsity term.
+    """Return MSE by epoch of plain networks and of the scripts', without a sparsity term.
 
     One row per network, series and epoch, with the columns member_id, protocol, model, long (the
-    script of 50 epochs), noise_factor, seed, series ("train" or "validation"), epoch, mse.
-    As-written networks are those at the noise factor nearest to 0.5. The training MSE of an epoch
-    is the mean over its batches, while the weights change; a loss that is not an MSE is left out.
+    script of 50 epochs), noise_factor, seed, series ("train" or "validation"), epoch, mse, and
+    level (the noise factor of that epoch). As-written networks are those at the noise factor
+    nearest to 0.5. The training MSE of an epoch is the mean over its batches, while the weights
+    change; a loss that is not an MSE is left out.
     """
     rows = networks(evidence)
-    rows = rows[rows["member_id"].isin(shown_networks(evidence)) & (rows["beta"] == 0)]
+    rows = rows[(rows["beta"] == 0) & (rows["sparsity"] == "kl") & (rows["optimizer"] != "")]
+    rows = rows[rows["changed"].isin(["", LONG])]
+    rows = rows[rows["model"].isin(in_order(rows)["model"].unique()[:MOST_MODELS])]
     written = rows["protocol"] == AS_WRITTEN
     middle = nearest(rows.loc[written, "noise_factor"])
     rows = rows[~written | (rows["noise_factor"] == middle)]
@@ -60,7 +73,8 @@ def learning_curves(evidence: Evidence) -> pd.DataFrame:
     kind = list(zip(metrics["split"], metrics["metric"], strict=True))
     metrics = metrics.assign(series=[SERIES.get(its) for its in kind]).dropna(subset=["series"])
     metrics = metrics.drop_duplicates(["member_id", "series", "epoch"])
-    found = rows.merge(metrics[["member_id", "series", "epoch", "value"]], on="member_id")
+    metrics = metrics.rename(columns={"noise_factor": "level"})
+    found = rows.merge(metrics[["member_id", "series", "epoch", "value", "level"]], on="member_id")
     found = found[(found["series"] == "validation") | (found["loss"] == "mse")]
     return found.rename(columns={"value": "mse"}).drop(columns="loss")
 
@@ -70,18 +84,22 @@ def convergence(curves: pd.DataFrame) -> pd.DataFrame:
 
     Columns protocol, model, long, noise_factor, epochs, train, validation (MSE after the last
     epoch), tail (the change of validation MSE over the last TAIL of the epochs, as a share), best
-    (the epoch of the least validation MSE), and seeds. A carried network's tail is of its last
-    level.
+    (the epoch of the least validation MSE), rise (the share by which it ends above that), and
+    seeds. For a carried network tail, best and rise are of its last noise factor.
     """
     rows = []
     keys = ["protocol", "model", "long"]
     for key, group in curves.groupby(keys, sort=False):
-        means = group.groupby(["series", "epoch"])["mse"].mean()
+        measured = group[group["series"] == "validation"]
+        last = measured.loc[measured["epoch"] == measured["epoch"].max(), "level"]
+        of_last = (group["series"] != "validation") | group["level"].isin(last)
+        means = group[of_last].groupby(["series", "epoch"])["mse"].mean()
         validation = means.get("validation", pd.Series(dtype=float))
         if len(validation) < 2:
             continue
         epochs = int(validation.index.max())
-        before = validation[validation.index <= epochs - max(1, round(TAIL * epochs))]
+        length = epochs - int(validation.index.min()) + 1
+        before = validation[validation.index <= epochs - max(1, round(TAIL * length))]
         train = means.get("train", pd.Series(dtype=float))
         tail = validation.iloc[-1] / before.iloc[-1] - 1 if len(before) else np.nan
         rows.append(
@@ -93,10 +111,59 @@ def convergence(curves: pd.DataFrame) -> pd.DataFrame:
                 "validation": validation.iloc[-1],
                 "tail": tail,
                 "best": int(validation.idxmin()),
+                "rise": validation.iloc[-1] / validation.min() - 1,
                 "seeds": group["seed"].nunique(),
             }
         )
     return pd.DataFrame(rows)
+
+
+def learning_words(evidence: Evidence) -> tuple[Words, ...]:
+    """Return for each protocol which models had converged, and which overfit."""
+    ends = convergence(learning_curves(evidence))
+    found = []
+    for protocol in (AS_WRITTEN, AS_PUBLISHED):
+        rows = ends[ends["protocol"] == protocol] if len(ends) else ends
+        if len(rows):
+            found.append(Words(_how_they_end(in_order(rows)), f"{protocol.capitalize()}:"))
+    return tuple(found)
+
+
+def _how_they_end(ends: pd.DataFrame) -> str:
+    names = ends["model"] + np.where(ends["long"], " of 50 epochs", "")
+    states = ends.apply(_state, axis=1)
+    sentences = []
+    for state, meaning in STATES.items():
+        of = states == state
+        if of.any():
+            tails = [
+                f"{name} ({tail:+.1%})"
+                for name, tail in zip(names[of], ends.loc[of, "tail"], strict=True)
+            ]
+            sentences.append(f"{meaning}: {joined(tails).replace('%', ' %')}.")
+    worse = ends["rise"] > SMALL
+    parts = [
+        f"{name} ends {rise:.1%} above its least, of epoch {best}".replace("%", " %")
+        for name, rise, best in zip(
+            names[worse], ends["rise"][worse], ends["best"][worse], strict=True
+        )
+    ]
+    overfits = f"Overfitting: {joined(parts)}" if parts else "No model's ends 1 % above its least"
+    gaps = (1 - ends["train"] / ends["validation"]).dropna()
+    gap = ""
+    if len(gaps):
+        low, high = (f"{share:.0%}".replace("%", " %") for share in (gaps.min(), gaps.max()))
+        gap = f"Train MSE ends {low} to {high} below validation MSE."
+    return " ".join([*sentences, f"{overfits}.", gap]).strip()
+
+
+def _state(end: pd.Series) -> str:
+    """Return one of STATES."""
+    if np.isnan(end["tail"]):
+        return UNKNOWN
+    if abs(end["tail"]) <= SMALL:
+        return CONVERGED
+    return FALLING if end["tail"] < 0 else RISING
 
 
 def _plot(protocol: str, rows: pd.DataFrame, overlap: float) -> Plot:
@@ -150,11 +217,14 @@ def _table(ends: pd.DataFrame) -> Table:
             "train MSE": ends["train"],
             "validation MSE": ends["validation"],
             "change over the last tenth": ends["tail"],
+            "it was": ends.apply(_state, axis=1),
             "least at epoch": ends["best"],
+            "ends above it by": ends["rise"],
             "seeds": ends["seeds"],
         }
     )
     numbers = {"train MSE": ".4f", "validation MSE": ".4f", "change over the last tenth": "+.2%"}
+    numbers["ends above it by"] = ".1%"
     return Table(
         "learning-table",
         "How the learning curves end",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from study.evidence.evidence import Evidence, Run
 from study.evidence.stats import NOT_MEASURED, counted
 from study.paper.claims import Judgement
 from study.paper.differences import differences_table
+from study.paper.judging import ClaimVerdict
 from study.paper.published import division_by_n
 from study.report import checklist
 from study.report.autopsy import autopsy_figures, autopsy_rows
@@ -33,10 +34,10 @@ from study.report.document import (
     simulated_warning,
     stamped,
 )
-from study.report.figures import paper_figures
+from study.report.figures import paper_figures, point_by_point
 from study.report.headline import first_picture, in_short
 from study.report.inside import inside_exhibits
-from study.report.learning import learning_exhibits
+from study.report.learning import learning_exhibits, learning_words
 from study.report.other import all_networks, other_figures
 from study.report.questions.bottleneck import bottleneck_question
 from study.report.questions.cross_noise import cross_question
@@ -83,6 +84,7 @@ SHORT = {
     "C9": "low noise overtrains",
     "C10": "denoises all other genes",
 }
+NOT_IN_SCRIPTS = "not in the scripts"
 PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
 
 
@@ -126,17 +128,19 @@ def _no_verdicts(cohorts: Sequence[Evidence]) -> Words | None:
 
 def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section, ...]:
     """Return the sections of one cohort, marked if its data are simulated."""
+    asked = open_questions(evidence)
     results = (
         _paper(evidence),
+        _learning(evidence),
         _references(evidence),
         Section("Inside the networks", folded(inside_exhibits(evidence))),
         _autopsy(evidence, judgements),
-        _questions(evidence),
+        _questions(evidence, asked),
     )
     sections = (
-        Section("In short", (Points(in_short(evidence, judgements)),)),
+        Section("In short", (Points(in_short(evidence, judgements, asked)),)),
         *([_claims(judgements, evidence.smallest)] if _judged(judgements) else []),
-        *results,
+        *(section for section in results if section.blocks),
         Section("Other", folded(other_figures(evidence, shown(results)))),
         Section("All networks", (all_networks(evidence),)),
         _limits(evidence),
@@ -163,26 +167,46 @@ def _verdicts(judged: Mapping[Evidence, list[Judgement]]) -> Table:
     rows: dict[str, list] = {}
     for cohort, judgements in judged.items():
         for protocol, name in PROTOCOLS.items():
-            verdicts = [judgement.cell(protocol) or UNMEASURED for judgement in judgements]
+            verdicts = [_cell(judgement, protocol) for judgement in judgements]
+            if not any(isinstance(its, ClaimVerdict) for its in verdicts):
+                continue
             column = f"{name}, {plain_name(cohort.name)}" if len(judged) > 1 else name
             rows[column] = verdicts
     claims = [judgement.claim for judgement in next(iter(judged.values()))]
     links = [Link(claim.id, SHORT.get(claim.id, claim.text)) for claim in claims]
     frame = pd.DataFrame({"claim of the paper": links, **rows})
+    kept = [
+        any(isinstance(its, ClaimVerdict) for its in row)
+        for row in zip(*rows.values(), strict=True)
+    ]
     smallest = next(iter(judged)).smallest
-    return Table("outcomes", "The claims", f"{OUTCOMES} {scale_words(smallest)}", frame)
+    caption = f"{OUTCOMES} {scale_words(smallest)}{_unmeasured(judged.values())}"
+    return Table("outcomes", "The claims", caption, frame[kept].reset_index(drop=True))
+
+
+def _cell(judgement: Judgement, protocol: str) -> Effect | str:
+    """Return the verdict on a protocol, or why there is none."""
+    verdict = judgement.cell(protocol)
+    if verdict is None and protocol == AS_PUBLISHED and not judgement.claim.in_scripts:
+        return NOT_IN_SCRIPTS
+    return UNMEASURED if verdict is None else verdict
+
+
+def _unmeasured(cohorts: Iterable[Sequence[Judgement]]) -> str:
+    """Return a sentence on the claims that no cohort measured; "" without any."""
+    by_claim = zip(*cohorts, strict=True)
+    names = [its[0].claim.id for its in by_claim if not any(judged.cells for judged in its)]
+    return f" Not measured: {joined(names)} (below: by which grid)." if names else ""
 
 
 def _claims(judgements: list[Judgement], smallest: float) -> Section:
     rows = []
     for judgement in judgements:
         claim = judgement.claim
-        keys = judgement.cells or [(protocol, claim.measure(protocol)) for protocol in PROTOCOLS]
-        for protocol, measure in keys:
+        for (protocol, measure), verdict in judgement.cells.items():
             row = {"claim": Link(claim.id), "protocol": protocol, "measured on": measure}
-            verdict = judgement.cells.get((protocol, measure))
             rows.append(row | _row(verdict))
-    caption = CLAIMS.format(smallest=smallest)
+    caption = CLAIMS.format(smallest=smallest) + _unmeasured([judgements])
     verdicts = Table("claims", "The claims, judged", caption, pd.DataFrame(rows), FORMATS)
     division = _table(
         "division-by-n", "Figs. 4 and 10 are divided by n", DIVISION, division_by_n(), BY_N
@@ -190,10 +214,8 @@ def _claims(judgements: list[Judgement], smallest: float) -> Section:
     return Section("The claims", (verdicts, *map(_claim, judgements), division))
 
 
-def _row(verdict: Effect | None) -> dict:
+def _row(verdict: Effect) -> dict:
     """Return a verdict as a row of a table."""
-    if verdict is None:
-        return {"verdict": NOT_MEASURED}
     row = {"verdict": verdict.outcome, "effect, %": verdict.effect}
     digits = shown_digits(verdict.low, verdict.high, verdict.smallest)
     row["interval"] = span(verdict.low, verdict.high, digits)
@@ -220,6 +242,8 @@ def _claim(judgement: Judgement) -> Fold:
             key = f"{claim.id}-{protocol}-{measure.split()[0]}".lower()
             title = f"Parts of {claim.id}, {protocol}, {measure}"
             blocks.append(_table(key, title, PARTS, verdict.frame, FORMATS, measured=True))
+    if any(judgement.shapes.values()):
+        blocks.append(_turns(judgement))
     if judgement.artefact:
         blocks.append(Words(f"{judgement.artefact}.", "What makes it:"))
     if judgement.steps:
@@ -230,10 +254,37 @@ def _claim(judgement: Judgement) -> Fold:
     return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
 
 
+def _turns(judgement: Judgement) -> Table:
+    """Return the shape of each curve of C3 or C4, with the range of its turning point."""
+    rows = [
+        {
+            "protocol": protocol,
+            "measured on": measure,
+            "model": shape.model,
+            "shape": shape.word,
+            "least at noise": shape.at,
+            "replicates from": shape.turns[0],
+            "to": shape.turns[1],
+            "change to there": shape.fall.shown,
+            "beyond": shape.rise.shown,
+        }
+        for (protocol, measure), shapes in judgement.shapes.items()
+        for shape in shapes
+    ]
+    title = f"{judgement.claim.id}: where the curves turn"
+    formats = dict.fromkeys(("least at noise", "replicates from", "to"), "g")
+    key = f"{judgement.claim.id}-turns".lower()
+    return Table(key, title, TURNS, pd.DataFrame(rows), formats)
+
+
 def _paper(evidence: Evidence) -> Section:
-    figures = [*paper_figures(evidence), *learning_exhibits(evidence)]
-    blocks = (Words(PAPER), *folded(figures))
+    blocks = (Words(PAPER), *folded(paper_figures(evidence)), *point_by_point(evidence))
     return Section("The paper's figures", blocks, shown_networks(evidence))
+
+
+def _learning(evidence: Evidence) -> Section:
+    exhibits = folded(learning_exhibits(evidence))
+    return Section("Learning curves", (*learning_words(evidence), *exhibits))
 
 
 def _references(evidence: Evidence) -> Section:
@@ -260,11 +311,11 @@ def open_questions(evidence: Evidence) -> list[Question]:
     return [ask(evidence) for ask in ASKERS]
 
 
-def _questions(evidence: Evidence) -> Section:
+def _questions(evidence: Evidence, asked: Sequence[Question]) -> Section:
     """Return the paper's open questions: those that these runs answer, and the others' commands."""
     parts: list[Section] = []
     missing: list[Block] = []
-    for question in open_questions(evidence):
+    for question in asked:
         command = Command(question.command)
         if question.answer:
             blocks = (Words(question.answer), command, *folded(question.exhibits))
@@ -387,6 +438,11 @@ STEPS = (
     "Mean over the parts of the claim; above 0 the item makes some or all of the effect. If every "
     "set of items was trained, it is a main effect, the mean over all settings of the others "
     "(Autopsy), else the effect as published over that with the item alone put right."
+)
+TURNS = (
+    "The noise factor of the least mean MSE, the range of the replicates' own least points, and "
+    "the change of MSE from the least noise factor to there and from there to the most. Each "
+    "change is measured at the turning point of the other replicates."
 )
 PAPER = (
     "Figures 1 to 10 under their own numbers. The as-published rerun is measured on clean training "

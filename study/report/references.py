@@ -150,6 +150,8 @@ def _mse_table(evidence: Evidence) -> Table | None:
     if set(points["series"]) == {"identity"}:
         return None
     wide = points.pivot(index="series", columns="noise_factor", values="mse")
+    measured = points.loc[points["series"] != "identity", "noise_factor"]  # its MSE is known anyway
+    wide = wide[[noise for noise in wide if noise in set(measured)]]
     wide = wide.reindex(points["series"].unique()).rename(columns="α = {:g}".format)
     wide = wide.rename(index=label).rename_axis(columns=None).dropna(axis=1, how="all")
     return Table(

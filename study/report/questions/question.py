@@ -34,6 +34,11 @@ class Question:
         """The command that trains the networks that answer it."""
         return f"python run_study.py {self.option} {self.key}"
 
+    @property
+    def grids(self) -> frozenset[str]:
+        """The names, in config.json, of the runs that are made to answer it."""
+        return frozenset({self.key, f"search-{self.key}"})
+
     def answered(
         self, answer: str, exhibits: Iterable[Plot | Table], networks: Iterable[str]
     ) -> Question:

@@ -41,7 +41,7 @@ def sample_errors(evidence: Evidence) -> pd.DataFrame:
     rows = rows[rows.groupby("model")["train_fraction"].transform("nunique") > 1]
     n_samples = evidence.data["n_samples"]
     n_train = n_samples - round(TEST_SHARE * n_samples) - round(VALIDATION_SHARE * n_samples)
-    n = (rows["train_fraction"] * n_train).round().clip(lower=1).astype(int)
+    n = (rows["train_fraction"].astype(float) * n_train).round().clip(lower=1).astype(int)
     return in_order(rows.assign(n_samples=n), "n_samples")
 
 

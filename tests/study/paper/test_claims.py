@@ -338,6 +338,19 @@ def test_the_shape_of_a_curve(tmp_path, curve, word, outcome, words):
     assert judgement.cell(WRITTEN).outcome == outcome
 
 
+def test_a_turning_point_has_its_range_over_the_replicates(tmp_path):
+    """Seeds 0 and 2 have their least MSE at noise 0.5, seed 1 at 1.0, and the mean at 0.5."""
+
+    def mse(member, noise):
+        return {0.0: 1.2, 0.5: 1.0, 1.0: 0.99 if member.seed == 1 else 1.1}.get(noise, 1.3)
+
+    run = fake_run(tmp_path / "run", narrowing=few(3, betas=(0.0,), depths=("conv",)), mse=mse)
+    judgement = judged(run)["C4"]
+    [shape] = judgement.shapes[WRITTEN, NOISY]
+    assert (shape.at, shape.turns) == (0.5, (0.5, 1.0))
+    assert "least at noise 0.5 (replicates: 0.5 to 1)" in judgement.sentence(WRITTEN, NOISY)
+
+
 def test_where_a_curve_turns_and_by_how_much(tmp_path):
     curve = {0.0: 1.1, 0.5: 1.0, 1.0: 1.2}
     run = fake_run(

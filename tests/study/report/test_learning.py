@@ -5,7 +5,7 @@ import pytest
 
 from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
-from study.report.learning import convergence, learning_curves, learning_exhibits
+from study.report.learning import convergence, learning_curves, learning_exhibits, learning_words
 from tests.study.runs import fake_run
 
 
@@ -46,6 +46,43 @@ def test_how_the_curves_end(tmp_path):
     assert row["tail"] == pytest.approx(0.43 / 0.418 - 1)  # epoch 40 against epoch 36
     assert ends.loc[("as-published", "dense-2"), "epochs"] == 80  # two levels
     assert pd.isna(ends.loc[("as-published", "conv"), "train"])  # its loss is no MSE
+
+
+def test_words_say_which_networks_converged_and_which_overfit(tmp_path):
+    """Dense-2 is flat, dense-4 still falls, and dense-6 rises by 0.003 an epoch after epoch 30."""
+
+    def mse(model, split, epoch):
+        if split == "train":
+            return 0.32
+        by_model = {"dense-2": 0.4, "dense-4": 0.8 - 0.01 * epoch}
+        return by_model.get(model, 0.4 + 0.003 * abs(epoch - 30))
+
+    evidence = with_curves(tmp_path / "run", mse, depths=["2", "4", "6"], noise=[0.5])
+    words = {its.lead: its.text for its in learning_words(evidence)}
+    written = words["As-written:"]
+    assert "Converged, with validation MSE that changed by 1 % or less" in written
+    assert "last tenth: dense-2 (+0.0 %)." in written
+    # 0.4 against 0.44 of epoch 36; the network with half the code has 64-16-16-64 units
+    assert "still fell over the last tenth: dense-4 (-9.1 %)." in written
+    assert "rose over the last tenth: dense-6 (+2.9 %)" in written
+    assert "Overfitting: dense-6 ends 7.5 % above its least, of epoch 30" in written
+    assert "Train MSE ends 20 % to 26 % below validation MSE." in written
+    table = learning_exhibits(evidence)[-1].frame
+    found = table[table["protocol"] == "as-written"].set_index("model")["it was"].to_dict()
+    assert found["dense-2"] == "converged"
+    assert found["dense-4"] == "still falling"
+    assert found["dense-6"] == "rising"
+
+
+def test_a_carried_network_is_judged_by_its_last_noise_factor():
+    """It converges at 0.5, after a fall at noise 0; its least MSE of all is at noise 0."""
+    rows = [
+        ("as-published", "dense-2", False, 0.0, 0, "validation", epoch, mse, level)
+        for epoch, mse, level in [(1, 0.5, 0.0), (2, 0.3, 0.0), (3, 0.7, 0.5), (4, 0.7, 0.5)]
+    ]
+    columns = ["protocol", "model", "long", "noise_factor", "seed", "series", "epoch", "mse"]
+    [end] = convergence(pd.DataFrame(rows, columns=[*columns, "level"])).itertuples()
+    assert (end.tail, end.rise, end.best, end.epochs) == (0.0, 0.0, 3, 4)
 
 
 def test_each_protocol_has_a_figure_and_a_table_names_all(tmp_path):

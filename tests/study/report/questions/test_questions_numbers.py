@@ -18,7 +18,7 @@ from study.evidence.evidence import load_evidence
 from study.grids import Narrowing
 from study.report.curves import nearest
 from study.report.document import Words, walk
-from study.report.page import _questions
+from study.report.page import _questions, open_questions
 from study.report.questions.cross_noise import cross_errors, cross_question, guess_costs
 from study.report.questions.fresh_noise import draw_errors, extra_errors, fresh_noise_question
 from study.report.questions.gene_order import against_given, order_errors, order_question, pictures
@@ -501,10 +501,16 @@ def test_the_interval_of_an_answer_is_that_of_overlapping_splits(tmp_path):
     one_split = replace(evidence, runs=(replace(run, config=run.config | {"fixed_split": True}),))
     assert effect_of(values, 0.0).shown in order_question(one_split).answer
     assert effect_of(values, 0.0).shown != expected.shown
-    said = [b for b in walk(_questions(one_split).blocks) if isinstance(b, Words)]
+    said = [
+        b
+        for b in walk(_questions(one_split, open_questions(one_split)).blocks)
+        if isinstance(b, Words)
+    ]
     assert "One split." in [words.lead for words in said]
     assert "One split." not in [
-        b.lead for b in walk(_questions(evidence).blocks) if isinstance(b, Words)
+        b.lead
+        for b in walk(_questions(evidence, open_questions(evidence)).blocks)
+        if isinstance(b, Words)
     ]
 
 

@@ -256,7 +256,7 @@ def test_the_page_reads_without_its_script(browser, path):
         rows = browser.call(
             "DOM.querySelectorAll", nodeId=document, selector="#table-outcomes tbody tr"
         )["nodeIds"]
-        assert len(rows) == len(CLAIMS)
+        assert len(rows) == len(CLAIMS) - 1  # C10 was not measured
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
 

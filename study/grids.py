@@ -319,7 +319,7 @@ def cross_noise(narrowing: Narrowing) -> list[MemberConfig]:
     return _vary(narrowing, _terms(narrowing, 0.0), noise=NOISE_FACTORS, seeds=3)
 
 
-@grid("mixed-noise", "Can one network serve all noise levels?", feeds="Mixed noise", minutes=4)
+@grid("mixed-noise", "Can one network serve all noise factors?", feeds="Mixed noise", minutes=4)
 def mixed_noise(narrowing: Narrowing) -> list[MemberConfig]:
     """Dense models for all noise factors, without and with the factor as input, and specialists."""
     noise = _either(narrowing.noise, NOISE_FACTORS)

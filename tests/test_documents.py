@@ -1,6 +1,7 @@
 """README, docs and the files about the project: their commands and facts are the program's."""
 
 import ast
+import importlib.util
 import json
 import os
 import pkgutil
@@ -24,6 +25,7 @@ from tests.study.test_thinning import counts_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
+_CLAIM_7 = "C7: several noise levels, or another one, do better"  # the title of a claim
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -111,6 +113,31 @@ def test_the_numbers_of_the_readme_are_those_of_its_picture():
         ("alone", "up to {:g}, {:g} and {:g} than leaving the input alone"),
     ):
         assert form.format(*words[of]) in readme
+
+
+#: Options in the documents that belong to other programs.
+FOREIGN = {"--constraint", "--logdir", "--overlap", "--port-forward", "--tmux"}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_options_targets_and_modules_that_a_page_names_exist(page):
+    """In prose, too: --options of any command, `make` targets, `python -m` modules."""
+    text = page.read_text(encoding="utf-8")
+    helps = [parser(everything=True), *map(parser, COMMANDS)]
+    known = {name for its in helps for action in its._actions for name in action.option_strings}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known | FOREIGN
+    targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.M)
+    assert set(re.findall(r"(?:`| {4}|^)make ([a-z-]+)", text, flags=re.M)) <= set(targets)
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        assert importlib.util.find_spec(module), module
+
+
+def test_a_thing_has_one_name_in_all_documents():
+    """A noise factor is no level or alpha, and a seed's study is a replicate, no repetition."""
+    wrong = r"noise levels?|levels? of noise|each level|all levels|repetitions?|replications?"
+    for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "models/card.md.j2"]:
+        text = " ".join(page.read_text(encoding="utf-8").split()).replace(_CLAIM_7, "")
+        assert re.findall(wrong, text) == [], page.name
 
 
 def test_the_documents_show_the_commands():

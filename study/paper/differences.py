@@ -203,11 +203,11 @@ DIFFERENCES = (
         "its curve is the division by n",
     ),
     Difference(
-        "repetitions",
+        "replicates",
         "one network of each kind",
         "one",
-        "5 seeds: own split, weights, batches and noise",
-        "5 seeds",
+        "5, each with own split, weights, batches and noise",
+        "5",
         "one network has no interval",
     ),
     Difference(

@@ -407,6 +407,7 @@ NAMES = {
     "samples_low": "samples from",
     "samples_high": "samples to",
     "product": "printed × n",
+    "ratio": "printed × n over curve",
 }
 FORMATS = {
     **dict.fromkeys(("effect, %", "from", "to", "samples from", "samples to"), "+.2f"),
@@ -414,7 +415,10 @@ FORMATS = {
     "level": ".4g",
     "noise factor": "g",
 }
-BY_N = {"printed": ".3g", "printed × n": ".4f", "curve": ".3f", "ratio": ".3f", "n": ","}
+BY_N = {
+    **{"printed": ".3g", "printed × n": ".4f", "curve": ".3f"},
+    **{"printed × n over curve": ".3f", "n": ","},
+}
 
 OUTCOMES = "Change of MSE in percent; above 0 (right) supports the claim."
 CLAIMS = (

@@ -33,8 +33,9 @@ Costs = dict[tuple[str, float], pd.Series]
 def cross_errors(evidence: Evidence) -> pd.DataFrame:
     """Return plain networks at every noise factor of a training: one row for each pair.
 
-    Columns member_id, model, seed, trained_at, tested_at, test_mse, and ratio to the network of the
-    same seed trained at tested_at. Models trained at a single noise factor are left out.
+    Columns member_id, model, seed, trained_at, tested_at, test_mse, and of_specialist, which is
+    test_mse over that of the network of the same seed trained at tested_at. Models trained at a
+    single noise factor are left out.
     """
     plain = q.varied(evidence)
     plain = q.trained_alike(plain, plain["epochs"] > 0)
@@ -45,12 +46,14 @@ def cross_errors(evidence: Evidence) -> pd.DataFrame:
     rows = rows[rows.groupby("model")["trained_at"].transform("nunique") > 1]
     own = rows[rows["trained_at"] == rows["tested_at"]][["model", "seed", "tested_at", "test_mse"]]
     rows = rows.merge(own, on=["model", "seed", "tested_at"], suffixes=("", "_own"))
-    rows = rows.assign(ratio=rows["test_mse"] / rows["test_mse_own"])
-    return rows[["member_id", "model", "seed", "trained_at", "tested_at", "test_mse", "ratio"]]
+    rows = rows.assign(of_specialist=rows["test_mse"] / rows["test_mse_own"])
+    return rows[
+        ["member_id", "model", "seed", "trained_at", "tested_at", "test_mse", "of_specialist"]
+    ]
 
 
 def guess_costs(errors: pd.DataFrame) -> Costs:
-    """Return by model and guess (trained_at - tested_at) the extra MSE by seed, ratio - 1.
+    """Return by model and guess (trained_at - tested_at) the extra MSE by seed, of_specialist - 1.
 
     It is a mean over the noise factors of the test, for seeds that have them all. A guess of 0 is
     left out. `errors` are those of cross_errors.
@@ -59,7 +62,7 @@ def guess_costs(errors: pd.DataFrame) -> Costs:
     wrong = wrong.assign(guess=(wrong["trained_at"] - wrong["tested_at"]).round(6))
     costs = {}
     for key, rows in wrong.groupby(["model", "guess"]):
-        table = rows.pivot_table(index="seed", columns="tested_at", values="ratio").dropna()
+        table = rows.pivot_table(index="seed", columns="tested_at", values="of_specialist").dropna()
         if len(table):
             costs[key] = table.mean(axis=1) - 1
     return costs
@@ -113,11 +116,11 @@ def _answer(evidence: Evidence, errors: pd.DataFrame, costs: Costs) -> str:
 
 def _heat_maps(errors: pd.DataFrame) -> Plot:
     data = errors.groupby(["model", "trained_at", "tested_at"]).agg(
-        mse=("test_mse", "mean"), ratio=("ratio", "mean"), seeds=("seed", "nunique")
+        mse=("test_mse", "mean"), of_specialist=("of_specialist", "mean"), seeds=("seed", "nunique")
     )
     data = in_order(data.reset_index(), "trained_at", "tested_at")
-    worst = data.loc[data["ratio"].idxmax()]
-    n_better = int((data["ratio"] < 1).sum())
+    worst = data.loc[data["of_specialist"].idxmax()]
+    n_better = int((data["of_specialist"] < 1).sum())
     below = f"{n_better} of {len(data)} cells are" if n_better else "No cell is"
     return Plot(
         "cross-noise",
@@ -127,7 +130,7 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
         f"stands below the column; means over {counted(errors['seed'].nunique())}. Below 0, in "
         "purple: the network trained elsewhere has less MSE. Compare down a column, where all "
         "networks answer the same inputs: along a row the inputs get noisier. The greatest loss is "
-        f"{q.change(worst['ratio'] - 1)} ({worst['model']}). {below} below 0.",
+        f"{q.change(worst['of_specialist'] - 1)} ({worst['model']}). {below} below 0.",
         data,
         draw_heat_maps,
     )
@@ -161,7 +164,7 @@ def draw_heat_maps(data: pd.DataFrame) -> Figure:
     rows = [data.loc[data["model"] == model, "trained_at"].nunique() + 1 for model in models]
     figure, grid = canvas(CELL * sum(rows) + 84 * len(models), len(models), height_ratios=rows)
     # Colours show log ratios up to the 98th percentile, so that one extreme cell fades no other.
-    most = max(np.log(1.25), float(np.nanpercentile(np.abs(np.log(data["ratio"])), 98)))
+    most = max(np.log(1.25), float(np.nanpercentile(np.abs(np.log(data["of_specialist"])), 98)))
     for model, axes in zip(models, grid.flat, strict=True):
         _heat_map(axes, data[data["model"] == model], most)
         axes.set_title(f"{model}: extra MSE in % over the network trained at that α")
@@ -169,7 +172,7 @@ def draw_heat_maps(data: pd.DataFrame) -> Figure:
 
 
 def _heat_map(axes: Axes, rows: pd.DataFrame, most: float) -> None:
-    table = rows.pivot(index="trained_at", columns="tested_at", values="ratio")
+    table = rows.pivot(index="trained_at", columns="tested_at", values="of_specialist")
     own = rows[rows["trained_at"] == rows["tested_at"]].set_index("tested_at")["mse"]
     axes.grid(False)
     axes.tick_params(length=0)

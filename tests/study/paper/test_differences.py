@@ -71,4 +71,4 @@ def test_the_table_says_what_the_grids_do():
     assert published[0] == published[1]
     assert f"{USUAL_SAMPLES:,} samples" in of("epochs on fewer samples").why
     seeds = {member.seed for member in written}
-    assert of("repetitions").as_published == f"{len(seeds)} seeds"
+    assert of("replicates").as_published == f"{len(seeds)}"

@@ -75,7 +75,7 @@ def test_a_specialist_that_is_the_best_costs_every_wrong_guess(tmp_path):
     cell = heat[
         (heat["model"] == "conv") & (heat["trained_at"] == 0.2) & (heat["tested_at"] == 0.8)
     ].iloc[0]
-    assert cell["ratio"] == pytest.approx(1.18)
+    assert cell["of_specialist"] == pytest.approx(1.18)
     assert cell["mse"] == pytest.approx(1.18)
     assert len(heat) == 2 * 121
     assert "No cell is below 0." in exhibit(question, "cross-noise").caption

@@ -253,6 +253,8 @@ def lean(svg: str) -> str:
     kept: list[bool] = []  # whether each group that is open has attributes
 
     def group(tag: re.Match) -> str:
+        if tag[0].endswith("/>"):  # an empty one, which draws nothing and has no end
+            return ""
         if not tag[1]:
             kept.append(tag[0] != "<g>")
         return tag[0] * (kept.pop() if tag[1] else kept[-1])

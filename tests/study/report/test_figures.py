@@ -23,7 +23,7 @@ from study.report.autopsy import autopsy_figures
 from study.report.curves import CLEAN, LONG_RERUN, NOISY, RERUN
 from study.report.document import Document, Plot, Section, Table, stamped
 from study.report.drawing import named_rows
-from study.report.exports import cell, html, save
+from study.report.exports import cell, html, lean, save
 from study.report.figures import PANELS, PRINTED, fig4_table, paper_curve, paper_figures, steps_of
 from study.report.points import Point, points
 from study.report.references import (
@@ -254,6 +254,15 @@ def test_a_point_of_a_named_row_gives_the_name():
         "dense-2: MSE 0.5, a tissue",
         "dense-2: MSE 0.7, another",
     ]
+
+
+def test_an_empty_group_of_a_drawing_is_left_out():
+    """A label that is a blank is such a group, and has no end to count."""
+    inside = '<g id="a"><g id="b"/><g style="fill: #222222"><g/><path d="M 1 2"/></g></g>'
+    small = lean(f'<svg xmlns="http://www.w3.org/2000/svg">{inside}</svg>')
+    [group] = ElementTree.fromstring(small)
+    assert group.get("style") == "fill:#222222"
+    assert [child.get("d") for child in group] == ["M1 2"]
 
 
 def test_saving_twice_gives_the_same_bytes(plots, tmp_path):

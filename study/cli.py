@@ -51,8 +51,9 @@ MOVED = "where the run's data file is now (default: where it was)"
 class Data(GenesInOptions):
     """List what --data can name, or fetch GTEx or look at a file.
 
-    A release of GTEx is downloaded into the cache, unless it is there. DAE_STUDY_CACHE moves the
-    cache. DAE_STUDY_GTEX_MIRROR is the beginning of a mirror's addresses, in place of
+    A release of GTEx is downloaded into the cache, unless it is there. This is tested with a local
+    server; the real addresses could not be tried. DAE_STUDY_CACHE moves the cache.
+    DAE_STUDY_GTEX_MIRROR is the beginning of a mirror's addresses, in place of
     https://storage.googleapis.com.
 
     Examples:
@@ -232,7 +233,7 @@ class Denoise(GenesInOptions):
     """Denoise your own expression file with a model folder.
 
     Genes are matched by name; the output has the input's samples, genes, order and units. A page
-    next to OUT, OUT's name with .check.html, reports whether to trust it.
+    next to OUT, OUT's name with .check.html, lists what speaks against trusting it.
 
     Examples:
       python run_study.py denoise --model denoiser noisy.h5ad clean.h5ad

@@ -110,7 +110,7 @@ def test_the_numbers_of_the_readme_are_those_of_its_picture():
         ("falls", "for four layers by {:.0f}, {:.0f} and {:.0f} %"),
         ("rises", "it *rises*, by {:.0f}, {:.0f} and {:.0f} %"),
         ("mixture", "has {:.0f}, {:.0f} and {:.0f} % less error than one filter"),
-        ("alone", "up to {:g}, {:g} and {:g} than leaving the input alone"),
+        ("alone", "up to {:g}, {:g} and {:g} also more than leaving the input alone"),
     ):
         assert form.format(*words[of]) in readme
 

@@ -64,6 +64,7 @@ class Study:
         ):
             self._note()
             if executor is not None and self.work_left():
+                self._add_seconds("start", time.monotonic() - started)
                 self._train(executor, interruption)
             else:
                 self.say("nothing left to train")
@@ -275,6 +276,12 @@ class Study:
         self.folder.write_json("config.json", config)
         return config
 
+    def _add_seconds(self, part: str, seconds: float) -> None:
+        """Add to the seconds that a part of the run has taken, in config.json."""
+        with suppress(OSError):  # no results are lost without it
+            known = self.folder.read_json("config.json").get("seconds", {})
+            self._record(seconds={**known, part: known.get(part, 0.0) + seconds})
+
     def _say_first_error(self, members: pd.DataFrame) -> int:
         """Print the first error among these networks, if any; return the number of failed ones."""
         failed = members.loc[members["status"] == FAILED, "error"]
@@ -318,10 +325,12 @@ class Study:
             return bool(interruption)
 
         run = self.planned, members, stopped
+        started = time.monotonic()
         if not references.up_to_date(self.folder):
             self.say("measuring the references, and the error by gene and label ...")
             if not references.write_references(self.folder, self.dataset, self.data, *run):
                 return False
+            self._add_seconds("references", time.monotonic() - started)
         others = self.dataset.others
         if others is not None and not references.up_to_date(self.folder, (inference.TABLE,)):
             self.say(f"predicting {others.n_genes:,} other genes from the landmark genes ...")

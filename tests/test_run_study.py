@@ -625,6 +625,8 @@ def test_config_json_tells_all_that_repeats_it(finished, run):
     assert config["n_members"] == 20
     assert config["device"] == "cpu" or torch.cuda.is_available()
     assert config["wall_seconds"] > 0
+    assert set(config["seconds"]) == {"start", "references"}
+    assert min(config["seconds"].values()) > 0
     assert config["command"].startswith("python run_study.py --grid smoke --local")
     assert set(config["provenance"]) >= {"packages", "git", "hardware", "python"}
     assert config["provenance"]["packages"]["torch"]

@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from models.config import AS_PUBLISHED, PLAIN
+from models.config import AS_PUBLISHED, AS_WRITTEN, PLAIN, USUAL_TRAINING, usual_settings
 from study.evidence.evidence import Evidence, Run
 from study.report.wording import duration, in_order, listed
 
 #: The columns of the members table that a grid can vary.
 SETTINGS = ("model", "noise_factor", "beta", "seed", "epochs", *PLAIN)
+#: Those of training, in the table by model.
+TRAINING = ("epochs", "batch_size", "learning_rate", "rate_schedule", "optimizer", "noise_draws")
+#: What config.json has the seconds of, besides training.
+RECORDED = {"start": "start: data, splits, workers", "references": "references"}
+COST_COLUMNS = ["part", "networks", "seconds"]
 LISTED = 30  # missing genes that are named
 LONGEST_ERROR = 300
 
@@ -144,10 +149,57 @@ def reproduce_command(run: Run) -> str | None:
 def search_bounds(evidence: Evidence) -> pd.DataFrame:
     """Return every value that the grids gave a setting: a column `setting`, one per protocol."""
     levels = evidence.levels
-    kinds = levels["protocol"].where(levels["changed"] == "", f"{AS_PUBLISHED}, items put right")
+    kinds = _kinds(levels)
     names = {name: name.replace("_", " ") for name in SETTINGS}
     bounds = levels[[*names]].groupby(kinds.rename(None)).agg(values).T
     return bounds.rename(index=names).reset_index(names="setting")
+
+
+def costs(evidence: Evidence) -> pd.DataFrame:
+    """Return the seconds by protocol and model, of the runs' start and references, and in all.
+
+    Columns part, networks, seconds and share. A part that no run recorded is left out.
+    """
+    members = in_order(evidence.members)
+    of = members.groupby(_kinds(members) + ", " + members["model"], sort=False)["seconds"]
+    rows = [*zip(of.size().index, of.size(), of.sum(), strict=True)]
+    for part, name in RECORDED.items():
+        known = [its for run in evidence.runs if (its := run.config.get("seconds", {}).get(part))]
+        rows += [(name, None, sum(known))] if known else []
+    total = sum(seconds for *_, seconds in rows)
+    frame = pd.DataFrame([*rows, ("total", len(members), total)], columns=COST_COLUMNS)
+    return frame.assign(share=frame["seconds"] / (total or 1))
+
+
+def settings_by_model(evidence: Evidence) -> pd.DataFrame:
+    """Return the training settings by protocol and model, and how they were chosen."""
+    members = in_order(evidence.members[evidence.members["optimizer"] != ""])
+    rows = []
+    for (kind, model), of in members.groupby([_kinds(members), members["model"]], sort=False):
+        row = {"protocol": kind, "model": model}
+        row |= {name: values(of[name]) for name in TRAINING}
+        rows.append({**row, "chosen": _chosen(kind, model, of)})
+    return pd.DataFrame(rows, columns=["protocol", "model", *TRAINING, "chosen"])
+
+
+def _kinds(members: pd.DataFrame) -> pd.Series:
+    """Return the protocol of each network; items that were put right are not told apart."""
+    plain = members["changed"] == ""
+    return members["protocol"].where(plain, f"{AS_PUBLISHED}, items put right")
+
+
+def _chosen(kind: str, model: str, members: pd.DataFrame) -> str:
+    if kind != AS_WRITTEN:
+        return "the paper's scripts" if kind == AS_PUBLISHED else "the scripts, less those items"
+    if members["grid"].str.startswith("search-").all():
+        return "by the search, on validation rows"
+    if model not in USUAL_TRAINING:
+        return "defaults, not tuned for this model"
+    usual = usual_settings(model)
+    tuned = ("optimizer", "learning_rate", "batch_size", "rate_schedule")
+    if all((members[name] == usual[name]).all() for name in tuned):
+        return "validation MSE at noise 0.5, simulated cohort"
+    return "by the grid"
 
 
 def values(column: pd.Series) -> str:

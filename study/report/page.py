@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from models.config import AS_PUBLISHED, AS_WRITTEN
+from models.config import AS_PUBLISHED
 from study.evidence.effects import FEWEST, MOST, UNMEASURED, Effect, shown_digits
 from study.evidence.evidence import Evidence, Run
 from study.evidence.stats import NOT_MEASURED, counted
@@ -48,6 +48,7 @@ from study.report.questions.other_genes import other_genes_question
 from study.report.questions.question import Question
 from study.report.questions.samples import samples_question
 from study.report.questions.sparsity import sparsity_question
+from study.report.referee import PROTOCOLS, referee_answers
 from study.report.references import (
     against_references,
     cohort_table,
@@ -85,7 +86,6 @@ SHORT = {
     "C10": "denoises all other genes",
 }
 NOT_IN_SCRIPTS = "not in the scripts"
-PROTOCOLS = {AS_PUBLISHED: "as its scripts ran", AS_WRITTEN: "as its text says"}
 
 
 def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
@@ -94,14 +94,13 @@ def build(judged: Mapping[Evidence, list[Judgement]]) -> Document:
     parts = {plain_name(cohort.name): _of_cohort(cohort, judged[cohort]) for cohort in cohorts}
     checks = {plain_name(cohort.name): (_checklist(cohort),) for cohort in cohorts}
     limits = limits_of_comparison(cohorts)
-    sections = (
+    results = (
         Section("Comparing the cohorts", (Points(limits),) if limits else ()),
         *sections_together(parts),
-        Section("Questions of a referee", (Points(REFEREE),)),
-        _provenance(cohorts),
-        *sections_together(checks),
-        Section("Files", (Points(FILES),)),
     )
+    origin = (_provenance(cohorts), *sections_together(checks), Section("Files", (Points(FILES),)))
+    answers = referee_answers(judged, (*results, *origin))
+    sections = (*results, Section("Questions of a referee", (Points(answers),)), *origin)
     simulated = [plain_name(cohort.name) for cohort in cohorts if cohort.simulated]
     networks = sum(len(cohort.members) for cohort in cohorts)
     runs = ", ".join(run.name for cohort in cohorts for run in cohort.runs)
@@ -143,6 +142,7 @@ def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section
         *(section for section in results if section.blocks),
         Section("Other", folded(other_figures(evidence, shown(results)))),
         Section("All networks", (all_networks(evidence),)),
+        _cost_and_settings(evidence),
         _limits(evidence),
     )
     return tuple(stamped(section) if evidence.simulated else section for section in sections)
@@ -328,6 +328,15 @@ def _questions(evidence: Evidence, asked: Sequence[Question]) -> Section:
     return Section("The paper's open questions", (*begin, *parts))
 
 
+def _cost_and_settings(evidence: Evidence) -> Section:
+    costs = _table("costs", "What each part costs", COSTS, checklist.costs(evidence), COST_FORMATS)
+    settings = _table(
+        "settings-by-model", "Settings by model", CHOSEN, checklist.settings_by_model(evidence)
+    )
+    parts = (Section("Cost", folded([costs])), Section("Settings", folded([settings])))
+    return Section("Cost and settings", parts)
+
+
 def _limits(evidence: Evidence) -> Section:
     members = evidence.members
     lost = int((members["status"] != "finished").sum())
@@ -381,7 +390,7 @@ def _checklist(evidence: Evidence) -> Section:
     items = _table(
         "checklist", "The checklist", "After Pineau et al. (2021), JMLR 22:164.", answers
     )
-    settings = _table("settings", "Settings", "Every value that these runs gave each.", bounds)
+    settings = _table("settings", "All settings", "Every value that these runs gave each.", bounds)
     return Section("Reproducibility checklist", (items, settings))
 
 
@@ -466,6 +475,17 @@ AUTOPSY = (
     "The protocol of the paper's scripts with one item put right at a time, measured as they "
     "measured: which item makes a claim appear or vanish?"
 )
+COSTS = (
+    "Seconds of a single process, added up over workers and runs: of the networks their share of "
+    "their pack's training, of start and references what the runs recorded. Drawing this page is "
+    "not in it. Workers run side by side, so the wall time (Provenance) is less."
+)
+COST_FORMATS = {"networks": ",.0f", "seconds": ",.1f", "share": ".1%"}
+CHOSEN = (
+    "Without the validation rows of these runs: as-written settings were chosen on the simulated "
+    "cohort. Data of fewer samples get more epochs, so that a network has its number of updates. "
+    "One row is repeated by the last command under Commands."
+)
 DIFFERENCES = (
     "What the paper's text says, what its scripts did, and what this program does under each "
     "protocol."
@@ -497,34 +517,6 @@ READ_OFF = (
 VERSIONS = "Python and the packages that can change a number."
 COMMANDS = "To repeat the runs (with --fresh, or another --out, if a folder still exists):"
 AGAIN = "To train one network again and compare it with the recorded one:"
-REFEREE = tuple(
-    Words("", question, places)
-    for question, places in {
-        "To what do p and intervals generalise?": ("Limits", "Reproducibility checklist"),
-        "How large is the effect of depth, how sure, and was each network trained to its end?": (
-            "C1",
-            "C2",
-            "Limits",
-        ),
-        "Does any network beat leaving the input alone, PCA or the Wiener filter?": (
-            "Networks and references",
-        ),
-        "How do the published numbers compare with ours, point by point?": ("The paper's figures",),
-        "Why does the error fall as noise grows?": ("C3", "Autopsy"),
-        "Is the simulated cohort adequate?": ("Is the simulated cohort like GTEx?", "Limits"),
-        "Have the networks converged, do they overfit?": ("C8", "C9", "All networks"),
-        "Which genes and tissues fare worse?": ("Genes", "Tissues and other labels"),
-        "Are there spatial features?": (
-            "C5b",
-            "Are there spatial features?",
-            "Inside the networks",
-        ),
-        "How was each setting chosen, and how is one row repeated?": (
-            "Reproducibility checklist",
-            "Commands",
-        ),
-    }.items()
-)
 FILES = (
     Words("this page as Markdown.", "report.md:"),
     Words("each figure as PNG and SVG, and the CSV that it is drawn from.", "figures/:"),

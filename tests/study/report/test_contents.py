@@ -1,14 +1,18 @@
 """What the page contains for each kind of run: tables without empty columns, words, links."""
 
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
+from models.config import USUAL_TRAINING, MemberConfig, Phase
 from study.evidence.evidence import load_cohorts
 from study.evidence.stats import NO_VERDICT, Outcome
-from study.grids import Narrowing
+from study.grids import GRIDS, Narrowing
 from study.paper.claims import judge_claims
-from study.report.document import Table
+from study.report.document import Fold, Section, Table
 from study.report.exports import TEMPLATES
 from study.report.page import build
 from study.study import Study
@@ -147,6 +151,109 @@ def test_the_claims_about_noise_have_a_table_of_turning_points(tmp_path):
     row = turns[turns["measured on"] == "noisy test rows"].iloc[0]
     assert (row["shape"], row["least at noise"]) == ("falls, then rises", 0.5)
     assert (row["replicates from"], row["to"]) == (0.5, 0.5)
+
+
+# What it cost, and how settings were chosen.
+
+
+def test_the_parts_of_the_cost_sum_up_to_the_total(tmp_path):
+    run = made(tmp_path / "run", "paper")
+    config = json.loads((run / "config.json").read_text())
+    config["seconds"] = {"start": 3.0, "references": 7.0}
+    (run / "config.json").write_text(json.dumps(config))
+    frame = table(page_of(run), "costs").frame.set_index("part")
+    members = pd.read_parquet(run / "members.parquet")  # each of 2 seconds
+    dense_2 = (members["model"] == "dense-2") & (members["protocol"] == "as-written")
+    assert frame.loc["as-written, dense-2", "networks"] == dense_2.sum()
+    assert frame.loc["as-written, dense-2", "seconds"] == 2.0 * dense_2.sum()
+    assert frame.loc["start: data, splits, workers", "seconds"] == 3.0
+    assert frame.loc["references", "seconds"] == 7.0
+    parts, total = frame.drop(index="total"), frame.loc["total"]
+    assert total["seconds"] == 2.0 * len(members) + 10 == parts["seconds"].sum()
+    assert total["networks"] == len(members) == parts["networks"].sum()
+    assert (total["share"], parts["share"].sum()) == (1.0, pytest.approx(1.0))
+
+
+def test_what_no_run_recorded_is_no_part_of_the_cost(tmp_path):
+    parts = table(page_of(made(tmp_path / "run", "as-written")), "costs").frame["part"]
+    assert "references" not in parts.tolist()
+
+
+def test_settings_by_model_say_how_they_were_chosen(tmp_path):
+    planned = GRIDS["paper"](Narrowing(seeds=2, noise=(0.5,), depths=("2", "conv")))
+    other = replace(planned[0], learning_rate=0.5)
+    own = MemberConfig("dense-3x3", (Phase((0.5,), 9),), 0)
+    run = fake_run(tmp_path / "run", members=[*planned, other, own], mse=lambda *_: 0.5)
+    frame = table(page_of(run), "settings-by-model").frame.set_index(["protocol", "model"])
+    conv = frame.loc[("as-written", "conv")]
+    usual = USUAL_TRAINING["conv"]
+    assert conv["batch size"] == str(usual.batch_size)
+    assert conv["learning rate"] == f"{usual.learning_rate:g}"
+    assert conv["optimizer"] == "adam"
+    assert conv["chosen"] == "validation MSE at noise 0.5, simulated cohort"
+    assert frame.loc[("as-published", "conv"), "optimizer"] == "adadelta"
+    assert frame.loc[("as-published", "conv"), "chosen"] == "the paper's scripts"
+    assert frame.loc[("as-written", "dense-3x3"), "chosen"] == "defaults, not tuned for this model"
+    dense = frame.loc[("as-written", "dense-2")]
+    assert dense["learning rate"] == f"{USUAL_TRAINING['dense-2'].learning_rate:g}, 0.5"
+    assert dense["chosen"] == "by the grid"
+
+
+# Questions of a referee.
+
+
+def referee(page):
+    [section] = [its for its in page.sections if its.title == "Questions of a referee"]
+    return section.blocks[0].items
+
+
+@pytest.mark.parametrize(
+    "grid", ["paper", "as-published", "autopsy", "best", "gene-order", "samples"]
+)
+def test_every_question_of_a_referee_has_a_link_or_the_grid_that_answers_it(tmp_path, grid):
+    narrowing = Narrowing(seeds=3) if grid in ("best", "autopsy") else None
+    run = (
+        made(tmp_path / "run", grid, depths=("2", "conv"))
+        if narrowing is None
+        else fake_run(tmp_path / "run", grid, narrowing=narrowing)
+    )
+    page = page_of(run)
+    answers = referee(page)
+    assert len(answers) == 10
+    blocks = list(page.blocks())
+    names = {b.title for b in blocks if isinstance(b, Section)}
+    names |= {b.name for b in blocks if isinstance(b, Fold)}
+    for answer in answers:
+        assert answer.places or "Not in these runs: " in answer.text
+        assert set(answer.places) <= names
+    missing = {a.lead: a.text.partition("Not in these runs: ")[2] for a in answers}
+    spatial = missing["Are there spatial features?"]
+    assert spatial == (
+        "" if grid == "gene-order" else "Are there spatial features?: --grid gene-order."
+    )
+    falls = missing["Why does the error fall as noise grows?"]
+    assert ("Autopsy: --grid autopsy" in falls) == (grid != "autopsy")
+    points = missing["How do the published numbers compare with ours, point by point?"]
+    assert points.endswith("--grid paper.") == (
+        grid in ("best", "autopsy")
+        and not any(b.key == "point-by-point" for b in blocks if isinstance(b, Table))
+    )
+
+
+def test_a_referee_reads_verdicts_and_what_intervals_cover(tmp_path):
+    run = made(tmp_path / "run", "as-written")
+    texts = {answer.lead: answer.text for answer in referee(page_of(run))}
+    assert texts["To what do p and intervals generalise?"].startswith(
+        "To other splits of the same samples, other weights, batches and noise."
+    )
+    # made-up MSE grows with noise and with depth, in as-written networks
+    assert "C3: reversed as its text says." in texts["Why does the error fall as noise grows?"]
+    [depth] = [text for lead, text in texts.items() if "effect of depth" in lead]
+    assert "C1: not measured as its text says." in depth  # two of four depths
+    assert texts["Is the simulated cohort adequate?"] == ""
+    real = page_of(made(tmp_path / "real", "as-written", simulated=False))
+    texts = {answer.lead: answer.text for answer in referee(real)}
+    assert texts["Is the simulated cohort adequate?"] == "Measured, not simulated: <expression>."
 
 
 # Too few replicates.

@@ -168,6 +168,7 @@ def costs(evidence: Evidence) -> pd.DataFrame:
         rows += [(name, None, sum(known))] if known else []
     total = sum(seconds for *_, seconds in rows)
     frame = pd.DataFrame([*rows, ("total", len(members), total)], columns=COST_COLUMNS)
+    frame = frame.astype({"networks": "Int64"})
     return frame.assign(share=frame["seconds"] / (total or 1))
 
 
@@ -198,7 +199,11 @@ def _chosen(kind: str, model: str, members: pd.DataFrame) -> str:
     usual = usual_settings(model)
     tuned = ("optimizer", "learning_rate", "batch_size", "rate_schedule")
     if all((members[name] == usual[name]).all() for name in tuned):
-        return "validation MSE at noise 0.5, simulated cohort"
+        usually = USUAL_TRAINING[model].epochs
+        fewer = f"; fewer epochs than the {usually} chosen" * bool(
+            members["epochs"].max() < usually
+        )
+        return f"validation MSE at noise 0.5, simulated cohort{fewer}"
     return "by the grid"
 
 

@@ -148,13 +148,15 @@ def _how_they_end(ends: pd.DataFrame) -> str:
             names[worse], ends["rise"][worse], ends["best"][worse], strict=True
         )
     ]
-    overfits = f"Overfitting: {joined(parts)}" if parts else "No model's ends 1 % above its least"
-    gaps = (1 - ends["train"] / ends["validation"]).dropna()
-    gap = ""
-    if len(gaps):
-        low, high = (f"{share:.0%}".replace("%", " %") for share in (gaps.min(), gaps.max()))
-        gap = f"Train MSE ends {low} to {high} below validation MSE."
-    return " ".join([*sentences, f"{overfits}.", gap]).strip()
+    overfits = (
+        f"Overfitting: {joined(parts)}"
+        if parts
+        else "No validation MSE ends more than 1 % above its least"
+    )
+    shares = (ends["train"] / ends["validation"]).dropna()
+    ratios = sorted({f"{share:.0%}".replace("%", " %") for share in (shares.min(), shares.max())})
+    train = f"Train MSE ends at {' to '.join(ratios)} of validation MSE." if len(shares) else ""
+    return " ".join([*sentences, f"{overfits}.", train]).strip()
 
 
 def _state(end: pd.Series) -> str:

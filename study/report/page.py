@@ -12,7 +12,6 @@ from study.evidence.evidence import Evidence, Run
 from study.evidence.stats import NOT_MEASURED, counted
 from study.paper.claims import Judgement
 from study.paper.differences import differences_table
-from study.paper.judging import ClaimVerdict
 from study.paper.published import division_by_n
 from study.report import checklist
 from study.report.autopsy import autopsy_figures, autopsy_rows
@@ -168,20 +167,21 @@ def _verdicts(judged: Mapping[Evidence, list[Judgement]]) -> Table:
     for cohort, judgements in judged.items():
         for protocol, name in PROTOCOLS.items():
             verdicts = [_cell(judgement, protocol) for judgement in judgements]
-            if not any(isinstance(its, ClaimVerdict) for its in verdicts):
+            if not any(map(_is_measured, verdicts)):
                 continue
             column = f"{name}, {plain_name(cohort.name)}" if len(judged) > 1 else name
             rows[column] = verdicts
     claims = [judgement.claim for judgement in next(iter(judged.values()))]
     links = [Link(claim.id, SHORT.get(claim.id, claim.text)) for claim in claims]
     frame = pd.DataFrame({"claim of the paper": links, **rows})
-    kept = [
-        any(isinstance(its, ClaimVerdict) for its in row)
-        for row in zip(*rows.values(), strict=True)
-    ]
+    kept = [any(map(_is_measured, row)) for row in zip(*rows.values(), strict=True)]
     smallest = next(iter(judged)).smallest
     caption = f"{OUTCOMES} {scale_words(smallest)}{_unmeasured(judged.values())}"
     return Table("outcomes", "The claims", caption, frame[kept].reset_index(drop=True))
+
+
+def _is_measured(verdict: Effect | str) -> bool:
+    return isinstance(verdict, Effect) and verdict.n > 0
 
 
 def _cell(judgement: Judgement, protocol: str) -> Effect | str:
@@ -195,8 +195,12 @@ def _cell(judgement: Judgement, protocol: str) -> Effect | str:
 def _unmeasured(cohorts: Iterable[Sequence[Judgement]]) -> str:
     """Return a sentence on the claims that no cohort measured; "" without any."""
     by_claim = zip(*cohorts, strict=True)
-    names = [its[0].claim.id for its in by_claim if not any(judged.cells for judged in its)]
-    return f" Not measured: {joined(names)} (below: by which grid)." if names else ""
+    names = [
+        its[0].claim.id
+        for its in by_claim
+        if not any(_is_measured(verdict) for judged in its for verdict in judged.cells.values())
+    ]
+    return f" Not measured in full: {joined(names)} (see below by which grid)." if names else ""
 
 
 def _claims(judgements: list[Judgement], smallest: float) -> Section:
@@ -204,6 +208,8 @@ def _claims(judgements: list[Judgement], smallest: float) -> Section:
     for judgement in judgements:
         claim = judgement.claim
         for (protocol, measure), verdict in judgement.cells.items():
+            if not _is_measured(verdict):
+                continue
             row = {"claim": Link(claim.id), "protocol": protocol, "measured on": measure}
             rows.append(row | _row(verdict))
     caption = CLAIMS.format(smallest=smallest) + _unmeasured([judgements])
@@ -241,7 +247,9 @@ def _claim(judgement: Judgement) -> Fold:
         if len(verdict.parts) > 1:
             key = f"{claim.id}-{protocol}-{measure.split()[0]}".lower()
             title = f"Parts of {claim.id}, {protocol}, {measure}"
-            blocks.append(_table(key, title, PARTS, verdict.frame, FORMATS, measured=True))
+            frame = verdict.frame
+            frame = frame[frame["n"] > 0]  # the words above list those that were not measured
+            blocks.append(_table(key, title, PARTS, frame, FORMATS, measured=True))
     if any(judgement.shapes.values()):
         blocks.append(_turns(judgement))
     if judgement.artefact:
@@ -265,8 +273,8 @@ def _turns(judgement: Judgement) -> Table:
             "least at noise": shape.at,
             "replicates from": shape.turns[0],
             "to": shape.turns[1],
-            "change to there": shape.fall.shown,
-            "beyond": shape.rise.shown,
+            "change to there": "none" if shape.turns == (shape.first,) * 2 else shape.fall.shown,
+            "beyond": "none" if shape.turns == (shape.last,) * 2 else shape.rise.shown,
         }
         for (protocol, measure), shapes in judgement.shapes.items()
         for shape in shapes

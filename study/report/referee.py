@@ -88,7 +88,7 @@ def referee_answers(judged: Judged, sections: Iterable[Section]) -> tuple[Words,
         missing = {place: options for place, options in asked.needs.items() if place not in there}
         parts = [_answer(asked, judged), _verdicts(asked.claims, judged)]
         if missing:
-            of = "; ".join(f"{place}: {options}" for place, options in missing.items())
+            of = "; ".join(f"{place} ({options})" for place, options in missing.items())
             parts.append(f"Not in these runs: {of}.")
         found = tuple(place for place in asked.places if place in there)
         answers.append(Words(" ".join(filter(None, parts)), asked.question, found))
@@ -138,7 +138,7 @@ def _verdicts(claims: tuple[str, ...], judged: Judged) -> str:
             of = f", {plain_name(cohort.name)}" if len(judged) > 1 else ""
             for protocol, name in PROTOCOLS.items():
                 verdict = judgement.cell(protocol)
-                if verdict is not None:
+                if verdict is not None and verdict.n:
                     words.append(f"{verdict.outcome} {name}{of}")
         found += [f"{claim}: {', '.join(words)}."] if words else []
     return " ".join(found)

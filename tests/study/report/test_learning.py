@@ -66,7 +66,7 @@ def test_words_say_which_networks_converged_and_which_overfit(tmp_path):
     assert "still fell over the last tenth: dense-4 (-9.1 %)." in written
     assert "rose over the last tenth: dense-6 (+2.9 %)" in written
     assert "Overfitting: dense-6 ends 7.5 % above its least, of epoch 30" in written
-    assert "Train MSE ends 20 % to 26 % below validation MSE." in written
+    assert "Train MSE ends at 74 % to 80 % of validation MSE." in written
     table = learning_exhibits(evidence)[-1].frame
     found = table[table["protocol"] == "as-written"].set_index("model")["it was"].to_dict()
     assert found["dense-2"] == "converged"

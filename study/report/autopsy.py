@@ -45,13 +45,16 @@ def autopsy_figures(evidence: Evidence, judgements: Sequence[Judgement]) -> list
     lines = Plot(
         "autopsy",
         "Autopsy: the published protocol with one item set right at a time",
-        "MSE on clean training rows (what the paper's scripts measured) against noise factor; the "
-        "axis does not start at 0. The black line is the published protocol; each other line "
-        "differs from it in one item only. Whether an item makes a claim is tested above and under "
-        "the claims. Bars are 95 % intervals over seeds "
-        f"({listed(points['seeds'])} seeds).",
+        "MSE on clean training rows (what the paper's scripts measured) against noise "
+        "factor: the black line is the published protocol, and each other line differs from "
+        "it in one item only.",
         _by_item(points, "noise_factor"),
         draw_autopsy,
+        note=(
+            "The axis does not start at 0. Whether an item makes a claim is tested above and "
+            f"under the claims. Bars are 95 % intervals over seeds ({listed(points['seeds'])} "
+            "seeds)."
+        ),
     )
     change = autopsy_change(rows, evidence.overlap)
     found = [lines, _change(change)] if len(change) else [lines]
@@ -102,10 +105,14 @@ def _factorial(judgements: Sequence[Judgement]) -> list[Plot | Table]:
     plot = Plot(
         "autopsy-effects",
         "Autopsy: what each item of the scripts does to the paper's results",
-        f"Main effects of a factorial of {len(ITEMS)} items, in percent of MSE ({about}). Left of "
-        f"0 an item takes away from the result. Bars are the intervals that decide. {sentences}",
+        "Main effects of a factorial of the scripts' items, in percent of MSE, with the "
+        "intervals that decide.",
         main,
         draw_effects,
+        note=(
+            f"{len(ITEMS)} items ({about}). Left of 0 an item takes away from the result. "
+            f"{sentences}"
+        ),
     )
     frame = pd.DataFrame(
         {
@@ -121,11 +128,11 @@ def _factorial(judgements: Sequence[Judgement]) -> list[Plot | Table]:
     table = Table(
         "autopsy-factorial",
         "Autopsy: all effects and interactions",
-        "An item's effect is a mean over all settings of the others. An interaction is by how much "
-        "more the one does if the other is put right as well. “Reversed” takes away from the "
-        "result. Holm's levels within a result.",
+        "Each item's effect, a mean over all settings of the others, and the interactions "
+        "of two: by how much more the one does if the other is put right as well.",
         frame,
         {"effect, %": "+.2f", "its level": ".3g"},
+        note="“Reversed” takes away from the result. Holm's levels within a result.",
     )
     return [plot, table]
 
@@ -194,11 +201,14 @@ def _change(data: pd.DataFrame) -> Plot:
     return Plot(
         "autopsy-change",
         "Autopsy: which item makes error fall as noise grows",
-        f"Change of MSE on clean training rows from noise factor {ends}, paired by seed, with 95 % "
-        f"intervals ({listed(data['seeds'])} seeds). Left of 0 is the paper's claim, more noise "
-        "and less error. Whether an item makes a claim is tested under C3 and C4.",
+        "Change of MSE on clean training rows from the least noise factor to the most, "
+        "paired by seed: left of 0 is the paper's claim, more noise and less error.",
         data,
         draw_change,
+        note=(
+            f"From noise factor {ends}, with 95 % intervals ({listed(data['seeds'])} seeds). "
+            "Whether an item makes a claim is tested under C3 and C4."
+        ),
     )
 
 

@@ -6,7 +6,7 @@ Everything is filled in from the runs; unknown facts are left out.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,11 +22,12 @@ TRAINING = ("epochs", "batch_size", "learning_rate", "rate_schedule", "optimizer
 #: What config.json has the seconds of, besides training.
 RECORDED = {"start": "start: data, splits, workers", "references": "references"}
 COST_COLUMNS = ["part", "networks", "seconds"]
-LISTED = 30  # missing genes that are named
+LISTED = 7  # missing genes that are named
 LONGEST_ERROR = 300
+MOST_WORDS = 12  # of a cell
 
 
-def data_facts(data: dict, split: str | None = None) -> pd.DataFrame:
+def data_facts(data: dict, split: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return the facts of config.json about the data, and their split: columns item, value."""
     missing, origin = data["genes_missing"], data.get("origin")
     names = ", ".join(map(str, missing[:LISTED]))
@@ -47,14 +48,14 @@ def data_facts(data: dict, split: str | None = None) -> pd.DataFrame:
             "landmark genes found": data["genes_matched"],
             "landmark genes missing": f"{len(missing)}: {names}{more}" if missing else "none",
             "transform": f"{data['transform']} ({data['transform_reason']})",
-            "split": split,
+            **(split or {}),
         }
     )
 
 
 def run_data(run: Run) -> pd.DataFrame:
     """Return the facts of a run's data and of their split."""
-    return data_facts(run.config["data"], split_words(run))
+    return data_facts(run.config["data"], split_facts(run))
 
 
 def run_facts(config: dict, members: pd.DataFrame) -> pd.DataFrame:
@@ -121,20 +122,28 @@ def lost_members(members: pd.DataFrame) -> pd.DataFrame:
     return lost[[*columns, "status", "epochs", "error"]].rename(columns={"noise_schedule": "noise"})
 
 
-def split_words(run: Run) -> str:
-    """Return the sizes of the first seed's split, and which seeds share it.
+def split_facts(run: Run) -> dict[str, str]:
+    """Return the sizes of the first seed's split, and which seeds share it, as items of a table.
 
-    For example "2,045 train, 292 validation, 584 test; each seed has its own split (split seed 0)".
+    For example "2,045 train, 292 validation, 584 test" and "each seed has its own (split seed 0)".
     """
     table = pd.read_parquet(run.path / "split.parquet")
     counts = table.loc[table["seed"] == table["seed"].min(), "split"].value_counts()
     sizes = ", ".join(f"{counts.get(name, 0):,} {name}" for name in ("train", "validation", "test"))
     group = run.config.get("group")
-    together = f", all samples of one {group} in one part" if group else ""
-    seeds = (
-        "all seeds share one split" if run.config["fixed_split"] else "each seed has its own split"
-    )
-    return f"{sizes}; {seeds} (split seed {run.config['split_seed']}{together})"
+    together = {"samples kept together": f"all of one {group}"} if group else {}
+    seeds = "all seeds share one" if run.config["fixed_split"] else "each seed has its own"
+    return {
+        "split": sizes,
+        "seeds and splits": f"{seeds} (split seed {run.config['split_seed']})",
+        **together,
+    }
+
+
+def first_words(text: object) -> str:
+    """Return the first words of a text, as many as a cell may have."""
+    words = str(text).split()
+    return " ".join(words[:MOST_WORDS]) + "…" * (len(words) > MOST_WORDS)
 
 
 def reproduce_command(run: Run) -> str | None:
@@ -208,11 +217,15 @@ def _chosen(kind: str, model: str, members: pd.DataFrame) -> str:
 
 
 def values(column: pd.Series) -> str:
-    """Return the distinct values in order; more than 12 numbers at even steps as "0 to 69"."""
+    """Return the distinct values in order, as "0 to 69" or counted if they are many."""
     found = sorted(column.dropna().unique())
-    if column.dtype == object or len(found) <= 12:
-        return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in found)
-    return listed(found)
+    text = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in found)
+    if len(text.split()) <= MOST_WORDS:
+        return text
+    text = f"{len(found)} values" if column.dtype == object else listed(found)
+    if len(text.split()) > MOST_WORDS:
+        text = f"{len(found)} values from {found[0]:g} to {found[-1]:g}"
+    return text
 
 
 def checklist(evidence: Evidence) -> pd.DataFrame:
@@ -221,22 +234,18 @@ def checklist(evidence: Evidence) -> pd.DataFrame:
     what = "SIMULATED" if evidence.simulated else data["source"]
     which = "one" if evidence.fixed_split else "each its own"
     counts = in_order(members.drop_duplicates(["model", "n_parameters"]), "n_parameters")
-    parameters = [
-        f"{model}: {' or '.join(f'{n:,}' for n in rows['n_parameters'].dropna())}"
-        for model, rows in counts.groupby("model", sort=False)
-    ]
+    sizes = counts.groupby("model", sort=False)["n_parameters"]
     rows = [
-        ("Model", "description", "Figs. 2 and 3; each network is saved in models/ of its run"),
-        ("Model", "parameters", "; ".join(parameters)),
+        ("Model", "description", "Figs. 2 and 3; each network is in models/ of its run"),
+        *(("Model", f"parameters, {model}", _sizes(found)) for model, found in sizes),
         ("Data", "source", f"{what}: {data['n_samples']:,} samples × {data['n_genes']:,} genes"),
-        ("Data", "split", split_words(evidence.runs[0])),
+        *(("Data", *fact) for fact in split_facts(evidence.runs[0]).items()),
         ("Code", "version and commands", "under Provenance, by run"),
         ("Search", "bounds", "full grids: all values are in the table of settings"),
-        ("Search", "selection", _SELECTION),
+        *(("Search", *fact) for fact in _SELECTION.items()),
         ("Runs", "number", f"{len(members):,} networks: {ended(members)}"),
         ("Runs", "seeds", f"{values(members['seed'])}; {which} split"),
-        ("Results", "metric", _METRIC),
-        ("Results", "variation", _VARIATION),
+        *(("Results", *fact) for fact in _RESULTS.items()),
         (
             "Compute",
             "training time",
@@ -247,16 +256,22 @@ def checklist(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["topic", "question", "answer"])
 
 
-_SELECTION = (
-    "none among the networks: each is reported after its last epoch. The page states which rows "
-    "chose a best network; validation rows chose Wiener's shrinkage. Test rows chose nothing."
-)
-_METRIC = (
-    "mean over samples and genes of the squared error (eq. 11) on z-scored genes: as-written on "
-    "noisy test rows, as-published on clean training rows, as the paper's scripts did"
-)
-_VARIATION = (
-    "means over replicates with 95 % intervals (Student's t); claims by log ratios paired by "
-    "replicate, with the variance of Nadeau and Bengio (2003) for overlapping splits, at the "
-    "levels of Holm's procedure within a claim"
-)
+def _sizes(counts: pd.Series) -> str:
+    """Return the numbers of weights and biases of a model, one for each protocol."""
+    return " or ".join(f"{n:,}" for n in counts.dropna())
+
+
+_SELECTION = {
+    "selection of networks": "none: each is reported after its last epoch",
+    "a best network": "the page states which rows chose it",
+    "Wiener's shrinkage": "chosen on validation rows",
+    "test rows": "chose nothing",
+}
+_RESULTS = {
+    "metric": "mean squared error (eq. 11) on z-scored genes, over samples and genes",
+    "rows, as-written": "noisy test rows",
+    "rows, as-published": "clean training rows, as the paper's scripts did",
+    "variation": "means over replicates with 95 % intervals (Student's t)",
+    "overlapping splits": "the variance of Nadeau and Bengio (2003)",
+    "claims": "log ratios paired by replicate, at Holm's levels within a claim",
+}

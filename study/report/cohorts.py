@@ -17,6 +17,7 @@ from study.report.document import (
     AnyBlock,
     Block,
     Command,
+    Exhibit,
     Fold,
     Networks,
     Panels,
@@ -27,7 +28,7 @@ from study.report.document import (
     Words,
     anchor,
 )
-from study.report.wording import joined, listed, model_names, plain_name
+from study.report.wording import joined, listed, model_names, plain_name, sentences
 
 COHORT = "data"  # the column that names the cohort
 
@@ -171,11 +172,18 @@ def _same(frames: list[pd.DataFrame]) -> bool:
 def _panels(first: Plot, found: Mapping[str, Plot]) -> Plot | Panels:
     if _same([plot.data for plot in found.values()]):
         return first
+    shared = _notes(found) if len({plot.note for plot in found.values()}) == 1 else ""
     plots = tuple(
-        replace(plot, key=f"{plot.key}-{anchor(name)}", title=f"{plot.title} ({name})", panel=True)
+        replace(
+            plot,
+            key=f"{plot.key}-{anchor(name)}",
+            title=f"{plot.title} ({name})",
+            note="" if shared else plot.note,
+            panel=True,
+        )
         for name, plot in found.items()
     )
-    return Panels(first.key, first.title, first.caption, plots)
+    return Panels(first.key, first.title, first.caption, plots, note=shared)
 
 
 def _rows(first: Table, found: Mapping[str, Table]) -> Table:
@@ -184,7 +192,15 @@ def _rows(first: Table, found: Mapping[str, Table]) -> Table:
         return first
     formats = {name: form for table in found.values() for name, form in table.formats.items()}
     frame = _stacked({name: table.frame.astype(object) for name, table in found.items()})
-    return replace(first, frame=frame, formats=formats)
+    return replace(first, frame=frame, formats=formats, note=_notes(found))
+
+
+def _notes(found: Mapping[str, Exhibit]) -> str:
+    """Return what all exhibits note once, and what they note differently with their names."""
+    notes = {name: exhibit.note for name, exhibit in found.items() if exhibit.note}
+    if len(set(notes.values())) == 1 and len(notes) == len(found):
+        return next(iter(notes.values()))
+    return sentences(*(f"{name}: {note}" for name, note in notes.items()))
 
 
 def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

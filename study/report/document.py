@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from data_utils.cohort import FLATTERED
 from study.evidence.evidence import MIXTURE
 from study.report.style import WIDTH, drawing, settle
+from study.report.wording import sentences
 
 LONG = 25  # rows; a longer table is folded
 SIMULATED = "simulated data"
@@ -25,13 +26,23 @@ SIMULATED = "simulated data"
 
 @dataclass(frozen=True, eq=False)
 class Exhibit:
-    """The common fields of figures and tables; `key` names the files and the anchor."""
+    """The common fields of figures and tables; `key` names the files and the anchor.
+
+    The caption is one sentence on what is shown, the same for any data.
+    """
 
     key: str
     title: str
     caption: str
+    note: str = field(default="", kw_only=True)
+    """How it is to be read, and what these data give or lack."""
     measured: bool = field(default=True, kw_only=True)
     """Whether it shows measurements, which are marked if the data are simulated."""
+
+    @property
+    def description(self) -> str:
+        """The caption and the note."""
+        return sentences(self.caption, self.note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,14 +259,15 @@ def simulated_warning(names: Sequence[str], of: int = 1) -> Words | None:
 def stamped(block: AnyBlock) -> AnyBlock:
     """Return the block, with every exhibit of measurements marked as of simulated data.
 
-    Where the mixture of Wiener filters is shown, the caption names its advantage.
+    Where the mixture of Wiener filters is shown, the note names its advantage.
     """
     if isinstance(block, (Fold, Section)):
         return replace(block, blocks=tuple(map(stamped, block.blocks)))
     if isinstance(block, (Plot, Table)) and block.measured:
         frame = block.data if isinstance(block, Plot) else block.frame
-        note = f" {FLATTERED}" if names_mixture(frame) else ""
-        block = replace(block, caption=f"{block.caption}{note} Simulated data.".strip())
+        flattered = FLATTERED if names_mixture(frame) else ""
+        note = sentences(block.note, flattered, "Simulated data.")
+        block = replace(block, note=note)
         return replace(block, stamp=SIMULATED) if isinstance(block, Plot) else block
     return block
 

@@ -314,7 +314,7 @@ def _markdown_blocks(blocks: Sequence[Block], level: int) -> list[str]:
             parts += [f"{'#' * level} {escaped(block.title)}"]
             parts += _markdown_blocks(block.blocks, level + 1)
         elif isinstance(block, Panels):
-            parts += _markdown_blocks(block.plots, level)
+            parts += [*_markdown_blocks(block.plots, level), escaped(block.note)]
         elif isinstance(block, Fold):
             parts += [f"**{escaped(block.name)} {escaped(block.summary)}**"]
             parts += _markdown_blocks(block.blocks, level)
@@ -331,7 +331,7 @@ def _markdown_block(block: Words | Points | Command | Plot | Table | Networks) -
         return "\n".join(f"- {_markdown_block(item)}" for item in block.items)
     if isinstance(block, Command):  # four spaces, not a fence: no backtick in the text can end it
         return "\n".join(f"    {line}" for line in block.text.splitlines())
-    caption = f"*{escaped(block.title)}.* {escaped(block.caption)}".strip()
+    caption = f"*{escaped(block.title)}.* {escaped(block.description)}".strip()
     if isinstance(block, Networks):  # they are in members.parquet
         return caption
     if isinstance(block, Plot):
@@ -357,6 +357,6 @@ def latex(table: Table) -> str:
         hrules=True,
         position_float="centering",
         column_format="".join("r" if right else "l" for right in numeric_columns(table)),
-        caption=tex(f"{table.title}. {table.caption}"),
+        caption=tex(f"{table.title}. {table.description}"),
         label=f"tab:{table.key}",
     )

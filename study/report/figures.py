@@ -33,7 +33,7 @@ from study.report.curves import CLEAN, LONG_RERUN, NOISE, NOISY, RERUN, VAGUE
 from study.report.document import Fold, Plot, Table
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_named, noise_limits, top
 from study.report.style import BLUE, GREY, ORANGE, PALE, RED, canvas, is_narrow, label, width
-from study.report.wording import Mean, listed
+from study.report.wording import Mean, listed, sentences
 
 RHO = 0.2  # of Fig. 1
 STREAM_SIDE = 24  # of the paper's images
@@ -81,12 +81,14 @@ def _kl() -> Plot:
     return Plot(
         "fig-1",
         f"Figure 1. KL divergence against mean activation, ρ = {RHO:g}",
-        "The sparsity penalty of one hidden unit (eq. 5) by its mean activation. It is 0 where the "
-        "mean activation is ρ and grows without limit towards 0 and 1. The paper draws "
-        f"ρ = {RHO:g} and trains with ρ near 0.05.",
+        "The sparsity penalty of one hidden unit (eq. 5) by its mean activation.",
         pd.DataFrame({"mean_activation": activation.round(6), "kl": kl}),
         draw_kl,
         measured=False,
+        note=(
+            "It is 0 where the mean activation is ρ and grows without limit towards 0 and 1. "
+            f"The paper draws ρ = {RHO:g} and trains with ρ near 0.05."
+        ),
     )
 
 
@@ -111,12 +113,14 @@ def _models(evidence: Evidence) -> Table:
     return Table(
         "fig-2",
         "Figure 2. The models",
-        f"Units of each layer and the number of weights and biases, for the {n_genes:,} genes of "
-        "these data. The paper prints two code layers of 32 (as-written); its scripts leave out "
-        "the second (as-published).",
+        "Units of each layer, and the number of weights and biases.",
         frame,
         dict.fromkeys([name for name in frame if name.startswith("parameters")], ",d"),
         measured=False,
+        note=(
+            f"For the {n_genes:,} genes of these data. The paper prints two code layers of 32 "
+            "(as-written); its scripts leave out the second (as-published)."
+        ),
     )
 
 
@@ -143,15 +147,17 @@ def _network(evidence: Evidence) -> Plot:
     return Plot(
         "fig-3",
         "Figure 3. The convolutional network",
-        "Drawn from the model that is trained: channels@height×width after each block. The "
-        f"{n_genes:,} genes of a sample fill one image of {height}×{width} "
-        f"({height * width - n_genes:,} places stay 0), and the code is "
-        f"{network.code_size(n_genes):,} numbers. The paper draws images of "
-        f"{STREAM_SIDE}×{STREAM_SIDE}, with a code of {network.code_size(STREAM_SIDE**2):,}; the "
-        "as-published networks have those.",
+        "The network that is trained, with channels@height×width after each block.",
         conv_blocks(n_genes),
         draw_network,
         measured=False,
+        note=(
+            f"The {n_genes:,} genes of a sample fill one image of {height}×{width} "
+            f"({height * width - n_genes:,} places stay 0), and the code is "
+            f"{network.code_size(n_genes):,} numbers. The paper draws images of "
+            f"{STREAM_SIDE}×{STREAM_SIDE}, with a code of {network.code_size(STREAM_SIDE**2):,}; "
+            "the as-published networks have those."
+        ),
     )
 
 
@@ -260,11 +266,16 @@ def fig4_table(evidence: Evidence) -> Table:
     return Table(
         "fig-4",
         "Figure 4. Number of layers against MSE at noise factor 0.5",
-        f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and Figs. "
-        "6–9 differ from it. As its scripts ran: clean training rows; as its text says, and the "
-        "references: noisy test rows. Means over seeds with their 95 % intervals.",
+        "MSE by number of layers at noise factor 0.5, as published and of both protocols, "
+        "and of references.",
         pd.DataFrame(rows).dropna(axis=1, how="all"),
         {**dict.fromkeys(("published MSE", "in Figs. 6–9"), ".4f"), "printed, MSE / N": ".3g"},
+        note=(
+            f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and "
+            "Figs. 6–9 differ from it. As its scripts ran: clean training rows; as its text "
+            "says, and the references: noisy test rows. Means over seeds with their 95 % "
+            "intervals."
+        ),
     )
 
 
@@ -306,13 +317,13 @@ def point_by_point(evidence: Evidence) -> tuple[Fold, ...]:
     table = Table(
         "point-by-point",
         "Published and ours, point by point",
-        "Numbers of Figs. 4 and 10 are multiplied by their n again; Fig. 9 is only known to be "
-        "about 1. “Scripts ran” is the rerun on clean training rows (2 layers: of 50 epochs, if it "
-        "was trained) with its difference and ratio to the published number; “text says” is on "
-        "noisy test rows, which the paper did not plot, with its ratio. Means over seeds with 95 % "
-        "intervals.",
+        "Each published number next to ours, means over seeds with 95 % intervals.",
         frame,
         {**formats, "ratio": ".3f", "its ratio": ".3f"},
+        note="Numbers of Figs. 4 and 10 are multiplied by their n again; Fig. 9 is only known to "
+        "be about 1. “Scripts ran” is the rerun on clean training rows (2 layers: of 50 epochs, if "
+        "it was trained) with its difference and ratio to the published number; “text says” is on "
+        "noisy test rows, which the paper did not plot, with its ratio.",
     )
     return (Fold(table.title, f"({len(frame)} numbers)", (table,)),)
 
@@ -323,16 +334,16 @@ def _depth(evidence: Evidence) -> Plot:
     return Plot(
         "fig-5",
         "Figure 5. Number of layers against MSE at noise factor 0.5",
-        _joined(
-            "The table of Fig. 4 as a plot. Published numbers and the as-published rerun are "
-            "measured on clean training rows, as-written and the references on noisy test rows. "
-            "The paper's 8 layers in Fig. 9 are only known to be about 1. Bars are 95 % intervals "
-            "over seeds.",
+        "The table of Fig. 4 as a plot.",
+        data.reset_index(drop=True),
+        draw_depth,
+        note=sentences(
+            "Published numbers and the as-published rerun are measured on clean training rows, "
+            "as-written and the references on noisy test rows. The paper's 8 layers in Fig. 9 are "
+            "only known to be about 1. Bars are 95 % intervals over seeds.",
             _absent(evidence, data, "dense-2", "layers", [2, 4, 6, 8]),
             curves.lost_note(evidence, DENSE_MODELS),
         ),
-        data.reset_index(drop=True),
-        draw_depth,
     )
 
 
@@ -396,17 +407,18 @@ def _noise_curve(evidence: Evidence, model: str) -> Plot:
     return Plot(
         f"fig-{number}",
         f"Figure {number}. Noise factor against MSE, {what}",
-        _joined(
-            "The panel of clean training rows is what the paper's scripts measured, and its axis "
-            "does not start at 0; the panel of noisy test rows is what a denoiser is for. Bars are "
-            f"95 % intervals over seeds, {reading}.",
+        "MSE against noise factor, on clean training rows as the paper's scripts measured, "
+        "and on noisy test rows, which is what a denoiser is for.",
+        data,
+        draw_curves,
+        note=sentences(
+            "The axis of clean training rows does not start at 0. Bars are 95 % intervals over "
+            f"seeds, {reading}.",
             steps_note(data),
             worse_note(data),
             _absent(evidence, data, model, "noise_factor", NOISE_FACTORS),
             curves.lost_note(evidence, [model]),
         ),
-        data,
-        draw_curves,
     )
 
 
@@ -428,10 +440,6 @@ def draw_curves(data: pd.DataFrame) -> Figure:
 
 
 # Sentences of captions about their data, or "".
-
-
-def _joined(*sentences: str) -> str:
-    return " ".join(filter(None, sentences))
 
 
 def steps_of(points: pd.DataFrame) -> pd.DataFrame:

@@ -67,9 +67,11 @@ def first_picture(cohorts: Sequence[Evidence]) -> Plot | None:
     return Plot(
         "first",
         f"{of}MSE against noise",
-        f"{measured}Bars are 95 % intervals over seeds.{f' {FLATTERED}' * flattered}",
+        "MSE against noise factor of the paper's network as published, as its scripts ran "
+        "and as its text says, and of references.",
         data,
         draw_first,
+        note=f"{measured}Bars are 95 % intervals over seeds.{f' {FLATTERED}' * flattered}",
     )
 
 

@@ -94,11 +94,14 @@ def _heat_map(codes: pd.DataFrame, by_label: pd.DataFrame) -> Plot:
     return Plot(
         "code-by-label",
         f"Code units by {label}",
-        f"Mean activation, from 0 (off) to 1 (on), of each unit of the last code layer of "
-        f"{_named(codes)}, over the noisy test samples of each value; in brackets their number. "
-        f"Like rows and like units stand together.{few}",
+        "Mean activation, from 0 (off) to 1 (on), of each unit of the last code layer over "
+        "the noisy test samples of each value.",
         by_label,
         draw_codes,
+        note=(
+            f"Of {_named(codes)}; the number of samples is in brackets, and like rows and like "
+            f"units stand together.{few}"
+        ),
     )
 
 
@@ -145,12 +148,16 @@ def _genes(codes: pd.DataFrame, genes: pd.DataFrame) -> Table:
     return Table(
         "code-genes",
         "Code units by their genes",
-        f"The last code layer of {_named(codes)}: activation over the noisy test samples (mean, "
-        "standard deviation), and the genes with the greatest change of output per unit of code, "
-        "up (+) or down (−). It is the derivative of the decoder at the mean code, in z-scores for "
-        "a unit that goes from off to on; “greatest” is that of the first gene.",
+        "Activation of the units of the last code layer over the noisy test samples (mean, "
+        "standard deviation), and the genes whose output each unit changes most, up (+) or "
+        "down (−).",
         pd.DataFrame(rows),
         {"mean": ".2f", "sd": ".2f"},
+        note=(
+            f"Of {_named(codes)}. The change is the derivative of the decoder at the mean code, "
+            "in z-scores for a unit that goes from off to on; “greatest” is that of the first "
+            "gene."
+        ),
     )
 
 
@@ -161,9 +168,10 @@ def _filters(images: pd.DataFrame) -> Plot:
     return Plot(
         "conv-filters",
         "Filters of the first conv layer",
-        f"Weights of the 3 × 3 filters of {_named(images)}, by channel.",
+        "Weights of the 3 × 3 filters of the first conv layer, by channel.",
         images.loc[images["image"] == FILTER, ["channel", "row", "column", "value"]],
         draw_filters,
+        note=f"Of {_named(images)}.",
     )
 
 
@@ -185,10 +193,11 @@ def _maps(images: pd.DataFrame) -> Plot:
     return Plot(
         "conv-maps",
         "Feature maps of three samples",
-        f"What the filters make of test samples in {_named(images)}: the noisy input, one gene per "
-        "pixel (purple below 0, orange above), and each channel after its ReLU.",
+        "Test samples as the conv network has them: the noisy input, one gene per pixel "
+        "(purple below 0, orange above), and each channel after its ReLU.",
         images.loc[images["image"].isin([INPUT, MAP]), columns],
         draw_maps,
+        note=f"Of {_named(images)}.",
     )
 
 

@@ -176,17 +176,17 @@ def _plot(protocol: str, rows: pd.DataFrame, overlap: float) -> Plot:
     noise = listed(rows["noise_factor"])
     written = protocol == AS_WRITTEN
     about = (
-        f"noise factor {noise}. {CHOSEN}"
+        f"Noise factor {noise}. {CHOSEN}"
         if written
-        else "carried through the noise factors in turn; each step is a new one."
+        else "The networks are carried through the noise factors in turn: each step is a new one."
     )
     return Plot(
         f"learning-{protocol}",
         f"Learning curves, {protocol}",
-        f"MSE by epoch on the noisy training set and on noisy validation rows, {about} Bands are "
-        f"95 % intervals over seeds ({listed(points['seeds'])} seeds).",
+        "MSE by epoch on the noisy training set and on noisy validation rows.",
         points,
         draw_learning,
+        note=f"{about} Bands are 95 % intervals over seeds ({listed(points['seeds'])} seeds).",
     )
 
 
@@ -230,9 +230,9 @@ def _table(ends: pd.DataFrame) -> Table:
     return Table(
         "learning-table",
         "How the learning curves end",
-        f"{CHOSEN} MSE after the last epoch, mean over seeds; the change is that of the validation "
-        "MSE over the last tenth of the epochs. Where the least lies well before the end, the "
-        "network overfits.",
+        "MSE after the last epoch, mean over seeds, and the change of the validation MSE "
+        "over the last tenth of the epochs.",
         in_order(frame, "protocol"),
         {**numbers, "noise factor": "g"},
+        note=f"{CHOSEN} Where the least lies well before the end, the network overfits.",
     )

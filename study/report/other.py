@@ -49,9 +49,10 @@ def other_figures(evidence: Evidence, shown: Iterable[str]) -> list[Plot | Table
     table = Table(
         "other-networks",
         "Other networks",
-        f"{_OTHERS} MSE on noisy test rows, mean over seeds with its 95 % interval.",
+        _OTHERS,
         points.rename(columns={**names, "low": "95 % from", "high": "to"}),
         {"noise factor": "g", **dict.fromkeys(("test MSE", "95 % from", "to"), ".4f")},
+        note="MSE on noisy test rows, mean over seeds with its 95 % interval.",
     )
     return [*plots, table]
 
@@ -140,9 +141,10 @@ def _plots(key: str, x: str, quantity: str, note: str, data: pd.DataFrame) -> It
         yield Plot(
             key if i == 1 else f"{key}-{i}",
             f"Other networks: {quantity} against {x.replace('_', ' ')}{count}",
-            f"{_OTHERS} {note}",
+            _OTHERS,
             data[data["series"].isin(names[start : start + MOST_LINES])].reset_index(drop=True),
             partial(draw_others, x=x, ylabel=quantity),
+            note=note,
         )
 
 

@@ -55,7 +55,7 @@ from study.report.references import (
     label_exhibits,
     reference_exhibits,
 )
-from study.report.wording import joined, plain_name, scale_words, span
+from study.report.wording import joined, plain_name, scale_words, sentences, span
 
 #: Functions that ask the paper's open questions, in the order of the page.
 ASKERS = (
@@ -176,8 +176,8 @@ def _verdicts(judged: Mapping[Evidence, list[Judgement]]) -> Table:
     frame = pd.DataFrame({"claim of the paper": links, **rows})
     kept = [any(map(_is_measured, row)) for row in zip(*rows.values(), strict=True)]
     smallest = next(iter(judged)).smallest
-    caption = f"{OUTCOMES} {scale_words(smallest)}{_unmeasured(judged.values())}"
-    return Table("outcomes", "The claims", caption, frame[kept].reset_index(drop=True))
+    note = sentences(scale_words(smallest), _unmeasured(judged.values()))
+    return Table("outcomes", "The claims", OUTCOMES, frame[kept].reset_index(drop=True), note=note)
 
 
 def _is_measured(verdict: Effect | str) -> bool:
@@ -200,7 +200,7 @@ def _unmeasured(cohorts: Iterable[Sequence[Judgement]]) -> str:
         for its in by_claim
         if not any(_is_measured(verdict) for judged in its for verdict in judged.cells.values())
     ]
-    return f" Not measured in full: {joined(names)} (see below by which grid)." if names else ""
+    return f"Not measured in full: {joined(names)} (see below by which grid)." if names else ""
 
 
 def _claims(judgements: list[Judgement], smallest: float) -> Section:
@@ -212,11 +212,11 @@ def _claims(judgements: list[Judgement], smallest: float) -> Section:
                 continue
             row = {"claim": Link(claim.id), "protocol": protocol, "measured on": measure}
             rows.append(row | _row(verdict))
-    caption = CLAIMS.format(smallest=smallest) + _unmeasured([judgements])
-    verdicts = Table("claims", "The claims, judged", caption, pd.DataFrame(rows), FORMATS)
-    division = _table(
-        "division-by-n", "Figs. 4 and 10 are divided by n", DIVISION, division_by_n(), BY_N
-    )
+    note = sentences(JUDGED.format(smallest=smallest), _unmeasured([judgements]))
+    frame = pd.DataFrame(rows)
+    verdicts = Table("claims", "The claims, judged", CLAIMS, frame, FORMATS, note=note)
+    title = "Figs. 4 and 10 are divided by n"
+    division = _table("division-by-n", title, DIVISION, division_by_n(), BY_N, note=DIVIDED)
     return Section("The claims", (verdicts, *map(_claim, judgements), division))
 
 
@@ -249,7 +249,8 @@ def _claim(judgement: Judgement) -> Fold:
             title = f"Parts of {claim.id}, {protocol}, {measure}"
             frame = verdict.frame
             frame = frame[frame["n"] > 0]  # the words above list those that were not measured
-            blocks.append(_table(key, title, PARTS, frame, FORMATS, measured=True))
+            parts = _table(key, title, PARTS, frame, FORMATS, note=PAIRED, measured=True)
+            blocks.append(parts)
     if any(judgement.shapes.values()):
         blocks.append(_turns(judgement))
     if judgement.artefact:
@@ -258,7 +259,8 @@ def _claim(judgement: Judgement) -> Fold:
         steps = [{"item changed": step.item, **_row(step.change)} for step in judgement.steps]
         title = f"{claim.id}: what each item takes away from the effect if it is put right"
         key = f"{claim.id}-steps".lower()
-        blocks.append(_table(key, title, STEPS, pd.DataFrame(steps), FORMATS, measured=True))
+        frame = pd.DataFrame(steps)
+        blocks.append(_table(key, title, STEPS, frame, FORMATS, note=MAIN, measured=True))
     return Fold(claim.id, f"{claim.text} ({claim.where})", tuple(blocks))
 
 
@@ -282,7 +284,7 @@ def _turns(judgement: Judgement) -> Table:
     title = f"{judgement.claim.id}: where the curves turn"
     formats = dict.fromkeys(("least at noise", "replicates from", "to"), "g")
     key = f"{judgement.claim.id}-turns".lower()
-    return Table(key, title, TURNS, pd.DataFrame(rows), formats)
+    return Table(key, title, TURNS, pd.DataFrame(rows), formats, note=TURNED)
 
 
 def _paper(evidence: Evidence) -> Section:
@@ -337,12 +339,13 @@ def _questions(evidence: Evidence, asked: Sequence[Question]) -> Section:
 
 
 def _cost_and_settings(evidence: Evidence) -> Section:
-    costs = _table("costs", "What each part costs", COSTS, checklist.costs(evidence), COST_FORMATS)
-    settings = _table(
-        "settings-by-model", "Settings by model", CHOSEN, checklist.settings_by_model(evidence)
-    )
-    parts = (Section("Cost", folded([costs])), Section("Settings", folded([settings])))
-    return Section("Cost and settings", parts)
+    frame, title = checklist.costs(evidence), "What each part costs"
+    costs = _table("costs", title, COSTS, frame, COST_FORMATS, note=COUNTED)
+    frame = checklist.settings_by_model(evidence)
+    settings = _table("settings-by-model", "Settings by model", CHOSEN, frame, note=ALIKE)
+    parts = [Section("Cost", folded([costs]))]
+    parts += [Section("Settings", folded([settings]))] if len(frame) else []
+    return Section("Cost and settings", tuple(parts))
 
 
 def _limits(evidence: Evidence) -> Section:
@@ -380,12 +383,13 @@ def _provenance(cohorts: Sequence[Evidence]) -> Section:
     again = next(filter(None, map(checklist.reproduce_command, held)), None)
     commands += [Words(AGAIN), Command(again)] if again else []
     lost = checklist.lost_members(pd.concat([cohort.members for cohort in cohorts]))
-    gone = _table("lost", "Networks that did not finish", "They enter no mean.", lost)
+    formats = {"error": checklist.first_words}
+    gone = _table("lost", "Networks that did not finish", LOST, lost, formats)
     return Section(
         "Provenance",
         (
-            Section("Data", folded([_table("data", "The data", "Shared by its runs.", data)])),
-            Section("Runs", folded([_table("runs", "The runs", "", runs)])),
+            Section("Data", folded([_table("data", "The data", DATA, data)])),
+            Section("Runs", folded([_table("runs", "The runs", RUNS, runs)])),
             Section("Versions", folded([_table("versions", "Versions", VERSIONS, versions)])),
             Section("Commands", tuple(commands)),
             Section("Lost networks", (gone if len(lost) else Words("Every network finished."),)),
@@ -408,11 +412,12 @@ def _table(
     caption: str,
     frame: pd.DataFrame,
     formats: dict | None = None,
+    note: str = "",
     measured: bool = False,
 ) -> Table:
     """Return a table whose columns are named for a reader: noise_factor is "noise factor"."""
     frame = frame.rename(columns=lambda name: NAMES.get(name, name.replace("_", " ")))
-    return Table(key, title, caption, frame, formats or {}, measured=measured)
+    return Table(key, title, caption, frame, formats or {}, note=note, measured=measured)
 
 
 NAMES = {
@@ -438,33 +443,37 @@ BY_N = {
 }
 
 OUTCOMES = "Change of MSE in percent; above 0 (right) supports the claim."
-CLAIMS = (
-    "Effects are changes of MSE in percent; above 0 supports the claim. Each part is judged by the "
-    "interval that is shown, at the level at which Holm's procedure tests it: all of it above 0 "
-    "“holds”, all below 0 is “reversed”, all within ±{smallest:g} % (the smallest effect of "
-    "interest) is “no difference”, else it is “undecided”. One reversed part reverses a claim; it "
-    "holds if every part does, at 95 % without a correction. The row has the part that decides."
+CLAIMS = "Effects, which are changes of MSE in percent, and verdicts; above 0 supports the claim."
+JUDGED = (
+    "Each part is judged by the interval that is shown, at the level at which Holm's procedure "
+    "tests it: all of it above 0 “holds”, all below 0 is “reversed”, all within ±{smallest:g} % "
+    "(the smallest effect of interest) is “no difference”, else it is “undecided”. One reversed "
+    "part reverses a claim; it holds if every part does, at 95 % without a correction. The row has "
+    "the part that decides."
 )
-DIVISION = (
-    "These are MSE divided once more by a number of samples n. Fig. 4 is Fig. 6 at noise 0.5 "
-    "divided by N = 2921, and Fig. 10 is C / n with C about 1."
-)
-PARTS = (
-    "Paired by replicate; above 0 supports the claim. Intervals have the variance of Nadeau and "
+DIVISION = "Published numbers that are MSE divided once more by a number of samples n."
+DIVIDED = "Fig. 4 is Fig. 6 at noise 0.5 divided by N = 2921, and Fig. 10 is C / n with C about 1."
+LOST = "Networks that diverged or failed, which enter no mean."
+DATA = "The data, which all runs of a cohort share."
+RUNS = "How each run went."
+PARTS = "The parts of the claim, paired by replicate; above 0 supports it."
+PAIRED = (
+    "Intervals have the variance of Nadeau and "
     "Bengio (2003) for overlapping splits; the sign-flip test beside them assumes no distribution. "
     "“Samples from” and “samples to” are a 95 % interval over test samples, drawn again by whole "
     "groups of the split (donors), else by tissue, else one by one: the sentence above says which."
 )
-STEPS = (
-    "Mean over the parts of the claim; above 0 the item makes some or all of the effect. If every "
+STEPS = "Mean over the parts of the claim; above 0 the item makes some or all of the effect."
+MAIN = (
+    "If every "
     "set of items was trained, it is a main effect, the mean over all settings of the others "
     "(Autopsy), else the effect as published over that with the item alone put right."
 )
 TURNS = (
     "The noise factor of the least mean MSE, the range of the replicates' own least points, and "
-    "the change of MSE from the least noise factor to there and from there to the most. Each "
-    "change is measured at the turning point of the other replicates."
+    "the change of MSE from the least noise factor to there and from there to the most."
 )
+TURNED = "Each change is measured at the turning point of the other replicates."
 PAPER = (
     "Figures 1 to 10 under their own numbers. The as-published rerun is measured on clean training "
     "rows, as the paper's scripts did, as-written networks on noisy test rows. Bars are 95 % "
@@ -483,15 +492,18 @@ AUTOPSY = (
     "The protocol of the paper's scripts with one item put right at a time, measured as they "
     "measured: which item makes a claim appear or vanish?"
 )
-COSTS = (
-    "Seconds of a single process, added up over workers and runs: of the networks their share of "
-    "their pack's training, of start and references what the runs recorded. Drawing this page is "
-    "not in it. Workers run side by side, so the wall time (Provenance) is less."
+COSTS = "Seconds of a single process, added up over workers and runs."
+COUNTED = (
+    "Of networks it is their share of their pack's training, of start and references what the runs "
+    "recorded. Drawing this page is not in it. Workers run side by side, so the wall time "
+    "(Provenance) is less."
 )
 COST_FORMATS = {"networks": ",.0f", "seconds": ",.1f", "share": ".1%"}
-CHOSEN = (
-    "Without the validation rows of these runs: as-written settings were chosen on the simulated "
-    "cohort. Data of fewer samples get more epochs, so that a network has its number of updates. "
+CHOSEN = "Settings of each model, and how they were chosen."
+ALIKE = (
+    "The validation rows of these runs chose none: as-written settings were chosen on the "
+    "simulated cohort. Data of fewer samples get more epochs, so that a network has its number of "
+    "updates. "
     "One row is repeated by the last command under Commands."
 )
 DIFFERENCES = (

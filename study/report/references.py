@@ -28,7 +28,7 @@ from study.report.drawing import (
 )
 from study.report.figures import worse_note
 from study.report.style import DARK, LONG_DASHES, RED, canvas, label, look
-from study.report.wording import percent, scale_words, shortened
+from study.report.wording import percent, scale_words, sentences, shortened
 
 REFERENCES = ("identity", "gene mean", "PCA", "PCA with gain", "Wiener", MIXTURE, "oracle")
 #: The simple methods to compare with, by the name of the column.
@@ -86,16 +86,20 @@ def noise_removed(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _all_models(evidence: Evidence, data: pd.DataFrame) -> Plot:
-    notes = (worse_note(data), curves.lost_note(evidence))
     return Plot(
         "all-models",
         "All models and all references, noisy test rows",
-        f"MSE against noise factor, networks in colour ({curves.main_protocol(evidence)}, without "
-        "a sparsity term), references in black and grey. A network above the line of long dashes, "
-        "α², does worse than leaving the input alone. Bars are 95 % intervals over seeds."
-        + "".join(f" {note}" for note in notes if note),
+        "MSE against noise factor of every network, in colour, and of every reference, in "
+        "black and grey.",
         data,
         draw_all_models,
+        note=sentences(
+            f"Networks are {curves.main_protocol(evidence)}, without a sparsity term; above the "
+            "line of long dashes, α², they do worse than leaving the input alone. Bars are 95 % "
+            "intervals over seeds.",
+            worse_note(data),
+            curves.lost_note(evidence),
+        ),
     )
 
 
@@ -114,13 +118,16 @@ def _noise_removed(data: pd.DataFrame) -> Plot | None:
     return Plot(
         "noise-removed",
         "Share of the noise removed",
-        "1 − MSE / α² on noisy test rows: 100 % is all of the noise, 0 % is no better than leaving "
-        "the input alone, below 0 % (shaded) is worse. Lines that leave through the bottom are not "
-        f"drawn to their end: the lowest is {least['series']} at noise factor "
-        f"{least['noise_factor']:g}, {percent(least['removed'])}. Without noise there is nothing "
-        "to remove, so 0.0 has no point.",
+        "1 − MSE / α² on noisy test rows: 100 % is all of the noise, 0 % is no better than "
+        "leaving the input alone, and below 0 % (shaded) is worse.",
         data,
         draw_noise_removed,
+        note=(
+            "Lines that leave through the bottom are not drawn to their end: the lowest is "
+            f"{least['series']} at noise factor {least['noise_factor']:g}, "
+            f"{percent(least['removed'])}. Without noise there is nothing to remove, so 0.0 has "
+            "no point."
+        ),
     )
 
 
@@ -157,11 +164,15 @@ def _mse_table(evidence: Evidence) -> Table | None:
     return Table(
         "mse",
         "MSE by method and noise factor",
-        "Noisy test rows, mean over seeds; intervals are in the figures and their CSV. PCA with "
-        "gain also shrinks each component as a Wiener filter would: the best of linear networks "
-        f"with that code. {MISSING} {curves.lost_note(evidence)}".rstrip(),
+        "MSE of each method on noisy test rows, mean over seeds.",
         wide.reset_index(names="method"),
         dict.fromkeys(wide, ".3f"),
+        note=sentences(
+            "Intervals are in the figures and their CSV. PCA with gain also shrinks each component "
+            "as a Wiener filter would: the best of linear networks with that code.",
+            MISSING,
+            curves.lost_note(evidence),
+        ),
     )
 
 
@@ -203,11 +214,11 @@ def against_references(evidence: Evidence) -> Table | None:
     return Table(
         "against",
         "Against simple denoisers",
-        "By how much the simple denoiser has more MSE than the method (+, the method is better) "
-        "or less, on noisy test rows, paired by seed, with simultaneous intervals (Holm). "
-        f"{scale_words(evidence.smallest)}",
+        "By how much each simple denoiser has more MSE than the method (+, the method is "
+        "better) or less, on noisy test rows, paired by seed.",
         frame.assign(**columns),
         {"noise": "g", **dict.fromkeys(columns, compared)},
+        note=f"Intervals are simultaneous (Holm). {scale_words(evidence.smallest)}",
     )
 
 
@@ -247,11 +258,15 @@ def cohort_table() -> Table:
     return Table(
         "cohort",
         "The simulated cohort next to GTEx",
-        "Properties of z-scored genes, of 2,921 simulated samples of data seed 0 and of a "
-        "published factor model of GTEx V6; MSE is that of simple denoisers on held-out samples.",
+        "Properties of z-scored genes, of the simulated samples and of a published factor "
+        "model of GTEx V6.",
         frame,
         dict.fromkeys(("GTEx V6", "simulated"), ".3g"),
         measured=False,
+        note=(
+            "They are of 2,921 samples of data seed 0; MSE is that of simple denoisers on "
+            "held-out samples."
+        ),
     )
 
 
@@ -292,11 +307,13 @@ def gene_exhibits(evidence: Evidence) -> list[Plot | Table]:
     plot = Plot(
         "by-gene",
         f"MSE by gene at noise factor {noise:g}",
-        f"For each method the {rows['gene_id'].nunique():,} genes from its best to its worst, on "
-        f"noisy test rows. {_BEST} A gene whose variance on these rows is larger is harder for "
-        "answering the mean.",
+        "For each method the MSE of the genes on noisy test rows, from its best gene to its worst.",
         gene_quantiles(drawn),
         draw_genes,
+        note=(
+            f"There are {rows['gene_id'].nunique():,} genes. {_BEST} A gene whose variance on "
+            "these rows is larger is harder for answering the mean."
+        ),
     )
     wide = _by_method(drawn, "gene_id")
     methods = list(wide)
@@ -307,10 +324,13 @@ def gene_exhibits(evidence: Evidence) -> list[Plot | Table]:
     table = Table(
         "genes",
         f"Genes denoised worst and best, noise factor {noise:g}",
-        f"MSE of a gene on noisy test rows, mean over seeds; sorted by {methods[0]}, whose rank 1 "
-        f"is the worst of {len(wide):,} genes. {len(ends)} are shown. {MISSING}",
+        "MSE of the worst and the best genes on noisy test rows, mean over seeds.",
         ends.reset_index(drop=True),
         dict.fromkeys(methods, ".3f"),
+        note=(
+            f"Sorted by {methods[0]}, whose rank 1 is the worst of {len(wide):,} genes; "
+            f"{len(ends)} are shown. {MISSING}"
+        ),
     )
     return [plot, table]
 
@@ -359,10 +379,10 @@ def _label_table(rows: pd.DataFrame, name: str, number: int) -> Table:
     return Table(
         f"labels-{number}",
         f"MSE by {name}, noise factor {rows['noise_factor'].iloc[0]:g}",
-        f"MSE on noisy test rows, mean over seeds, worst for {methods[0]} first. Of few samples it "
-        f"is rough. {MISSING}",
+        "MSE on noisy test rows by value of the label, mean over seeds.",
         wide.reset_index(names=name if name != "samples" else "value"),
         dict.fromkeys(methods, ".4f"),
+        note=f"Worst for {methods[0]} first; of few samples it is rough. {MISSING}",
     )
 
 
@@ -375,12 +395,16 @@ def _by_label(rows: pd.DataFrame, name: str, number: int) -> Plot:
     return Plot(
         f"by-label-{number}",
         f"MSE by {name} at noise factor {noise:g}",
-        f"Worst first, by {rows['series'].iloc[0]}; in brackets the number of test samples: of few "
-        f"samples the MSE is rough. {_BEST} The dashed line is the MSE of leaving the input alone, "
-        f"{identity_mse(noise):g}. A gene mean that is far off leaves the figure on the right."
-        + (most if len(values) > MOST_VALUES else ""),
+        "MSE on noisy test rows by value of the label, worst first, with the number of test "
+        "samples in brackets.",
         shown[columns].reset_index(drop=True),
         draw_labels,
+        note=sentences(
+            f"Sorted by {rows['series'].iloc[0]}; of few samples the MSE is rough. {_BEST} The "
+            f"dashed line is the MSE of leaving the input alone, {identity_mse(noise):g}. A gene "
+            "mean that is far off leaves the figure on the right.",
+            most if len(values) > MOST_VALUES else "",
+        ),
     )
 
 

@@ -59,6 +59,11 @@ def shortened(text: object, most: int = 30) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def sentences(*parts: str) -> str:
+    """Return the sentences that there are, one after the other."""
+    return " ".join(filter(None, parts))
+
+
 def joined(names: Sequence[str]) -> str:
     """Join names to a list in words: "a", "a and b" or "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

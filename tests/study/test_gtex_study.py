@@ -13,7 +13,7 @@ from data_utils.expression import ExpressionMatrix
 from data_utils.formats.registry import write_expression
 from data_utils.preparation import split_samples
 from study.evidence.evidence import load_evidence
-from study.report.checklist import data_facts, split_words
+from study.report.checklist import data_facts, split_facts
 from study.reproduce import reproduce
 from tests import gtex
 from tests.small import contents, expression
@@ -115,7 +115,7 @@ def test_it_is_resumed_reproduced_and_reported_from_the_cache_alone(
     facts = data_facts(run.config["data"]).set_index("item")["value"]
     assert facts["source"] == V8
     assert facts["fetched from"] == release.site.url + release.path
-    assert "all samples of one donor in one part" in split_words(run)
+    assert split_facts(run)["samples kept together"] == "all of one donor"
 
 
 def test_group_none_splits_by_samples(release, here, capfd):

@@ -96,29 +96,35 @@ def _exhibits(search: SearchRun) -> Iterator[Plot | Table]:
     yield Plot(
         "code-size",
         "Validation MSE against code size",
-        f"The best trial of each size at noise {noise}, with 95 % intervals over "
-        f"{settings['seeds']} seeds of one split, after {settings['epochs']} epochs; PCA of the "
-        "same rank, and the references without a code. Both axes are logarithmic. The paper's code "
-        f"has {PAPER_CODE} units.",
+        "Validation MSE of the best trial of each code size, of PCA of the same rank, and "
+        "of the references without a code.",
         size_points(search),
         draw_sizes,
+        note=(
+            f"At noise {noise}, with 95 % intervals over {settings['seeds']} seeds of one split, "
+            f"after {settings['epochs']} epochs. Both axes are logarithmic. The paper's code has "
+            f"{PAPER_CODE} units."
+        ),
     )
     yield Plot(
         "best-so-far",
         "The search: best so far",
-        "Validation MSE of each complete trial, in the order in which they were suggested "
-        f"({states}; sampler {settings['sampler']}), and the least up to there. The first is the "
-        f"paper's code of {PAPER_CODE}.",
+        "Validation MSE of each complete trial, in the order in which they were suggested, "
+        "and the least up to there.",
         trials,
         draw_progress,
+        note=(
+            f"{states}; sampler {settings['sampler']}. The first is the paper's code of "
+            f"{PAPER_CODE}."
+        ),
     )
     shares = importance(search)
     if len(shares) > 1:
         yield Table(
             "importance",
             "What matters in the search",
-            "Share of the objective's variance over the search space that each parameter explains "
-            "(fANOVA).",
+            "Share of the objective's variance over the search space that each parameter "
+            "explains (fANOVA).",
             shares,
             {"importance": ".3f"},
         )
@@ -140,10 +146,13 @@ def _exhibits(search: SearchRun) -> Iterator[Plot | Table]:
     yield Table(
         "code-sizes",
         "Validation MSE by code size",
-        f"The best trial of each size; differences to the paper's {PAPER_CODE} units are paired by "
-        "seed. All seeds share one split, so the intervals (Student's t) leave out its spread.",
+        "The best trial of each size, with the difference to the paper's code, paired by seed.",
         frame,
         {"validation MSE": ".4f", difference: "+.4f"},
+        note=(
+            f"The paper's has {PAPER_CODE} units. All seeds share one split, so the intervals "
+            "(Student's t) leave out its spread."
+        ),
     )
 
 

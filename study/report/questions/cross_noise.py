@@ -125,14 +125,17 @@ def _heat_maps(errors: pd.DataFrame) -> Plot:
     return Plot(
         "cross-noise",
         "Trained at one noise factor, tested at another",
-        "Extra test MSE in percent of each network (row: noise factor it was trained at) on each "
-        "noise factor (column) against the network trained at the column's noise factor, whose MSE "
-        f"stands below the column; means over {counted(errors['seed'].nunique())}. Below 0, in "
-        "purple: the network trained elsewhere has less MSE. Compare down a column, where all "
-        "networks answer the same inputs: along a row the inputs get noisier. The greatest loss is "
-        f"{q.change(worst['of_specialist'] - 1)} ({worst['model']}). {below} below 0.",
+        "Extra test MSE in percent of each network (row: noise factor it was trained at) on "
+        "each noise factor (column) against the network trained at the column's noise "
+        "factor, whose MSE stands below the column.",
         data,
         draw_heat_maps,
+        note=(
+            f"Means over {counted(errors['seed'].nunique())}. Below 0, in purple: the network "
+            "trained elsewhere has less MSE. Compare down a column, where all networks answer "
+            "the same inputs: along a row the inputs get noisier. The greatest loss is "
+            f"{q.change(worst['of_specialist'] - 1)} ({worst['model']}). {below} below 0."
+        ),
     )
 
 
@@ -145,13 +148,15 @@ def _cost_curve(costs: Costs, overlap: float) -> Plot:
     return Plot(
         "guess-cost",
         "The cost of a wrong guess of the noise",
-        "Extra test MSE of a network trained at a noise factor that is too low (left) or too high "
-        "(right), against the network trained at the right one: mean over all noise factors for "
-        "which these runs hold both, so far-off guesses are of fewer. Bars are 95 % intervals over "
-        "seeds, paired. Left of 0 noise is left in; right of 0 the network smooths more than it "
-        "should.",
+        "Extra test MSE of a network trained at a noise factor that is too low (left) or "
+        "too high (right), against the network trained at the right one.",
         data.assign(method=data["series"]),
         draw_costs,
+        note=(
+            "Mean over all noise factors for which these runs hold both, so far-off guesses are "
+            "of fewer. Bars are 95 % intervals over seeds, paired. Left of 0 noise is left in; "
+            "right of 0 the network smooths more than it should."
+        ),
     )
 
 

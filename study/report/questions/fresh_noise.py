@@ -104,11 +104,11 @@ def _curves(extra: Effects) -> Plot:
     return Plot(
         "fresh-noise",
         "Noise drawn once, against fresh noise",
-        "Extra test MSE of the network whose noise is drawn once, against the network that sees "
-        "new noise in every epoch, paired by seed: above 0 fresh noise is better. Bars are "
-        "simultaneous 95 % intervals (Holm).",
+        "Extra test MSE of the network whose noise is drawn once, against the network that "
+        "sees new noise in every epoch, paired by seed: above 0 fresh noise is better.",
         frame.rename(columns={"effect": "extra"}),
         draw_extra,
+        note="Bars are simultaneous 95 % intervals (Holm).",
     )
 
 
@@ -126,9 +126,7 @@ def _table(rows: pd.DataFrame, extra: Effects, smallest: float) -> Table:
     return Table(
         "fresh-noise-table",
         "What fresh noise is worth",
-        "Extra test MSE of noise drawn once in percent, with its simultaneous interval. "
-        f"{scale_words(smallest)} Test and train are the mean MSE on noisy rows: a train MSE far "
-        "below the test MSE shows that noise is fitted.",
+        "Extra test MSE of noise drawn once in percent, with its simultaneous interval.",
         frame,
         {
             "noise factor": "g",
@@ -137,6 +135,10 @@ def _table(rows: pd.DataFrame, extra: Effects, smallest: float) -> Table:
                 [name for name in frame if name.startswith(("test, ", "train, "))], ".4f"
             ),
         },
+        note=(
+            f"{scale_words(smallest)} Test and train are the mean MSE on noisy rows: a train MSE "
+            "far below the test MSE shows that noise is fitted."
+        ),
     )
 
 

@@ -161,13 +161,16 @@ def _marks(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     return Plot(
         "gene-order",
         f"Order of the genes, noise factor {noise:g}",
-        "Test MSE of the conv network and of a dense network with as many parameters, which sees "
-        "no order. If the given order were spatial, random orders, one per seed, would be worse. "
-        "Shuffled values are the control: neighbours carry no information. Large marks are means "
-        "with 95 % intervals over seeds, small ones are seeds. Lines are references, on the genes "
-        "as they are.",
+        "Test MSE of the conv network and of a dense network with as many parameters, which "
+        "sees no order, by order of the genes.",
         pd.concat([part.astype(object).assign(kind=kind) for kind, part in parts.items()]),
         draw_orders,
+        note=(
+            "If the given order were spatial, random orders, one per seed, would be worse. "
+            "Shuffled values are the control: neighbours carry no information. Large marks are "
+            "means with 95 % intervals over seeds, small ones are seeds. Lines are references, "
+            "on the genes as they are."
+        ),
     )
 
 
@@ -198,12 +201,15 @@ def _table(evidence: Evidence, rows: pd.DataFrame, differences: Differences) -> 
     return Table(
         "gene-order-table",
         "Order of the genes",
-        "The difference to the given order is paired by seed, above 0 if the given order is "
-        "better. p is that of the two-sided sign-flip test of the questions: is the given order "
-        "spatial, can a better one be made, and is that of the chromosomes better? Controls have "
-        f"intervals only. {MISSING}",
+        "MSE by network and order, and its difference to the given order, paired by seed, "
+        "above 0 if the given order is better.",
         frame,
         {"parameters": ",d", "train MSE": ".4f", "test MSE": ".4f", "p": ".3g"},
+        note=(
+            "p is that of the two-sided sign-flip test of the questions: is the given order "
+            "spatial, can a better one be made, and is that of the chromosomes better? Controls "
+            f"have intervals only. {MISSING}"
+        ),
     )
 
 
@@ -240,28 +246,33 @@ def pictures(folder: Path) -> list[Plot]:
             "order-samples",
             "Samples as the conv network sees them",
             "Test samples as images, one gene per pixel (z-scores): clean, with noise, and "
-            "denoised by the conv network, in each order of the genes. If an order is spatial, "
-            "neighbouring pixels are alike.",
+            "denoised by the conv network, in each order of the genes.",
             data["samples"],
             partial(draw_images, rows=["order", "sample"], column="stage", unit="z-score"),
+            note="If an order is spatial, neighbouring pixels are alike.",
         ),
         Plot(
             "order-error",
             "Where the error sits",
-            "Mean squared error of the conv network on noisy test rows by pixel, that is by gene, "
-            "in each order of the genes. Spatial error would gather in places of the image; a "
-            "pattern that moves with the gene is the gene's own.",
+            "Mean squared error of the conv network on noisy test rows by pixel, that is by "
+            "gene, in each order of the genes.",
             data["error"],
             partial(draw_images, rows=[], column="order", unit="MSE"),
+            note=(
+                "Spatial error would gather in places of the image; a pattern that moves with the "
+                "gene is the gene's own."
+            ),
         ),
         Plot(
             "order-filters",
             "The filters of the first conv layer",
-            "Weights of the first layer's 3 × 3 filters, one network for each order of the genes. "
-            "Filters that only pass the gene itself have their weight at the centre; a spatial "
-            "order would give edges and blobs.",
+            "Weights of the first layer's 3 × 3 filters, one network for each order of the genes.",
             data["filters"],
             partial(draw_images, rows=["order"], column="filter", unit="weight"),
+            note=(
+                "Filters that only pass the gene itself have their weight at the centre; a spatial "
+                "order would give edges and blobs."
+            ),
         ),
     ]
 

@@ -118,13 +118,16 @@ def _mixed_curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
     return Plot(
         "mixed-noise",
         "One network for all noise factors",
-        "Test MSE against noise factor: a network for each noise factor, one trained on all of "
-        "them (a factor drawn for each row in each epoch), and one that is also given the factor "
-        "as an input. The one is trained as long as each of the others. The black lines are the "
-        "input left alone (α²), and the Wiener filter, which is made for each noise factor. Bars "
-        f"are 95 % intervals over seeds.{missing}",
+        "Test MSE against noise factor: a network for each noise factor, one trained on all "
+        "of them (a factor drawn for each row in each epoch), and one that is also given "
+        "the factor as an input.",
         in_order(pd.concat([data, *parts], ignore_index=True)),
         draw_mixed,
+        note=(
+            "The one is trained as long as each of the others. The black lines are the input "
+            "left alone (α²), and the Wiener filter, which is made for each noise factor. Bars "
+            f"are 95 % intervals over seeds.{missing}"
+        ),
     )
 
 
@@ -134,10 +137,11 @@ def _excess_curves(errors: pd.DataFrame, overlap: float) -> Plot:
     return Plot(
         "mixed-excess",
         "One network for all, against a network for each",
-        "Extra test MSE of the one network against the network trained at that noise factor only, "
-        "paired by seed, with 95 % intervals over seeds. Below 0 the one network is the better.",
+        "Extra test MSE of the one network against the network trained at that noise factor "
+        "only, paired by seed: below 0 the one network is the better.",
         in_order(data),
         draw_excess,
+        note="Bars are 95 % intervals over seeds.",
     )
 
 

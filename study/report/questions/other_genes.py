@@ -123,12 +123,15 @@ def _curves(evidence: Evidence, errors: pd.DataFrame) -> Plot:
     return Plot(
         "other-genes",
         "Other genes, predicted from landmark genes",
-        "Test MSE over all other genes, in units of a gene's variance, against the noise of the "
-        "landmark genes from which they are predicted: clean (the floor), noisy, or denoised by "
-        "the method that is named. One ridge was fitted to noisy rows."
-        f"{_mean_words(evidence)} Bars are 95 % intervals over seeds.",
+        "Test MSE over all other genes, in units of a gene's variance, against the noise of "
+        "the landmark genes from which they are predicted: clean (the floor), noisy, or "
+        "denoised by the method that is named.",
         errors,
         draw_other_genes,
+        note=(
+            f"One ridge was fitted to noisy rows.{_mean_words(evidence)} Bars are 95 % intervals "
+            "over seeds."
+        ),
     )
 
 
@@ -147,7 +150,8 @@ def _table(errors: pd.DataFrame) -> Table:
     return Table(
         "other-genes-table",
         "Test MSE of the other genes by input",
-        f"Mean over seeds, in units of a gene's variance. {MISSING}",
+        "Test MSE of the other genes, mean over seeds, in units of a gene's variance.",
         wide.rename(columns={"model": "predicted by", "noise_factor": "noise factor"}),
         {"noise factor": "g", **dict.fromkeys(numbers, ".4f")},
+        note=MISSING,
     )

@@ -103,13 +103,16 @@ def _curves(evidence: Evidence, rows: pd.DataFrame) -> Plot:
     return Plot(
         "samples",
         f"Number of training samples, noise factor {noise:g}",
-        "MSE on noisy test rows and on noisy training rows, against the number of training samples "
-        "(each tick to the right is twice as many). All networks have about as many weight "
-        "updates: with fewer samples more epochs. The gap between the lines is overfitting. Bars "
-        "are 95 % intervals over seeds, each of which draws its own samples. Black lines are "
-        "references made from all training samples.",
+        "MSE on noisy test rows and on noisy training rows, against the number of training "
+        "samples (each tick to the right is twice as many).",
         in_order(pd.concat(lines, ignore_index=True)),
         draw_samples,
+        note=(
+            "All networks have about as many weight updates: with fewer samples more epochs. "
+            "The gap between the lines is overfitting. Bars are 95 % intervals over seeds, each "
+            "of which draws its own samples. Black lines are references made from all training "
+            "samples."
+        ),
     )
 
 
@@ -126,10 +129,11 @@ def _table(evidence: Evidence, rows: pd.DataFrame) -> Table:
     return Table(
         "samples-table",
         "What more samples bring",
-        "Change of test MSE by twice the training samples, from the slope of log MSE over log n, "
-        "with its 95 % interval over seeds. The gap is test − train MSE.",
+        "Change of test MSE by twice the training samples, from the slope of log MSE over "
+        "log n, with its 95 % interval over seeds.",
         frame,
         dict.fromkeys([name for name in frame if name.endswith(("fewest", "most"))], ".4f"),
+        note="The gap is test − train MSE.",
     )
 
 

@@ -20,21 +20,23 @@ from study.report.wording import in_order, intervals, joined, model_names, perce
 
 NONE = "no term"
 CELL = ["model", "term", "beta"]
-#: The figures, each of a quantity against beta: by column its name and the start of its caption.
+#: The figures, each of a quantity against beta: by column its name, what is drawn, and a note.
 MEASURES = {
     "test_mse": (
         "test MSE",
-        "Noisy test rows: a term that helps brings its line below the dashed one.",
+        "Test MSE on noisy test rows",
+        "A term that helps brings its line below the dashed one.",
     ),
     "gap": (
         "gap, test − train MSE",
-        "What the paper calls overfitting, both on noisy rows. If fewer constraints reduced it, "
-        "the lines would rise with beta. A smaller gap with a larger test MSE is no gain.",
+        "Test less train MSE, both on noisy rows",
+        "It is what the paper calls overfitting. If fewer constraints reduced it, the lines would "
+        "rise with beta. A smaller gap with a larger test MSE is no gain.",
     ),
     "mean_activation": (
         "mean activation of the code",
-        "Does the penalty do what it says? Mean over the code units on validation rows; thin lines "
-        "in a term's colour are the ρ that it asks for.",
+        "Mean activation over the code units on validation rows",
+        "Thin lines in a term's colour are the ρ that it asks for.",
     ),
 }
 
@@ -161,7 +163,7 @@ def _activation_sentence(rows: pd.DataFrame) -> str:
 
 
 def _curves(rows: pd.DataFrame, column: str, overlap: float) -> Plot:
-    name, caption = MEASURES[column]
+    name, what, note = MEASURES[column]
     is_kl = (rows["term"] != NONE) & (rows["sparsity"] == "kl")
     data = over_seeds(rows.assign(rho=rows["rho"].where(is_kl)), column, [*CELL, "rho"], overlap)
     data = rows[CELL].drop_duplicates().merge(data, on=CELL)  # in the order of the terms
@@ -173,11 +175,13 @@ def _curves(rows: pd.DataFrame, column: str, overlap: float) -> Plot:
     return Plot(
         f"sparsity-{column.removeprefix('test_').removeprefix('mean_')}",
         f"Sparsity: {name} against beta",
-        f"{caption} Noise factor {rows['noise_factor'].iloc[0]:g}; beta weighs the sparsity term, "
-        "ρ is the mean activation that KL asks for. The dashed black line is no term. Bars are "
-        f"95 % intervals over seeds.{lacks}",
+        f"{what}, by weight beta of the sparsity term; the dashed black line is no term.",
         in_order(data).rename(columns={"term": "series"}),
         partial(draw_terms, ylabel=name, log=column == "mean_activation"),
+        note=(
+            f"{note} Noise factor {rows['noise_factor'].iloc[0]:g}; ρ is the mean activation "
+            f"that KL asks for. Bars are 95 % intervals over seeds.{lacks}"
+        ),
     )
 
 
@@ -199,10 +203,10 @@ def _cell_table(rows: pd.DataFrame, overlap: float) -> Table:
     return Table(
         "sparsity-cells",
         f"Sparsity: every setting, noise factor {rows['noise_factor'].iloc[0]:g}",
-        "Means over seeds, on noisy rows. A change against no term is paired by seed; below 0 the "
-        "term helps.",
+        "Means over seeds, on noisy rows, of every setting.",
         frame.reset_index().drop(columns="rho"),
         {**dict.fromkeys([*names.values(), "gap, test − train"], ".4f"), "beta": "g", **formats},
+        note="A change against no term is paired by seed; below 0 the term helps.",
     )
 
 

@@ -94,7 +94,7 @@ def test_the_page_says_which_effect_is_the_smallest_of_interest(tmp_path):
         cohorts = load_cohorts([run], smallest)
         judged = {cohort: judge_claims(cohort) for cohort in cohorts}
         tables = {table.key: table for table in build(judged).tables()}
-        captions.append([tables[key].caption for key in ("outcomes", "claims", "against")])
+        captions.append([tables[key].description for key in ("outcomes", "claims", "against")])
         [part, *_] = judged[cohorts[0]][0].cell(AS_WRITTEN).parts
         outcomes.append(part.outcome)
     assert outcomes == [HOLDS, NO_DIFFERENCE]

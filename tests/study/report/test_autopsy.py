@@ -134,7 +134,7 @@ def test_what_makes_a_result_is_said_alike_everywhere(factorial, judgements):
     assert list(figures)[:2] == ["autopsy-effects", "autopsy-factorial"]
     plot, table = figures["autopsy-effects"], figures["autopsy-factorial"].frame
     for judgement in judgements:
-        assert f"{judgement.claim.id}: {judgement.artefact}." in plot.caption
+        assert f"{judgement.claim.id}: {judgement.artefact}." in plot.description
         rows = plot.data[plot.data["result"] == judgement.claim.id].set_index("items")
         taken = set(rows.index[rows["outcome"] == "reversed"]) & set(ITEMS)
         assert taken == {*judgement.makers, *judgement.lessened}

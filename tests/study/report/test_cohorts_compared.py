@@ -74,6 +74,14 @@ def test_tables_are_stacked_with_the_cohort_in_the_first_column():
     assert joined.formats == {"mse": ".2f"}
 
 
+def test_notes_that_differ_have_the_name_of_their_cohort():
+    tables = {name: replace(table(1.0), note=f"Note {i}.") for i, name in enumerate("ab")}
+    [joined] = together({"a": (tables["a"],), "b": (replace(table(2.0), note="Note 1."),)})
+    assert joined.note == "a: Note 0. b: Note 1."
+    [joined] = together({"a": (tables["b"],), "b": (replace(table(2.0), note="Note 1."),)})
+    assert joined.note == "Note 1."
+
+
 def test_a_column_that_one_cohort_lacks_is_missing_there():
     other = Table("errors", "Errors", "", pd.DataFrame({"mse": [3.0], "conv": [4.0]}))
     [joined] = together({"a": (table(1.0),), "b": (other,)})

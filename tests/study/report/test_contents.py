@@ -53,7 +53,7 @@ def test_a_protocol_without_a_measurement_has_no_column(tmp_path):
     assert names == ["C3", "C6", "C8"]
     assert (
         "Not measured in full: C1, C2, C4, C5a, C5b, C7, C9 and C10 (see below by which grid)."
-        in outcomes.caption
+        in outcomes.description
     )
     fig4 = table(written, "fig-4").frame
     assert "as its scripts ran" not in fig4

@@ -82,18 +82,18 @@ def test_more_figures(evidence):
 def test_captions_say_what_is_seen_and_what_is_missing(plots):
     for plot in plots.values():
         assert plot.title
-        assert plot.caption.endswith(".")
-        assert "  " not in plot.caption
+        assert plot.description.endswith(".")
+        assert "  " not in plot.description
     worse = "Worse than leaving the input alone, by noise factor: as-written at 0 to 0.6; "
-    assert worse in plots["fig-6"].caption
+    assert worse in plots["fig-6"].description
     # the code of 30 genes' images, whose PCA was not measured
-    assert "PCA with 8 components" in plots["fig-10"].caption
+    assert "PCA with 8 components" in plots["fig-10"].description
 
 
 def test_simulated_data_are_marked_except_where_nothing_was_measured(plots, tmp_path):
     for key, plot in plots.items():
         marked = stamped(plot)
-        assert marked.caption.endswith("Simulated data.") == (key not in KEYS[:3])
+        assert marked.description.endswith("Simulated data.") == (key not in KEYS[:3])
         if isinstance(plot, Plot):
             assert ("simulated data" in texts(marked.figure())) == (key not in KEYS[:3])
     save(stamped(plots["fig-6"]), tmp_path)
@@ -148,13 +148,13 @@ def test_what_is_not_in_the_runs_is_named_in_the_caption(grid, tmp_path):
     assert list(plots) == [*KEYS, "all-models", "noise-removed"]
     missing = "as-published rerun" if grid == "smoke" else "as-written"
     for key in ("fig-5", "fig-6", "fig-10"):
-        assert f"Not in these runs: {missing}; " in plots[key].caption
+        assert f"Not in these runs: {missing}; " in plots[key].description
     if grid == "smoke":
         assert (
             "as-written (noise factor 0, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1)"
-            in plots["fig-6"].caption
+            in plots["fig-6"].description
         )
-    assert "gene mean; PCA with 32 components; Wiener" in plots["fig-8"].caption
+    assert "gene mean; PCA with 32 components; Wiener" in plots["fig-8"].description
 
 
 def test_runs_without_any_of_the_papers_models_leave_its_numbers(tmp_path):
@@ -169,8 +169,8 @@ def test_lost_networks_are_counted(tmp_path):
     narrow = Narrowing(seeds=2, depths=["2"], betas=[0])
     run = fake_run(tmp_path / "run", lost={0: "failed", 5: "diverged"}, narrowing=narrow)
     plots = {plot.key: plot for plot in paper_figures(load_evidence([run]))}
-    assert "Left out: 2 of 22 networks, which diverged or failed." in plots["fig-6"].caption
-    assert "Left out" not in plots["fig-7"].caption
+    assert "Left out: 2 of 22 networks, which diverged or failed." in plots["fig-6"].description
+    assert "Left out" not in plots["fig-7"].description
 
 
 def test_a_drawing_of_many_marks_is_a_png_for_the_page_if_that_is_smaller(plots, monkeypatch):
@@ -491,7 +491,7 @@ def test_fig_4_marks_what_is_not_there(tmp_path):
     first, second = row(table, network="dense-2"), row(table, network="dense-4")
     assert "(" not in str(first["as its text says"])  # one seed has no interval
     shown = [cell(second[name], table.formats.get(name)).text for name in table.frame]
-    assert shown == ["dense-4", "0.000295", "0.8624", "0.9429", "–", "–"]
+    assert shown == ["dense-4", "0.000295", "0.8624", "0.9429", "–"]
 
 
 def test_the_steps_of_fig_6_are_those_of_50_epochs(tmp_path):
@@ -511,8 +511,8 @@ def test_the_steps_of_fig_6_are_those_of_50_epochs(tmp_path):
     published = np.diff([published_mse("dense-2", noise).mse for noise in NOISE])
     assert steps.loc[RERUN, "rms"] == pytest.approx(np.sqrt(np.mean((published + 0.01) ** 2)))
     plots = {plot.key: plot for plot in paper_figures(found)}
-    assert ", so 50 epochs per level fit this figure." in plots["fig-6"].caption
-    assert "the steps of 10 epochs per level differ by" in plots["fig-7"].caption
-    assert "fit this figure" not in plots["fig-7"].caption
-    assert "From level to level" not in plots["fig-9"].caption
+    assert ", so 50 epochs per level fit this figure." in plots["fig-6"].description
+    assert "the steps of 10 epochs per level differ by" in plots["fig-7"].description
+    assert "fit this figure" not in plots["fig-7"].description
+    assert "From level to level" not in plots["fig-9"].description
     assert LONG_RERUN in set(plots["fig-6"].data["series"])

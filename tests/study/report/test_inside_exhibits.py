@@ -11,6 +11,7 @@ from data_utils.genes import landmark_table
 from study.evidence.evidence import CODE_COLUMNS, IMAGE_COLUMNS, UNIT_GENE_COLUMNS, load_evidence
 from study.evidence.images import FILTER, INPUT, MAP, as_images, pixels
 from study.grids import Narrowing
+from study.paper.claims import judge_claims
 from study.report.inside import code_by_label, inside_exhibits
 from study.report.page import build
 from tests.study.runs import fake_run
@@ -85,14 +86,16 @@ def exhibits(run):
 
 def test_the_inside_has_a_section_of_the_page_with_its_exhibits(run, tmp_path):
     evidence = load_evidence([run])
-    titles = [section.title for section in build({evidence: []}).sections]
+    titles = [section.title for section in build({evidence: judge_claims(evidence)}).sections]
     assert titles.index("Inside the networks") > titles.index("References, genes and tissues")
     keys = [exhibit.key for exhibit in inside_exhibits(evidence)]
     assert keys == ["code-by-label", "code-genes", "conv-filters", "conv-maps"]
     other = fake_run(tmp_path / "other", narrowing=Narrowing(seeds=1, depths=["4"], noise=[0.5]))
     without = load_evidence([other])
     assert inside_exhibits(without) == []
-    assert "Inside the networks" not in [s.title for s in build({without: []}).sections]
+    assert "Inside the networks" not in [
+        s.title for s in build({without: judge_claims(without)}).sections
+    ]
 
 
 def test_the_code_is_shown_by_tissue_with_like_tissues_and_units_together(exhibits):
@@ -104,7 +107,7 @@ def test_the_code_is_shown_by_tissue_with_like_tissues_and_units_together(exhibi
     assert sum(a != b for a, b in itertools.pairwise(odd)) == 1
     cell = data[(data["value"] == "Lung of an old donor") & (data["unit"] == 4)]
     assert cell[["activation", "samples"]].to_numpy().tolist() == [[0.8, 8]]
-    assert "of dense-4 at noise factor 0.5, seed 0" in exhibits["code-by-label"].caption
+    assert "Of dense-4 at noise factor 0.5, seed 0" in exhibits["code-by-label"].description
 
 
 def test_without_a_tissue_the_label_of_fewest_values_is_shown_and_without_a_label_none(run):
@@ -123,7 +126,7 @@ def test_the_values_with_the_most_samples_are_shown(run):
     data = code_by_label(codes)
     assert set(data["value"]) == set(values[5:])  # the first have 5 to 9 samples
     plot, *_ = inside_exhibits(replace(load_evidence([run]), codes=codes))
-    assert plot.caption.endswith("The 40 of 45 values with the most samples.")
+    assert plot.description.endswith("The 40 of 45 values with the most samples.")
 
 
 def test_a_units_genes_have_symbols_and_signs(exhibits):
@@ -134,7 +137,7 @@ def test_a_units_genes_have_symbols_and_signs(exhibits):
     ]
     assert frame["greatest"].tolist() == ["−1.50", "+0.50"]
     assert frame["mean"].tolist() == [1 / 32, 2 / 32]
-    assert "derivative of the decoder at the mean code" in exhibits["code-genes"].caption
+    assert "derivative of the decoder at the mean code" in exhibits["code-genes"].description
 
 
 def test_dense_4_next_to_the_middle_is_shown_if_runs_have_several(run):
@@ -144,7 +147,7 @@ def test_dense_4_next_to_the_middle_is_shown_if_runs_have_several(run):
     ]
     evidence = replace(load_evidence([run]), codes=pd.concat(tables))
     plot, *_ = inside_exhibits(evidence)
-    assert "of dense-4 at noise factor 0.6, seed 1," in plot.caption
+    assert "Of dense-4 at noise factor 0.6, seed 1" in plot.description
 
 
 def replace_network(model, noise, seed):

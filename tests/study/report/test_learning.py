@@ -93,7 +93,7 @@ def test_each_protocol_has_a_figure_and_a_table_names_all(tmp_path):
     assert set(data["series"]) == {"train", "validation"}
     assert set(data["epoch"]) == set(range(1, 41))
     assert set(data["seeds"]) == {3}
-    assert "noise factor 0.5" in plots["learning-as-written"].caption
+    assert "noise factor 0.5" in plots["learning-as-written"].description
     assert len(plots["learning-as-written"].figure().axes) == 3  # and dense-4 with half the code
     table = plots["learning-table"].frame
     assert list(zip(table["model"], table["protocol"], strict=True)) == [

@@ -103,5 +103,5 @@ def test_many_others_are_spread_over_figures_and_all_are_in_the_table(tmp_path):
     assert "other-noise-4" not in found
     assert [plot.data["series"].nunique() for plot in plots] == [10, 10, 10]
     assert plots[1].title.endswith("(2 of 3)")
-    assert "The first 30 of 35 kinds" in plots[0].caption
+    assert "The first 30 of 35 kinds" in plots[0].description
     assert len(found["other-networks"].frame) == 35

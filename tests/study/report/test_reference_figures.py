@@ -85,7 +85,7 @@ def test_without_references_there_is_less_to_compare(tmp_path):
     )
     tables = {table.key: table for table in reference_tables(found)}
     assert list(tables) == ["mse"]
-    assert "imulated" not in tables["mse"].caption
+    assert "imulated" not in tables["mse"].description
     assert list(tables["mse"].frame["method"]) == [*PAPER_MODELS, LABEL]
 
 
@@ -93,7 +93,7 @@ def test_lost_networks_are_counted_in_the_table(tmp_path):
     narrow = Narrowing(seeds=2, depths=["2"], betas=[0])
     found = load_evidence([fake_run(tmp_path / "run", lost={0: "diverged"}, narrowing=narrow)])
     [table] = [table for table in reference_tables(found) if table.key == "mse"]
-    assert "Left out: 1 of 22 networks" in table.caption
+    assert "Left out: 1 of 22 networks" in table.description
 
 
 def test_share_of_the_noise_removed():

@@ -22,7 +22,7 @@ from study.report.checklist import (
     run_facts,
     search_bounds,
     side_by_side,
-    split_words,
+    split_facts,
 )
 from study.report.document import (
     Command,
@@ -216,9 +216,10 @@ def test_provenance_and_checklist_are_filled(runs, page):
     assert "git 0000" in facts.loc["code", "paper"]
     data = data_facts(evidence.data).set_index("item")["value"]
     assert data["SHA-256 of the values used"] == "a" * 64
-    assert split_words(evidence.runs[0]) == (
-        "7 train, 1 validation, 2 test; each seed has its own split (split seed 0)"
-    )
+    assert split_facts(evidence.runs[0]) == {
+        "split": "7 train, 1 validation, 2 test",
+        "seeds and splits": "each seed has its own (split seed 0)",
+    }
     answers = checklist(evidence).set_index("question")["answer"]
     assert answers["number"] == "264 networks: 261 finished, 1 diverged, 2 failed"
     assert answers["training time"].startswith("8 min 48 s")  # 264 x 2 s
@@ -374,9 +375,9 @@ def test_simulated_data_mark_what_is_measured_and_nothing_else():
         Section("Top", (Fold("C1", "s", (measured,)), drawn, plot, Words("w")), frozenset("a"))
     )
     fold, drawn, plot, words = section.blocks
-    assert fold.blocks[0].caption == "a caption. Simulated data."
-    assert (drawn.caption, words.text) == ("a caption.", "w")
-    assert (plot.caption, plot.stamp) == ("Simulated data.", "simulated data")
+    assert fold.blocks[0].description == "a caption. Simulated data."
+    assert (drawn.description, words.text) == ("a caption.", "w")
+    assert (plot.description, plot.stamp) == ("Simulated data.", "simulated data")
     assert [text.get_text() for text in plot.figure().texts] == ["simulated data"]
     assert section.networks == {"a"}
 

@@ -93,7 +93,7 @@ def test_figure_and_table_are_drawn(evidence, tmp_path):
     )
     curves, numbers = question.exhibits
     assert isinstance(curves, Plot)
-    assert "Answering each gene's mean costs 0.900." in curves.caption
+    assert "Answering each gene's mean costs 0.900." in curves.description
     assert save(curves, tmp_path).wide.width == 640
     frame = numbers.frame
     assert list(frame["predicted by"]) == ["ridge", "ridge", "network", "network"]

@@ -68,7 +68,7 @@ def test_every_exhibit_of_a_whole_run_is_drawn(tmp_path):
     } <= set(keys)
     assert {"sparsity-activation", "fresh-noise", "gene-order", "samples"} <= set(keys)
     for exhibit in map(stamped, exhibits):
-        assert exhibit.caption.endswith("Simulated data.")
+        assert exhibit.description.endswith("Simulated data.")
         if isinstance(exhibit, Plot):
             assert exhibit.stamp == "simulated data"
             assert save(exhibit, tmp_path).wide.width == 640
@@ -101,9 +101,9 @@ def test_what_is_missing_does_no_harm(tmp_path, grid, options):
     found = questions(tmp_path / "run", grid, **options)
     for question in found.values():
         for exhibit in question.exhibits:
-            assert "nan" not in exhibit.caption.lower().split()
-            assert exhibit.caption.endswith(".")
-            assert "  " not in exhibit.caption
+            assert "nan" not in exhibit.description.lower().split()
+            assert exhibit.description.endswith(".")
+            assert "  " not in exhibit.description
             if isinstance(exhibit, Plot):
                 exhibit.figure()
         assert "nan" not in (question.answer or "")

@@ -78,7 +78,7 @@ def test_a_specialist_that_is_the_best_costs_every_wrong_guess(tmp_path):
     assert cell["of_specialist"] == pytest.approx(1.18)
     assert cell["mse"] == pytest.approx(1.18)
     assert len(heat) == 2 * 121
-    assert "No cell is below 0." in exhibit(question, "cross-noise").caption
+    assert "No cell is below 0." in exhibit(question, "cross-noise").description
 
 
 def test_a_guess_that_pays_is_found(tmp_path):

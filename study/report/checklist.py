@@ -209,9 +209,7 @@ def _chosen(kind: str, model: str, members: pd.DataFrame) -> str:
     tuned = ("optimizer", "learning_rate", "batch_size", "rate_schedule")
     if all((members[name] == usual[name]).all() for name in tuned):
         usually = USUAL_TRAINING[model].epochs
-        fewer = f"; fewer epochs than the {usually} chosen" * bool(
-            members["epochs"].max() < usually
-        )
+        fewer = f"; fewer epochs than {usually}" * bool(members["epochs"].max() < usually)
         return f"validation MSE at noise 0.5, simulated cohort{fewer}"
     return "by the grid"
 

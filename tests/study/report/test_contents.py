@@ -220,8 +220,7 @@ def test_settings_by_model_say_how_they_were_chosen(tmp_path):
     )
     frame = table(page_of(few), "settings-by-model").frame
     assert frame["chosen"].tolist() == [
-        "validation MSE at noise 0.5, simulated cohort; fewer epochs than the "
-        f"{usual.epochs} chosen"
+        f"validation MSE at noise 0.5, simulated cohort; fewer epochs than {usual.epochs}"
     ]
 
 

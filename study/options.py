@@ -60,8 +60,8 @@ OF_INTEREST = Check(lambda value: 0 < value < 100, "give a percentage above 0 an
 
 
 def at_least(least: float) -> Check:
-    """Make the check of a finite value that is not below `least`."""
-    return Check(lambda value: least <= value < math.inf, f"give at least {least:g}")
+    """Make the check of a value that is not below `least`."""
+    return Check(lambda value: least <= value, f"give at least {least:g}")
 
 
 def between(least: float, most: float) -> Check:
@@ -152,6 +152,8 @@ def _value(name: str, its: Declared, kind: type, value: Any) -> Any:
             raise InputError(f"{flag(name)} {value}: give {KINDS[kind]}") from None
     elif kind is float:
         value = float(value)
+    if kind is float and not math.isfinite(value):
+        raise InputError(f"{flag(name)} {value:g}: give a finite number")
     if its.check is not None and not its.check.passes(value):
         shown = f"{value:g}" if isinstance(value, float) else value
         raise InputError(f"{flag(name)} {shown}: {its.check.way_out}")
@@ -346,7 +348,7 @@ class SearchOptions(Options):
     timeout: float | None = _search(
         None,
         "seconds after which no trial begins",
-        Check(lambda s: 0 < s < math.inf, "give a number of seconds above 0"),
+        Check(lambda s: s > 0, "give a number of seconds above 0"),
     )
     seeds: int = option(3, check=at_least(1))
     noise: tuple[float, ...] | None = option(None, check=at_least(0))

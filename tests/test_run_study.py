@@ -257,7 +257,7 @@ BAD_OPTIONS = {
     "grid": (["--grid", "huge"], ["--grid huge", "paper", "smoke"]),
     "noise": (["--noise", "-0.1"], ["--noise -0.1"]),
     "noise nan": (["--noise", "nan"], ["--noise nan"]),
-    "noise inf": (["--noise", "0.1", "inf"], ["--noise inf"]),
+    "noise inf": (["--noise", "0.1", "inf"], ["--noise inf: give a finite number"]),
     "noise twice": (["--noise", "0.1", "0.10"], ["twice"]),
     "seeds": (["--seeds", "0"], ["--seeds 0"]),
     "seeds negative": (["--seeds", "-1"], ["--seeds -1"]),

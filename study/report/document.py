@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from data_utils.cohort import FLATTERED
 from study.evidence.evidence import MIXTURE
 from study.report.style import WIDTH, drawing, settle
-from study.report.wording import sentences
+from study.report.wording import joined, sentences
 
 LONG = 25  # rows; a longer table is folded
 SIMULATED = "simulated data"
@@ -246,14 +246,18 @@ def linked(sections: tuple[Section, ...]) -> tuple[Section, ...]:
 
 def simulated_warning(names: Sequence[str], of: int = 1) -> Words | None:
     """Return the warning at the top if the data of some (`names`) of `of` cohorts are simulated."""
+    if not names:
+        return None
     text = (
         "Every number that is not marked as published is a property of a simulation that has "
         "GTEx's correlations and difficulty, not a measurement of tissue."
     )
-    if of > 1:
-        text = "Numbers that are marked so are no measurements of tissue."
-    lead = f"The data {', '.join(names)} are SIMULATED." if of > 1 else "The data are SIMULATED."
-    return Words(text, lead) if names else None
+    lead = "The data are SIMULATED."
+    if len(names) < of:
+        whose = joined([f"“{name}”" for name in names])
+        lead = "Some data are SIMULATED."
+        text = f"Numbers of {whose} are properties of a simulation, not measurements of tissue."
+    return Words(text, lead)
 
 
 def stamped(block: AnyBlock) -> AnyBlock:

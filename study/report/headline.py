@@ -31,7 +31,7 @@ from study.report.document import Plot, Words
 from study.report.drawing import MSE_AXIS, NOISE_AXIS, draw_lines, name_all, noise_limits, top
 from study.report.questions.question import Question
 from study.report.style import canvas, is_narrow, width, wrapped
-from study.report.wording import joined, listed, plain_name, span
+from study.report.wording import joined, listed, plain_name, sentences, span
 
 #: References in words.
 REFERENCES = {
@@ -58,11 +58,10 @@ def first_picture(cohorts: Sequence[Evidence]) -> Plot | None:
     if set(data["series"]) <= {"identity"}:
         return None
     of = f"{model}: " if model else ""
-    measured = (
-        "Published and as its scripts ran: clean training rows in; all others: noisy test rows in. "
-        if model
-        else "Noisy test rows in. "
-    )
+    clean = joined(["Published", *[SCRIPTS] * (SCRIPTS in set(data["series"]))])
+    others = "Noisy test rows in."
+    measured = f"{clean}: clean training rows in; all others: {others.lower()}" if model else others
+    bars = "Bars are 95 % intervals over seeds." if (data["seeds"] > 1).any() else ""
     flattered = any(cohort.simulated for cohort in cohorts) and MIXTURE in set(data["series"])
     return Plot(
         "first",
@@ -71,7 +70,7 @@ def first_picture(cohorts: Sequence[Evidence]) -> Plot | None:
         "and as its text says, and of references.",
         data,
         draw_first,
-        note=f"{measured}Bars are 95 % intervals over seeds.{f' {FLATTERED}' * flattered}",
+        note=sentences(measured, bars, FLATTERED if flattered else ""),
     )
 
 

@@ -216,7 +216,8 @@ def _claims(judgements: list[Judgement], smallest: float) -> Section:
     frame = pd.DataFrame(rows)
     verdicts = Table("claims", "The claims, judged", CLAIMS, frame, FORMATS, note=note)
     title = "Figs. 4 and 10 are divided by n"
-    division = _table("division-by-n", title, DIVISION, division_by_n(), BY_N, note=DIVIDED)
+    by_n = division_by_n().rename(columns={"n": "samples n"})  # no number of replicates
+    division = _table("division-by-n", title, DIVISION, by_n, BY_N, note=DIVIDED)
     return Section("The claims", (verdicts, *map(_claim, judgements), division))
 
 
@@ -439,7 +440,7 @@ FORMATS = {
 }
 BY_N = {
     **{"printed": ".3g", "printed × n": ".4f", "curve": ".3f"},
-    **{"printed × n over curve": ".3f", "n": ","},
+    **{"printed × n over curve": ".3f", "samples n": ","},
 }
 
 OUTCOMES = "Change of MSE in percent; above 0 (right) supports the claim."

@@ -10,7 +10,16 @@ from study.evidence.evidence import load_cohorts, load_evidence
 from study.grids import GRIDS, Narrowing
 from study.paper.claims import judge_claims
 from study.report.cohorts import limits_of_comparison, sections_together, together
-from study.report.document import Networks, Panels, Plot, Points, Section, Table, Words, walk
+from study.report.document import (
+    Networks,
+    Panels,
+    Plot,
+    Points,
+    Section,
+    Table,
+    Words,
+    walk,
+)
 from study.report.page import build
 from tests.study.runs import GENES, N_GENES, effect_as_written, fake_run
 
@@ -120,6 +129,13 @@ def test_words_are_said_once_or_with_the_cohort():
 
 
 # The page
+
+
+def test_the_warning_names_the_cohorts_that_are_simulated(page):
+    assert page.warning == Words(
+        "Numbers of “simulated” are properties of a simulation, not measurements of tissue.",
+        "Some data are SIMULATED.",
+    )
 
 
 def test_verdicts_have_a_column_for_each_cohort_and_protocol(page):

@@ -289,6 +289,9 @@ def test_too_few_replicates_are_said_once_at_the_top(tmp_path):
     page = page_of(few)
     assert page.note.lead == "No verdicts."
     assert page.note.text == "2 replicates; a verdict needs 3: --seeds 3."
+    assert page.first[0].note.startswith(  # the scripts' protocol was not run
+        "Published: clean training rows in; all others: noisy test rows in. Bars are 95 % "
+    )
     verdicts = {
         judgement.outcome
         for judgement in table(page, "outcomes").frame["as its text says"]

@@ -114,6 +114,8 @@ def test_what_is_in_the_folder(report, page):
     keys = {name.rpartition(".")[0] for name in tables}
     assert {"claims", "fig-2", "fig-4", "division-by-n", "data", "runs", "checklist"} <= keys
     assert tables == {f"{key}.{ending}" for key in keys for ending in ("csv", "tex")}
+    division = pd.read_csv(report / "tables" / "division-by-n.csv")
+    assert division["samples n"].tolist()[:5] == [*[2921] * 4, 292]
 
 
 def test_every_file_that_is_linked_is_there(report, page):

@@ -27,6 +27,7 @@ from study.report.document import (
     Table,
     Words,
     anchor,
+    folded,
 )
 from study.report.wording import joined, listed, model_names, plain_name, sentences
 
@@ -119,30 +120,34 @@ def _placed(blocks: Sequence[Block]) -> Iterator[tuple[Hashable, Block]]:
     """Yield each block with a key that it shares with the same block of other cohorts."""
     seen: dict[Hashable, int] = {}
     for block in blocks:
-        match block:
+        inner = _unfolded(block)
+        match inner:
             case Plot() | Table() | Panels() | Networks():
-                place: Hashable = (block.kind, block.key)
+                place: Hashable = (inner.kind, inner.key)
             case Section():
-                place = ("section", block.title)
+                place = ("section", inner.title)
             case Fold():
-                place = ("fold", block.name)
+                place = ("fold", inner.name)
             case Words():
-                place = ("words", block.lead)
+                place = ("words", inner.lead)
             case Command():
-                place = ("command", block.text)
+                place = ("command", inner.text)
             case _:
-                place = block.kind
+                place = inner.kind
         seen[place] = seen.get(place, 0) + 1
         yield (place, seen[place]), block
 
 
 def _joined(found: Mapping[str, Block]) -> Iterator[Block]:
     """Yield the blocks that several cohorts have in one place, joined to one if possible."""
+    long = any(_unfolded(block) is not block for block in found.values())
+    found = {name: _unfolded(block) for name, block in found.items()}
     first = next(iter(found.values()))
     if isinstance(first, Plot):
         yield _panels(first, _of(found, Plot))
     elif isinstance(first, Table):
-        yield _rows(first, _of(found, Table))
+        rows = _rows(first, _of(found, Table))
+        yield from folded([rows]) if long else [rows]
     elif isinstance(first, Networks):
         frame = _stacked({name: block.frame for name, block in _of(found, Networks).items()})
         yield replace(first, frame=frame, keys=(COHORT, *first.keys))
@@ -159,6 +164,14 @@ def _joined(found: Mapping[str, Block]) -> Iterator[Block]:
         yield replace(first, blocks=together(inner))
     else:
         yield first
+
+
+def _unfolded(block: Block) -> Block:
+    """Return the table of a fold that `folded` made, and any other block as it is."""
+    match block:
+        case Fold(name=name, blocks=(Table(title=title) as table,)) if name == title:
+            return table
+    return block
 
 
 def _of(found: Mapping[str, Block], kind: type[AnyBlock]) -> dict[str, AnyBlock]:

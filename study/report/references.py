@@ -16,7 +16,7 @@ from study.evidence.evidence import MIXTURE, Evidence
 from study.evidence.stats import HOLDS, NOT_MEASURED, REVERSED
 from study.report import curves
 from study.report.curves import MISSING, NOISY
-from study.report.document import Plot, Table
+from study.report.document import Plot, Table, anchor
 from study.report.drawing import (
     MSE_AXIS,
     NOISE_AXIS,
@@ -377,7 +377,7 @@ def _label_table(rows: pd.DataFrame, name: str, number: int) -> Table:
     methods = list(wide)
     wide.insert(0, "samples", rows.groupby("value")["samples"].max())
     return Table(
-        f"labels-{number}",
+        f"labels-{number}-{anchor(name)[:40]}",
         f"MSE by {name}, noise factor {rows['noise_factor'].iloc[0]:g}",
         "MSE on noisy test rows by value of the label, mean over seeds.",
         wide.reset_index(names=name if name != "samples" else "value"),
@@ -393,7 +393,7 @@ def _by_label(rows: pd.DataFrame, name: str, number: int) -> Plot:
     shown = rows[rows["value"].isin(values[:MOST_VALUES])]
     most = f" The worst {MOST_VALUES} of {len(values):,} values; the table's CSV has all."
     return Plot(
-        f"by-label-{number}",
+        f"by-label-{number}-{anchor(name)[:40]}",
         f"MSE by {name} at noise factor {noise:g}",
         "MSE on noisy test rows by value of the label, worst first, with the number of test "
         "samples in brackets.",

@@ -18,6 +18,7 @@ from study.report.document import (
     Section,
     Table,
     Words,
+    folded,
     walk,
 )
 from study.report.page import build
@@ -107,6 +108,13 @@ def test_figures_are_panels_named_by_cohort_and_like_ones_stand_once():
     ]
     [once] = together({"a": (plot(1.0),), "b": (plot(1.0),)})
     assert isinstance(once, Plot)
+
+
+def test_a_table_that_is_long_in_one_cohort_only_is_joined_and_folded():
+    short, long = table(1.0), table(*range(30))
+    [fold] = together({"a": folded([short]), "b": folded([long])})
+    assert (fold.name, fold.summary) == ("Errors", "(31 rows)")
+    assert fold.blocks[0].frame["data"].tolist() == ["a", *["b"] * 30]
 
 
 def test_an_exhibit_that_one_cohort_lacks_names_the_other():

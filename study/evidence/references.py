@@ -20,6 +20,7 @@ import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,12 +50,21 @@ Errors = dict[Key, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
 
 def up_to_date(folder: RunFolder, tables: Sequence[str] = TABLES) -> bool:
-    """Whether these tables exist and no pack has ended since they were written."""
+    """Whether these tables can be read and no pack has ended since they were written."""
     paths = [folder.path / name for name in tables]
-    if not all(path.exists() for path in paths):
+    if not all(_is_whole(path) for path in paths):
         return False
     parts = (path.stat().st_mtime_ns for path in folder.written("parts", ".members.parquet"))
     return max(parts, default=0) <= min(path.stat().st_mtime_ns for path in paths)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a table exists and its pages have their checksums."""
+    try:
+        pd.read_parquet(path, page_checksum_verification=True)
+    except Exception:  # those of pyarrow share no class
+        return False
+    return True
 
 
 def write_references(

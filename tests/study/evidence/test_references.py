@@ -31,7 +31,7 @@ from study.run.folder import Part, RunFolder
 from study.run.jobs import Workplace
 from study.run.packs import plan_packs
 from study.run.worker import run_pack
-from tests.small import contents, expression, member
+from tests.small import contents, expression, flipped, member
 
 SAMPLES, GENES = 60, 50
 LABELS = pd.DataFrame(
@@ -374,3 +374,7 @@ def test_tables_are_up_to_date_until_a_pack_ends(run, tmp_path):
     assert not up_to_date(folder)
     (tmp_path / "parts" / "two.members.parquet").unlink()
     assert up_to_date(folder)
+    folder.write_table(TABLES[1], pd.DataFrame({"mse": np.arange(1000.0)}))
+    assert up_to_date(folder)
+    flipped(tmp_path / TABLES[1], 0.5)  # a damaged table is measured again
+    assert not up_to_date(folder)

@@ -124,6 +124,7 @@ def test_a_correction_changes_what_it_names_and_nothing_else(model):
             adam = ("batch_size", "learning_rate", "rate_schedule")
             usual = usual_settings(model)
             expected |= {name for name in adam if usual[name] != whole[name]}
+            assert member.learning_rate == min(usual["learning_rate"], 0.005)
         if model == "conv" and LINEAR_OUTPUT in items:
             expected |= {"loss"}
         assert changed == expected

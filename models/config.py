@@ -49,7 +49,7 @@ USUAL_TRAINING = {
     "dense-4": UsualTraining(epochs=50, batch_size=64, learning_rate=0.005),
     "dense-6": UsualTraining(epochs=40, batch_size=64, learning_rate=0.002),
     "dense-8": UsualTraining(epochs=35, batch_size=64, learning_rate=0.002),
-    "conv": UsualTraining(epochs=40, batch_size=16, learning_rate=0.007),
+    "conv": UsualTraining(epochs=80, batch_size=32, learning_rate=0.005),
     SMALL_DENSE: UsualTraining(epochs=160, batch_size=64, learning_rate=0.005),
 }
 USUAL_TRAINING[SMALL_CODE] = USUAL_TRAINING["dense-4"]

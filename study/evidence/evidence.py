@@ -225,12 +225,15 @@ def load_evidence(folders: Sequence[Path | str]) -> Evidence:
 
 
 def _names(cohorts: list[list[Run]]) -> list[str]:
-    """Name each cohort by its data or, if names are equal, by the folder of its first run."""
+    """Name each cohort by its data or, if names read alike, by the folder of its first run."""
     sources = [run.config["data"]["source"] for run, *_ in cohorts]
     names = [Path(source).name.partition(".")[0] for source in sources]
     folders = [run.name for run, *_ in cohorts]
     paths = [str(run.path) for run, *_ in cohorts]
-    return next((found for found in (names, folders) if len(set(found)) == len(found)), paths)
+    for found in (names, folders):
+        if len({name.replace("_", " ") for name in found}) == len(found):
+            return found
+    return paths
 
 
 def _evidence(runs: tuple[Run, ...], name: str, smallest: float) -> Evidence:

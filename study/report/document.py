@@ -57,11 +57,13 @@ class Plot(Exhibit):
     """Printed small in the picture, and a column of its CSV."""
     panel: bool = field(default=False, kw_only=True)
     """Whether it stands beside others, where there is room for the narrow drawing only."""
+    beside: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """The series of all panels, so that each series has one look in all of them."""
     kind = "plot"
 
     def figure(self, width: int = WIDTH) -> Figure:
         """Draw the figure, so many pixels wide; no state of pyplot is touched."""
-        with drawing(width):
+        with drawing(width, self.beside):
             figure = self.draw(self.data)
             settle(figure)
             if self.stamp:
@@ -73,9 +75,9 @@ class Plot(Exhibit):
 
 @dataclass(frozen=True, eq=False)
 class Panels(Exhibit):
-    """One figure drawn for each of several cohorts, side by side."""
+    """One figure or table for each of several cohorts, under one caption."""
 
-    plots: tuple[Plot, ...]
+    parts: tuple[Plot | Table, ...]
     kind = "panels"
 
 
@@ -88,6 +90,8 @@ class Table(Exhibit):
 
     frame: pd.DataFrame
     formats: Mapping[str, str | Callable[[object], str]] = field(default_factory=dict)
+    by: tuple[str, ...] = field(default=(), kw_only=True)
+    """The columns that name a row, if other cohorts can stand beside it as further columns."""
     kind = "table"
 
 
@@ -207,7 +211,7 @@ def walk(blocks: Iterable[Block]) -> Iterator[Block]:
         if isinstance(block, (Fold, Section)):
             yield from walk(block.blocks)
         elif isinstance(block, Panels):
-            yield from block.plots
+            yield from block.parts
 
 
 def shown(sections: Iterable[Section]) -> frozenset[str]:

@@ -314,7 +314,7 @@ def _markdown_blocks(blocks: Sequence[Block], level: int) -> list[str]:
             parts += [f"{'#' * level} {escaped(block.title)}"]
             parts += _markdown_blocks(block.blocks, level + 1)
         elif isinstance(block, Panels):
-            parts += [*_markdown_blocks(block.plots, level), escaped(block.note)]
+            parts += [*_markdown_blocks(block.parts, level), escaped(block.note)]
         elif isinstance(block, Fold):
             parts += [f"**{escaped(block.name)} {escaped(block.summary)}**"]
             parts += _markdown_blocks(block.blocks, level)

@@ -270,6 +270,7 @@ def fig4_table(evidence: Evidence) -> Table:
         "and of references.",
         pd.DataFrame(rows).dropna(axis=1, how="all"),
         {**dict.fromkeys(("published MSE", "in Figs. 6–9"), ".4f"), "printed, MSE / N": ".3g"},
+        by=("network",),
         note=(
             f"The paper prints MSE / N with N = {N_SAMPLES}; published MSE has that undone, and "
             "Figs. 6–9 differ from it. As its scripts ran: clean training rows; as its text "

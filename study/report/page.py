@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -149,27 +150,38 @@ def _of_cohort(evidence: Evidence, judgements: list[Judgement]) -> tuple[Section
 
 def _judged(judgements: list[Judgement]) -> bool:
     """Whether these runs measured any of the claims."""
-    return any(judgement.cells for judgement in judgements)
+    return any(_is_measured(its) for judgement in judgements for its in judgement.cells.values())
 
 
 def _first(judged: Mapping[Evidence, list[Judgement]]) -> tuple[Block, ...]:
     """Return the top of the page: a picture, and the verdicts or the best denoisers."""
-    table = _verdicts(judged) if any(map(_judged, judged.values())) else None
-    found = {plain_name(cohort.name): against_references(cohort) for cohort in judged}
-    parts = {name: (block,) for name, block in found.items() if block is not None}
-    beside = (table,) if table else together(parts)
+    measured = {cohort: judgements for cohort, judgements in judged.items() if _judged(judgements)}
+    beside: tuple[Block, ...]
+    if measured:
+        beside = (_verdicts(measured, len(judged)),)
+    else:
+        found = {plain_name(cohort.name): against_references(cohort) for cohort in judged}
+        again = {
+            name: (replace(table, key=f"first-{table.key}"),)
+            for name, table in found.items()
+            if table is not None
+        }
+        beside = together(again) if again else ()
     return tuple(filter(None, (first_picture(tuple(judged)), *beside)))
 
 
-def _verdicts(judged: Mapping[Evidence, list[Judgement]]) -> Table:
-    """Return the table of verdicts: a row for each claim, a column for each protocol and cohort."""
+def _verdicts(judged: Mapping[Evidence, list[Judgement]], cohorts: int) -> Table:
+    """Return the table of verdicts: a row for each claim, a column for each protocol and cohort.
+
+    Columns have the names of their cohorts if the page has several `cohorts`.
+    """
     rows: dict[str, list] = {}
     for cohort, judgements in judged.items():
         for protocol, name in PROTOCOLS.items():
             verdicts = [_cell(judgement, protocol) for judgement in judgements]
             if not any(map(_is_measured, verdicts)):
                 continue
-            column = f"{name}, {plain_name(cohort.name)}" if len(judged) > 1 else name
+            column = f"{name}, {plain_name(cohort.name)}" if cohorts > 1 else name
             rows[column] = verdicts
     claims = [judgement.claim for judgement in next(iter(judged.values()))]
     links = [Link(claim.id, SHORT.get(claim.id, claim.text)) for claim in claims]
@@ -214,7 +226,8 @@ def _claims(judgements: list[Judgement], smallest: float) -> Section:
             rows.append(row | _row(verdict))
     note = sentences(JUDGED.format(smallest=smallest), _unmeasured([judgements]))
     frame = pd.DataFrame(rows)
-    verdicts = Table("claims", "The claims, judged", CLAIMS, frame, FORMATS, note=note)
+    by = ("claim", "protocol", "measured on")
+    verdicts = Table("claims", "The claims, judged", CLAIMS, frame, FORMATS, by=by, note=note)
     title = "Figs. 4 and 10 are divided by n"
     by_n = division_by_n().rename(columns={"n": "samples n"})  # no number of replicates
     division = _table("division-by-n", title, DIVISION, by_n, BY_N, note=DIVIDED)

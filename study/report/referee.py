@@ -134,11 +134,11 @@ def _verdicts(claims: tuple[str, ...], judged: Judged) -> str:
     for claim in claims:
         words = []
         for cohort, judgements in judged.items():
-            [judgement] = [its for its in judgements if its.claim.id == claim]
             of = f", {plain_name(cohort.name)}" if len(judged) > 1 else ""
-            for protocol, name in PROTOCOLS.items():
-                verdict = judgement.cell(protocol)
-                if verdict is not None and verdict.n:
-                    words.append(f"{verdict.outcome} {name}{of}")
+            for judgement in (its for its in judgements if its.claim.id == claim):
+                for protocol, name in PROTOCOLS.items():
+                    verdict = judgement.cell(protocol)
+                    if verdict is not None and verdict.n:
+                        words.append(f"{verdict.outcome} {name}{of}")
         found += [f"{claim}: {', '.join(words)}."] if words else []
     return " ".join(found)

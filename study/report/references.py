@@ -167,6 +167,7 @@ def _mse_table(evidence: Evidence) -> Table | None:
         "MSE of each method on noisy test rows, mean over seeds.",
         wide.reset_index(names="method"),
         dict.fromkeys(wide, ".3f"),
+        by=("method",),
         note=sentences(
             "Intervals are in the figures and their CSV. PCA with gain also shrinks each component "
             "as a Wiener filter would: the best of linear networks with that code.",
@@ -218,6 +219,7 @@ def against_references(evidence: Evidence) -> Table | None:
         "better) or less, on noisy test rows, paired by seed.",
         frame.assign(**columns),
         {"noise": "g", **dict.fromkeys(columns, compared)},
+        by=("method", "noise"),
         note=f"Intervals are simultaneous (Holm). {scale_words(evidence.smallest)}",
     )
 
@@ -358,26 +360,30 @@ def draw_genes(data: pd.DataFrame) -> Figure:
 
 def label_exhibits(evidence: Evidence) -> list[Plot | Table]:
     """Return MSE by value of each sample label: figures of the first few labels, all tables."""
-    plots, tables = [], []
-    for i, (name, labels) in enumerate(evidence.labels.groupby("label", sort=False), 1):
+    plots: list[Plot] = []
+    tables: list[Table] = []
+    for name, labels in evidence.labels.groupby("label", sort=False):
         rows = breakdown(labels)
         if not len(rows):
             continue
         by_network = rows[rows["series"] == rows["series"].iloc[0]].set_index("value")["mse"]
         worst = by_network.sort_values(ascending=False, kind="stable").index  # first
         rows = rows.sort_values("value", key=worst.get_indexer, kind="stable")
-        tables.append(_label_table(rows, name, i))
-        if i <= MOST_LABELS:
-            plots.append(_by_label(rows, name, i))
+        key = anchor(str(name))[:40]  # two cohorts are joined by the name, in whichever place it is
+        if not key or f"labels-{key}" in {table.key for table in tables}:
+            key = f"{key}-{len(tables) + 1}".lstrip("-")
+        tables.append(_label_table(rows, name, key))
+        if len(plots) < MOST_LABELS:
+            plots.append(_by_label(rows, name, key))
     return [*plots, *tables]
 
 
-def _label_table(rows: pd.DataFrame, name: str, number: int) -> Table:
+def _label_table(rows: pd.DataFrame, name: str, key: str) -> Table:
     wide = _by_method(rows, "value")
     methods = list(wide)
     wide.insert(0, "samples", rows.groupby("value")["samples"].max())
     return Table(
-        f"labels-{number}-{anchor(name)[:40]}",
+        f"labels-{key}",
         f"MSE by {name}, noise factor {rows['noise_factor'].iloc[0]:g}",
         "MSE on noisy test rows by value of the label, mean over seeds.",
         wide.reset_index(names=name if name != "samples" else "value"),
@@ -386,14 +392,14 @@ def _label_table(rows: pd.DataFrame, name: str, number: int) -> Table:
     )
 
 
-def _by_label(rows: pd.DataFrame, name: str, number: int) -> Plot:
+def _by_label(rows: pd.DataFrame, name: str, key: str) -> Plot:
     rows = rows[~rows["method"].isin(["identity", "PCA with gain"])]
     values, noise = rows["value"].unique(), rows["noise_factor"].iloc[0]
     columns = ["value", "samples", "series", "mse", "noise_factor", "method"]
     shown = rows[rows["value"].isin(values[:MOST_VALUES])]
     most = f" The worst {MOST_VALUES} of {len(values):,} values; the table's CSV has all."
     return Plot(
-        f"by-label-{number}-{anchor(name)[:40]}",
+        f"by-label-{key}",
         f"MSE by {name} at noise factor {noise:g}",
         "MSE on noisy test rows by value of the label, worst first, with the number of test "
         "samples in brackets.",

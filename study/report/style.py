@@ -69,6 +69,7 @@ NARROW_RC: Any = {
     "lines.markersize": 5,
 }
 _width: ContextVar[int] = ContextVar("width", default=WIDTH)
+_beside: ContextVar[frozenset[str]] = ContextVar("beside", default=frozenset())
 
 # method: colour, marker, line style, line width, and marker size if it differs
 _LOOKS = {
@@ -132,8 +133,15 @@ def look(method: str, **changes: Any) -> dict[str, Any]:
 
 
 def looks_of(names: Sequence[str]) -> dict[str, dict]:
-    """Return looks for a few names that have no look of their own."""
-    return {name: _style(_OTHERS[i % len(_OTHERS)]) for i, name in enumerate(names)}
+    """Return looks for a few names that have no look of their own.
+
+    In a panel they depend on the names of all panels, not on the order in which it has them.
+    """
+    every = sorted({*names, *_beside.get()}) if _beside.get() else list(names)
+    if len(every) > len(_OTHERS):  # then two of this panel could get one look
+        every = sorted(names)
+    looks = {name: _style(_OTHERS[i % len(_OTHERS)]) for i, name in enumerate(every)}
+    return {name: looks[name] for name in names}
 
 
 def label(name: str) -> str:
@@ -142,14 +150,18 @@ def label(name: str) -> str:
 
 
 @contextmanager
-def drawing(width: int) -> Iterator[None]:
-    """Set the width, in pixels, and suitable letters for figures that are drawn in this context."""
-    token = _width.set(width)
+def drawing(width: int, beside: frozenset[str] = frozenset()) -> Iterator[None]:
+    """Set the width, in pixels, and suitable letters for figures that are drawn in this context.
+
+    `beside` holds the series of all panels of a figure (looks_of).
+    """
+    tokens = _width.set(width), _beside.set(beside)
     try:
         with matplotlib.rc_context(RC | (NARROW_RC if is_narrow() else {})):
             yield
     finally:
-        _width.reset(token)
+        _width.reset(tokens[0])
+        _beside.reset(tokens[1])
 
 
 def width() -> int:
@@ -200,6 +212,8 @@ def settle(figure: Figure) -> None:
         axes.set_position((left, bottom, width, height))
     for text in figure.texts:
         x, y = text.get_position()
+        if text.get_text() and text.get_text() == figure.get_supxlabel():
+            y += foot  # the engine leaves it below the space for the stamp
         text.set_position((round(float(x), 4), round(float(y), 4)))
 
 

@@ -131,7 +131,7 @@ function curves(groups, nameOf, noise, noises, measure) {
 for (const box of document.querySelectorAll(".networks")) {
   const { keys, measures, values, rows } = JSON.parse(box.dataset.networks);
   const chosen = Object.fromEntries(keys.map((key) => [key, "all"]));
-  const by = new Set(keys.slice(0, 3));
+  const by = new Set(keys.slice(0, keys.indexOf("noise") + 1));
   let measure = measures[0];
   const shown = make("div", { "aria-live": "polite" });
 

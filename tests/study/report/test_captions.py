@@ -96,8 +96,8 @@ def test_the_error_of_a_lost_network_is_whole_in_its_file(tmp_path):
 def test_cohorts_share_a_caption_and_have_notes_of_their_own(pages):
     [panels] = [its for its in exhibits(pages["several"]) if its.key == "all-models"]
     assert isinstance(panels, Panels)
-    assert {plot.caption for plot in panels.plots} == {panels.caption}
-    first, second = (plot.note for plot in panels.plots)
+    assert {plot.caption for plot in panels.parts} == {panels.caption}
+    first, second = (plot.note for plot in panels.parts)
     assert "Simulated data." in first
     assert "imulated" not in second
     assert "Left out: 4 of" in second
@@ -116,7 +116,7 @@ def test_the_page_and_the_markdown_have_caption_and_note(tmp_path):
     caption = panels.caption.replace("'", "&#39;")
     assert text.count(f"</b> {caption}") == 5  # Figs. 6 to 10
     # what both lack is noted once, under both
-    assert {plot.note for plot in panels.plots} == {""}
+    assert {plot.note for plot in panels.parts} == {""}
     assert text.count(f'<span class="note">{panels.note}</span>') == 1
     assert panels.note.split(" (")[0] in marked
     [genes] = [its for its in exhibits(page) if its.key == "genes"]

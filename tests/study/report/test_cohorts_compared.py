@@ -1,7 +1,11 @@
 """Several cohorts on one page: what stands side by side, and what cannot be compared."""
 
+import re
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,8 +13,11 @@ from models.config import SMALL_CODE
 from study.evidence.evidence import load_cohorts, load_evidence
 from study.grids import GRIDS, Narrowing
 from study.paper.claims import judge_claims
-from study.report.cohorts import limits_of_comparison, sections_together, together
+from study.report.cohorts import MOST_COLUMNS, limits_of_comparison, sections_together, together
 from study.report.document import (
+    LONG,
+    Command,
+    Document,
     Networks,
     Panels,
     Plot,
@@ -21,7 +28,11 @@ from study.report.document import (
     folded,
     walk,
 )
+from study.report.exports import Image, Picture, html
+from study.report.other import draw_others
 from study.report.page import build
+from study.report.referee import referee_answers
+from study.report.style import looks_of
 from tests.study.runs import GENES, N_GENES, effect_as_written, fake_run
 
 SMALL = Narrowing(seeds=3, depths=("2", "4"), noise=(0.1, 0.5), betas=(0.0,))
@@ -88,6 +99,11 @@ def test_notes_that_differ_have_the_name_of_their_cohort():
     tables = {name: replace(table(1.0), note=f"Note {i}.") for i, name in enumerate("ab")}
     [joined] = together({"a": (tables["a"],), "b": (replace(table(2.0), note="Note 1."),)})
     assert joined.note == "a: Note 0. b: Note 1."
+    more = {"a": "Of two. Note 1.", "b": "Note 1. Of 3 %."}
+    [joined] = together(
+        {name: (replace(table(float(len(note))), note=note),) for name, note in more.items()}
+    )
+    assert joined.note == "Note 1. a: Of two. b: Of 3 %."
     [joined] = together({"a": (tables["b"],), "b": (replace(table(2.0), note="Note 1."),)})
     assert joined.note == "Note 1."
 
@@ -102,7 +118,7 @@ def test_a_column_that_one_cohort_lacks_is_missing_there():
 def test_figures_are_panels_named_by_cohort_and_like_ones_stand_once():
     [panels] = together({"a b": (plot(1.0),), "c": (plot(2.0),)})
     assert isinstance(panels, Panels)
-    assert [(its.key, its.title) for its in panels.plots] == [
+    assert [(its.key, its.title) for its in panels.parts] == [
         ("curve-a-b", "Curve (a b)"),
         ("curve-c", "Curve (c)"),
     ]
@@ -119,8 +135,134 @@ def test_a_table_that_is_long_in_one_cohort_only_is_joined_and_folded():
 
 def test_an_exhibit_that_one_cohort_lacks_names_the_other():
     joined = together({"a": (table(1.0),), "b": (table(2.0), table(3.0, key="conv"))})
-    assert [block.key for block in joined] == ["errors", "conv"]
-    assert joined[1].frame.to_dict("list") == {"data": ["b"], "mse": [3.0]}
+    assert [(block.key, block.title) for block in joined] == [
+        ("errors", "Errors"),
+        ("conv", "Errors (b)"),
+    ]
+    assert joined[1].frame.to_dict("list") == {"mse": [3.0]}
+    [figure] = together({"a": (), "b": (plot(1.0),), "c": (plot(1.0),)})
+    assert (figure.kind, figure.title) == ("plot", "Curve (b and c)")
+
+
+def test_a_section_that_one_cohort_has_begins_with_its_name():
+    parts = {"a": (), "b": (Section("Own", (table(1.0), Words("said"))),)}
+    [own] = together(parts)
+    assert own.blocks[0] == Words("Only b.")
+    assert [own.blocks[1].title, own.blocks[2].text] == ["Errors (b)", "said"]
+
+
+def test_what_only_a_later_cohort_has_keeps_its_place():
+    parts = {"a": ("1", "3"), "b": ("1", "2", "3"), "c": ("0", "1")}
+    joined = together({name: tuple(map(Command, its)) for name, its in parts.items()})
+    assert [command.text for command in joined] == ["0", "1", "2", "3"]
+
+
+def long_table(rows, name="Errors"):
+    frame = pd.DataFrame({"mse": np.arange(rows, dtype=float)})
+    return folded([Table("errors", name, "", frame)])
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_table_is_folded_if_all_its_rows_are_many(order):
+    rows = {"a": LONG + 1, "b": 3}
+    [fold] = together({name: long_table(rows[name]) for name in order})
+    assert (fold.name, fold.summary) == ("Errors", f"({LONG + 4} rows)")
+    assert len(fold.blocks[0].frame) == LONG + 4
+    [fold] = together({name: long_table(20 + i) for i, name in enumerate(order)})
+    assert fold.summary == "(41 rows)"
+    [alone] = together({order[0]: long_table(10), order[1]: long_table(10)})
+    assert isinstance(alone, Table)  # alike, so its rows stand once
+
+
+def test_a_folded_table_of_one_cohort_has_its_name():
+    [fold] = together({"a": (), "b": long_table(30)})
+    assert (fold.name, fold.summary, fold.blocks[0].title) == (
+        "Errors",
+        "(30 rows, b)",
+        "Errors (b)",
+    )
+
+
+def by_method(values, published=(1.0, 2.0), key="errors"):
+    frame = pd.DataFrame({"network": ["dense-2", "dense-4"], "published": published, **values})
+    return Table(key, "Errors", "Of each.", frame, dict.fromkeys(values, ".2f"), by=("network",))
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_methods_stand_in_rows_and_cohorts_in_columns(order):
+    tables = {
+        "a": by_method({"as its text says": [3.0, 4.0]}),
+        "b": by_method({"as its text says": [5.0, None], "as its scripts ran": [7.0, 8.0]}),
+    }
+    [joined] = together({name: (tables[name],) for name in order})
+    assert set(joined.frame) == {
+        "network",
+        "published",
+        "as its text says, a",
+        "as its text says, b",
+        "as its scripts ran, b",
+    }
+    assert joined.frame["published"].tolist() == [1.0, 2.0]
+    assert joined.frame["as its text says, a"].tolist() == [3.0, 4.0]
+    assert joined.frame["as its scripts ran, b"].tolist() == [7.0, 8.0]
+    assert joined.frame["as its text says, b"].isna().tolist() == [False, True]
+    assert joined.formats["as its text says, b"] == ".2f"
+
+
+def test_a_row_that_one_cohort_lacks_is_missing_there():
+    first = by_method({"mse": [3.0, 4.0]})
+    other = replace(first, frame=first.frame.replace("dense-4", "Wiener").assign(mse=[5.0, 6.0]))
+    [joined] = together({"a": (first,), "b": (other,)})
+    assert joined.frame.set_index("network")["mse, b"].dropna().to_dict() == {
+        "dense-2": 5.0,
+        "Wiener": 6.0,
+    }
+
+
+def test_too_many_columns_are_a_table_for_each_cohort_under_one_caption():
+    noise = {f"α = {i / 10:g}": [i, i + 1.0] for i in range(MOST_COLUMNS // 2)}
+    tables = {
+        name: by_method({n: [x + i, y] for n, (x, y) in noise.items()})
+        for i, name in enumerate("ab")
+    }
+    [panels] = together({name: (its,) for name, its in tables.items()})
+    assert isinstance(panels, Panels)
+    assert (panels.title, panels.caption) == ("Errors", "Of each.")
+    assert [(its.key, its.title) for its in panels.parts] == [
+        ("errors-a", "Errors (a)"),
+        ("errors-b", "Errors (b)"),
+    ]
+    text = html(Document("", "", None, (Section("Errors", (panels,)),)), {})
+    assert text.count("Of each.") == 1
+    assert panels.parts[1].frame is tables["b"].frame
+
+
+def kinds(*names):
+    data = pd.DataFrame({"series": names, "noise_factor": 0.5, "mse": np.arange(len(names)) + 1.0})
+    return Plot(
+        "others", "Others", "Others.", data, partial(draw_others, x="noise_factor", ylabel="")
+    )
+
+
+def colours(panel):
+    [axes] = panel.figure().axes
+    return {line.get_label(): line.get_color() for line in axes.get_lines()}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_series_has_one_look_in_every_panel_and_order(order):
+    plots = {"a": kinds("p", "q"), "b": kinds("r", "q", "s")}
+    [panels] = together({name: (plots[name],) for name in order})
+    looks = [colours(panel) for panel in panels.parts]
+    assert looks[0]["q"] == looks[1]["q"]
+    every = looks[0] | looks[1]
+    assert len(set(every.values())) == 4
+    assert every == {name: looks_of("pqrs")[name]["color"] for name in "pqrs"}
+
+
+def test_places_of_cohorts_whose_names_have_no_plain_letters_differ():
+    [panels] = together({"ä": (plot(1.0),), "ö": (plot(2.0),), "c": (plot(3.0),)})
+    assert [panel.key for panel in panels.parts] == ["curve-data-1", "curve-data-2", "curve-c"]
 
 
 def test_words_are_said_once_or_with_the_cohort():
@@ -131,9 +273,18 @@ def test_words_are_said_once_or_with_the_cohort():
     }
     short, own = sections_together(parts)
     assert short.blocks == (
-        Points((Words("same", "Both:"), Words("one", "Best: a:"), Words("two", "Best: b:"))),
+        Points((Words("same", "Both:"), Words("one", "Best (a):"), Words("two", "Best (b):"))),
     )
-    assert own.title == "Own"
+    assert own.blocks == (Words("Only c."),)
+
+
+def test_words_that_some_cohorts_lack_have_the_names_of_those_with_them():
+    words = Words("not measured", "As-published:", ("Limits",))
+    parts = {"a": (words,), "b": (words,), "c": (Words("", "Not asked"),)}
+    assert together(parts) == (
+        Words("", "Not asked (c)"),
+        Words("not measured", "As-published (a and b):", ("Limits",)),
+    )
 
 
 # The page
@@ -155,6 +306,31 @@ def test_verdicts_have_a_column_for_each_cohort_and_protocol(page):
     ]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_every_id_is_there_once_and_every_link_has_its_target(runs, order):
+    cohorts = load_cohorts([runs[i] for i in order])
+    document = build({cohort: judge_claims(cohort) for cohort in cohorts})
+    empty = Image("data:,", 1, 1, "[]")
+    text = html(document, {plot.key: Picture(empty, empty) for plot in document.plots()})
+    ids = Counter(re.findall(r' id="([^"]*)"', text))
+    links = set(re.findall(r'href="#([^"]*)"', text))
+    assert [name for name, n in ids.items() if n > 1] == []
+    assert len(links) > 20
+    assert links - set(ids) == set()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_cohort_without_judgements_has_no_column_and_no_answer(runs, order):
+    cohorts = load_cohorts([runs[i] for i in order])
+    judged = {its: judge_claims(its) if its.simulated else [] for its in cohorts}
+    document = build(judged)
+    [outcomes] = [block for block in document.first if getattr(block, "key", "") == "outcomes"]
+    assert list(outcomes.frame) == ["claim of the paper", "as its text says, simulated"]
+    answers = " ".join(words.text for words in referee_answers(judged, document.sections))
+    assert "as its text says, simulated" in answers
+    assert "says, <expression>" not in answers
+
+
 def test_networks_are_filtered_by_cohort_first(page):
     [networks] = blocks(page, Networks, "networks")
     assert networks.keys[:2] == ("data", "model")
@@ -170,7 +346,10 @@ def test_networks_are_filtered_by_cohort_first(page):
 
 def test_a_figure_of_a_model_that_one_cohort_lacks_shows_the_other(page):
     [figure] = blocks(page, (Plot, Panels), "fig-7")
-    assert {its.title.partition("(")[2] for its in getattr(figure, "plots", ())} >= {"simulated)"}
+    assert [its.title.partition("(")[2] for its in figure.parts] == ["simulated)", "<expression>)"]
+    [learning] = blocks(page, (Plot, Panels), "learning-as-written")
+    ours = {its.title.partition("(")[2]: set(its.data["model"]) for its in learning.parts}
+    assert ours == {"simulated)": {"dense-2", "dense-4", SMALL_CODE}, "<expression>)": {"dense-2"}}
 
 
 def test_what_cannot_be_compared_is_said(page):

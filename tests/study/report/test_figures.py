@@ -72,7 +72,7 @@ def test_more_figures(evidence):
         "all-models",
         "noise-removed",
         "by-gene",
-        "by-label-1-tissue",
+        "by-label-tissue",
         "autopsy-effects",
         "autopsy",
         "autopsy-change",
@@ -284,7 +284,7 @@ def test_saving_twice_gives_the_same_bytes(plots, tmp_path):
 
 
 def test_no_label_is_cut_at_the_resolution_of_the_png(plots):
-    figure = plots["by-label-1-tissue"].figure()
+    figure = plots["by-label-tissue"].figure()
     with matplotlib.rc_context(style.RC):
         figure.set_dpi(2 * style.DPI)
         figure.canvas.draw()

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from study.grids import Narrowing
 from study.paper.claims import CLAIMS
 from study.report.folder import write_report
 from tests.study.report.browser import CHROMIUM, Browser
@@ -34,6 +35,18 @@ def path(tmp_path_factory):
     runs = [
         fake_run(folder / "paper", "as-written", lost={3: "failed", 5: "diverged"}),
         fake_run(folder / "autopsy", "autopsy", seeds=2),
+    ]
+    return write_report(runs, folder / "report")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """The page of two cohorts."""
+    folder = tmp_path_factory.mktemp("compared")
+    small = Narrowing(seeds=3, depths=("2", "4"), noise=(0.1, 0.5), betas=(0.0,))
+    runs = [
+        fake_run(folder / name, narrowing=small, data=name * 64, simulated=name == "a")
+        for name in "ab"
     ]
     return write_report(runs, folder / "report")
 
@@ -357,3 +370,83 @@ def test_the_curves_of_all_networks_give_their_numbers(browser, path):
         assert title.startswith(f"{model}, {protocol}: noise {noise}, ")
         assert title.endswith(f" ({n})")
         assert float(title.split(", ")[-1].split()[0]) == pytest.approx(float(mean), rel=1e-3)
+
+
+# Several cohorts
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_page_of_cohorts_is_not_cut_and_has_no_error(browser, compared, width):
+    browser.open(compared, width)
+    browser.run("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    assert browser.errors == []
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    cut = (
+        "[...document.querySelectorAll('.scroll, .plot')]"
+        ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"
+    )
+    assert browser.run(cut) == []
+    dead = (
+        "[...document.querySelectorAll('a[href^=\"#\"]')].map(a => a.hash)"
+        ".filter(h => !document.querySelector(h))"
+    )
+    assert browser.run(dead) == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_verdict_stands_below_its_name_on_a_telephone_and_beside_others_on_a_screen(
+    browser, compared, width
+):
+    browser.open(compared, width)
+    lines = browser.run(
+        "[...document.querySelectorAll('#table-outcomes td:has(svg)')].map(cell => {"
+        "const name = getComputedStyle(cell, '::before'), verdict = cell.children[0];"
+        "return [name.content, parseFloat(name.height) / parseFloat(name.lineHeight),"
+        "verdict.getBoundingClientRect().width] })"
+    )
+    assert len(lines) > 3
+    for name, height, verdict in lines:
+        if width == 390:
+            assert name.startswith('"as its text says, ')
+            assert height < 1.5
+            assert verdict > 200
+        else:
+            assert name == "none"
+
+
+def test_pointing_at_a_panel_of_a_cohort_gives_its_numbers(browser, compared):
+    for name in ("simulated", "expression"):
+        browser.open(compared)
+        plot = f"document.querySelector('#figure-fig-7-{name} .plot')"
+        points = f"JSON.parse({plot}.dataset.wide)"
+        browser.run(f"{plot}.scrollIntoView()")
+        at = browser.run(f"{points}.findIndex(p => p[2].startsWith('as-written'))")
+        browser.run(
+            f"(box => {plot}.dispatchEvent(new PointerEvent('pointermove', {{"
+            f"clientX: box.left + {points}[{at}][0] / 100 * box.width, "
+            f"clientY: box.top + {points}[{at}][1] / 100 * box.height}})))"
+            f"({plot}.getBoundingClientRect())"
+        )
+        text = browser.run(f"{plot}.querySelector('output').textContent")
+        assert text == browser.run(f"{points}[{at}][2]")
+        assert text.startswith("as-written: noise factor α 0.")
+        others = "[...document.querySelectorAll('.plot output')].filter(o => !o.hidden).length"
+        assert browser.run(others) == 1
+
+
+def test_networks_of_cohorts_are_filtered_and_grouped_by_cohort(browser, compared):
+    browser.open(compared)
+    browser.run(f"{NETWORKS}.closest('details')?.setAttribute('open', '')")
+    browser.run("new Promise(done => setTimeout(done, 50))")
+    choose(browser, "model", "dense-2")
+    cells, words = rows_of_networks(browser)
+    assert [row[:4] for row in cells] == [
+        [data, "dense-2", "as-written", noise]
+        for data in ("<expression>", "simulated")
+        for noise in ("0.1", "0.5")
+    ]
+    assert {row[4] for row in cells} == {"3"}
+    choose(browser, "data", "simulated")
+    kept, words = rows_of_networks(browser)
+    assert kept == cells[2:]
+    assert words.startswith("6 of ")

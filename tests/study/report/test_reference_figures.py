@@ -31,7 +31,7 @@ def tables(scripts):
 
 
 def test_which_tables_there_are(tables):
-    assert list(tables) == ["against", "mse", "genes", "labels-1-tissue"]
+    assert list(tables) == ["against", "mse", "genes", "labels-tissue"]
     for table in tables.values():
         assert table.measured  # marked if the data are simulated
         assert set(table.formats) <= set(table.frame) | {"rho"}
@@ -74,7 +74,7 @@ def test_worst_and_best_genes(tables):
     assert genes.loc[0, "gene"] == "<script>alert('gene')</script>"
     assert genes.loc[0, "Wiener"] == pytest.approx(0.59)
     assert genes["gene"].iloc[-1] == "ENSG00000000000"
-    labels = tables["labels-1-tissue"].frame
+    labels = tables["labels-tissue"].frame
     assert labels["tissue"].tolist() == ["<b>Blood</b>", "Brain - Cortex", "Liver"]
     assert labels["samples"].tolist() == [30, 20, 10]
 

@@ -336,7 +336,7 @@ class SearchOptions(Options):
 
     search: str = _train(
         "bottleneck",
-        "instead of a grid: bottleneck, the code size of least validation MSE",
+        "instead of a grid: bottleneck, the best code size",
         choice("bottleneck"),
         metavar="NAME",
         shown=False,

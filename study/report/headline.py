@@ -217,8 +217,12 @@ def _best(evidence: Evidence) -> str:
 
 
 def _harm(evidence: Evidence) -> str:
-    """Return in words at which noise factors networks are worse than leaving the input alone."""
+    """Return in words at which noise factors networks are worse than leaving the input alone.
+
+    At noise 0 the input has no error, so every network is.
+    """
     rows = of_protocol(evidence, main_protocol(evidence))
+    rows = rows[rows["noise_factor"] > 0]
     curves = over_seeds(rows, "test_mse", ["model", "noise_factor"], evidence.overlap)
     if curves.empty:
         return ""

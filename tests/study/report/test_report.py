@@ -181,7 +181,7 @@ def test_in_short_says_what_the_numbers_are(runs):
     # The as-written MSE is .3 + .2 a + .01 depth: it is worse than a^2 up to 0.6, and at 0.7 (.49)
     # for conv (.56) only.
     worse = points["Worse than leaving the noisy input alone:"]
-    assert worse == "every network at noise 0 to 0.6 and some networks at noise 0.7."
+    assert worse == "every network at noise 0.1 to 0.6 and some networks at noise 0.7."
     best = points["The paper's networks:"]
     assert "dense-2" in best
     assert "MSE 0.42" in best  # .3 + .1 + .02

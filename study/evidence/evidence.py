@@ -302,9 +302,10 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):
-        return InputError(
-            f"{path}: is missing: give the folder of a run that has ended, such as runs/paper"
-        )
+        way = "give the folder of a run that has ended, such as runs/paper"
+        if path.suffix == ".parquet":  # of a run: its config.json was read before
+            way = "finish the run with --resume"
+        return InputError(f"{path}: is missing: {way}")
     reason = "".join(c if c.isprintable() else " " for c in str(error))[:120]
     return InputError(f"{path}: cannot be read ({reason}): finish the run with --resume")
 

@@ -299,9 +299,14 @@ def test_after_an_error_the_old_report_stands(undrawn, tmp_path, monkeypatch):
 
 
 def test_bad_runs_leave_nothing(tmp_path):
-    with pytest.raises(InputError, match=r"config\.json: is missing"):
+    with pytest.raises(InputError, match=r"config\.json: is missing: give the folder of a run"):
         write_report([tmp_path], tmp_path / "new" / "report")
     assert list(tmp_path.iterdir()) == []
+    run = fake_run(tmp_path / "run", members=[member()], tables=False)
+    (run / "metrics.parquet").unlink()
+    with pytest.raises(InputError, match=r"metrics\.parquet: is missing: finish the run with --res"):
+        write_report([run], tmp_path / "new" / "report")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_report_loads_neither_torch_nor_ray(tmp_path):

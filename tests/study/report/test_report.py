@@ -304,7 +304,9 @@ def test_bad_runs_leave_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     run = fake_run(tmp_path / "run", members=[member()], tables=False)
     (run / "metrics.parquet").unlink()
-    with pytest.raises(InputError, match=r"metrics\.parquet: is missing: finish the run with --res"):
+    with pytest.raises(
+        InputError, match=r"metrics\.parquet: is missing: finish the run with --res"
+    ):
         write_report([run], tmp_path / "new" / "report")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

@@ -392,7 +392,7 @@ class Training:
         return (sums / self._n_rows("test").cpu()).tolist()
 
     def _measure_across(self) -> None:
-        """Measure the test rows at all noise factors of the paper, whatever members trained on."""
+        """Measure the test rows of all members at each noise factor of the paper."""
         levels = [torch.tensor([[a]], device=self.device) for a in NOISE_FACTORS]
         for a, (mse, _, _) in zip(NOISE_FACTORS, self._evaluate("test", levels), strict=True):
             self._record("test-across", "mse", mse, [a] * len(self.members))

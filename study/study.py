@@ -20,11 +20,11 @@ from rich.console import Console
 from data_utils.errors import InputError
 from data_utils.files import patiently
 from data_utils.preparation import Replicates, split_notes
-from data_utils.sources import Dataset, check_genes, fetch, load_dataset
+from data_utils.sources import SIMULATED, Dataset, check_genes, fetch, load_dataset
 from models.config import MemberConfig
 from study.evidence.evidence import by_level
 from study.grids import plan, predicts_other_genes
-from study.options import FEWEST, StudyOptions
+from study.options import FEWEST, StudyOptions, flag
 from study.run.attempts import Attempts, ProgressLine, say
 from study.run.folder import RUN_ID, RunFolder, held, open_folder
 from study.run.jobs import Executor, Interruption, Workplace
@@ -360,6 +360,16 @@ def open_study(
         from study.run.cluster import check_address
 
         check_address(options.address)
+    if options.data == SIMULATED:
+        _check_simulated(options)
     check_genes(options.data, options.all_genes, predicts_other_genes(options.grid))
     fetch(options.data)  # before Ray begins: it may take an hour
     return Study(options, planned, folder, console, device)
+
+
+def _check_simulated(options: StudyOptions) -> None:
+    """Raise InputError for an option that could only change how a file is read."""
+    unread = {"genes_in": None, "transform": "auto", "all_genes": False}
+    for name, default in unread.items():
+        if getattr(options, name) != default:
+            raise InputError(f"{flag(name)}: simulated data are not read: give --data FILE, too")

@@ -347,6 +347,14 @@ def test_words_that_are_no_options_are_refused(words, refused):
     assert words[0] in refused(*words)
 
 
+@pytest.mark.parametrize(
+    "words", [["--genes-in", "rows"], ["--transform", "log2p1"], ["--all-genes"]]
+)
+def test_options_of_a_file_are_refused_without_a_file(words, refused):
+    said = refused(*words, data="simulated")
+    assert said == f"error: {words[0]}: simulated data are not read: give --data FILE, too\n"
+
+
 def test_an_abbreviated_option_is_refused(refused):
     """It would survive in the resume command and contradict it."""
     refused("--fres")

@@ -152,7 +152,7 @@ class Evidence:
         for run in self.runs:
             path = run.path / "samples.parquet"
             if path.exists():
-                table = _table(path, SAMPLE_COLUMNS)
+                table = read_table(path, SAMPLE_COLUMNS)
                 parts.append(table[~table["member_id"].isin(seen)])
                 seen = seen.union(parts[-1]["member_id"].unique())
         return pd.concat(parts, ignore_index=True) if parts else typed_table([], SAMPLE_COLUMNS)
@@ -168,7 +168,7 @@ class Evidence:
         path = self.runs[0].path / "split.parquet"
         if not path.exists():
             return pd.Series(dtype=object, name="sample")
-        table = _table(path, ["sample_id"]).drop_duplicates("sample_id")
+        table = read_table(path, ["sample_id"]).drop_duplicates("sample_id")
         if "group" in table:
             of = table["group"].rename(self.runs[0].config.get("group") or "group")
         elif TISSUE in table and table[TISSUE].nunique() >= FEWEST_CLUSTERS:
@@ -246,7 +246,7 @@ def _evidence(runs: tuple[Run, ...], name: str, smallest: float) -> Evidence:
 
         def of(run: Run) -> pd.DataFrame:
             path = run.path / f"{name}.parquet"
-            return _table(path, columns) if path.exists() else typed_table([], columns)
+            return read_table(path, columns) if path.exists() else typed_table([], columns)
 
         return stacked(columns[:n_keys], of)
 
@@ -285,11 +285,14 @@ def load_run(folder: Path | str) -> Run:
             raise ValueError("its smallest_effect is no percentage")
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(config_file, error) from None
-    tables = {name: _table(path / f"{name}.parquet", needed) for name, needed in _NEEDED.items()}
+    tables = {
+        name: read_table(path / f"{name}.parquet", needed) for name, needed in _NEEDED.items()
+    }
     return Run(path, config, **tables)
 
 
-def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table of a run. Raises InputError if it is damaged or lacks one of these columns."""
     try:
         table = pd.read_parquet(path, page_checksum_verification=True)
         missing = [name for name in columns if name not in table]
@@ -311,7 +314,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 
 def across_levels(members: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per member x noise factor of the test, whatever the member was trained on.
+    """Return one row per member x noise factor of the test, for members of any training noise.
 
     The columns are those of `members`, with `tested_at` and test_mse at that noise factor;
     noise_factor is that of the training (NaN for several). Members that were carried through

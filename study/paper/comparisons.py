@@ -105,16 +105,21 @@ def shape_of_curves(levels: pd.DataFrame, models: tuple[str, ...]) -> Difference
         enough = _is_curve(mse)
         at = _at_turning_points(mse) if enough else _NONE
         first, last = (mse.iloc[:, 0], mse.iloc[:, -1]) if enough else (_NONE, _NONE)
-        falls, beyond = _shape_parts(model)
+        falls, beyond = _shape_parts(model, falls=not enough or (at != first).any())
         parts |= {falls: first - at, beyond: at - last}
     return parts
 
 
-def _shape_parts(model: str) -> tuple[Part, Part]:
-    """Return the parts of a curve up to its turning point, and beyond it."""
+def _shape_parts(model: str, falls: bool = True) -> tuple[Part, Part]:
+    """Return the parts of a curve up to its turning point, and beyond it.
+
+    If no replicate's curve falls, since its turning point is at the least noise, the first part is
+    0 by construction, and the second alone decides.
+    """
+    roles = (Role.DECIDES, Role.BOUND) if falls else (Role.ASIDE, Role.DECIDES)
     return (
-        Part(f"{model} falls", about=model),
-        Part(f"{model} does not rise again", about=model, role=Role.BOUND),
+        Part(f"{model} falls", about=model, role=roles[0]),
+        Part(f"{model} does not rise again", about=model, role=roles[1]),
     )
 
 

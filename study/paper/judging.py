@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -41,13 +40,17 @@ class Role(StrEnum):
     ASIDE = "is shown only"
 
 
-class Part(NamedTuple):
-    """A part of a claim: the comparison, its noise factor (None: all), subject and role."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a claim: the comparison, its noise factor (None: all), subject and role.
+
+    Parts that compare the same are equal, though one may decide and the other be shown only.
+    """
 
     comparison: str
     noise_factor: float | None = None
     about: str = ""
-    role: Role = Role.DECIDES
+    role: Role = field(default=Role.DECIDES, compare=False)
 
     @property
     def name(self) -> str:
@@ -195,7 +198,7 @@ def judge(
     intervals of level 1 - ALPHA. Outcomes for which one part is enough are tried first.
     """
     rule = rule or Rule()
-    known = {Part(*part): values.dropna() for part, values in differences.items()}
+    known = {part: values.dropna() for part, values in differences.items()}
     if not any(len(values) for values in known.values()):
         return None
     counted = [part for part in known if part.role != Role.ASIDE]

@@ -270,7 +270,7 @@ class RunFolder:
                 content = (self.path / "parts" / f"{pack_id}.{name}.parquet").read_bytes()
                 if sha256(content) != expected[name]:
                     return None
-                # No threads: if memory is short, pyarrow waits for a new thread for ever.
+                # Threads off: if memory is short, pyarrow waits for a new thread and never ends.
                 tables[name] = pd.read_parquet(io.BytesIO(content), use_threads=False)
             return Part(**tables)
         except UNREADABLE:

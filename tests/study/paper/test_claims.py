@@ -12,7 +12,7 @@ import pytest
 from models.config import NOISE_FACTORS, MemberConfig, Phase, training_settings
 from study.evidence.effects import percent
 from study.evidence.evidence import load_evidence
-from study.evidence.stats import HOLDS, NO_DIFFERENCE, NO_VERDICT, NOT_MEASURED, REVERSED
+from study.evidence.stats import HOLDS, NO_DIFFERENCE, NO_VERDICT, NOT_MEASURED, REVERSED, UNDECIDED
 from study.grids import Narrowing, correctable
 from study.paper.claim import CLEAN, NOISY
 from study.paper.claims import CLAIMS, judge_claim, judge_claims
@@ -349,6 +349,21 @@ def test_a_turning_point_has_its_range_over_the_replicates(tmp_path):
     [shape] = judgement.shapes[WRITTEN, NOISY]
     assert (shape.at, shape.turns) == (0.5, (0.5, 1.0))
     assert "least at noise 0.5 (replicates: 0.5 to 1)" in judgement.sentence(WRITTEN, NOISY)
+
+
+def test_a_part_without_width_decides_nothing(tmp_path):
+    """Of every replicate's others the least mean MSE is at noise 0; the rise is undecided."""
+    at_most_noise = dict(enumerate([1.1, 0.99, 1.2, 1.0, 1.3]))
+
+    def mse(member, noise):
+        return 1.0 if noise == 0 else 1.4 if noise < 1 else at_most_noise[member.seed]
+
+    run = fake_run(tmp_path / "run", narrowing=few(betas=(0.0,), depths=("conv",)), mse=mse)
+    cell = judged(run)["C4"].cell(WRITTEN)
+    falls, beyond = cell.parts
+    assert (falls.effect, falls.outcome) == (0, NO_DIFFERENCE)
+    assert (beyond.outcome, cell.outcome) == (UNDECIDED, UNDECIDED)
+    assert cell.decisive == beyond.part
 
 
 def test_where_a_curve_turns_and_by_how_much(tmp_path):

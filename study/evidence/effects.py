@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtr, stdtrit  # the normal and Student's t (stats.py)
 
 from study.evidence.stats import (
     ALPHA,
@@ -206,7 +206,7 @@ def t_test(values: ArrayLike, overlap: float) -> float:
     mean, spread = abs(float(row.mean())), standard_error(row, overlap)
     if spread == 0:
         return 1.0 if mean == 0 else 0.0
-    return float(2 * t.sf(mean / spread, len(row) - 1))
+    return float(2 * stdtr(len(row) - 1, -mean / spread))
 
 
 def holm_levels(pvalues: Iterable[float], alpha: float = ALPHA) -> list[float]:
@@ -243,7 +243,7 @@ def replicates_needed(
     mean, sd = float(row.mean()), float(row.std(ddof=1))
     within = math.log1p(smallest / 100) - abs(mean)
     counts = np.arange(max(FEWEST, len(row) + 1), MOST + 1)
-    half = t.ppf(1 - alpha / 2, counts - 1) + norm.ppf(POWER)
+    half = stdtrit(counts - 1, 1 - alpha / 2) + ndtri(POWER)
     half = half * sd * np.sqrt(1 / counts + overlap)
     enough = counts[half < max(abs(mean), within)]
     return int(enough[0]) if len(enough) else None

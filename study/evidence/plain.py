@@ -22,7 +22,7 @@ def usual(rows: pd.DataFrame, name: str) -> pd.Series:
     if name == "noise_draws":
         draws = rows.loc[rows["protocol"] == AS_WRITTEN, name].unique()
         return pd.Series(draws[0] if len(draws) == 1 else PLAIN[name], rows.index)
-    return rows["model"].map(lambda model: usual_settings(model)[name])
+    return rows["model"].map({its: usual_settings(its)[name] for its in rows["model"].unique()})
 
 
 def unchanged(rows: pd.DataFrame) -> pd.Series:
@@ -34,6 +34,6 @@ def plain(rows: pd.DataFrame, *free: str) -> pd.Series:
     """Return which rows are of plain, finished as-written networks; `free` settings may vary."""
     keep = (rows["protocol"] == AS_WRITTEN) & (rows["changed"] == "")
     keep &= rows["status"] == "finished"
-    for name in set(SETTINGS) - set(free):
+    for name in set(SETTINGS) - set(free) if keep.any() else ():
         keep &= rows[name] == usual(rows, name)
     return keep

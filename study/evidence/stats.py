@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t
+from scipy.special import stdtrit  # Student's t, without the second that scipy.stats takes
 
 ALPHA = 0.05
 POWER = 0.8
@@ -59,7 +59,7 @@ def interval(values: ArrayLike, overlap: float = 0.0, level: float = 0.95) -> In
     n, mean = len(x), float(x.mean())
     if n == 1:
         return Interval(math.nan, math.nan)
-    half = standard_error(x, overlap) * float(t.ppf((1 + level) / 2, n - 1))
+    half = standard_error(x, overlap) * float(stdtrit(n - 1, (1 + level) / 2))
     return Interval(mean - half, mean + half)
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
+
+import pandas as pd
 
 from models.config import AS_PUBLISHED, AS_WRITTEN, NOISE_FACTORS
 from study.evidence.clusters import Contrast, cluster_intervals
@@ -296,10 +298,9 @@ def judge_claim(claim: Claim, evidence: Evidence) -> Judgement:
     """Judge one claim."""
     cells: dict[tuple[str, str], ClaimVerdict] = {}
     shapes: dict[tuple[str, str], tuple[Shape, ...]] = {}
-    levels = evidence.levels[evidence.levels["changed"] == ""]
     rule = replace(claim.rule, smallest=evidence.smallest)
     for protocol, measure in product(PROTOCOLS, (NOISY,) if claim.gap else MEASURES):
-        rows = usable(measured(levels[levels["protocol"] == protocol], measure))
+        rows = _rows(evidence, protocol, measure)
         parts = dict(claim.compare(rows)) if claim.compare is not None else {}
         if claim.also is not None and (protocol, measure) == (AS_WRITTEN, NOISY):
             parts |= claim.also(evidence)
@@ -318,6 +319,14 @@ def judge_claim(claim: Claim, evidence: Evidence) -> Judgement:
     factorial = factorial_of(claim, evidence)
     steps = steps_of(claim, evidence, factorial)
     return Judgement(claim, cells, shapes, missing, steps, factorial)
+
+
+@lru_cache(len(PROTOCOLS) * len(MEASURES))
+def _rows(evidence: Evidence, protocol: str, measure: str) -> pd.DataFrame:
+    """Return the networks of an unchanged protocol by which all claims are judged."""
+    levels = evidence.levels
+    levels = levels[(levels["changed"] == "") & (levels["protocol"] == protocol)]
+    return usable(measured(levels, measure))
 
 
 def _over_samples(

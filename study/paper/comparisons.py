@@ -100,8 +100,9 @@ def shape_of_curves(levels: pd.DataFrame, models: tuple[str, ...]) -> Difference
     log(MSE there / MSE at the most noise): below 0 the curve rises again, above 0 it falls further.
     """
     parts: dict[Part, pd.Series] = {}
+    table = _table(_plain(levels))
     for model in models:
-        mse = _curves(levels, model)
+        mse = _curve(table, model)
         enough = _is_curve(mse)
         at = _at_turning_points(mse) if enough else _NONE
         first, last = (mse.iloc[:, 0], mse.iloc[:, -1]) if enough else (_NONE, _NONE)
@@ -158,7 +159,8 @@ def curves_of(levels: pd.DataFrame, models: tuple[str, ...]) -> dict[str, pd.Dat
 
     Models without a curve are missing.
     """
-    curves = {model: _curves(levels, model) for model in models}
+    table = _table(_plain(levels))
+    curves = {model: _curve(table, model) for model in models}
     return {model: np.exp(curve) for model, curve in curves.items() if _is_curve(curve)}
 
 
@@ -167,11 +169,9 @@ def _is_curve(log_mse: pd.DataFrame) -> bool:
     return len(log_mse) > 0 and log_mse.shape[1] > 1
 
 
-def _curves(levels: pd.DataFrame, model: str) -> pd.DataFrame:
+def _curve(mse: pd.DataFrame, model: str) -> pd.DataFrame:
     """Return log MSE of one model (seeds, noise factors), for seeds with every noise factor."""
-    levels = _plain(levels)
-    mse = _table(levels[levels["model"] == model])
-    return mse[model].dropna() if len(mse.columns) else pd.DataFrame()
+    return mse[model].dropna() if model in mse else pd.DataFrame()
 
 
 # Conv and dense.
@@ -265,10 +265,10 @@ def gap_by_noise(levels: pd.DataFrame) -> Differences:
 
     Dense networks should overfit less at the most noise, the conv network more.
     """
-    levels = _with_gap(_plain(levels))
+    table = _table(_with_gap(_plain(levels)))
     parts = {}
     for model in (*DENSE, CONV):
-        gaps = _curves(levels, model)
+        gaps = _curve(table, model)
         fall = gaps.iloc[:, 0] - gaps.iloc[:, -1] if _is_curve(gaps) else _NONE
         words, sign = ("more", -1) if model == CONV else ("less", 1)
         parts[Part(f"{model} overfits {words} at the most noise", about=model)] = sign * fall
@@ -312,7 +312,8 @@ def other_noise(evidence: Evidence) -> Differences:
     )
     parts: dict[Part, pd.Series] = {}
     for model, rows in across.groupby("model", sort=False):
-        gains = [_elsewhere(its, model, at) for at, its in rows.groupby("tested_at")]
+        mse = _table(rows, "tested_at")
+        gains = [_elsewhere(mse[at].dropna(), at) for at in mse.columns.unique("tested_at")]
         found = [gain for gain in gains if len(gain)]
         if found:
             mean = pd.concat(found, axis=1).dropna().mean(axis=1)
@@ -320,9 +321,11 @@ def other_noise(evidence: Evidence) -> Differences:
     return parts or {Part("trained at another level", about=ACROSS): _NONE}
 
 
-def _elsewhere(rows: pd.DataFrame, model: str, tested_at: float) -> pd.Series:
-    """Return the gain of the best network of another noise factor over that of `tested_at`."""
-    mse = _table(rows)[model].dropna()  # (seeds, noise factors trained at)
+def _elsewhere(mse: pd.DataFrame, tested_at: float) -> pd.Series:
+    """Return the gain of the best network of another noise factor over that of `tested_at`.
+
+    mse: log MSE (seeds, noise factors trained at) of the tests at that noise factor.
+    """
     if tested_at not in mse or not _is_curve(mse):
         return _NONE
     elsewhere = mse.drop(columns=tested_at)
@@ -409,7 +412,7 @@ def _table(levels: pd.DataFrame, by: str = "model") -> pd.DataFrame:
     An MSE of 0, which has no logarithm, counts as not measured.
     """
     columns = [by, "noise_factor"]
-    mse = levels.pivot_table(index="seed", columns=columns, values="mse", aggfunc="last")
+    mse = levels.groupby(["seed", *columns])["mse"].last().unstack(columns)
     return np.log(mse.astype(float).where(mse > 0))
 
 

@@ -11,7 +11,7 @@ and high (its bounds), seeds and, if its bounds are not an interval over seeds, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -163,8 +163,9 @@ def published_curve(model: str) -> pd.DataFrame:
     return published_points(values, "published", kind)
 
 
+@lru_cache(8)
 def reference_curves(
-    evidence: Evidence, code_sizes: Sequence[int] = (), gain: bool = False
+    evidence: Evidence, code_sizes: tuple[int, ...] = (), gain: bool = False
 ) -> pd.DataFrame:
     """Return MSE of the references on noisy test rows: series "identity", "PCA 32", ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -362,6 +363,7 @@ def draw_depth(data: pd.DataFrame) -> Figure:
 # Figs. 6-10: MSE against noise factor.
 
 
+@lru_cache(len(PAPER_MODELS))
 def paper_curve(evidence: Evidence, model: str) -> pd.DataFrame:
     """Return all lines of one of Figs. 6-10, with the measure in `panel`.
 
